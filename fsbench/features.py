@@ -1,0 +1,83 @@
+"""The feature store: one HDF5 file of features, labels and where they come from, whole or absent.
+
+Its key is content, not a name: a reader states what it expects (checkpoint, split fingerprint, transform)
+and a file made from anything else is refused.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from fsbench.errors import FsbenchError
+from fsbench.files import reason, whole_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one split of a data set by one backbone."""
+
+    values: NDArray[np.float32]  # (n, d)
+    labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
+    class_names: tuple[str, ...]
+    about: Mapping[str, str | int | float]  # backbone, checkpoint, data set, split, fingerprint, transform ...
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of values and labels, in hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f4"))
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4"))
+        return digest.hexdigest()
+
+
+def write(path: Path, features: Features) -> None:
+    """Write a feature store, whole or not at all."""
+    with whole_file(path) as part, h5py.File(part, "w") as file:
+        file["features"] = np.asarray(features.values, dtype=np.float32)
+        file["labels"] = np.asarray(features.labels, dtype=np.int32)
+        names = np.array(features.class_names, dtype=object)
+        file.create_dataset("class_names", data=names, dtype=h5py.string_dtype())
+        file.attrs.update({"format": FORMAT, "digest": features.digest, **features.about})
+
+
+def read(path: Path, **expected: str | int | float) -> Features:
+    """Read a feature store; each keyword names an attribute and the value that it must have.
+
+    Raises:
+        FsbenchError: no such file, not a feature store, damaged, or made from something else.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {name: _plain(value) for name, value in file.attrs.items()}
+            if attributes.pop("format", None) != FORMAT:
+                raise FsbenchError(f"{path}: not a feature store of format {FORMAT}")
+            for name, value in expected.items():
+                if attributes.get(name) != value:
+                    raise FsbenchError(f"{path}: {name} is {attributes.get(name)!r}, not {value!r}")
+            digest = attributes.pop("digest", None)
+            features = Features(
+                values=file["features"][()],
+                labels=file["labels"][()],
+                class_names=tuple(file["class_names"].asstr()[()]),
+                about=attributes,
+            )
+    except (OSError, KeyError) as error:
+        why = reason(error) if isinstance(error, OSError) else f"no {error.args[0]}"
+        raise FsbenchError(f"{path}: not a readable feature store ({why})") from error
+    if features.digest != digest:
+        raise FsbenchError(f"{path}: features do not match their digest; the file is damaged, extract it again")
+    return features
+
+
+def _plain(value: object) -> str | int | float:
+    """An HDF5 attribute as a plain Python value."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    assert isinstance(value, str | int | float), value
+    return value

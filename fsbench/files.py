@@ -1,0 +1,100 @@
+"""Files that are whole or absent, and the cache folder they lie in."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkstemp
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from fsbench.errors import FsbenchError
+
+
+def cache_folder(chosen: Path | None = None) -> Path:
+    """The folder of image and feature stores: `chosen`, else `$FSBENCH_CACHE`, else the platform's own."""
+    if chosen is not None:
+        return chosen
+    named = os.environ.get("FSBENCH_CACHE")
+    return Path(named) if named else user_cache_path("fsbench")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it there when the block ends, remove it when it fails.
+
+    The data reaches the disk before the name does, so neither a killed process nor a power cut leaves a
+    torn file under `path`.
+
+    Raises:
+        FsbenchError: the folder cannot be written or the disk is full.
+    """
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        yield part
+        part.chmod(0o644)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        part = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FsbenchError(f"cannot write {path}: {reason(error)}") from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with Unix line ends, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, so that of two processes one builds it and the other waits and finds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise FsbenchError(f"cannot write {path}: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        FsbenchError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says is wrong, in lower case and without the path."""
+    return (error.strerror or str(error)).lower()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, where folders can be synced (not on Windows)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
