@@ -1,0 +1,39 @@
+"""What is done to features before a head sees them; each is a function of one feature and the base mean."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from fsbench.errors import unknown
+
+
+def none(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
+    """Features as the backbone gives them ("UN" in SimpleShot)."""
+    return features
+
+
+def l2(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
+    """Features scaled to unit length ("L2N" in SimpleShot); the zero vector stays zero."""
+    return F.normalize(features, dim=-1)
+
+
+def cl2n(features: Tensor, base_mean: Tensor | None) -> Tensor:
+    """Features minus the mean of all base features (d,), then scaled to unit length ("CL2N" in SimpleShot)."""
+    assert base_mean is not None, "cl2n needs the base mean"
+    return F.normalize(features - base_mean, dim=-1)
+
+
+PREPROCESS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"none": none, "l2": l2, "cl2n": cl2n}
+NEEDS_BASE_MEAN = frozenset({"cl2n"})
+
+
+def find_preprocess(name: str) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """The preprocessing of that name.
+
+    Raises:
+        FsbenchError: none has that name; the nearest one is named.
+    """
+    if name not in PREPROCESS:
+        raise unknown("preprocess", name, PREPROCESS)
+    return PREPROCESS[name]
