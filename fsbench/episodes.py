@@ -29,7 +29,7 @@ class TaskSpec:
 
     def __post_init__(self) -> None:
         """Refuse what no data set could satisfy."""
-        for name, least in (("n_way", 2), ("n_shot", 1), ("n_query", 1), ("n_tasks", 1), ("seed", 0)):
+        for name, least in (("n_way", 2), ("n_shot", 1), ("n_query", 1), ("n_tasks", 2), ("seed", 0)):
             value = getattr(self, name)
             if value < least:
                 raise FsbenchError(f"{name} must be at least {least}, but is {value}")

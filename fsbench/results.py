@@ -1,0 +1,149 @@
+"""Result files: one JSON file a run, with every key that makes numbers incomparable and each task's score.
+
+A file lies at `<results>/<target>/<run>/<protocol>-<head>-....json`: the path is the identity for people, the
+keys inside are the identity that counts.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsbench.errors import FsbenchError
+from fsbench.files import reason, write_text
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """Accuracy of one head on one task list over the features of one backbone.
+
+    Fields that a foreign feature file does not tell are None.
+    """
+
+    # what was asked
+    dataset: str  # the target; its images make the tasks
+    split: str
+    fingerprint: str | None  # of the target split's images
+    n_way: int
+    n_shot: int
+    n_query: int
+    n_tasks: int
+    seed: int  # of the task list
+    sampler: str
+    task_digest: str
+    # what was tried
+    run: str  # name of the training run, or of the feature file
+    source: str | None  # data set that the backbone was trained on
+    source_fingerprint: str | None  # of the images it was trained on
+    source_classes: int | None
+    image_size: int | None
+    backbone: str | None
+    dropout: float | None
+    recipe: str | None
+    preset: str | None
+    epochs: int | None
+    train_seed: int | None
+    checkpoint: str | None  # SHA-256 of the checkpoint file
+    transform: str | None
+    feature_digest: str
+    head: str
+    preprocess: str
+    transductive: bool
+    class_prior: bool
+    synthetic: bool  # images drawn by code
+    # what came out
+    accuracy: float  # mean over tasks, 0..1
+    half_width: float  # of the interval named next, 0..1
+    interval: str
+    extract_seconds: float
+    evaluate_seconds: float
+    device: str
+    versions: dict[str, str]
+    commit: str | None
+    correct: tuple[int, ...]  # right answers of each task, of n_way * n_query
+
+    @property
+    def accuracies(self) -> NDArray[np.float64]:
+        """Accuracy of each task, shape (n_tasks,), 0..1."""
+        return np.asarray(self.correct, dtype=np.float64) / (self.n_way * self.n_query)
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies below the results folder."""
+        target = self.dataset if self.split == "novel" else f"{self.dataset}-{self.split}"
+        protocol = f"{self.n_way}w{self.n_shot}s{self.n_query}q"
+        name = f"{protocol}-{self.head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
+        return Path(target, self.run, name)
+
+    def same_question(self, other: "Result") -> bool:
+        """Whether `other` asks and tries the same, whatever came out."""
+        return replace(self, **_OUTCOME) == replace(other, **_OUTCOME)
+
+
+_OUTCOME: dict[str, Any] = {
+    "feature_digest": "",
+    "accuracy": 0.0,
+    "half_width": 0.0,
+    "extract_seconds": 0.0,
+    "evaluate_seconds": 0.0,
+    "device": "",
+    "versions": {},
+    "commit": None,
+    "correct": (),
+}
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """The result as plain JSON values, schema number first."""
+    return {"schema": SCHEMA, **asdict(result), "correct": list(result.correct)}
+
+
+def write(folder: Path, result: Result) -> Path:
+    """Write one result below `folder` and return where; a key a line, the tasks' scores on one."""
+    path = folder / result.path
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in to_json(result).items()]
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    return path
+
+
+def read(path: Path) -> Result:
+    """Read one result file.
+
+    Raises:
+        FsbenchError: unreadable, no JSON, another schema, keys missing or too many, or scores that do not
+            give the accuracy.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise FsbenchError(f"{path}: not a result file ({error})") from error
+    if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
+        raise FsbenchError(f"{path}: not a result file of schema {SCHEMA}")
+    expected = {field.name for field in fields(Result)}
+    if document.keys() != expected:
+        wrong = sorted(document.keys() ^ expected)
+        raise FsbenchError(f"{path}: keys missing or unknown: {', '.join(wrong)}")
+    result = Result(**{**document, "correct": tuple(document["correct"])})
+    if len(result.correct) != result.n_tasks or abs(result.accuracies.mean() - result.accuracy) > 1e-9:
+        raise FsbenchError(f"{path}: the tasks' scores do not give the accuracy {result.accuracy}")
+    return result
+
+
+def read_all(folder: Path) -> Iterator[Result]:
+    """Every result below a folder, in the order of their paths.
+
+    Raises:
+        FsbenchError: no such folder, or one of its `.json` files is not a result.
+    """
+    if not folder.is_dir():
+        raise FsbenchError(f"results folder {folder}: there is no such folder")
+    for path in sorted(folder.rglob("*.json")):
+        yield read(path)
