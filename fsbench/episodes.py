@@ -19,7 +19,7 @@ _ENTRIES_AT_ONCE = 1 << 19  # class-table entries shuffled at once: 2 MiB, which
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What is asked: `n_tasks` tasks of `n_way` classes, `n_shot` support and `n_query` query images a class."""
+    """What is asked: tasks of `n_way` classes with `n_shot` support and `n_query` query images a class."""
 
     n_way: int = 5
     n_shot: int = 1

@@ -26,13 +26,13 @@ class Features:
     values: NDArray[np.float32]  # (n, d)
     labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
     class_names: tuple[str, ...]
-    about: Mapping[str, str | int | float]  # backbone, checkpoint, data set, split, fingerprint, transform ...
+    about: Mapping[str, str | int | float]  # checkpoint, data set, split, fingerprint, transform ...
 
     @property
     def digest(self) -> str:
         """The SHA-256 of values and labels, in hexadecimal."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f4"))
-        digest.update(np.ascontiguousarray(self.labels, dtype="<i4"))
+        digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f4").data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
         return digest.hexdigest()
 
 
@@ -71,7 +71,7 @@ def read(path: Path, **expected: str | int | float) -> Features:
         why = reason(error) if isinstance(error, OSError) else f"no {error.args[0]}"
         raise FsbenchError(f"{path}: not a readable feature store ({why})") from error
     if features.digest != digest:
-        raise FsbenchError(f"{path}: features do not match their digest; the file is damaged, extract it again")
+        raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
 
 

@@ -47,7 +47,10 @@ class Result:
     dropout: float | None
     recipe: str | None
     preset: str | None
-    epochs: int | None
+    overrides: str | None  # what was changed in the preset, such as "batch_size 64"
+    classifier: str | None
+    epochs: int | None  # asked for
+    epoch: int | None  # of this checkpoint
     train_seed: int | None
     checkpoint: str | None  # SHA-256 of the checkpoint file
     transform: str | None
@@ -57,11 +60,11 @@ class Result:
     transductive: bool
     class_prior: bool
     synthetic: bool  # images drawn by code
+    interval: str  # what the half width is
     # what came out
     accuracy: float  # mean over tasks, 0..1
-    half_width: float  # of the interval named next, 0..1
-    interval: str
-    extract_seconds: float
+    half_width: float  # 0..1
+    extract_seconds: float | None  # for all images of the split, once
     evaluate_seconds: float
     device: str
     versions: dict[str, str]
@@ -81,16 +84,24 @@ class Result:
         name = f"{protocol}-{self.head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
         return Path(target, self.run, name)
 
+    def line(self) -> str:
+        """The result for people, on one line."""
+        source = f"{self.source} -> " if self.source and self.source != self.dataset else ""
+        return (
+            f"{source}{self.dataset} {self.split}  {self.n_way}-way {self.n_shot}-shot  "
+            f"{self.head} ({self.preprocess})  {100 * self.accuracy:.2f} ± {100 * self.half_width:.2f} %  "
+            f"({self.n_tasks:,} tasks{', synthetic images' if self.synthetic else ''})"
+        )
+
     def same_question(self, other: "Result") -> bool:
         """Whether `other` asks and tries the same, whatever came out."""
-        return replace(self, **_OUTCOME) == replace(other, **_OUTCOME)
+        return replace(self, **OPEN) == replace(other, **OPEN)
 
 
-_OUTCOME: dict[str, Any] = {
-    "feature_digest": "",
+OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
     "accuracy": 0.0,
     "half_width": 0.0,
-    "extract_seconds": 0.0,
+    "extract_seconds": None,
     "evaluate_seconds": 0.0,
     "device": "",
     "versions": {},

@@ -1,0 +1,109 @@
+"""Checkpoints: safetensors weights with JSON provenance, never pickle."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from fsbench.backbones import Backbone, build
+from fsbench.errors import FsbenchError
+from fsbench.files import reason, sha256_of, whole_file
+
+FORMAT = "fsbench-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a checkpoint says of itself."""
+
+    run: str  # name of the training run
+    backbone: str
+    image_size: int
+    dropout: float
+    source: str  # data set it was trained on
+    source_fingerprint: str  # of that data set's base images
+    class_names: tuple[str, ...]  # of the classifier, in order
+    synthetic: bool
+    recipe: str
+    preset: str
+    epochs: int  # asked for, over all stages
+    epoch: int  # done
+    train_seed: int
+    val_accuracy: float | None  # few-shot, on val classes, at this epoch
+    settings: dict[str, Any]  # the whole resolved recipe
+    versions: dict[str, str]
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **extra: object) -> None:
+    """Write tensors and provenance, whole or not at all; `extra` are further JSON values to keep."""
+    about = json.dumps({**asdict(provenance), **extra})
+    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    with whole_file(path) as part:
+        part.write_bytes(save(plain, metadata={"format": FORMAT, "about": about}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and everything that `write` was told, as plain JSON values.
+
+    Raises:
+        FsbenchError: unreadable, damaged, or not written by fsbench.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except OSError as error:
+        raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
+    except SafetensorError as error:
+        raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise FsbenchError(f"checkpoint {path}: format is {metadata.get('format')!r}, not {FORMAT!r}")
+    return tensors, json.loads(metadata["about"])
+
+
+def load_provenance(path: Path) -> Provenance:
+    """What the checkpoint at `path` says of itself."""
+    return _provenance(read(path)[1])
+
+
+def _provenance(about: Mapping[str, Any]) -> Provenance:
+    """The provenance among the JSON values of a checkpoint."""
+    values = {field.name: about[field.name] for field in fields(Provenance)}
+    return Provenance(**{**values, "class_names": tuple(values["class_names"])})
+
+
+def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
+    """The trained backbone of a checkpoint, its provenance and the SHA-256 of the file.
+
+    Raises:
+        FsbenchError: unreadable, or the weights do not fit the backbone that the file names.
+    """
+    tensors, about = read(path)
+    provenance = _provenance(about)
+    backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)
+    prefix = "backbone."
+    weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    fit(backbone, weights, path)
+    return backbone.eval(), provenance, sha256_of(path)
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Copy weights into a module that they fit exactly.
+
+    Raises:
+        FsbenchError: a weight is missing, unknown or of another shape; the first one is named.
+    """
+    wanted = module.state_dict()
+    for name in sorted(wanted.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else "missing"
+        needed = tuple(wanted[name].shape) if name in wanted else "not part of it"
+        if found != needed:
+            raise FsbenchError(
+                f"checkpoint {path}: weights are of another network: {name} is {found}, needed {needed}"
+            )
+    module.load_state_dict(weights)

@@ -1,0 +1,294 @@
+"""The verbs of `fsbench`: each parses its arguments, calls one function and prints what it returns.
+
+Everything heavy is imported inside the verbs, so that `--help` answers at once.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fsbench import __version__
+from fsbench.errors import FsbenchError
+
+Verbs = Any  # argparse keeps the type of its subparsers to itself
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; 0 when it is done, 2 with one line on stderr when an argument or a file is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="fsbench",
+        description="Few-shot image classification, measured.",
+        epilog="fsbench VERB --help tells more; start with: fsbench quickstart",
+    )
+    parser.add_argument("--version", action="version", version=f"fsbench {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for add in (add_quickstart, add_data, add_train_backbone, add_extract, add_evaluate, add_leaderboard):
+        add(verbs)
+    chosen = parser.parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except FsbenchError as error:
+        print(f"fsbench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fsbench: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def add_data(verbs: Verbs) -> None:
+    """`fsbench data list | prepare | show`."""
+    data = verbs.add_parser("data", help="list, prepare and show data sets")
+    actions = data.add_subparsers(metavar="ACTION", required=True)
+
+    listing = actions.add_parser("list", help="data sets that fsbench knows, and which are prepared")
+    _add_cache(listing)
+    listing.set_defaults(run=run_data_list)
+
+    prepare = actions.add_parser("prepare", help="turn images on your disk into an image store, once")
+    prepare.add_argument("name", help="a known data set (see: fsbench data list) or a name for your own")
+    prepare.add_argument("path", type=Path, nargs="?", help="the folder the images lie in")
+    prepare.add_argument("--download", action="store_true", help="fetch it from its publisher, where that is possible")
+    prepare.add_argument("--image-size", type=int, metavar="PIXELS", help="resize to this square (default: as they are)")
+    prepare.add_argument("--force", action="store_true", help="prepare again, in place of what is there")
+    _add_cache(prepare)
+    _add_quiet(prepare)
+    prepare.set_defaults(run=run_data_prepare)
+
+    show = actions.add_parser("show", help="classes, images and fingerprints of a prepared data set")
+    show.add_argument("name")
+    _add_cache(show)
+    show.set_defaults(run=run_data_show)
+
+
+def add_train_backbone(verbs: Verbs) -> None:
+    """`fsbench train-backbone RECIPE`."""
+    verb = verbs.add_parser("train-backbone", help="train a backbone with a recipe")
+    verb.add_argument("recipe", help="a shipped recipe (erm ...) or the path of your own, ./mine.py")
+    verb.add_argument("--preset", help="which variant of the recipe (default: its first)")
+    verb.add_argument("--dataset", default="glyphs", help="data set whose base classes it learns (default: glyphs)")
+    verb.add_argument("--backbone", default="conv4", help="conv4 resnet10 resnet12 resnet18 wrn28-10 (default: conv4)")
+    verb.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the data set's, at most 84")
+    verb.add_argument("--epochs", type=int, nargs="+", help="one number a stage (default: the recipe's)")
+    verb.add_argument("--batch-size", type=int, help="default: the recipe's")
+    verb.add_argument("--learning-rate", type=float, help="default: the recipe's")
+    verb.add_argument("--classifier", choices=("cosine", "linear"), help="default: the recipe's")
+    verb.add_argument("--dropout", type=float, help="default: the recipe's, else the backbone's")
+    verb.add_argument("--no-augment", action="store_true", help="train on plain images; costs several points")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--out", type=Path, help="folder of the run (default: runs/<what is trained>)")
+    verb.add_argument("--force", action="store_true", help="train anew, in place of what is there")
+    _add_device(verb)
+    _add_cache(verb)
+    _add_quiet(verb)
+    verb.set_defaults(run=run_train_backbone)
+
+
+def add_extract(verbs: Verbs) -> None:
+    """`fsbench extract CHECKPOINT`."""
+    verb = verbs.add_parser("extract", help="write the features of a split to a file")
+    verb.add_argument("checkpoint", type=Path)
+    verb.add_argument("--dataset", help="default: the one it was trained on")
+    verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
+    verb.add_argument("--out", type=Path, help="feature file (default: in the cache)")
+    verb.add_argument("--force", action="store_true", help="extract again, in place of what is there")
+    _add_device(verb)
+    _add_cache(verb)
+    _add_quiet(verb)
+    verb.set_defaults(run=run_extract)
+
+
+def add_evaluate(verbs: Verbs) -> None:
+    """`fsbench evaluate CHECKPOINT | FEATURES`."""
+    verb = verbs.add_parser("evaluate", help="few-shot accuracy of a checkpoint or a feature file")
+    verb.add_argument("subject", type=Path, metavar="CHECKPOINT|FEATURES")
+    verb.add_argument("--dataset", nargs="+", default=[], help="targets (default: the one it was trained on)")
+    verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
+    verb.add_argument("--n-way", type=int, nargs="+", default=[5])
+    verb.add_argument("--n-shot", type=int, nargs="+", default=[1, 5])
+    verb.add_argument("--n-query", type=int, default=15, help="query images a class (default: 15)")
+    verb.add_argument("--n-tasks", type=int, default=10_000)
+    verb.add_argument("--seed", type=int, default=0, help="of the task list (default: 0)")
+    verb.add_argument("--head", nargs="+", default=["nearest-mean", "logistic"], help="see the README for all")
+    verb.add_argument("--preprocess", nargs="+", default=[], help="none l2 cl2n (default: each head's own)")
+    verb.add_argument("--base", type=Path, metavar="FEATURES", help="base features, for cl2n of a feature file")
+    verb.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    verb.add_argument("--force", action="store_true", help="evaluate again what is there already")
+    verb.add_argument("--json", action="store_true", help="print the results as JSON and nothing else")
+    _add_device(verb)
+    _add_cache(verb)
+    _add_quiet(verb)
+    verb.set_defaults(run=run_evaluate)
+
+
+def add_leaderboard(verbs: Verbs) -> None:
+    """`fsbench leaderboard RESULTS`."""
+    verb = verbs.add_parser("leaderboard", help="write the tables that follow from a results folder")
+    verb.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    verb.add_argument("--readme", type=Path, help="also put the tables between its leaderboard markers")
+    verb.add_argument("--check", action="store_true", help="write nothing; fail when a table is stale")
+    verb.set_defaults(run=run_leaderboard)
+
+
+def add_quickstart(verbs: Verbs) -> None:
+    """`fsbench quickstart`."""
+    verb = verbs.add_parser("quickstart", help="train, evaluate and rank on embedded synthetic images")
+    verb.add_argument("--out", type=Path, default=Path("quickstart"), help="where all of it goes")
+    _add_device(verb)
+    _add_cache(verb)
+    _add_quiet(verb)
+    verb.set_defaults(run=run_quickstart)
+
+
+def run_data_list(chosen: argparse.Namespace) -> None:
+    """Print a table of known and prepared data sets."""
+    from fsbench.data.prepare import overview
+
+    print(overview(chosen.cache))
+
+
+def run_data_prepare(chosen: argparse.Namespace) -> None:
+    """Prepare one data set and say where its store lies."""
+    from fsbench.data.prepare import describe, prepare
+
+    path = prepare(
+        chosen.name,
+        chosen.path,
+        cache=chosen.cache,
+        image_size=chosen.image_size,
+        download=chosen.download,
+        force=chosen.force,
+        quiet=chosen.quiet,
+    )
+    print(describe(path))
+
+
+def run_data_show(chosen: argparse.Namespace) -> None:
+    """Print what a prepared data set holds."""
+    from fsbench.data.prepare import describe, find_store
+
+    print(describe(find_store(chosen.name, chosen.cache)))
+
+
+def run_train_backbone(chosen: argparse.Namespace) -> None:
+    """Train, after showing the whole resolved recipe."""
+    from fsbench.machine import device_name, find_device
+    from fsbench.recipe import load_recipe, resolve
+    from fsbench.train import train_backbone
+
+    recipe = resolve(
+        load_recipe(chosen.recipe, chosen.preset),
+        epochs=chosen.epochs,
+        batch_size=chosen.batch_size,
+        learning_rate=chosen.learning_rate,
+        classifier=chosen.classifier,
+        dropout=chosen.dropout,
+        augment=not chosen.no_augment,
+    )
+    device = find_device(chosen.device)
+    if not chosen.quiet:
+        print(f"{recipe.text()}\ndevice        {device_name(device)}", file=sys.stderr)
+    run = train_backbone(
+        recipe,
+        chosen.dataset,
+        chosen.backbone,
+        image_size=chosen.image_size,
+        seed=chosen.seed,
+        out=chosen.out,
+        cache=chosen.cache,
+        device=device,
+        force=chosen.force,
+        quiet=chosen.quiet,
+    )
+    print(run.best)
+
+
+def run_extract(chosen: argparse.Namespace) -> None:
+    """Extract and print where the features lie."""
+    from fsbench.checkpoint import load_provenance
+    from fsbench.extract import extract
+    from fsbench.machine import find_device
+
+    path, _ = extract(
+        chosen.checkpoint,
+        chosen.dataset or load_provenance(chosen.checkpoint).source,
+        chosen.split,
+        device=find_device(chosen.device),
+        out=chosen.out,
+        cache=chosen.cache,
+        force=chosen.force,
+        quiet=chosen.quiet,
+    )
+    print(path)
+
+
+def run_evaluate(chosen: argparse.Namespace) -> None:
+    """Evaluate and print a line a result, or all of them as JSON."""
+    from fsbench.evaluate import evaluate
+    from fsbench.machine import find_device
+    from fsbench.results import to_json
+
+    found = evaluate(
+        chosen.subject,
+        datasets=chosen.dataset,
+        split=chosen.split,
+        n_way=chosen.n_way,
+        n_shot=chosen.n_shot,
+        heads=chosen.head,
+        preprocess=chosen.preprocess,
+        n_query=chosen.n_query,
+        n_tasks=chosen.n_tasks,
+        seed=chosen.seed,
+        base=chosen.base,
+        out=chosen.out,
+        cache=chosen.cache,
+        device=find_device(chosen.device),
+        force=chosen.force,
+        quiet=chosen.quiet,
+    )
+    if chosen.json:
+        print(json.dumps([to_json(result) for result in found]))
+        return
+    for result in found:
+        print(result.line())
+
+
+def run_leaderboard(chosen: argparse.Namespace) -> None:
+    """Write the tables, or say which are stale."""
+    from fsbench.leaderboard import stale, update
+
+    if not chosen.check:
+        for path in update(chosen.results, chosen.readme):
+            print(path)
+        return
+    for path in stale(chosen.results, chosen.readme):
+        raise FsbenchError(f"{path} is stale; write it again: fsbench leaderboard {chosen.results}")
+
+
+def run_quickstart(chosen: argparse.Namespace) -> None:
+    """Train, evaluate and rank; print the leaderboard and where it lies."""
+    from fsbench.machine import find_device
+    from fsbench.quickstart import quickstart
+
+    board = quickstart(chosen.out, device=find_device(chosen.device), cache=chosen.cache, quiet=chosen.quiet)
+    print(board.read_text(encoding="utf-8"))
+    print(f"The leaderboard lies in {board}")
+
+
+def _add_cache(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--cache", type=Path, help="folder of stores (default: $FSBENCH_CACHE, else your cache folder)")
+
+
+def _add_device(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+
+
+def _add_quiet(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--quiet", action="store_true", help="no progress on stderr")

@@ -1,0 +1,1 @@
+"""Ingredients of recipes: pure functions on tensors, every random draw an argument."""

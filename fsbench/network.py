@@ -1,0 +1,62 @@
+"""What is trained: a backbone, a classifier of the base classes and the extra heads a recipe asks for."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fsbench.backbones import Backbone
+from fsbench.errors import unknown
+
+CLASSIFIERS = ("cosine", "linear")
+
+
+class CosineClassifier(nn.Module):
+    """Scores `scale * norm_c * cos(feature, direction_c)` with a learned norm a class.
+
+    Baseline++ (Chen et al., arXiv:1904.04232) as its authors and S2M2 train it: a weight-normalised linear
+    layer without bias on unit-length features. The learned norms make it an unbounded cosine.
+    """
+
+    def __init__(self, feature_dim: int, n_classes: int, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = scale if scale is not None else (2.0 if n_classes <= 200 else 10.0)  # the authors' rule
+        bound = feature_dim**-0.5  # nn.Linear's own initial weights
+        self.direction = nn.Parameter(torch.empty(n_classes, feature_dim).uniform_(-bound, bound))
+        self.norm = nn.Parameter(self.direction.detach().norm(dim=1, keepdim=True))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Score features (b, d) -> (b, n_classes)."""
+        unit = features / (features.norm(dim=1, keepdim=True) + 1e-5)  # the authors' constant
+        return F.linear(unit, self.scale * self.norm * F.normalize(self.direction, dim=1))
+
+
+class Network(nn.Module):
+    """A backbone with everything that is trained on top of it."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        n_classes: int,
+        classifier: str,
+        scale: float | None,
+        extra_heads: Mapping[str, int],
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier: nn.Module
+        if classifier == "cosine":
+            self.classifier = CosineClassifier(backbone.feature_dim, n_classes, scale)
+        elif classifier == "linear":
+            self.classifier = nn.Linear(backbone.feature_dim, n_classes)
+        else:
+            raise unknown("classifier", classifier, CLASSIFIERS)
+        self.extra_heads = nn.ModuleDict(
+            {name: nn.Linear(backbone.feature_dim, width) for name, width in extra_heads.items()}
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Base-class scores of images (b, 3, s, s) -> (b, n_classes)."""
+        scores: Tensor = self.classifier(self.backbone(images))
+        return scores

@@ -1,0 +1,40 @@
+"""The main job in one call, on embedded synthetic images: train, evaluate in two domains, rank."""
+
+from pathlib import Path
+
+import torch
+
+from fsbench import leaderboard
+from fsbench.evaluate import evaluate
+from fsbench.recipe import load_recipe, resolve
+from fsbench.train import train_backbone
+
+SOURCE, TARGETS = "glyphs", ("glyphs", "glyphs-fine")
+RECIPES = (("erm", "cosine"), ("erm", "linear"))
+EPOCHS, BATCH_SIZE = 5, 64
+
+
+def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, quiet: bool = False) -> Path:
+    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, write the leaderboard.
+
+    Everything lies below `out`; what is there already is not done again. Returns the leaderboard's path.
+
+    Raises:
+        FsbenchError: a file cannot be written.
+    """
+    results = out / "results"
+    for name, preset in RECIPES:
+        recipe = resolve(load_recipe(name, preset), epochs=[EPOCHS], batch_size=BATCH_SIZE)
+        run = train_backbone(
+            recipe, SOURCE, out=out / "runs" / f"{name}-{preset}", device=device, cache=cache, quiet=quiet
+        )
+        evaluate(
+            run.best,
+            datasets=TARGETS,
+            heads=("nearest-mean", "logistic"),
+            out=results,
+            device=device,
+            cache=cache,
+            quiet=quiet,
+        )
+    return leaderboard.update(results, None)[0]

@@ -1,0 +1,71 @@
+"""What the tests share: a small data set on disk, prepared once, and one backbone trained on it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+torch.set_num_threads(1)  # two processes with two threads each on two cores run eight times slower
+
+TINY = {"base": 6, "val": 5, "novel": 7}  # classes
+PER_CLASS, SIZE = 20, 16
+
+
+def draw_class(folder: Path, colour: np.ndarray, rng: np.random.Generator) -> None:
+    """Write noisy images around one mean colour: easy to learn, not trivial in pixels."""
+    folder.mkdir(parents=True)
+    noise = rng.normal(0, 40, (PER_CLASS, SIZE, SIZE, 3))
+    for i, image in enumerate(np.clip(colour + noise, 0, 255).astype(np.uint8)):
+        Image.fromarray(image).save(folder / f"{i:03d}.png")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders `{base,val,novel}/<class>/*.png`."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for split, n_classes in TINY.items():
+        for number in range(n_classes):
+            draw_class(root / split / f"{split}-{number}", rng.uniform(40, 215, 3), rng)
+    return root
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
+    """A cache folder in which `tiny` is prepared; also what `$FSBENCH_CACHE` names."""
+    from fsbench.data.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("cache")
+    prepare("tiny", tiny_folder, cache=folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads or writes the cache of whoever runs it."""
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "unset-cache"))
+
+
+@pytest.fixture(scope="session")
+def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Conv4 trained for two epochs on `tiny`."""
+    from fsbench.recipe import load_recipe, resolve
+    from fsbench.train import train_backbone
+
+    recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
+    out = tmp_path_factory.mktemp("runs") / "tiny-erm"
+    train_backbone(recipe, "tiny", out=out, cache=cache, device=torch.device("cpu"), quiet=True)
+    return out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say why."""
+    real, gpu = os.environ.get("FSBENCH_REAL_DATA"), torch.cuda.is_available()
+    for item in items:
+        if item.get_closest_marker("real") and not real:
+            item.add_marker(pytest.mark.skip(reason="FSBENCH_REAL_DATA names no folder of real images"))
+        if item.get_closest_marker("gpu") and not gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))

@@ -1,0 +1,76 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsbench.errors import FsbenchError, unknown
+from fsbench.files import cache_folder, only_one, sha256_of, whole_file, write_text
+
+
+def test_write_text_replaces_the_whole_file(tmp_path: Path):
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "one\n")
+    write_text(path, "two\n")
+    assert path.read_text() == "two\n"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old\n")
+    with pytest.raises(ZeroDivisionError), whole_file(path) as part:
+        part.write_text("torn")
+        _ = 1 / 0
+    assert path.read_text() == "old\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from fsbench.files import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as part:\n"
+        "    part.write_text('torn'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    path = tmp_path / "a.txt"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
+def test_a_full_disk_is_one_line(tmp_path: Path):
+    with pytest.raises(FsbenchError, match="cannot write .*a.txt: no space left"):
+        with whole_file(tmp_path / "a.txt"), open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+            full.write("x" * 100_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(FsbenchError, match="cannot write"):
+        write_text(tmp_path / "a" / "b.txt", "x")
+    with pytest.raises(FsbenchError, match="cannot write"), only_one(tmp_path / "a" / "b.txt"):
+        pass
+
+
+def test_sha256(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")  # FIPS 180-2, appendix B.1
+    with pytest.raises(FsbenchError, match="cannot read"):
+        sha256_of(tmp_path / "b")
+
+
+def test_cache_folder_is_chosen_then_named_then_the_platforms(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "named"))
+    assert cache_folder(tmp_path / "chosen") == tmp_path / "chosen"
+    assert cache_folder() == tmp_path / "named"
+    monkeypatch.delenv("FSBENCH_CACHE")
+    assert cache_folder().name == "fsbench"
+
+
+def test_unknown_names_the_nearest_or_all():
+    assert "did you mean 'logistic'?" in str(unknown("head", "logistics", ["logistic", "ridge"]))
+    assert "known: logistic, ridge" in str(unknown("head", "xyz", ["ridge", "logistic"]))

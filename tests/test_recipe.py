@@ -1,0 +1,147 @@
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsbench.backbones import build
+from fsbench.content import content_folder
+from fsbench.errors import FsbenchError
+from fsbench.network import CosineClassifier, Network
+from fsbench.optimiser import Optimiser
+from fsbench.recipe import load_recipe, recipe_names, resolve
+
+
+@pytest.mark.parametrize("name", recipe_names())
+class TestEveryRecipe:
+    def test_is_named_as_its_file_and_its_presets(self, name):
+        path = content_folder("baselines") / f"{name.replace('-', '_')}.py"
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert "arXiv:" in text
+        assert f"fsbench train-backbone {name}" in text
+        assert load_recipe(str(path)).name == name
+
+    def test_first_step_reaches_every_parameter(self, name):
+        recipe = load_recipe(name)
+        network = _network(recipe)
+        images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(8) % 4
+        for stage in recipe.stages:
+            network.zero_grad()
+            terms = stage.step(network, images, labels, np.random.default_rng(0))
+            sum(terms.values()).backward()
+            assert all(term.ndim == 0 for term in terms.values())
+            missing = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+            assert missing == [], stage.name
+
+    def test_a_step_depends_on_its_rng_alone(self, name):
+        recipe = load_recipe(name)
+        images, labels = torch.randn(8, 3, 16, 16), torch.arange(8) % 4
+        for stage in recipe.stages:
+            one, two = (
+                stage.step(_network(recipe), images, labels, np.random.default_rng(3)) for _ in range(2)
+            )
+            assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}
+
+
+def _network(recipe) -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Network(build("conv4", 16, seed=0), 4, recipe.classifier, recipe.scale, recipe.extra_heads)
+
+
+def test_names_may_be_written_either_way():
+    assert load_recipe("erm") == load_recipe(str(content_folder("baselines") / "erm.py"))
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "message"),
+    [
+        ("emr", None, "unknown recipe 'emr'; did you mean 'erm'"),
+        ("erm", "cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'"),
+        ("./absent.py", None, "there is no such file"),
+    ],
+)
+def test_unknown_recipes_are_named(name, preset, message):
+    with pytest.raises(FsbenchError, match=message):
+        load_recipe(name, preset)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("x =", "SyntaxError"),
+        ("", "PRESETS must map"),
+        ("PRESETS = {'a': 1}", "PRESETS must map"),
+    ],
+)
+def test_a_broken_recipe_file_is_one_line(tmp_path: Path, code, message):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(FsbenchError, match=message):
+        load_recipe(str(tmp_path / "mine.py"))
+
+
+def test_a_file_of_the_user_is_a_recipe(tmp_path: Path):
+    shipped = (content_folder("baselines") / "erm.py").read_text()
+    (tmp_path / "mine.py").write_text(shipped.replace('name="erm"', 'name="mine"'))
+    assert load_recipe(str(tmp_path / "mine.py")).name == "mine"
+
+
+def test_overrides_take_the_place_of_numbers_and_are_named():
+    recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=32, learning_rate=0.1, dropout=0.2, augment=False)
+    assert (recipe.epochs, recipe.batch_size, recipe.optimiser.learning_rate) == (3, 32, 0.1)
+    assert recipe.overrides == ("epochs 3", "batch_size 32", "learning_rate 0.1", "dropout 0.2", "augment off")
+    assert resolve(load_recipe("erm")) == load_recipe("erm")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"epochs": [1, 2]}, "a number for each stage of erm .class., but has 2"),
+        ({"epochs": [0]}, "epochs must be at least 1, but is 0"),
+        ({"batch_size": 1}, "batch_size must be at least 2, but is 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, but is nan"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), but is 1.0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(override, message):
+    with pytest.raises(FsbenchError, match=message):
+        resolve(load_recipe("erm"), **override)
+
+
+def test_the_recipe_is_shown_whole():
+    text = load_recipe("erm").text()
+    for name in ("name", "preset", "stages", "batch_size", "optimiser", "learning_rate", "augment", "jitter"):
+        assert name in text
+
+
+def test_cosine_classifier_equals_weight_normalised_linear():
+    """The authors' layer is torch's own weight norm over a linear layer without bias."""
+    torch.manual_seed(0)
+    ours = CosineClassifier(7, 3)
+    theirs = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(7, 3, bias=False))
+    theirs.parametrizations.weight.original0.data = ours.norm.detach().clone()
+    theirs.parametrizations.weight.original1.data = ours.direction.detach().clone()
+    features = torch.randn(5, 7)
+    expected = 2 * theirs(features / (features.norm(dim=1, keepdim=True) + 1e-5))
+    torch.testing.assert_close(ours(features), expected)
+
+
+def test_scale_of_the_cosine_classifier_follows_the_number_of_classes():
+    assert CosineClassifier(4, 200).scale == 2
+    assert CosineClassifier(4, 201).scale == 10
+    assert CosineClassifier(4, 201, 30).scale == 30
+
+
+def test_milestones_cut_the_rate():
+    optimiser = Optimiser("sgd", learning_rate=0.1, milestones=(0.5, 0.75))
+    assert [round(optimiser.rate(p), 6) for p in (0, 0.49, 0.5, 0.74, 0.75, 1)] == [0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3]
+
+
+def test_unknown_optimiser_and_classifier_are_named():
+    with pytest.raises(FsbenchError, match="unknown optimiser 'sdg'; did you mean 'sgd'"):
+        Optimiser("sdg").build([torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(FsbenchError, match="unknown classifier 'cosin'; did you mean 'cosine'"):
+        Network(build("conv4", 16), 4, "cosin", None, {})
