@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fsbench.errors import unknown
-from fsbench.heads.logistic import logistic
 from fsbench.heads.nearest_mean import nearest_mean
 
 
@@ -29,7 +28,6 @@ class Head:
 
 HEADS: dict[str, Head] = {
     "nearest-mean": Head(nearest_mean, "SimpleShot, arXiv:1911.04623", preprocess="l2"),
-    "logistic": Head(logistic, "Tian et al., arXiv:2003.11539", preprocess="l2"),
 }
 
 
