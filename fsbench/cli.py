@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,12 @@ def add_data(verbs: Verbs) -> None:
     prepare = actions.add_parser("prepare", help="turn images on your disk into an image store, once")
     prepare.add_argument("name", help="a known data set (see: fsbench data list) or a name for your own")
     prepare.add_argument("path", type=Path, nargs="?", help="the folder the images lie in")
-    prepare.add_argument("--download", action="store_true", help="fetch it from its publisher, where that is possible")
-    prepare.add_argument("--image-size", type=int, metavar="PIXELS", help="resize to this square (default: as they are)")
+    prepare.add_argument(
+        "--download", action="store_true", help="fetch it from its publisher, where that is possible"
+    )
+    prepare.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="resize to this square (default: as they are)"
+    )
     prepare.add_argument("--force", action="store_true", help="prepare again, in place of what is there")
     _add_cache(prepare)
     _add_quiet(prepare)
@@ -73,10 +76,17 @@ def add_train_backbone(verbs: Verbs) -> None:
     verb = verbs.add_parser("train-backbone", help="train a backbone with a recipe")
     verb.add_argument("recipe", help="a shipped recipe (erm ...) or the path of your own, ./mine.py")
     verb.add_argument("--preset", help="which variant of the recipe (default: its first)")
-    verb.add_argument("--dataset", default="glyphs", help="data set whose base classes it learns (default: glyphs)")
-    verb.add_argument("--backbone", default="conv4", help="conv4 resnet10 resnet12 resnet18 wrn28-10 (default: conv4)")
+    verb.add_argument(
+        "--dataset", default="glyphs", help="data set whose base classes it learns (default: glyphs)"
+    )
+    verb.add_argument(
+        "--backbone", default="conv4", help="conv4 resnet10 resnet12 resnet18 wrn28-10 (default: conv4)"
+    )
     verb.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the data set's, at most 84")
     verb.add_argument("--epochs", type=int, nargs="+", help="one number a stage (default: the recipe's)")
+    verb.add_argument(
+        "--patience", type=int, help="epochs without a better val accuracy that end a stage of s2m2"
+    )
     verb.add_argument("--batch-size", type=int, help="default: the recipe's")
     verb.add_argument("--learning-rate", type=float, help="default: the recipe's")
     verb.add_argument("--classifier", choices=("cosine", "linear"), help="default: the recipe's")
@@ -116,9 +126,13 @@ def add_evaluate(verbs: Verbs) -> None:
     verb.add_argument("--n-query", type=int, default=15, help="query images a class (default: 15)")
     verb.add_argument("--n-tasks", type=int, default=10_000)
     verb.add_argument("--seed", type=int, default=0, help="of the task list (default: 0)")
-    verb.add_argument("--head", nargs="+", default=["nearest-mean", "logistic"], help="see the README for all")
+    verb.add_argument(
+        "--head", nargs="+", default=["nearest-mean", "logistic"], help="see the README for all"
+    )
     verb.add_argument("--preprocess", nargs="+", default=[], help="none l2 cl2n (default: each head's own)")
-    verb.add_argument("--base", type=Path, metavar="FEATURES", help="base features, for cl2n of a feature file")
+    verb.add_argument(
+        "--base", type=Path, metavar="FEATURES", help="base features, for cl2n of a feature file"
+    )
     verb.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
     verb.add_argument("--force", action="store_true", help="evaluate again what is there already")
     verb.add_argument("--json", action="store_true", help="print the results as JSON and nothing else")
@@ -188,6 +202,7 @@ def run_train_backbone(chosen: argparse.Namespace) -> None:
         epochs=chosen.epochs,
         batch_size=chosen.batch_size,
         learning_rate=chosen.learning_rate,
+        patience=chosen.patience,
         classifier=chosen.classifier,
         dropout=chosen.dropout,
         augment=not chosen.no_augment,
@@ -283,7 +298,9 @@ def run_quickstart(chosen: argparse.Namespace) -> None:
 
 
 def _add_cache(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--cache", type=Path, help="folder of stores (default: $FSBENCH_CACHE, else your cache folder)")
+    verb.add_argument(
+        "--cache", type=Path, help="folder of stores (default: $FSBENCH_CACHE, else your cache folder)"
+    )
 
 
 def _add_device(verb: argparse.ArgumentParser) -> None:

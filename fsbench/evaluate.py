@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import episodes, features, machine, results, stats
-from fsbench.episodes import TaskSpec
 from fsbench.checkpoint import load_provenance
+from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.extract import extract
 from fsbench.features import Features
@@ -114,7 +114,9 @@ def _from_checkpoint(
     provenance = load_provenance(checkpoint)
     base_mean = None
     if centred:
-        _, trained_on = extract(checkpoint, provenance.source, "base", device=device, cache=cache, quiet=quiet)
+        _, trained_on = extract(
+            checkpoint, provenance.source, "base", device=device, cache=cache, quiet=quiet
+        )
         if trained_on.about["fingerprint"] != provenance.source_fingerprint:
             raise FsbenchError(
                 f"preprocess cl2n needs the images that {checkpoint} was trained on, but the prepared "

@@ -32,9 +32,12 @@ def embed(
     values = np.empty((len(pixels), backbone.feature_dim), dtype=np.float32)
     training = backbone.training
     backbone.eval()
-    with torch.inference_mode(), tqdm(
-        total=len(pixels), desc="extract", unit="img", unit_scale=True, disable=True if quiet else None
-    ) as bar:
+    with (
+        torch.inference_mode(),
+        tqdm(
+            total=len(pixels), desc="extract", unit="img", unit_scale=True, disable=True if quiet else None
+        ) as bar,
+    ):
         for part in _parts(len(pixels)):
             images = torch.from_numpy(pixels[part]).to(device)
             values[part] = backbone(eval_transform(images, backbone.image_size)).float().cpu().numpy()

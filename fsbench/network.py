@@ -22,9 +22,16 @@ class CosineClassifier(nn.Module):
     def __init__(self, feature_dim: int, n_classes: int, scale: float | None = None) -> None:
         super().__init__()
         self.scale = scale if scale is not None else (2.0 if n_classes <= 200 else 10.0)  # the authors' rule
-        bound = feature_dim**-0.5  # nn.Linear's own initial weights
-        self.direction = nn.Parameter(torch.empty(n_classes, feature_dim).uniform_(-bound, bound))
-        self.norm = nn.Parameter(self.direction.detach().norm(dim=1, keepdim=True))
+        self.direction = nn.Parameter(torch.empty(n_classes, feature_dim))
+        self.norm = nn.Parameter(torch.empty(n_classes, 1))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the directions as nn.Linear draws its weights, and take their norms."""
+        bound = self.direction.shape[1] ** -0.5
+        with torch.no_grad():
+            self.direction.uniform_(-bound, bound)
+            self.norm.copy_(self.direction.norm(dim=1, keepdim=True))
 
     def forward(self, features: Tensor) -> Tensor:
         """Score features (b, d) -> (b, n_classes)."""
@@ -45,7 +52,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.classifier: nn.Module
+        self.classifier: CosineClassifier | nn.Linear
         if classifier == "cosine":
             self.classifier = CosineClassifier(backbone.feature_dim, n_classes, scale)
         elif classifier == "linear":
@@ -60,3 +67,10 @@ class Network(nn.Module):
         """Base-class scores of images (b, 3, s, s) -> (b, n_classes)."""
         scores: Tensor = self.classifier(self.backbone(images))
         return scores
+
+    def reset_heads(self) -> None:
+        """Draw classifier and extra heads anew from torch's own random stream."""
+        self.classifier.reset_parameters()
+        for head in self.extra_heads.values():
+            assert isinstance(head, nn.Linear)
+            head.reset_parameters()

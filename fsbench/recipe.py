@@ -20,7 +20,7 @@ from fsbench.network import Network
 from fsbench.optimiser import Optimiser
 
 Step = Callable[[Network, Tensor, Tensor, np.random.Generator], dict[str, Tensor]]
-"""`(network, images (b, 3, s, s), labels (b,), rng) -> loss terms`; the loop minimises their sum.
+"""`(network, images (views * b, 3, s, s), labels (b,), rng) -> loss terms`; the loop minimises their sum.
 
 All random draws of a step come from `rng` and are made once a batch, outside the network."""
 
@@ -31,7 +31,10 @@ class Stage:
 
     name: str
     step: Step
-    epochs: int
+    epochs: int  # at most, when there is a patience
+    views: int = 1  # augmented copies of each image; the step gets them in blocks, (views * b, 3, s, s)
+    patience: int | None = None  # end after this many epochs without a higher accuracy on val classes
+    fresh_heads: bool = False  # draw classifier and extra heads anew when the stage begins
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,14 @@ class Recipe:
     batch_size: int
     optimiser: Optimiser = Optimiser()
     classifier: str = "cosine"  # or "linear"
+    classifier_width: int | None = None  # outputs, at least as many as classes; None: as many
     scale: float | None = None  # of the cosine classifier; None: 2, above 200 classes 10, as S2M2's code
     dropout: float | None = None  # None: the backbone's own
     augment: Augment = Augment()
     extra_heads: Mapping[str, int] = field(default_factory=dict)  # name -> number of classes
-    overrides: tuple[str, ...] = ()  # what a user changed, such as "batch_size 64"; empty for a preset as it is
+    overrides: tuple[
+        str, ...
+    ] = ()  # what a user changed, such as "batch_size 64"; empty for a preset as it is
 
     @property
     def epochs(self) -> int:
@@ -58,7 +64,7 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """The recipe as plain values, for a checkpoint and for people."""
-        stages = [{"name": stage.name, "epochs": stage.epochs} for stage in self.stages]
+        stages = [{k: v for k, v in vars(stage).items() if k != "step"} for stage in self.stages]
         return {**asdict(self), "stages": stages, "extra_heads": dict(self.extra_heads)}
 
     def text(self) -> str:
@@ -72,6 +78,7 @@ def resolve(
     epochs: Sequence[int] | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    patience: int | None = None,
     classifier: str | None = None,
     dropout: float | None = None,
     augment: bool = True,
@@ -89,6 +96,13 @@ def resolve(
             )
         stages = tuple(replace(stage, epochs=n) for stage, n in zip(recipe.stages, epochs, strict=True))
         recipe = replace(recipe, stages=stages)
+    if patience is not None:
+        if all(stage.patience is None for stage in recipe.stages):
+            raise FsbenchError(f"--patience {patience}: no stage of {recipe.name} ends by its val accuracy")
+        stages = tuple(
+            stage if stage.patience is None else replace(stage, patience=patience) for stage in recipe.stages
+        )
+        recipe = replace(recipe, stages=stages)
     if learning_rate is not None:
         recipe = replace(recipe, optimiser=replace(recipe.optimiser, learning_rate=learning_rate))
     asked = {"batch_size": batch_size, "classifier": classifier, "dropout": dropout}
@@ -100,6 +114,7 @@ def resolve(
         "epochs": epochs and " + ".join(map(str, epochs)),
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "patience": patience,
         "classifier": classifier,
         "dropout": dropout,
         "augment": None if augment else "off",
@@ -112,6 +127,7 @@ def _check(recipe: Recipe) -> None:
     """Refuse numbers that nothing could be trained with."""
     for stage in recipe.stages:
         _at_least("epochs", stage.epochs, 1)
+        _at_least("patience", 1 if stage.patience is None else stage.patience, 1)
     _at_least("batch_size", recipe.batch_size, 2)  # batch statistics of one image are none
     rate, dropout = recipe.optimiser.learning_rate, recipe.dropout
     if not 0 < rate < math.inf:

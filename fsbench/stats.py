@@ -24,13 +24,13 @@ def mean_and_half_width(values: ArrayLike) -> tuple[float, float]:
 
 
 def paired_p(first: ArrayLike, second: ArrayLike) -> float:
-    """The two-sided p-value of the paired t test that both have one mean, accuracies on the same tasks (n,)."""
+    """The two-sided p-value of the paired t test for equal means of accuracies on the same tasks (n,)."""
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     return _t_p(difference.mean(), difference.var(ddof=1) / len(difference), len(difference) - 1)
 
 
 def welch_p(first: ArrayLike, second: ArrayLike) -> float:
-    """The two-sided p-value of Welch's t test that both have one mean, accuracies on unrelated tasks."""
+    """The two-sided p-value of Welch's t test for equal means of accuracies on unrelated tasks."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
     spread = parts[0] + parts[1]

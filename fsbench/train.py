@@ -96,13 +96,19 @@ def train_backbone(
             is not finite.
     """
     base = load(dataset, "base", cache)
+    val = _val_images(dataset, cache)
+    for stage in recipe.stages:
+        if stage.patience is not None and val is None:
+            raise FsbenchError(
+                f"dataset {dataset}: stage {stage.name} ends by val accuracy, but it has no val classes"
+            )
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed))
     with only_one(folder / "run"), torch.random.fork_rng():
         torch.manual_seed(stream_seed(seed, "classifier"))
         network = Network(
             build(backbone, size, dropout=recipe.dropout, seed=stream_seed(seed, "backbone")),
-            len(base.class_names),
+            max(len(base.class_names), recipe.classifier_width or 0),
             recipe.classifier,
             recipe.scale,
             recipe.extra_heads,
@@ -113,7 +119,7 @@ def train_backbone(
             network=network,
             pixels=torch.from_numpy(base.pixels).to(device),
             labels=torch.from_numpy(base.labels).long().to(device),
-            val=_val_images(dataset, cache),
+            val=val,
             provenance=Provenance(
                 run=folder.name,
                 backbone=backbone,
@@ -153,7 +159,12 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
             if stopped and number == stopped.stage:
                 first = stopped.epoch
                 stopped.restore(run.network, optimiser)
+            elif stage.fresh_heads:
+                torch.manual_seed(stream_seed(run.provenance.train_seed, "heads", stage.name))
+                run.network.reset_heads()
             for epoch in range(first, stage.epochs):
+                if _has_stalled(stage, epoch, log):
+                    break
                 row = _train_epoch(run, stage, epoch, optimiser, bar)
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **_validate(run)})
                 _write(run, log)
@@ -161,6 +172,17 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                     run.state, run.network, optimiser, run.provenance, stage=number, epoch=epoch + 1, log=log
                 )
     _write(run, log, finished=True)
+
+
+def _has_stalled(stage: Stage, epochs: int, log: list[dict[str, Any]]) -> bool:
+    """Whether a stage's accuracy on val classes has not risen for as many epochs as its patience.
+
+    `epochs` of it are done. What it has to beat first is the last accuracy of the stage before.
+    """
+    if stage.patience is None or epochs == 0:
+        return False
+    accuracies = [row["val_accuracy"] for row in log[-epochs - 1 :]]
+    return len(accuracies) - 1 - int(np.argmax(accuracies)) >= stage.patience
 
 
 def _train_epoch(
@@ -180,7 +202,8 @@ def _train_epoch(
         here = (stage.name, epoch, step)
         torch.manual_seed(stream_seed(seed, "dropout", *here))
         draws.manual_seed(stream_seed(seed, "augment", *here))
-        images = train_augment(run.pixels[rows], run.network.backbone.image_size, draws, recipe.augment)
+        pixels = run.pixels[rows.repeat(stage.views)]
+        images = train_augment(pixels, run.network.backbone.image_size, draws, recipe.augment)
         terms = stage.step(run.network, images, run.labels[rows], stream(seed, "step", *here))
         loss = torch.stack(tuple(terms.values())).sum()
         optimiser.zero_grad()
@@ -194,14 +217,21 @@ def _train_epoch(
     means = {f"loss_{name}": (total / len(run.labels)).item() for name, total in sums.items()}
     _look(run, stage, epoch, step, sum(means.values()), bar)
     seconds = time.perf_counter() - began
-    return {**means, "learning_rate": rate, "seconds": seconds, "images_per_second": len(run.labels) / seconds}
+    return {
+        **means,
+        "learning_rate": rate,
+        "seconds": seconds,
+        "images_per_second": len(run.labels) / seconds,
+    }
 
 
 def _look(run: Run, stage: Stage, epoch: int, step: int, loss: float, bar: "tqdm[None]") -> None:
     """Show the loss; stop when it is no number any more."""
     if not math.isfinite(loss):
         kept = f"the last good checkpoint is {run.last}" if run.last.exists() else "nothing was kept"
-        raise FsbenchError(f"loss is {loss} in stage {stage.name}, epoch {epoch + 1}, step {step + 1}; {kept}")
+        raise FsbenchError(
+            f"loss is {loss} in stage {stage.name}, epoch {epoch + 1}, step {step + 1}; {kept}"
+        )
     bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
     bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 

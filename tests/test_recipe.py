@@ -10,7 +10,7 @@ from fsbench.content import content_folder
 from fsbench.errors import FsbenchError
 from fsbench.network import CosineClassifier, Network
 from fsbench.optimiser import Optimiser
-from fsbench.recipe import load_recipe, recipe_names, resolve
+from fsbench.recipe import Stage, _presets, load_recipe, recipe_names, resolve
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -22,27 +22,40 @@ class TestEveryRecipe:
         assert f"fsbench train-backbone {name}" in text
         assert load_recipe(str(path)).name == name
 
-    def test_first_step_reaches_every_parameter(self, name):
-        recipe = load_recipe(name)
-        network = _network(recipe)
-        images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-        labels = torch.arange(8) % 4
-        for stage in recipe.stages:
-            network.zero_grad()
-            terms = stage.step(network, images, labels, np.random.default_rng(0))
-            sum(terms.values()).backward()
-            assert all(term.ndim == 0 for term in terms.values())
-            missing = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-            assert missing == [], stage.name
+    def test_every_step_reaches_every_parameter(self, name):
+        """Also those before a mixing point: a step of manifold mixup cuts no gradient."""
+        for preset in presets(name):
+            recipe = load_recipe(name, preset)
+            for stage in recipe.stages:
+                network = _network(recipe)
+                terms = stage.step(network, *_batch(stage), np.random.default_rng(0))
+                sum(terms.values()).backward()
+                assert all(term.ndim == 0 for term in terms.values())
+                missing = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+                assert missing == [], (preset, stage.name)
 
     def test_a_step_depends_on_its_rng_alone(self, name):
-        recipe = load_recipe(name)
-        images, labels = torch.randn(8, 3, 16, 16), torch.arange(8) % 4
-        for stage in recipe.stages:
-            one, two = (
-                stage.step(_network(recipe), images, labels, np.random.default_rng(3)) for _ in range(2)
-            )
-            assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}
+        for preset in presets(name):
+            recipe = load_recipe(name, preset)
+            for stage in recipe.stages:
+                one, two = (
+                    stage.step(_network(recipe), *_batch(stage), np.random.default_rng(3)) for _ in range(2)
+                )
+                assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}
+
+    def test_presets_name_themselves(self, name):
+        for preset in presets(name):
+            recipe = load_recipe(name, preset)
+            assert (recipe.name, recipe.preset) == (name, preset)
+
+
+def presets(name: str) -> list[str]:
+    return list(_presets(content_folder("baselines") / f"{name.replace('-', '_')}.py"))
+
+
+def _batch(stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.randn(8 * stage.views, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return images, torch.arange(8) % 4
 
 
 def _network(recipe) -> Network:
@@ -52,7 +65,8 @@ def _network(recipe) -> Network:
 
 
 def test_names_may_be_written_either_way():
-    assert load_recipe("erm") == load_recipe(str(content_folder("baselines") / "erm.py"))
+    one, two = load_recipe("s2m2-r"), load_recipe("s2m2_r")
+    assert one.settings() == two.settings()
 
 
 @pytest.mark.parametrize(
@@ -90,16 +104,25 @@ def test_a_file_of_the_user_is_a_recipe(tmp_path: Path):
 
 
 def test_overrides_take_the_place_of_numbers_and_are_named():
-    recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=32, learning_rate=0.1, dropout=0.2, augment=False)
+    recipe = resolve(
+        load_recipe("erm"), epochs=[3], batch_size=32, learning_rate=0.1, dropout=0.2, augment=False
+    )
     assert (recipe.epochs, recipe.batch_size, recipe.optimiser.learning_rate) == (3, 32, 0.1)
-    assert recipe.overrides == ("epochs 3", "batch_size 32", "learning_rate 0.1", "dropout 0.2", "augment off")
-    assert resolve(load_recipe("erm")) == load_recipe("erm")
+    assert recipe.overrides == (
+        "epochs 3",
+        "batch_size 32",
+        "learning_rate 0.1",
+        "dropout 0.2",
+        "augment off",
+    )
+    assert resolve(load_recipe("erm")).settings() == load_recipe("erm").settings()
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ({"epochs": [1, 2]}, "a number for each stage of erm .class., but has 2"),
+        ({"patience": 2}, "--patience 2: no stage of erm ends by its val accuracy"),
         ({"epochs": [0]}, "epochs must be at least 1, but is 0"),
         ({"batch_size": 1}, "batch_size must be at least 2, but is 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, but is nan"),
@@ -109,6 +132,13 @@ def test_overrides_take_the_place_of_numbers_and_are_named():
 def test_numbers_out_of_range_are_refused(override, message):
     with pytest.raises(FsbenchError, match=message):
         resolve(load_recipe("erm"), **override)
+
+
+def test_patience_is_given_to_the_stages_that_have_one():
+    recipe = resolve(load_recipe("s2m2-r"), epochs=[2, 9], patience=3)
+    assert [(stage.epochs, stage.patience) for stage in recipe.stages] == [(2, None), (9, 3)]
+    with pytest.raises(FsbenchError, match="patience must be at least 1, but is 0"):
+        resolve(load_recipe("s2m2-r"), patience=0)
 
 
 def test_the_recipe_is_shown_whole():
@@ -137,7 +167,14 @@ def test_scale_of_the_cosine_classifier_follows_the_number_of_classes():
 
 def test_milestones_cut_the_rate():
     optimiser = Optimiser("sgd", learning_rate=0.1, milestones=(0.5, 0.75))
-    assert [round(optimiser.rate(p), 6) for p in (0, 0.49, 0.5, 0.74, 0.75, 1)] == [0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3]
+    assert [round(optimiser.rate(p), 6) for p in (0, 0.49, 0.5, 0.74, 0.75, 1)] == [
+        0.1,
+        0.1,
+        0.01,
+        0.01,
+        1e-3,
+        1e-3,
+    ]
 
 
 def test_unknown_optimiser_and_classifier_are_named():

@@ -99,7 +99,9 @@ recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
 train.train_backbone(recipe, "tiny", out=Path({str(tmp_path / "tiny-erm")!r}), cache=Path({str(cache)!r}),
                      device=torch.device("cpu"), quiet=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "tiny-erm" / "resume.safetensors").exists()
     assert checkpoint.load_provenance(tmp_path / "tiny-erm" / "last.safetensors").epoch == 1
@@ -111,7 +113,9 @@ train.train_backbone(recipe, "tiny", out=Path({str(tmp_path / "tiny-erm")!r}), c
 
 def test_a_finished_run_is_left_as_it_is(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
-    before = {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir() if p.suffix in {".safetensors", ".csv"}}
+    before = {
+        p.name: p.stat().st_mtime_ns for p in run.folder.iterdir() if p.suffix in {".safetensors", ".csv"}
+    }
     train(tmp_path / "run", cache, epochs=1)
     assert {name: (run.folder / name).stat().st_mtime_ns for name in before} == before
     train(tmp_path / "run", cache, epochs=1, force=True)

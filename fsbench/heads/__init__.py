@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fsbench.errors import unknown
+from fsbench.heads.bd_cspn import bd_cspn
+from fsbench.heads.laplacian_shot import laplacian_shot
 from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads.pt_map import pt_map
+from fsbench.heads.soft_kmeans import soft_kmeans
+from fsbench.heads.tim import alpha_tim, tim
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,18 @@ class Head:
 
 HEADS: dict[str, Head] = {
     "nearest-mean": Head(nearest_mean, "SimpleShot, arXiv:1911.04623", preprocess="l2"),
+    "bd-cspn": Head(bd_cspn, "BD-CSPN, arXiv:1911.10713", preprocess="cl2n", transductive=True),
+    "laplacian-shot": Head(
+        laplacian_shot, "LaplacianShot, arXiv:2006.15486", preprocess="cl2n", transductive=True
+    ),
+    "tim": Head(tim, "TIM-GD, arXiv:2008.11297", preprocess="l2", transductive=True),
+    "alpha-tim": Head(alpha_tim, "alpha-TIM, arXiv:2204.11181", preprocess="l2", transductive=True),
+    "pt-map": Head(
+        pt_map, "PT-MAP, arXiv:2006.03806", preprocess="pt", transductive=True, class_prior=True
+    ),
+    "soft-kmeans": Head(
+        soft_kmeans, "EASY, arXiv:2201.09699", preprocess="cl2n", transductive=True, class_prior=True
+    ),
 }
 
 

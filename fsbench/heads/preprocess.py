@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.errors import unknown
+from fsbench.errors import FsbenchError, unknown
 
 
 def none(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
@@ -24,7 +24,23 @@ def cl2n(features: Tensor, base_mean: Tensor | None) -> Tensor:
     return F.normalize(features - base_mean, dim=-1)
 
 
-PREPROCESS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"none": none, "l2": l2, "cl2n": cl2n}
+def pt(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
+    """Square root of features that are not negative, then unit length (PT-MAP, arXiv:2006.03806 eq. 1).
+
+    Raises:
+        FsbenchError: a feature is negative.
+    """
+    if (features < 0).any():
+        raise FsbenchError(f"preprocess pt takes square roots, but a feature is {features.min():.3g}")
+    return F.normalize((features + 1e-6).sqrt(), dim=-1)
+
+
+PREPROCESS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
+    "none": none,
+    "l2": l2,
+    "cl2n": cl2n,
+    "pt": pt,
+}
 NEEDS_BASE_MEAN = frozenset({"cl2n"})
 
 

@@ -1,0 +1,33 @@
+"""Exemplar: classify four augmented views of each image, and pull them together against all other images.
+
+Mangla et al., WACV 2020, arXiv:1907.12087 (S2M2), section 3.2, after Dosovitskiy et al., arXiv:1406.6909. The
+reference code does not have it.
+
+    fsbench train-backbone exemplar --dataset cifar-fs --backbone conv4
+"""
+
+import numpy as np
+from torch import Tensor
+
+from fsbench.losses import exemplar_terms
+from fsbench.network import Network
+from fsbench.recipe import Recipe, Stage
+
+VIEWS = 4
+
+
+def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    """L_class + L_exemplar, means over all views."""
+    class_loss, exemplar_loss = exemplar_terms(network, images, labels)
+    return {"class": class_loss, "exemplar": exemplar_loss}
+
+
+PRESETS = {
+    "paper": Recipe(
+        name="exemplar",
+        preset="paper",
+        paper="arXiv:1907.12087",
+        stages=(Stage("self-supervised", step, epochs=400, views=VIEWS),),
+        batch_size=64,
+    ),
+}

@@ -1,0 +1,47 @@
+"""S2M2-E: exemplar training first, then manifold mixup with it as a regulariser.
+
+Mangla et al., WACV 2020, arXiv:1907.12087, Algorithm 1. The reference code does not have it.
+
+    fsbench train-backbone s2m2-e --dataset cifar-fs --backbone conv4
+"""
+
+import numpy as np
+from torch import Tensor
+
+from fsbench.losses import exemplar_terms, manifold_mixup
+from fsbench.network import Network
+from fsbench.recipe import Recipe, Stage
+
+ALPHA = 2.0
+VIEWS = 4
+
+
+def first_step(
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """L_class + L_exemplar."""
+    class_loss, exemplar_loss = exemplar_terms(network, images, labels)
+    return {"class": class_loss, "exemplar": exemplar_loss}
+
+
+def second_step(
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """L_mm + 0.5 (L_class + L_exemplar); the first view of each image is the one that is mixed."""
+    mixed = manifold_mixup(network, images[: len(labels)], labels, rng, ALPHA)
+    rest = first_step(network, images, labels, rng)
+    return {"mixed": mixed, **{name: 0.5 * loss for name, loss in rest.items()}}
+
+
+PRESETS = {
+    "paper": Recipe(
+        name="s2m2-e",
+        preset="paper",
+        paper="arXiv:1907.12087",
+        stages=(
+            Stage("self-supervised", first_step, epochs=400, views=VIEWS),
+            Stage("manifold", second_step, epochs=100, views=VIEWS, patience=1),
+        ),
+        batch_size=64,
+    ),
+}

@@ -1,0 +1,148 @@
+"""Augmentation equals torchvision's for the same crop, and draws crops with the same statistics."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms import functional as tv
+
+from fsbench.data import augment
+from fsbench.data.augment import MEAN, OFF, STD, Augment, eval_transform, train_augment
+
+PLAIN_CROP = Augment(flip=0.0, jitter=0.0)
+
+
+def pixels(count: int, height: int, width: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=generator)
+
+
+def planes(pictures: torch.Tensor) -> torch.Tensor:
+    return pictures.permute(0, 3, 1, 2).float() / 255
+
+
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    return tv.normalize(images, list(MEAN), list(STD))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("size", [16, 32, 50])
+def test_a_crop_equals_torchvisions(size):
+    """Smaller and larger than the output, at the edges and inside."""
+    boxes = [(0, 0, 40, 60), (3, 7, 16, 16), (10, 50, 30, 10), (39, 59, 1, 1), (5, 0, 33, 44)]
+    pictures = pixels(len(boxes), 40, 60)
+    top, left, tall, wide = (torch.tensor(x, dtype=torch.float32) for x in zip(*boxes, strict=True))
+    rows, columns = augment._resize(top, tall, size, 40), augment._resize(left, wide, size, 60)
+    ours = augment._resample(pictures, rows, columns)
+    for i, box in enumerate(boxes):
+        theirs = tv.resized_crop(planes(pictures)[i], *box, [size, size], antialias=True)
+        torch.testing.assert_close(ours[i], theirs, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 48), (20, 200)])
+def test_crops_are_distributed_as_torchvisions(height, width):
+    """Two-sample Kolmogorov-Smirnov tests; in the last shape most attempts fail and the centre is taken."""
+    count = 4000
+    ours = torch.stack(augment._crops(count, height, width, Augment(), generator(1))).double().numpy()
+    torch.manual_seed(2)
+    blank = torch.empty(3, height, width)
+    theirs = np.array(
+        [RandomResizedCrop.get_params(blank, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
+    ).T
+    for values in (ours, theirs):
+        top, left, tall, wide = values
+        assert (top >= 0).all()
+        assert (left >= 0).all()
+        assert (top + tall <= height).all()
+        assert (left + wide <= width).all()
+    measures = [
+        lambda top, left, tall, wide: tall * wide,
+        lambda top, left, tall, wide: wide / tall,
+        lambda top, left, tall, wide: top / (height - tall + 1),
+        lambda top, left, tall, wide: left / (width - wide + 1),
+    ]
+    for measure in measures:
+        assert stats.ks_2samp(measure(*ours), measure(*theirs)).pvalue > 1e-3
+
+
+def test_jitter_equals_torchvisions_in_the_order_of_s2m2():
+    images = planes(pixels(4, 12, 12))
+    factors = torch.tensor([[0.6, 1.4, 1.0, 0.9], [1.3, 0.7, 1.0, 0.6], [1.4, 0.6, 1.0, 1.2]])
+    ours = augment._jitter(images, factors)
+    for i in range(4):
+        image = tv.adjust_brightness(images[i], factors[0, i].item())
+        image = tv.adjust_contrast(image, factors[1, i].item())
+        image = tv.adjust_saturation(image, factors[2, i].item())
+        torch.testing.assert_close(ours[i], image, rtol=0, atol=5e-4)  # torchvision rounds luma's weights
+
+
+def test_jitter_is_uniform_and_its_own_for_each_image():
+    """A grey image only changes in brightness, by a factor uniform in 0.6 to 1.4 (clipping aside)."""
+    grey = torch.full((4000, 1, 1, 3), 100, dtype=torch.uint8)
+    images = train_augment(grey, 1, generator(), Augment(flip=0.0))
+    level = images[:, 0, 0, 0] * STD[0] + MEAN[0]
+    assert stats.kstest(level.numpy() * 255 / 100, stats.uniform(0.6, 0.8).cdf).pvalue > 1e-3
+
+
+def test_half_of_the_images_are_flipped():
+    """Left and right halves of different brightness tell the side."""
+    halves = torch.zeros(4000, 2, 2, 3, dtype=torch.uint8)
+    halves[:, :, 1] = 255
+    whole = Augment(scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter=0.0)
+    images = train_augment(halves, 2, generator(), whole)
+    flipped = (images[:, 0, 0, 0] > images[:, 0, 0, 1]).sum().item()
+    assert stats.binomtest(flipped, 4000).pvalue > 1e-3
+    torch.testing.assert_close(
+        images.flip(3)[images[:, 0, 0, 0] > 0], images[images[:, 0, 0, 0] < 0][:1].expand(flipped, -1, -1, -1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(32, 32, 32), (105, 105, 32), (84, 84, 80), (50, 90, 84)]
+)
+def test_evaluation_is_resize_and_centre_crop(height, width, size):
+    pictures = pixels(3, height, width)
+    larger = int(1.15 * size)
+    theirs = tv.center_crop(tv.resize(planes(pictures), [larger, larger], antialias=True), [size, size])
+    torch.testing.assert_close(eval_transform(pictures, size), normalised(theirs), rtol=0, atol=2e-4)
+
+
+def test_evaluation_agrees_with_pillow_to_its_rounding():
+    (picture,) = pixels(1, 50, 60).numpy()
+    larger = Image.fromarray(picture).resize((36, 36), Image.Resampling.BILINEAR)
+    theirs = np.asarray(larger.crop((2, 2, 34, 34)), dtype=np.float32)
+    ours = eval_transform(torch.from_numpy(picture)[None], 32)[0]
+    ours = (ours * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]) * 255
+    assert (ours.permute(1, 2, 0) - torch.from_numpy(theirs)).abs().max() < 1.01
+
+
+def test_without_augmentation_training_sees_what_evaluation_sees():
+    pictures = pixels(3, 40, 40)
+    torch.testing.assert_close(
+        train_augment(pictures, 32, generator(), OFF), eval_transform(pictures, 32), rtol=0, atol=0
+    )
+
+
+def test_images_depend_on_the_generator_alone():
+    pictures = pixels(4, 32, 32)
+    one, two, other = (train_augment(pictures, 32, generator(seed), Augment()) for seed in (0, 0, 1))
+    torch.testing.assert_close(one, two, rtol=0, atol=0)
+    assert (one - other).abs().max() > 0.1
+
+
+def test_copies_of_an_image_are_augmented_each_in_its_own_way():
+    copies = train_augment(pixels(1, 32, 32).expand(8, -1, -1, -1), 32, generator(), PLAIN_CROP)
+    distances = torch.cdist(copies.flatten(1), copies.flatten(1)) + torch.eye(8) * 1e9
+    assert distances.min() > 1
+
+
+def test_training_images_are_channels_last_float32():
+    images = train_augment(pixels(2, 32, 32), 16, generator(), Augment())
+    assert images.shape == (2, 3, 16, 16)
+    assert images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
