@@ -127,6 +127,9 @@ def add_evaluate(verbs: Verbs) -> None:
     verb.add_argument("--n-tasks", type=int, default=10_000)
     verb.add_argument("--seed", type=int, default=0, help="of the task list (default: 0)")
     verb.add_argument(
+        "--tasks", nargs="+", default=[], metavar="LIST", help="pinned lists, by name or .toml file"
+    )
+    verb.add_argument(
         "--head", nargs="+", default=["nearest-mean", "logistic"], help="see the README for all"
     )
     verb.add_argument("--preprocess", nargs="+", default=[], help="none l2 cl2n (default: each head's own)")
@@ -261,6 +264,7 @@ def run_evaluate(chosen: argparse.Namespace) -> None:
         n_query=chosen.n_query,
         n_tasks=chosen.n_tasks,
         seed=chosen.seed,
+        task_lists=chosen.tasks,
         base=chosen.base,
         out=chosen.out,
         cache=chosen.cache,

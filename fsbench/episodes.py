@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fsbench.errors import FsbenchError
 
+SAMPLER = "uniform-1"  # the rule of `sample`; another name when its lists change
 _STREAM = 0xF5BE7C4  # second key word: keeps these numbers apart from other uses of the same seed
 _ENTRIES_AT_ONCE = 1 << 19  # class-table entries shuffled at once: 2 MiB, which a core keeps in its cache
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fsbench import episodes, features, machine, results, stats
+from fsbench import episodes, features, machine, results, stats, tasklists
 from fsbench.checkpoint import load_provenance
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
@@ -25,8 +25,7 @@ from fsbench.heads import find_head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.results import Result
 from fsbench.score import right_answers
-
-SAMPLER = "uniform-1"  # the rule of episodes.sample; another number when its lists change
+from fsbench.tasklists import TaskList
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ def evaluate(
     n_query: int = 15,
     n_tasks: int = 10_000,
     seed: int = 0,
+    task_lists: Sequence[str] = (),
     base: Path | None = None,
     out: Path = Path("results"),
     cache: Path | None = None,
@@ -71,13 +71,18 @@ def evaluate(
     """Evaluate a checkpoint or a feature file, one result a combination, each written below `out`.
 
     A checkpoint is evaluated on every data set of `datasets` (its own when there is none), a feature file on
-    the one it was made from. Without `preprocess` each head uses its own. A result that `out` already holds
-    is read, not made again, unless `force`. All arguments are checked before the first result is made.
+    the one it was made from. `task_lists` names pinned lists, which take the place of `n_way` to `seed` and
+    are refused for images that they were not pinned over. Without `preprocess` each head uses its own. A
+    result that `out` already holds is read, not made again, unless `force`. All arguments are checked before
+    the first result is made.
 
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
-    specs = [TaskSpec(n, k, n_query, n_tasks, seed) for n, k in product(n_way, n_shot)]
+    pinned = [tasklists.read(name) for name in task_lists]
+    specs = [tasks.spec for tasks in pinned] or [
+        TaskSpec(n, k, n_query, n_tasks, seed) for n, k in product(n_way, n_shot)
+    ]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:
         find_head(name)
@@ -89,7 +94,7 @@ def evaluate(
         targets = list(_from_checkpoint(subject, datasets, split, centred, cache, device, quiet))
     if centred and targets[0].base_mean is None:
         raise FsbenchError("preprocess cl2n needs the base mean: name the base features with --base FILE")
-    lists = [[episodes.sample(target.features.labels, spec) for spec in specs] for target in targets]
+    lists = [_draw(target, split, specs, pinned) for target in targets]
     found = []
     for target, tasks_of in zip(targets, lists, strict=True):
         for name, step in chosen:
@@ -146,6 +151,21 @@ def _from_file(path: Path, datasets: Sequence[str], split: str, base: Path | Non
     return Target(found, str(about.get("run", path.stem)), base_mean)
 
 
+def _draw(
+    target: Target, split: str, specs: Sequence[TaskSpec], pinned: Sequence[TaskList]
+) -> list[NDArray[np.int32]]:
+    """The tasks of each specification over a target's images."""
+    labels, dataset = target.features.labels, target.features.about.get("dataset")
+    for tasks in pinned:
+        if (tasks.dataset, tasks.split) != (dataset, split):
+            raise FsbenchError(
+                f"--tasks: the list is of {tasks.dataset} {tasks.split}, not {dataset} {split}"
+            )
+    if pinned:
+        return [tasks.draw(labels) for tasks in pinned]
+    return [episodes.sample(labels, spec) for spec in specs]
+
+
 def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor:
     """The target's features as a head gets them, on the device, shape (n, d)."""
     mean = None if target.base_mean is None else torch.from_numpy(target.base_mean).to(device)
@@ -167,7 +187,7 @@ def _question(
         n_query=spec.n_query,
         n_tasks=spec.n_tasks,
         seed=spec.seed,
-        sampler=SAMPLER,
+        sampler=episodes.SAMPLER,
         task_digest=episodes.digest(tasks),
         run=target.run,
         source=made_by.get("source"),

@@ -81,7 +81,7 @@ def extract(
         began = time.perf_counter()
         images = load(dataset, split, cache)
         assert images.fingerprint == key["fingerprint"]
-        backbone = backbone.to(device, memory_format=torch.channels_last)
+        backbone = backbone.to(device).to(memory_format=torch.channels_last)
         values = embed(backbone, images.pixels, device, quiet=quiet)
         if not np.isfinite(values).all():
             raise FsbenchError(f"checkpoint {checkpoint}: features of {dataset} are not all finite")

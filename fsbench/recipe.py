@@ -105,7 +105,7 @@ def resolve(
         recipe = replace(recipe, stages=stages)
     if learning_rate is not None:
         recipe = replace(recipe, optimiser=replace(recipe.optimiser, learning_rate=learning_rate))
-    asked = {"batch_size": batch_size, "classifier": classifier, "dropout": dropout}
+    asked: dict[str, Any] = {"batch_size": batch_size, "classifier": classifier, "dropout": dropout}
     recipe = replace(recipe, **{name: value for name, value in asked.items() if value is not None})
     if not augment:
         recipe = replace(recipe, augment=OFF)

@@ -9,7 +9,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 import pandas as pd
@@ -112,7 +112,8 @@ def train_backbone(
             recipe.classifier,
             recipe.scale,
             recipe.extra_heads,
-        ).to(device, memory_format=torch.channels_last)
+        ).to(device)
+        network = network.to(memory_format=torch.channels_last)
         run = Run(
             folder=folder,
             recipe=recipe,
@@ -186,7 +187,7 @@ def _has_stalled(stage: Stage, epochs: int, log: list[dict[str, Any]]) -> bool:
 
 
 def _train_epoch(
-    run: Run, stage: Stage, epoch: int, optimiser: torch.optim.Optimizer, bar: "tqdm[None]"
+    run: Run, stage: Stage, epoch: int, optimiser: torch.optim.Optimizer, bar: "tqdm[Never]"
 ) -> dict[str, float]:
     """One pass over the base images; mean loss terms and images a second."""
     recipe, device, seed = run.recipe, run.labels.device, run.provenance.train_seed
@@ -225,7 +226,7 @@ def _train_epoch(
     }
 
 
-def _look(run: Run, stage: Stage, epoch: int, step: int, loss: float, bar: "tqdm[None]") -> None:
+def _look(run: Run, stage: Stage, epoch: int, step: int, loss: float, bar: "tqdm[Never]") -> None:
     """Show the loss; stop when it is no number any more."""
     if not math.isfinite(loss):
         kept = f"the last good checkpoint is {run.last}" if run.last.exists() else "nothing was kept"

@@ -132,7 +132,7 @@ def _jitter(images: Tensor, factors: Tensor) -> Tensor:
 
 def _grey(images: Tensor) -> Tensor:
     """Luma of images (b, 3, s, s), (b, 1, s, s)."""
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
     return _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
 
 

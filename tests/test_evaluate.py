@@ -1,0 +1,216 @@
+"""Evaluation of feature files and checkpoints; scores against a plain loop over tasks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsbench import episodes, features, results, score
+from fsbench.episodes import TaskSpec
+from fsbench.errors import FsbenchError
+from fsbench.evaluate import evaluate
+from fsbench.features import Features
+from fsbench.heads import find_head
+
+CPU = torch.device("cpu")
+SMALL = {"n_query": 3, "n_tasks": 20, "device": CPU, "quiet": True}
+
+
+def clusters(n_classes: int = 6, per_class: int = 8, dim: int = 10, seed: int = 0) -> Features:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(n_classes, dtype=np.int32), per_class)
+    values = (rng.normal(size=(n_classes, dim))[labels] + rng.normal(size=(len(labels), dim))).astype(
+        np.float32
+    )
+    about = {"dataset": "mine", "split": "novel", "checkpoint": "c" * 64}
+    return Features(values, labels, tuple(f"c{i}" for i in range(n_classes)), about)
+
+
+@pytest.fixture
+def feature_file(tmp_path: Path) -> Path:
+    features.write(tmp_path / "mine.h5", clusters())
+    return tmp_path / "mine.h5"
+
+
+def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> list[float]:
+    """Nearest mean, one task and one query at a time."""
+    found = []
+    for task in episodes.sample(labels, spec):
+        means = [values[row[: spec.n_shot]].mean(axis=0) for row in task]
+        right = [
+            int(np.argmin([((values[item] - mean) ** 2).sum() for mean in means]) == c)
+            for c, row in enumerate(task)
+            for item in row[spec.n_shot :]
+        ]
+        found.append(np.mean(right))
+    return found
+
+
+@pytest.mark.parametrize("n_shot", [1, 3])
+def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_shot: int):
+    (result,) = evaluate(feature_file, n_way=[4], n_shot=[n_shot], preprocess=["none"], out=tmp_path, **SMALL)
+    made = clusters()
+    spec = TaskSpec(4, n_shot, 3, 20)
+    np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, made.labels, spec))
+    assert 0.25 < result.accuracy < 1
+    assert result.accuracy == pytest.approx(result.accuracies.mean())
+    tasks = episodes.sample(made.labels, spec)
+    assert (result.task_digest, result.feature_digest) == (episodes.digest(tasks), made.digest)
+
+
+def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
+    base = clusters(seed=1)
+    features.write(tmp_path / "base.h5", base)
+    found = evaluate(
+        feature_file,
+        n_way=[4],
+        n_shot=[1],
+        preprocess=["none", "l2", "cl2n"],
+        base=tmp_path / "base.h5",
+        out=tmp_path,
+        **SMALL,
+    )
+    made, spec = clusters(), TaskSpec(4, 1, 3, 20)
+    centred = made.values - base.values.mean(axis=0)
+    for result, values in zip(found, (made.values, made.values, centred), strict=True):
+        unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+        expected = plain_accuracies(values if result.preprocess == "none" else unit, made.labels, spec)
+        np.testing.assert_allclose(result.accuracies, expected, err_msg=result.preprocess)
+
+
+@pytest.mark.parametrize("floats", [1, 5000])
+def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, floats: int):
+    made = clusters()
+    tasks = episodes.sample(made.labels, TaskSpec(4, 2, 3, 30))
+    values = torch.from_numpy(made.values)
+    whole = score.right_answers(values, tasks, 2, find_head("nearest-mean"))
+    monkeypatch.setattr(score, "_FLOATS_AT_ONCE", floats)
+    np.testing.assert_array_equal(score.right_answers(values, tasks, 2, find_head("nearest-mean")), whole)
+
+
+def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
+    found = evaluate(
+        feature_file, n_way=[3, 4], n_shot=[1, 2], heads=["nearest-mean", "logistic"], out=tmp_path, **SMALL
+    )
+    assert [(r.head, r.n_way, r.n_shot) for r in found] == [
+        (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
+    ]
+    assert sorted(r.path for r in results.read_all(tmp_path)) == sorted(r.path for r in found)
+
+
+def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
+    ask = {"n_way": [3], "n_shot": [1], "out": tmp_path, **SMALL}
+    (first,) = evaluate(feature_file, **ask)
+    path = tmp_path / first.path
+    before = path.stat().st_mtime_ns
+    assert evaluate(feature_file, **ask) == [first]
+    assert path.stat().st_mtime_ns == before
+    (again,) = evaluate(feature_file, force=True, **ask)
+    assert path.stat().st_mtime_ns != before
+    assert again.same_question(first)
+    features.write(feature_file, clusters(seed=5))  # another question now, under the same name
+    (other,) = evaluate(feature_file, **ask)
+    assert other.feature_digest != first.feature_digest
+    assert results.read(path) == other
+
+
+class TestOfCheckpoints:
+    def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
+        found = evaluate(trained / "best.safetensors", n_way=[5], n_shot=[1], heads=["nearest-mean", "logistic"],
+                         cache=cache, out=tmp_path, **SMALL)  # fmt: skip
+        assert [r.head for r in found] == ["nearest-mean", "logistic"]
+        for result in found:
+            assert result.accuracy > 0.3  # mean colours are easy; chance is 0.2
+            assert (result.source, result.dataset, result.source_classes) == ("tiny", "tiny", 6)
+            assert (result.backbone, result.recipe, result.preset, result.train_seed) == (
+                "conv4",
+                "erm",
+                "cosine",
+                0,
+            )
+            assert result.overrides == "epochs 2, batch_size 16"
+            assert result.extract_seconds > 0
+
+    def test_another_data_set_is_cross_domain(
+        self, trained: Path, cache: Path, tmp_path: Path, tiny_folder: Path
+    ):
+        from fsbench.data.prepare import prepare
+
+        prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
+        found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], n_way=[5], n_shot=[1],
+                         cache=cache, out=tmp_path, **SMALL)  # fmt: skip
+        assert [(r.source, r.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
+        assert found[0].accuracy == found[1].accuracy  # the same images under another name
+
+    def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
+        import fsbench.extract
+
+        ask = {"n_way": [5], "n_shot": [1], "cache": cache, "out": tmp_path, **SMALL}
+        evaluate(trained / "best.safetensors", **ask)
+        monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
+        evaluate(trained / "best.safetensors", force=True, **ask)
+
+    def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
+        (result,) = evaluate(trained / "best.safetensors", n_way=[5], n_shot=[1], preprocess=["cl2n"],
+                             cache=cache, out=tmp_path, **SMALL)  # fmt: skip
+        assert result.preprocess == "cl2n"
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        ({"heads": ["nearest-men"]}, "unknown head 'nearest-men'; did you mean 'nearest-mean'"),
+        ({"preprocess": ["l3"]}, "unknown preprocess 'l3'"),
+        ({"n_way": [3, 7]}, "n_way = 7, but the split has only 6 classes"),
+        ({"n_shot": [6]}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
+        ({"datasets": ["cub"]}, "holds mine, not cub"),
+        ({"split": "val"}, "holds split novel, not val"),
+        ({"preprocess": ["cl2n"]}, "name the base features with --base FILE"),
+        ({"task_lists": ["cifar-fs-novel-5w1s"]}, "--tasks: the list is of cifar-fs novel, not mine novel"),
+    ],
+)
+def test_bad_questions_are_refused_before_anything_is_written(
+    feature_file: Path, tmp_path: Path, ask, message
+):
+    out = tmp_path / "results"
+    with pytest.raises(FsbenchError, match=message):
+        evaluate(feature_file, out=out, **{"n_way": [3], "n_shot": [1], **SMALL, **ask})
+    assert not out.exists()
+
+
+def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp_path: Path):
+    made = clusters()
+    other = Features(made.values, made.labels, made.class_names, {**made.about, "checkpoint": "d" * 64})
+    features.write(tmp_path / "base.h5", other)
+    with pytest.raises(FsbenchError, match="its features come from another checkpoint"):
+        evaluate(feature_file, preprocess=["cl2n"], base=tmp_path / "base.h5", out=tmp_path, **SMALL)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF but nothing else", b"PK\x03\x04", b"\x80\x04pickle"])
+def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content: bytes):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(FsbenchError) as raised:
+        evaluate(tmp_path / "x", out=tmp_path, **SMALL)
+    assert "\n" not in str(raised.value)
+
+
+def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
+    from fsbench import tasklists
+
+    made = clusters()
+    features.write(tmp_path / "mine.h5", made)
+    spec = TaskSpec(3, 2, 3, 25, seed=4)
+    tasklists.write(tmp_path / "mine.toml", tasklists.pin("mine", "novel", made.labels, spec))
+    (result,) = evaluate(
+        tmp_path / "mine.h5", task_lists=[str(tmp_path / "mine.toml")], out=tmp_path, **SMALL
+    )
+    assert (result.n_way, result.n_shot, result.n_tasks, result.seed) == (3, 2, 25, 4)
+
+
+def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
+    (result,) = evaluate(feature_file, n_way=[3], n_shot=[1], out=tmp_path, **SMALL)
+    document = json.loads(json.dumps(results.to_json(result)))
+    assert document["accuracy"] == result.accuracy
+    assert document["schema"] == results.SCHEMA

@@ -1,0 +1,98 @@
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsbench import results
+from fsbench.errors import FsbenchError
+from fsbench.results import Result
+
+OLD = Path(__file__).parent / "golden" / "results"
+
+
+def made(**changes) -> Result:
+    values = Result(
+        dataset="cifar-fs", split="novel", fingerprint="f" * 64,
+        n_way=5, n_shot=1, n_query=2, n_tasks=3, seed=0, sampler="uniform-1", task_digest="t" * 64,
+        run="erm-conv4", source="cifar-fs", source_fingerprint="s" * 64, source_classes=64,
+        image_size=32, backbone="conv4", dropout=0.0, recipe="erm", preset="cosine",
+        overrides="epochs 20", classifier="cosine", epochs=20, epoch=18, train_seed=0,
+        checkpoint="c" * 64, transform="resize-36-centre-32-imagenet-1", feature_digest="d" * 64,
+        head="nearest-mean", preprocess="l2", transductive=False, class_prior=False, synthetic=False,
+        interval="student-t over tasks, ddof 1, 95 %", accuracy=0.5, half_width=0.25,
+        extract_seconds=1.5, evaluate_seconds=0.25, device="cpu, 1 threads",
+        versions={"torch": "2.8.0"}, commit=None, correct=(4, 5, 6),
+    )  # fmt: skip
+    return replace(values, **changes)
+
+
+def test_what_is_written_is_read(tmp_path: Path):
+    path = results.write(tmp_path, made())
+    assert path == tmp_path / "cifar-fs" / "erm-conv4" / "5w1s2q-nearest-mean-l2-3t-s0.json"
+    assert results.read(path) == made()
+    np.testing.assert_array_equal(made().accuracies, [0.4, 0.5, 0.6])
+
+
+def test_a_file_is_a_key_a_line(tmp_path: Path):
+    """So that a change of one number is one line in a diff."""
+    text = results.write(tmp_path, made()).read_text()
+    assert len(text.splitlines()) == len(fields(Result)) + 3  # braces and the schema
+    assert '\n  "correct": [4, 5, 6]\n' in text
+
+
+@pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda path: path.stem)
+def test_old_files_still_load(path: Path):
+    """Never change these files; add one for each schema: cp of a file that the schema's code wrote."""
+    assert results.read(path).n_tasks > 0
+
+
+def test_there_is_an_old_file_of_each_schema():
+    found = {json.loads(path.read_text())["schema"] for path in OLD.glob("*.json")}
+    assert found == set(range(1, results.SCHEMA + 1))
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Result) if f.name not in results.OPEN])
+def test_every_key_tells_questions_apart(field):
+    assert made().same_question(made(accuracy=0.1, device="other", commit="abc", evaluate_seconds=9.0))
+    assert not made().same_question(made(**{field: "other"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 0}, "not a result file of schema 1"),
+        ({"accuracy": 0.6}, "the tasks' scores do not give the accuracy 0.6"),
+        ({"correct": [4, 5]}, "the tasks' scores do not give the accuracy"),
+        ({"extra": 1}, "keys missing or unknown: extra"),
+    ],
+)
+def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message):
+    path = results.write(tmp_path, made())
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(FsbenchError, match=message):
+        results.read(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 1}', "null", "\x00\xff"])
+def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(FsbenchError) as raised:
+        list(results.read_all(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path):
+    with pytest.raises(FsbenchError, match="there is no such folder"):
+        list(results.read_all(tmp_path / "absent"))
+
+
+def test_the_line_for_people():
+    line = "cifar-fs novel  5-way 1-shot  nearest-mean (l2)  50.00 ± 25.00 %  (3 tasks)"
+    assert made().line() == line
+    assert made(dataset="omniglot", synthetic=True).line() == (
+        line.replace("cifar-fs novel", "cifar-fs -> omniglot novel").replace(
+            "(3 tasks)", "(3 tasks, synthetic images)"
+        )
+    )
