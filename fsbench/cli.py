@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fsbench import __version__
 from fsbench.errors import FsbenchError
@@ -16,9 +16,17 @@ from fsbench.errors import FsbenchError
 Verbs = Any  # argparse keeps the type of its subparsers to itself
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but an error is one line as everywhere else, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise FsbenchError(message)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; 0 when it is done, 2 with one line on stderr when an argument or a file is wrong."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="fsbench",
         description="Few-shot image classification, measured.",
         epilog="fsbench VERB --help tells more; start with: fsbench quickstart",
@@ -27,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for add in (add_quickstart, add_data, add_train_backbone, add_extract, add_evaluate, add_leaderboard):
         add(verbs)
-    chosen = parser.parse_args(arguments)
     try:
+        chosen = parser.parse_args(arguments)
         chosen.run(chosen)
     except FsbenchError as error:
         print(f"fsbench: {error}", file=sys.stderr)

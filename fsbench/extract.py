@@ -93,7 +93,7 @@ def extract(
             "backbone": provenance.backbone,
             "image_size": provenance.image_size,
             "provenance": json.dumps(asdict(provenance)),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "device": device_name(device),
             "seconds": time.perf_counter() - began,
         }

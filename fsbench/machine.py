@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
     return {
         "fsbench": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": version("numpy"),
     }
 

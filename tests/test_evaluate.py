@@ -118,8 +118,8 @@ def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_pa
 
 class TestOfCheckpoints:
     def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
-        found = evaluate(trained / "best.safetensors", n_way=[5], n_shot=[1], heads=["nearest-mean", "logistic"],
-                         cache=cache, out=tmp_path, **SMALL)  # fmt: skip
+        ask = {"n_way": [5], "n_shot": [1], "heads": ["nearest-mean", "logistic"]}
+        found = evaluate(trained / "best.safetensors", cache=cache, out=tmp_path, **ask, **SMALL)
         assert [r.head for r in found] == ["nearest-mean", "logistic"]
         for result in found:
             assert result.accuracy > 0.3  # mean colours are easy; chance is 0.2

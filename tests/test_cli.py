@@ -1,0 +1,256 @@
+"""The command as people use it: what it prints, what it leaves on disk, how it refuses."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fsbench.cli import main
+
+SMALL = ["--n-way", "5", "--n-shot", "1", "--n-query", "3", "--n-tasks", "20"]
+DEVICE = ["--device", "cpu"]
+
+
+def command(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "fsbench", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, **options)
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def results_of_tiny(trained: Path, cache: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "results"
+    assert run("evaluate", trained / "best.safetensors", *SMALL, *DEVICE, "--cache", cache, "--out", out) == 0
+    return out
+
+
+class TestHelp:
+    @pytest.mark.parametrize(
+        "verb", [[], ["data"], ["train-backbone"], ["extract"], ["evaluate"], ["leaderboard"]]
+    )
+    def test_every_verb_explains_itself(self, verb, capsys):
+        with pytest.raises(SystemExit) as done:
+            main([*verb, "--help"])
+        assert done.value.code == 0
+        assert "usage: fsbench" in capsys.readouterr().out
+
+    def test_help_imports_nothing_heavy(self):
+        """So that it answers at once: torch is imported where it is used."""
+        code = "import sys, fsbench.cli; print([m for m in ('torch', 'pandas', 'scipy', 'h5py') if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["--version"])
+        assert capsys.readouterr().out.startswith("fsbench 0.")
+
+
+class TestMainJob:
+    def test_data(self, tiny_folder: Path, tmp_path: Path, capsys):
+        assert run("data", "prepare", "mine", tiny_folder, "--cache", tmp_path, "--quiet") == 0
+        assert "mine" in capsys.readouterr().out
+        assert run("data", "show", "mine", "--cache", tmp_path) == 0
+        shown = capsys.readouterr().out
+        for split, classes in (("base", 6), ("val", 5), ("novel", 7)):
+            (line,) = [line for line in shown.splitlines() if split in line]
+            assert str(classes) in line
+        assert run("data", "list", "--cache", tmp_path) == 0
+        listed = capsys.readouterr().out
+        for name in ("mine", "cifar-fs", "mini-imagenet", "tiered-imagenet", "cub", "omniglot", "glyphs"):
+            assert name in listed
+
+    def test_training_shows_the_recipe_and_names_the_checkpoint(self, cache: Path, tmp_path: Path, capsys):
+        out = tmp_path / "run"
+        train = ["train-backbone", "erm", "--dataset", "tiny", "--epochs", "1", "--batch-size", "16", *DEVICE]
+        assert run(*train, "--cache", cache, "--out", out) == 0
+        said = capsys.readouterr()
+        assert said.out == f"{out / 'best.safetensors'}\n"
+        for setting in ("classifier    cosine", "augment", "jitter 0.4", "learning_rate 0.001", "overrides"):
+            assert setting in said.err
+        assert {path.name for path in out.iterdir() if path.suffix} >= {
+            "best.safetensors",
+            "last.safetensors",
+            "log.csv",
+        }
+
+    def test_features_go_where_they_are_wanted(self, trained: Path, cache: Path, tmp_path: Path, capsys):
+        out = tmp_path / "f.h5"
+        assert (
+            run("extract", trained / "best.safetensors", "--cache", cache, "--out", out, *DEVICE, "--quiet")
+            == 0
+        )
+        assert capsys.readouterr().out == f"{out}\n"
+        assert run("evaluate", out, *SMALL, *DEVICE, "--out", tmp_path / "results", "--quiet") == 0
+        assert "tiny novel  5-way 1-shot  nearest-mean (l2)" in capsys.readouterr().out
+
+    def test_json_and_nothing_else_on_stdout(self, trained: Path, cache: Path, tmp_path: Path):
+        ask = [
+            "evaluate",
+            trained / "best.safetensors",
+            *SMALL,
+            *DEVICE,
+            "--cache",
+            cache,
+            "--out",
+            tmp_path,
+            "--json",
+        ]
+        done = command(*ask, "--head", "nearest-mean", "logistic")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert [result["head"] for result in found] == ["nearest-mean", "logistic"]
+        for result in found:
+            assert 0 < result["accuracy"] <= 1
+            assert 0 < result["half_width"] < 1
+            assert (result["n_tasks"], result["n_way"], result["n_shot"]) == (20, 5, 1)
+            assert result["evaluate_seconds"] > 0
+        again = command(*ask, "--head", "nearest-mean", "logistic")
+        assert json.loads(again.stdout) == found  # finished ones are returned all the same
+
+    def test_leaderboard_and_its_check(self, results_of_tiny: Path, capsys):
+        capsys.readouterr()
+        assert run("leaderboard", results_of_tiny) == 0
+        (board,) = map(Path, capsys.readouterr().out.split())
+        assert "5-way 1-shot" in board.read_text()
+        assert run("leaderboard", results_of_tiny, "--check") == 0
+        board.write_text(board.read_text().replace("±", "+-", 1))
+        assert run("leaderboard", results_of_tiny, "--check") == 2
+        assert f"{board} is stale" in capsys.readouterr().err
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def place(tmp_path: Path, trained: Path, cache: Path, tiny_folder: Path) -> dict[str, Path]:
+    """Everything that a wrong command may name."""
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_folder / "novel", broken)
+    (victim,) = sorted(broken.rglob("003.png"))[:1]
+    victim.write_bytes(victim.read_bytes()[:-40])
+    hollow = tmp_path / "hollow"
+    picture(hollow / "full" / "0.png")
+    (hollow / "empty").mkdir()
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes((trained / "best.safetensors").read_bytes()[:-10])
+    (tmp_path / "text.h5").write_text("no features")
+    (tmp_path / "file").write_text("a file where a folder is wanted")
+    return {
+        "best": trained / "best.safetensors", "cache": cache, "images": tiny_folder, "broken": broken,
+        "hollow": hollow, "torn": torn, "text": tmp_path / "text.h5", "file": tmp_path / "file", "here": tmp_path,
+    }  # fmt: skip
+
+
+EVALUATE = "evaluate {best} --cache {cache} --out {here}/results --device cpu "
+TRAIN = "train-backbone erm --dataset tiny --epochs 1 --batch-size 16 --cache {cache} --out {here}/run --device cpu "
+BAD = [  # command, what the line on stderr says
+    ("", "arguments are required: VERB"),
+    ("evaluat x", "invalid choice: 'evaluat'"),
+    ("evaluate", "arguments are required: CHECKPOINT|FEATURES"),
+    (EVALUATE + "--n-way five", "argument --n-way: invalid int value: 'five'"),
+    (EVALUATE + "--n-way 1", "n_way must be at least 2, but is 1"),
+    (EVALUATE + "--n-way 5 8", "n_way = 8, but the split has only 7 classes"),
+    (EVALUATE + "--n-shot 6", "n_shot + n_query = 21, but the smallest class has only 20 images"),
+    (EVALUATE + "--head nearst-mean", "unknown head 'nearst-mean'; did you mean 'nearest-mean'?"),
+    (EVALUATE + "--preprocess cl2", "unknown preprocess 'cl2'; did you mean 'cl2n'?"),
+    (EVALUATE + "--dataset cifar-sf", "unknown data set 'cifar-sf'; did you mean 'cifar-fs'?"),
+    (EVALUATE + "--dataset cub", "cub"),
+    (EVALUATE + "--tasks tiny", "unknown task list 'tiny'"),
+    (EVALUATE + "--device cuda:77", "device 'cuda:77' cannot be used here"),
+    ("evaluate {here}/absent.safetensors", "absent.safetensors: no such file or directory"),
+    ("evaluate {torn} --out {here}/results", "torn.safetensors: not a whole safetensors file"),
+    ("evaluate {text} --out {here}/results", "text.h5: not a whole safetensors file"),
+    ("evaluate {here} --out {here}/results", "is a directory"),
+    ("extract {best} --cache {cache} --split vall", "invalid choice: 'vall'"),
+    ("extract {best} --cache {cache} --out {file}/f.h5", "cannot write {file}/f.h5: "),
+    (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; did you mean 'conv4'?"),
+    (TRAIN + "--dataset tinny", "unknown data set 'tinny'; did you mean 'tiny'?"),
+    (TRAIN + "--image-size 8", "image_size must be at least 16 for conv4, but is 8"),
+    (TRAIN + "--preset cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'?"),
+    (TRAIN + "--epochs 0", "epochs must be at least 1, but is 0"),
+    (TRAIN + "--out {file}", "cannot write {file}"),
+    ("train-backbone emr", "unknown recipe 'emr'; did you mean 'erm'?"),
+    ("train-backbone {here}/mine.py", "mine.py: there is no such file"),
+    ("data prepare mine {here}/absent --cache {here}/c", "absent"),
+    ("data prepare mine {broken} --cache {here}/c", "003.png"),
+    ("data prepare mine {hollow} --cache {here}/c", "empty"),
+    ("data prepare cub {images} --cache {here}/c", "cub"),
+    ("data prepare mini-imagenet --cache {here}/c", "mini-imagenet"),
+    ("data prepare mini-imagenet --download --cache {here}/c", "mini-imagenet"),
+    ("data prepare mine {images} --cache {file}", "cannot write"),
+    ("data show tinny --cache {cache}", "unknown data set 'tinny'; did you mean 'tiny'?"),
+    ("leaderboard {here}/absent", "there is no such folder"),
+    ("leaderboard {file}", "there is no such folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
+def test_bad_input_is_one_line_and_leaves_nothing(line: str, message: str, place: dict[str, Path], capsys):
+    before = contents(place["here"])
+    assert main([part.format(**place) for part in line.split()]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("fsbench: ")
+    assert message.format(**place) in said.err
+    assert said.err.count("\n") == 1, said.err
+    assert said.out == ""
+    assert contents(place["here"]) == before
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Every file but locks, which hold nothing, with its size."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path): path.stat().st_size for path in files}
+
+
+def no_room() -> None:
+    """Files of this process may not grow beyond 4 KiB, which the system reports as it does a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "data prepare mine {images} --cache {here}/c",
+        "extract {best} --cache {cache} --out {here}/f.h5 --device cpu",
+        "train-backbone erm --dataset tiny --epochs 1 --batch-size 16 --cache {cache} --out {here}/run --device cpu",
+        "evaluate {features} --n-query 3 --n-tasks 3000 --out {here}/results --device cpu",
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(line: str, place: dict[str, Path]):
+    features = place["here"] / "whole.h5"
+    assert (
+        run("extract", place["best"], "--cache", place["cache"], "--out", features, *DEVICE, "--quiet") == 0
+    )
+    before = contents(place["here"])
+    done = command(*line.format(features=features, **place).split(), "--quiet", preexec_fn=no_room)
+    assert done.returncode == 2, done.stderr
+    said = [text for text in done.stderr.splitlines() if text.startswith("fsbench: ")]
+    assert len(said) == 1, done.stderr
+    assert "cannot write" in said[0]
+    assert "Traceback" not in done.stderr
+    assert contents(place["here"]) == before
+
+
+@pytest.mark.slow
+def test_help_answers_within_half_a_second():
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        command("--help")
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.5

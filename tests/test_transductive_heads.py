@@ -1,0 +1,297 @@
+"""Transductive heads against plain per-task code, written from the definitions of their papers."""
+
+import importlib
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+from torch.nn import functional as F
+
+from fsbench.errors import FsbenchError
+from fsbench.heads import HEADS, find_head
+from fsbench.heads.bd_cspn import rectified_means
+from fsbench.heads.preprocess import find_preprocess
+from fsbench.heads.pt_map import transport
+
+NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans")
+# The package's `tim` and `pt_map` are the functions.
+TIM, PT_MAP = (importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map"))
+Array = NDArray[np.float64]
+
+
+def distances(points: Array, means: Array) -> Array:
+    """Squared Euclidean distances (points, means)."""
+    return ((points[:, None] - means[None]) ** 2).sum(-1)
+
+
+def softmax(logits: Array) -> Array:
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return odds / odds.sum(-1, keepdims=True)
+
+
+def plain_rectified(support: Array, query: Array) -> Array:
+    means = support.mean(1)
+    points = np.concatenate([*support, query + support.mean((0, 1)) - query.mean(0)])
+    cosine = (points[:, None] * means[None]).sum(-1)
+    cosine /= np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(means, axis=1)[None]
+    found = means.copy()
+    for c in range(len(means)):
+        members = cosine.argmax(1) == c
+        if members.any():
+            found[c] = (softmax(10 * cosine)[members, c, None] * points[members]).mean(0)
+    return found
+
+
+def plain_bd_cspn(support: Array, query: Array) -> Array:
+    return -distances(query, plain_rectified(support, query))
+
+
+def plain_laplacian_shot(support: Array, query: Array) -> Array:
+    smoothing = 0.7 if support.shape[1] == 1 else 0.3
+    unary = distances(query, plain_rectified(support, query))
+    kernel = np.zeros((len(query), len(query)))
+    between = distances(query, query)
+    for q in range(len(query)):
+        others = [p for p in np.argsort(between[q]) if p != q]
+        kernel[q, others[:2]] = 1
+    labels, energy = softmax(-unary), math.inf
+    for i in range(20):
+        logits = -unary + smoothing * kernel @ labels
+        labels, before = softmax(logits), energy
+        energy = (labels * (np.log(np.maximum(labels, 1e-20)) + unary - smoothing * kernel @ labels)).sum()
+        if i > 1 and abs(energy - before) <= 1e-6 * abs(before):
+            break
+    return logits
+
+
+def plain_tim(
+    support: Array, query: Array, weights: tuple[float, ...] = (0.1, 1.0, 0.1), alpha: float = 1
+) -> Array:
+    def entropy(p: torch.Tensor) -> torch.Tensor:
+        return -(p * p.log()).sum(-1) if alpha == 1 else (1 - p.pow(alpha).sum(-1)) / (alpha - 1)
+
+    def logits(points: torch.Tensor) -> torch.Tensor:
+        return -7.5 * (points[:, None] - means[None]).square().sum(-1)
+
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        shots, queries = torch.tensor(support), torch.tensor(query)
+        labels = torch.arange(len(shots)).repeat_interleave(shots.shape[1])
+        means = shots.mean(1).requires_grad_()
+        adam = torch.optim.Adam([means], lr=1e-4)
+        for _ in range(1000):
+            p = logits(queries).softmax(-1)
+            ce = F.cross_entropy(logits(shots.flatten(0, 1)), labels)
+            loss = weights[0] * ce - weights[1] * entropy(p.mean(0)) + weights[2] * entropy(p).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return logits(queries).detach().numpy()
+
+
+def plain_alpha_tim(support: Array, query: Array) -> Array:
+    alpha = {1: 2, 2: 5, 3: 5, 4: 5}.get(support.shape[1], 7)
+    return plain_tim(support, query, (1, 1, 1), alpha)
+
+
+def plain_plan(score: Array, class_sum: float) -> Array:
+    """Transport plan by its convex dual, whose gradient is by how much the class sums are wrong."""
+
+    def dual(column: Array) -> tuple[float, Array]:
+        value = logsumexp(score + column, axis=1).sum() - class_sum * column.sum()
+        return value, softmax(score + column).sum(0) - class_sum
+
+    start = np.zeros(score.shape[1])
+    return softmax(score + minimize(dual, start, jac=True, method="BFGS", options={"gtol": 1e-9}).x)
+
+
+def plain_pt_map(support: Array, query: Array) -> Array:
+    n_way, n_shot, d = support.shape
+    shots = support.reshape(-1, d) - support.mean((0, 1))
+    queries = query - query.mean(0)
+    points = np.concatenate([shots, queries])
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points = np.linalg.qr(points.T, mode="r").T
+    shots, queries = points[: len(shots)], points[len(shots) :]
+    means = shots.reshape(n_way, n_shot, -1).mean(1)
+    for update in range(21):
+        plan = plain_plan(-10 * distances(queries, means), len(query) / n_way)
+        if update < 20:
+            members = np.concatenate([np.eye(n_way).repeat(n_shot, 0), plan])
+            means = means + 0.2 * (members.T @ points / members.sum(0)[:, None] - means)
+    return np.log(plan)
+
+
+def plain_soft_kmeans(support: Array, query: Array) -> Array:
+    n_shot, per_class = support.shape[1], len(query) / len(support)
+    means = support.mean(1)
+    for _ in range(30):
+        away = distances(query, means)
+        share = softmax(-5 * away)
+        share = share / share.sum(0)
+        means = (support.mean(1) * n_shot + share.T @ query * per_class) / (n_shot + per_class)
+    return -5 * away
+
+
+PLAIN: dict[str, Callable[[Array, Array], Array]] = {
+    "bd-cspn": plain_bd_cspn,
+    "laplacian-shot": plain_laplacian_shot,
+    "tim": plain_tim,
+    "alpha-tim": plain_alpha_tim,
+    "pt-map": plain_pt_map,
+    "soft-kmeans": plain_soft_kmeans,
+}
+
+
+def draw(
+    seed: int, n_tasks: int, n_shot: int, n_query: int = 5, n_way: int = 3, d: int = 12, noise: float = 0.3
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Non-negative features around class centres: support (t, n, k, d), query (t, n * n_query, d)."""
+    rng = torch.Generator().manual_seed(seed)
+    centres = torch.rand(n_tasks, n_way, 1, d, generator=rng)
+    values = centres + noise * torch.randn(n_tasks, n_way, n_shot + n_query, d, generator=rng)
+    return values[:, :, :n_shot].clamp_min(0), values[:, :, n_shot:].clamp_min(0).flatten(1, 2)
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize("n_shot", [1, 3, 5])
+@pytest.mark.parametrize("name", NAMES)
+def test_equals_plain_code(name, n_shot):
+    """In double precision: Adam divides by the size of gradients, so it makes rounding errors large."""
+    support, query = (x.double() for x in draw(seed=n_shot, n_tasks=1 if "tim" in name else 6, n_shot=n_shot))
+    expected = np.stack([PLAIN[name](*task) for task in zip(support.numpy(), query.numpy(), strict=True)])
+    found = find_head(name).classify(support, query)
+    # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
+    atol = {"pt-map": 2e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
+    torch.testing.assert_close(found.softmax(-1), torch.from_numpy(softmax(expected)), atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_precision_is_enough(name):
+    support, query = draw(seed=8, n_tasks=4, n_shot=2)
+    single = find_head(name).classify(support, query)
+    double = find_head(name).classify(support.double(), query.double())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.softmax(-1).double(), double.softmax(-1), atol=5e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_queries_help_as_preprocessed_by_default(name):
+    """Clear clusters, one shot: who looks at the queries does better than the nearest mean."""
+    support, query = draw(seed=7, n_tasks=40, n_shot=1, n_query=15, n_way=5, d=16, noise=0.3)
+    preprocess, base_mean = find_preprocess(find_head(name).preprocess), query.mean((0, 1))
+    inputs = preprocess(support, base_mean), preprocess(query, base_mean)
+    answers = torch.arange(5).repeat_interleave(15)
+
+    def accuracy(of: str) -> float:
+        return (find_head(of).classify(*inputs).argmax(-1) == answers).float().mean().item()
+
+    assert accuracy(name) > accuracy("nearest-mean") + 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryHead:
+    @pytest.fixture(autouse=True)
+    def few_steps(self, monkeypatch):
+        monkeypatch.setattr(TIM, "STEPS", 50)
+        monkeypatch.setattr(PT_MAP, "MOST_ROUNDS", 100)
+
+    def test_treats_each_task_by_itself(self, name):
+        support, query = draw(seed=1, n_tasks=3, n_shot=2)
+        classify = find_head(name).classify
+        alone = [classify(support[t : t + 1], query[t : t + 1]) for t in range(3)]
+        torch.testing.assert_close(torch.cat(alone), classify(support, query), atol=1e-4, rtol=1e-4)
+
+    def test_permuting_queries_and_classes_permutes_logits(self, name):
+        support, query = draw(seed=2, n_tasks=3, n_shot=2)
+        classify = find_head(name).classify
+        queries = torch.randperm(15, generator=torch.Generator().manual_seed(0))
+        classes = torch.tensor([2, 0, 1])
+        found = classify(support[:, classes], query[:, queries])
+        expected = classify(support, query)[:, queries][..., classes]
+        torch.testing.assert_close(found.softmax(-1), expected.softmax(-1), atol=2e-3, rtol=0)
+
+    def test_leaves_its_inputs_alone(self, name):
+        support, query = draw(seed=3, n_tasks=2, n_shot=1)
+        copies = support.clone(), query.clone()
+        find_head(name).classify(support, query)
+        assert torch.equal(support, copies[0])
+        assert torch.equal(query, copies[1])
+
+    @pytest.mark.parametrize("n_query", [1, 2, 7])
+    def test_takes_any_number_of_queries(self, name, n_query):
+        support, query = draw(seed=4, n_tasks=2, n_shot=2)
+        found = find_head(name).classify(support, query[:, :n_query])
+        assert found.shape == (2, n_query, 3)
+        assert found.isfinite().all()
+
+    @pytest.mark.parametrize("case", ["constant", "duplicate", "zero", "huge", "one-dimensional"])
+    def test_is_finite_on_odd_features(self, name, case):
+        support, query = draw(seed=5, n_tasks=2, n_shot=2, d=1 if case == "one-dimensional" else 6)
+        change = {
+            "constant": torch.ones_like,
+            "duplicate": lambda values: values.select(1, 0).unsqueeze(1).expand_as(values),
+            "zero": torch.zeros_like,
+            "huge": lambda values: values * 1e4,
+        }.get(case, lambda values: values)
+        assert find_head(name).classify(change(support), change(query)).isfinite().all()
+
+
+def test_marks():
+    assert all(find_head(name).transductive for name in NAMES)
+    assert [name for name in NAMES if find_head(name).class_prior] == ["pt-map", "soft-kmeans"]
+    assert not HEADS["nearest-mean"].transductive
+
+
+class TestRectifiedMeans:
+    def test_class_without_points_keeps_its_place(self):
+        """Class 0 has supports on both axes: each lies nearer to the mean of class 1 or 2 than to its own."""
+        x, y = [1.0, 0.0], [0.0, 1.0]
+        support = torch.tensor([[[x, y], [x, x], [y, y]]])
+        query = torch.tensor([[x, y, x, y]])
+        torch.testing.assert_close(rectified_means(support, query)[0, 0], torch.tensor([0.5, 0.5]))
+        for name in "bd-cspn", "laplacian-shot":
+            assert find_head(name).classify(support, query).argmax(-1).tolist() == [[1, 2, 1, 2]]
+
+
+class TestTransport:
+    def test_marginals(self):
+        score = 20 * torch.randn(8, 5, 30, generator=torch.Generator().manual_seed(0))
+        plan, _ = transport(score, torch.zeros(8, 5, 1))
+        torch.testing.assert_close(plan.sum(1), torch.ones(8, 30), atol=1e-5, rtol=0)
+        torch.testing.assert_close(plan.sum(2), torch.full((8, 5), 6.0), atol=1e-4, rtol=0)
+
+    def test_the_guess_changes_nothing(self):
+        rng = torch.Generator().manual_seed(1)
+        score = 3 * torch.randn(8, 5, 30, generator=rng)
+        plan, scale = transport(score, torch.zeros(8, 5, 1))
+        again, _ = transport(score, 2 * torch.randn(8, 5, 1, generator=rng))
+        torch.testing.assert_close(again, plan, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close((score + scale).softmax(1), plan, atol=1e-6, rtol=1e-4)
+
+
+class TestPt:
+    def test_value(self):
+        found = find_preprocess("pt")(torch.tensor([[9.0, 16.0, 0.0]]), None)
+        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 2e-4]]), atol=1e-6, rtol=1e-5)
+
+    def test_refuses_negative_features(self):
+        with pytest.raises(FsbenchError, match=r"a feature is -0\.5"):
+            find_preprocess("pt")(torch.tensor([[1.0, -0.5]]), None)
+
+
+def test_tim_in_chunks_is_tim_at_once(monkeypatch):
+    monkeypatch.setattr(TIM, "STEPS", 50)
+    support, query = draw(seed=6, n_tasks=5, n_shot=1)
+    at_once = TIM.tim(support, query)
+    monkeypatch.setattr(TIM, "_FLOATS_AT_ONCE", 2 * 18 * 12)
+    torch.testing.assert_close(TIM.tim(support, query), at_once, atol=1e-4, rtol=1e-4)
