@@ -6,15 +6,17 @@ batch size and on any number of processes. NumPy keeps the raw stream of a bit g
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench.errors import FsbenchError
+from fsbench import sampling
+from fsbench.errors import FsbenchError, unknown
 
 SAMPLER = "uniform-1"  # the rule of `sample`; another name when its lists change
-_STREAM = 0xF5BE7C4  # second key word: keeps these numbers apart from other uses of the same seed
+BLOCK = 4096  # tasks that are drawn at a time where a whole list is gone through
 _ENTRIES_AT_ONCE = 1 << 19  # class-table entries shuffled at once: 2 MiB, which a core keeps in its cache
 
 
@@ -24,99 +26,225 @@ class TaskSpec:
 
     n_way: int = 5
     n_shot: int = 1
-    n_query: int = 15
-    n_tasks: int = 10_000
+    n_query: int | None = 15  # None: all images of a class that are not its support, as S2M2 evaluates
+    n_tasks: int = 10_000  # at most, when disjoint
     seed: int = 0
+    query_alpha: float | None = (
+        None  # classes share n_way * n_query queries by Dirichlet(alpha); None: evenly
+    )
+    least_shot: int | None = None  # each class has least_shot to n_shot support images; None: n_shot
+    classes: tuple[str, ...] = ()  # the classes that tasks are made of; empty: all
+    disjoint: bool = False  # no image is in two tasks; as many tasks as the images give
 
     def __post_init__(self) -> None:
         """Refuse what no data set could satisfy."""
-        for name, least in (("n_way", 2), ("n_shot", 1), ("n_query", 1), ("n_tasks", 2), ("seed", 0)):
+        for name, least in (
+            ("n_way", 2),
+            ("n_shot", 1),
+            ("n_query", 1),
+            ("n_tasks", 2),
+            ("seed", 0),
+            ("least_shot", 1),
+        ):
             value = getattr(self, name)
-            if value < least:
+            if value is not None and value < least:
                 raise FsbenchError(f"{name} must be at least {least}, but is {value}")
         if self.seed >= 1 << 64:
             raise FsbenchError(f"seed must be below 2**64, but is {self.seed}")
-
-    @property
-    def per_class(self) -> int:
-        """Images of one class in one task: support and query together."""
-        return self.n_shot + self.n_query
+        if self.least_shot is not None and self.least_shot > self.n_shot:
+            raise FsbenchError(f"least_shot must be at most n_shot = {self.n_shot}, but is {self.least_shot}")
+        if self.query_alpha is not None and not 0 < self.query_alpha < float("inf"):
+            raise FsbenchError(f"query_alpha must be above 0, but is {self.query_alpha}")
+        if self.n_query is None and (self.query_alpha is not None or self.disjoint):
+            what = "disjoint tasks" if self.disjoint else "query_alpha"
+            raise FsbenchError(f"n_query must be a number with {what}, but is all")
+        if self.disjoint and (self.query_alpha is not None or self.least_shot is not None):
+            raise FsbenchError("disjoint tasks must have the same shots and queries in every class")
+        if len(set(self.classes)) != len(self.classes):
+            raise FsbenchError(f"classes must differ, but are {', '.join(self.classes)}")
 
     @property
     def name(self) -> str:
-        """The field's short form, such as `5w1s15q`."""
-        return f"{self.n_way}w{self.n_shot}s{self.n_query}q"
+        """The field's short form, such as `5w1s15q`, and behind it what is not usual."""
+        shots = self.n_shot if self.least_shot is None else f"{self.least_shot}-{self.n_shot}"
+        parts = [f"{self.n_way}w{shots}s{'all' if self.n_query is None else self.n_query}q"]
+        if self.query_alpha is not None:
+            parts.append(f"dirichlet{self.query_alpha:g}")
+        if self.classes:
+            parts.append(f"classes{hashlib.sha256(repr(self.classes).encode()).hexdigest()[:8]}")
+        if self.disjoint:
+            parts.append("disjoint")
+        return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Some tasks, as item indices; -1 fills rows that are shorter than others."""
+
+    support: NDArray[np.int32]  # (tasks, n_way, n_shot)
+    query: NDArray[np.int32]  # (tasks, queries), class after class
+    answers: NDArray[np.int16]  # (tasks, queries), which class of its task each query is of
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+    def __getitem__(self, rows: slice | NDArray[np.bool_]) -> "Tasks":
+        return Tasks(self.support[rows], self.query[rows], self.answers[rows])
+
+    @property
+    def shots(self) -> NDArray[np.int64]:
+        """Support images of each class, (tasks, n_way)."""
+        counts: NDArray[np.int64] = np.count_nonzero(self.support >= 0, axis=2)
+        return counts
+
+    @property
+    def queries(self) -> NDArray[np.int64]:
+        """Query images of each task, (tasks,)."""
+        counts: NDArray[np.int64] = np.count_nonzero(self.query >= 0, axis=1)
+        return counts
 
 
 def sample(
-    labels: NDArray[np.integer], spec: TaskSpec, start: int = 0, stop: int | None = None
-) -> NDArray[np.int32]:
-    """Draw tasks `start` to `stop` as item indices, shape (tasks, n_way, n_shot + n_query).
+    labels: NDArray[np.integer],
+    spec: TaskSpec,
+    start: int = 0,
+    stop: int | None = None,
+    class_names: Sequence[str] = (),
+) -> Tasks:
+    """Draw tasks `start` to `stop` over sorted labels (n,); `class_names` are needed for `spec.classes`.
 
-    `labels` (n,) is sorted, one class after the other, as every store is. Entry [t, c] lists items of the
-    c-th class of task t, support first, then query: one draw without replacement, so they cannot overlap.
-    Every ordered choice of classes, and of items within a class, is equally likely (to 1 part in 2**32 a
-    draw).
+    Support and query of a class are one draw without replacement, so they cannot overlap. Every ordered
+    choice of classes, and of items within a class, is equally likely (to 1 part in 2**32 a draw).
 
     Raises:
         FsbenchError: fewer classes than `n_way`, or a class smaller than `n_shot + n_query`.
     """
-    stop = spec.n_tasks if stop is None else stop
-    assert 0 <= start <= stop <= spec.n_tasks, (start, stop, spec.n_tasks)
     assert (np.diff(labels) >= 0).all(), "labels are not sorted"
+    first, sizes = _classes(labels, spec, class_names)
+    if spec.disjoint:
+        assert spec.n_query is not None
+        per_class = spec.n_shot + spec.n_query
+        items = sampling.disjoint(
+            tuple(first.tolist()), tuple(sizes.tolist()), spec.n_way, per_class, spec.n_tasks, spec.seed
+        )[start:stop]
+        shots = np.full(items.shape[:2], spec.n_shot)
+        return _tasks(items, shots, np.full(items.shape[:2], spec.n_query), spec)
+    stop = spec.n_tasks if stop is None else min(stop, spec.n_tasks)
+    step = max(1, _ENTRIES_AT_ONCE // (spec.n_way * int(sizes.max()) + len(sizes)))
+    parts = [
+        _drawn(first, sizes, spec, begin, min(begin + step, stop)) for begin in range(start, stop, step)
+    ] or [_drawn(first, sizes, spec, start, start)]
+    return Tasks(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+
+
+def count(labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = ()) -> int:
+    """How many tasks there are, which is fewer than n_tasks where disjoint ones use up the images.
+
+    Raises:
+        FsbenchError: as `sample`, or fewer than two disjoint tasks.
+    """
+    found = len(sample(labels, spec, 0, spec.n_tasks if spec.disjoint else 0, class_names))
+    if spec.disjoint and found < 2:
+        raise FsbenchError(f"disjoint tasks {spec.name}: the images give {found}, but 2 are needed")
+    return found if spec.disjoint else spec.n_tasks
+
+
+def blocks(
+    labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = (), at_once: int = BLOCK
+) -> Iterator[Tasks]:
+    """The whole list, `at_once` tasks at a time, so that its length does not matter for memory."""
+    if spec.disjoint:
+        tasks = sample(labels, spec, class_names=class_names)
+        yield from (tasks[begin : begin + at_once] for begin in range(0, len(tasks), at_once))
+        return
+    for begin in range(0, spec.n_tasks, at_once):
+        yield sample(labels, spec, begin, begin + at_once, class_names)
+
+
+def digest(labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = ()) -> str:
+    """The SHA-256 of a task list, in hexadecimal: of each task its support, then its query, as int32."""
+    found = hashlib.sha256()
+    for tasks in blocks(labels, spec, class_names):
+        found.update(rows_of(tasks).tobytes())
+    return found.hexdigest()
+
+
+def rows_of(tasks: Tasks) -> NDArray[np.int32]:
+    """A row a task, (tasks, n_way * n_shot + queries): what digests are made of and lists are exported as."""
+    return np.ascontiguousarray(np.hstack([tasks.support.reshape(len(tasks), -1), tasks.query]), dtype="<i4")
+
+
+def _classes(
+    labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First item and number of items of each class that tasks are made of, once they suffice."""
     names, first, sizes = np.unique(labels, return_index=True, return_counts=True)
-    if spec.n_way > len(names):
-        raise FsbenchError(f"n_way = {spec.n_way}, but the split has only {len(names)} classes")
-    if spec.per_class > sizes.min():
-        raise FsbenchError(
-            f"n_shot + n_query = {spec.per_class}, but the smallest class has only {sizes.min()} images"
+    if spec.classes:
+        for name in spec.classes:
+            if name not in class_names:
+                raise unknown("class", name, class_names)
+        wanted = sorted(list(class_names).index(name) for name in spec.classes)
+        kept = np.isin(names, wanted)
+        first, sizes = first[kept], sizes[kept]
+    if spec.n_way > len(sizes):
+        raise FsbenchError(f"n_way = {spec.n_way}, but the split has only {len(sizes)} classes")
+    needed = spec.n_shot + (1 if spec.n_query is None else spec.n_query)
+    if needed > sizes.min():
+        what = "n_shot + 1" if spec.n_query is None else "n_shot + n_query"
+        raise FsbenchError(f"{what} = {needed}, but the smallest class has only {sizes.min()} images")
+    return first, sizes
+
+
+def _drawn(
+    first: NDArray[np.int64], sizes: NDArray[np.int64], spec: TaskSpec, start: int, stop: int
+) -> Tasks:
+    """Tasks `start` to `stop`, which are few enough to be shuffled at once."""
+    n_way, n_shot, count = spec.n_way, spec.n_shot, stop - start
+    largest = int(sizes.max())
+    per_class = n_shot + (spec.n_query or 0)
+    if spec.query_alpha is not None:  # all queries may fall to one class
+        assert spec.n_query is not None
+        per_class = min(n_shot + n_way * spec.n_query, largest)
+    extra = (spec.query_alpha is not None) + (spec.least_shot is not None)
+    random = sampling.random_block(spec.seed, n_way * (1 + per_class + extra), start, stop)
+    chosen = sampling.ordered_subsets(np.full(count, len(sizes)), random[:, :n_way])  # (tasks, n_way) classes
+    of_items = random[:, n_way : n_way * (1 + per_class)].reshape(count * n_way, per_class)
+    items = sampling.ordered_subsets(sizes[chosen.ravel()], of_items).reshape(count, n_way, per_class)
+    rest = random[:, n_way * (1 + per_class) :].reshape(count, extra, n_way)
+    shots = np.full((count, n_way), n_shot)
+    if spec.least_shot is not None:
+        choices = np.uint64(n_shot - spec.least_shot + 1)
+        shots = spec.least_shot + ((rest[:, -1] * choices) >> np.uint64(32)).astype(np.int64)
+    if spec.n_query is None:
+        items = np.concatenate(
+            [items, sampling.others(items, shots, largest - (spec.least_shot or n_shot), largest)], axis=2
         )
-    tasks = np.empty((stop - start, spec.n_way, spec.per_class), dtype=np.int32)
-    step = max(1, _ENTRIES_AT_ONCE // (spec.n_way * int(sizes.max()) + len(names)))
-    for begin in range(start, stop, step):
-        end = min(begin + step, stop)
-        random = _random_block(spec, begin, end)
-        count = end - begin
-        classes = _ordered_subsets(np.full(count, len(names)), random[:, : spec.n_way])
-        chosen = classes.ravel()
-        items = _ordered_subsets(sizes[chosen], random[:, spec.n_way :].reshape(len(chosen), spec.per_class))
-        tasks[begin - start : end - start] = (items + first[chosen, None]).reshape(
-            count, spec.n_way, spec.per_class
-        )
-    return tasks
+        queries = sizes[chosen] - shots
+    elif spec.query_alpha is None:
+        queries = np.full((count, n_way), spec.n_query)
+    else:
+        room = np.minimum(sizes[chosen], per_class) - n_shot
+        queries = sampling.dirichlet_shares(rest[:, 0], spec.query_alpha, n_way * spec.n_query, room)
+    return _tasks(items + first[chosen][:, :, None], shots, queries, spec)
 
 
-def digest(tasks: NDArray[np.int32]) -> str:
-    """The SHA-256 of a task list (little-endian int32, row by row), in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(tasks, dtype="<i4").tobytes()).hexdigest()
-
-
-def _random_block(spec: TaskSpec, start: int, stop: int) -> NDArray[np.uint64]:
-    """The random numbers of tasks `start` to `stop`, 32 bits each, shape (tasks, n_way * (1 + per_class)).
-
-    One Philox counter step yields four words; a task's block is rounded up to whole steps so that every
-    task starts at one.
-    """
-    needed = spec.n_way * (1 + spec.per_class)
-    steps = -(-needed // 4)
-    generator = np.random.Philox(key=np.array([spec.seed, _STREAM], dtype=np.uint64))
-    generator.advance(start * steps)
-    words = generator.random_raw((stop - start) * steps * 4).reshape(stop - start, steps * 4)
-    return words[:, :needed] >> np.uint64(32)
-
-
-def _ordered_subsets(sizes: NDArray[np.integer], random: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Ordered draws without replacement from range(sizes[r]) for each row r, shape of `random`.
-
-    The first steps of a Fisher-Yates shuffle, all rows at once: step i swaps entry i with one of the
-    entries i to sizes[r] - 1. `random` (rows, draws) is uniform in [0, 2**32).
-    """
-    rows = np.arange(len(sizes))
-    table = np.broadcast_to(np.arange(sizes.max(), dtype=np.int32), (len(sizes), int(sizes.max()))).copy()
-    sizes = sizes.astype(np.uint64)
-    for i in range(random.shape[1]):
-        at = i + ((random[:, i] * (sizes - np.uint64(i))) >> np.uint64(32)).astype(np.int64)
-        taken = table[rows, at]
-        table[rows, at] = table[:, i]
-        table[:, i] = taken
-    return table[:, : random.shape[1]].astype(np.int64)
+def _tasks(
+    items: NDArray[np.integer], shots: NDArray[np.integer], queries: NDArray[np.integer], spec: TaskSpec
+) -> Tasks:
+    """Tasks of items (tasks, n_way, places): of each class its first `shots`, then `queries` after n_shot."""
+    count, n_way, places = items.shape
+    support = items[:, :, : spec.n_shot].astype(np.int32)
+    if spec.least_shot is not None:
+        support[np.arange(spec.n_shot) >= shots[:, :, None]] = -1
+    rest = items[:, :, spec.n_shot :]
+    used = np.arange(places - spec.n_shot) < queries[:, :, None]
+    if spec.n_query is not None:  # all tasks have as many queries
+        width = n_way * spec.n_query
+        query = rest[used].reshape(count, width).astype(np.int32)
+        answers = np.nonzero(used)[1].reshape(count, width).astype(np.int16)
+        return Tasks(support, query, answers)
+    place = used.reshape(count, n_way * (places - spec.n_shot))
+    order = np.argsort(~place, axis=1, kind="stable")  # what is used comes first, in its order
+    query = np.take_along_axis(np.where(place, rest.reshape(place.shape), -1), order, axis=1).astype(np.int32)
+    answers = np.repeat(np.arange(n_way, dtype=np.int16), places - spec.n_shot)[order]
+    return Tasks(support, query, np.where(query < 0, np.int16(-1), answers))

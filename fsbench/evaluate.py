@@ -1,17 +1,16 @@
 """From a checkpoint or a feature file to results: one a data set, task list and head."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import episodes, features, machine, results, stats, tasklists
@@ -22,9 +21,10 @@ from fsbench.extract import extract
 from fsbench.features import Features
 from fsbench.files import reason
 from fsbench.heads import find_head
+from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.results import Result
-from fsbench.score import right_answers
+from fsbench.score import answers, right
 from fsbench.tasklists import TaskList
 
 
@@ -34,7 +34,7 @@ class Target:
 
     features: Features
     run: str
-    base_mean: NDArray[np.float32] | None  # (d,), for heads that centre
+    base: Features | None  # of the images that the backbone was trained on, for heads that use them
 
     @cached_property
     def digest(self) -> str:
@@ -51,16 +51,12 @@ class Target:
 def evaluate(
     subject: Path,
     *,
+    specs: Sequence[TaskSpec] = (),
+    task_lists: Sequence[str] = (),
     datasets: Sequence[str] = (),
     split: str = "novel",
-    n_way: Sequence[int] = (5,),
-    n_shot: Sequence[int] = (1, 5),
     heads: Sequence[str] = ("nearest-mean",),
     preprocess: Sequence[str] = (),
-    n_query: int = 15,
-    n_tasks: int = 10_000,
-    seed: int = 0,
-    task_lists: Sequence[str] = (),
     base: Path | None = None,
     out: Path = Path("results"),
     cache: Path | None = None,
@@ -71,38 +67,41 @@ def evaluate(
     """Evaluate a checkpoint or a feature file, one result a combination, each written below `out`.
 
     A checkpoint is evaluated on every data set of `datasets` (its own when there is none), a feature file on
-    the one it was made from. `task_lists` names pinned lists, which take the place of `n_way` to `seed` and
-    are refused for images that they were not pinned over. Without `preprocess` each head uses its own. A
-    result that `out` already holds is read, not made again, unless `force`. All arguments are checked before
-    the first result is made.
+    the one it was made from. `task_lists` names pinned lists, which take the place of `specs` and are refused
+    for images that they were not pinned over; with neither it is 5-way 1-shot and 5-shot. Without
+    `preprocess` each head uses its own. A result that `out` already holds is read, not made again, unless
+    `force`. All arguments are checked before the first result is made.
 
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
     pinned = [tasklists.read(name) for name in task_lists]
-    specs = [tasks.spec for tasks in pinned] or [
-        TaskSpec(n, k, n_query, n_tasks, seed) for n, k in product(n_way, n_shot)
-    ]
+    asked = [tasks.spec for tasks in pinned] or list(specs) or [TaskSpec(n_shot=1), TaskSpec(n_shot=5)]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:
         find_head(name)
         find_preprocess(step)
-    centred = any(step in NEEDS_BASE_MEAN for _, step in chosen)
-    if _is_hdf5(subject):
-        targets = [_from_file(subject, datasets, split, base if centred else None)]
+    of_base = any(step in NEEDS_BASE_MEAN or find_head(name).needs_base for name, step in chosen)
+    if is_hdf5(subject):
+        targets = [_from_file(subject, datasets, split, base if of_base else None)]
     else:
-        targets = list(_from_checkpoint(subject, datasets, split, centred, cache, device, quiet))
-    if centred and targets[0].base_mean is None:
-        raise FsbenchError("preprocess cl2n needs the base mean: name the base features with --base FILE")
-    lists = [_draw(target, split, specs, pinned) for target in targets]
-    found = []
-    for target, tasks_of in zip(targets, lists, strict=True):
+        targets = list(_from_checkpoint(subject, datasets, split, of_base, cache, device, quiet))
+    if of_base and targets[0].base is None:
+        what = next(f"head {h}" if find_head(h).needs_base else f"preprocess {p}" for h, p in chosen)
+        raise FsbenchError(f"{what} needs base features: name them with --base FILE")
+    questions = []
+    for target in targets:
+        drawn = _specs(target, split, asked, pinned)
         for name, step in chosen:
-            values = _preprocessed(target, step, device)
-            for spec, tasks in zip(specs, tasks_of, strict=True):
-                question = _question(target, spec, tasks, name, step, split)
-                known = None if force else _known(out, question)
-                found.append(known or _answer(question, values, tasks, out, quiet))
+            questions.append((target, [_question(target, spec, name, step, split) for spec in drawn]))
+    found = []
+    for target, of_target in questions:
+        known = [None if force else _known(out, question) for question in of_target]
+        if None in known:
+            values = _preprocessed(target, of_target[0].preprocess, device)
+            statistics = _statistics(target, device) if find_head(of_target[0].head).needs_base else None
+        for question, result in zip(of_target, known, strict=True):
+            found.append(result or _answer(question, target, values, statistics, out, quiet))
     return found
 
 
@@ -110,27 +109,24 @@ def _from_checkpoint(
     checkpoint: Path,
     datasets: Sequence[str],
     split: str,
-    centred: bool,
+    of_base: bool,
     cache: Path | None,
     device: torch.device,
     quiet: bool,
 ) -> Iterator[Target]:
     """Features of each data set, extracted or found in the cache."""
     provenance = load_provenance(checkpoint)
-    base_mean = None
-    if centred:
-        _, trained_on = extract(
-            checkpoint, provenance.source, "base", device=device, cache=cache, quiet=quiet
-        )
-        if trained_on.about["fingerprint"] != provenance.source_fingerprint:
+    base = None
+    if of_base:
+        _, base = extract(checkpoint, provenance.source, "base", device=device, cache=cache, quiet=quiet)
+        if base.about["fingerprint"] != provenance.source_fingerprint:
             raise FsbenchError(
-                f"preprocess cl2n needs the images that {checkpoint} was trained on, but the prepared "
-                f"{provenance.source} differs from them"
+                f"data set {provenance.source}: base features are needed, but the prepared images are not "
+                f"those that {checkpoint} was trained on"
             )
-        base_mean = trained_on.values.mean(axis=0, dtype=np.float64).astype(np.float32)
     for dataset in datasets or [provenance.source]:
         _, target = extract(checkpoint, dataset, split, device=device, cache=cache, quiet=quiet)
-        yield Target(target, provenance.run, base_mean)
+        yield Target(target, provenance.run, base)
 
 
 def _from_file(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
@@ -142,39 +138,45 @@ def _from_file(path: Path, datasets: Sequence[str], split: str, base: Path | Non
             raise FsbenchError(f"feature file {path}: holds {about.get('dataset')}, not {dataset}")
     if split != about.get("split"):
         raise FsbenchError(f"feature file {path}: holds split {about.get('split')}, not {split}")
-    base_mean = None
+    of_base = None
     if base is not None:
         of_base = features.read(base)
         if of_base.about.get("checkpoint") != about.get("checkpoint"):
             raise FsbenchError(f"--base {base}: its features come from another checkpoint than {path}")
-        base_mean = of_base.values.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Target(found, str(about.get("run", path.stem)), base_mean)
+    return Target(found, str(about.get("run", path.stem)), of_base)
 
 
-def _draw(
-    target: Target, split: str, specs: Sequence[TaskSpec], pinned: Sequence[TaskList]
-) -> list[NDArray[np.int32]]:
-    """The tasks of each specification over a target's images."""
-    labels, dataset = target.features.labels, target.features.about.get("dataset")
+def _specs(
+    target: Target, split: str, asked: Sequence[TaskSpec], pinned: Sequence[TaskList]
+) -> Sequence[TaskSpec]:
+    """The specifications that are asked of a target, once its images can give their tasks."""
+    labels, names = target.features.labels, target.features.class_names
+    dataset = target.features.about.get("dataset")
     for tasks in pinned:
         if (tasks.dataset, tasks.split) != (dataset, split):
             raise FsbenchError(
                 f"--tasks: the list is of {tasks.dataset} {tasks.split}, not {dataset} {split}"
             )
-    if pinned:
-        return [tasks.draw(labels) for tasks in pinned]
-    return [episodes.sample(labels, spec) for spec in specs]
+        tasks.check(labels, names)
+    return [replace(spec, n_tasks=episodes.count(labels, spec, names)) for spec in asked]
 
 
 def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor:
     """The target's features as a head gets them, on the device, shape (n, d)."""
-    mean = None if target.base_mean is None else torch.from_numpy(target.base_mean).to(device)
+    mean = None
+    if target.base is not None:
+        mean = torch.from_numpy(target.base.values.mean(axis=0, dtype=np.float64)).float().to(device)
     return find_preprocess(step)(torch.from_numpy(target.features.values).to(device), mean)
 
 
-def _question(
-    target: Target, spec: TaskSpec, tasks: NDArray[np.int32], head: str, step: str, split: str
-) -> Result:
+def _statistics(target: Target, device: torch.device) -> BaseStatistics:
+    """Mean and covariance of each base class, of features as the backbone gives them."""
+    assert target.base is not None
+    values, labels = (torch.from_numpy(x).to(device) for x in (target.base.values, target.base.labels))
+    return base_statistics(values, labels)
+
+
+def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) -> Result:
     """A result whose outcome is still open."""
     about, made_by = target.features.about, target.provenance
     settings = made_by.get("settings", {})
@@ -182,13 +184,8 @@ def _question(
         dataset=str(about["dataset"]),
         split=split,
         fingerprint=_text(about.get("fingerprint")),
-        n_way=spec.n_way,
-        n_shot=spec.n_shot,
-        n_query=spec.n_query,
-        n_tasks=spec.n_tasks,
-        seed=spec.seed,
+        **vars(spec),
         sampler=episodes.SAMPLER,
-        task_digest=episodes.digest(tasks),
         run=target.run,
         source=made_by.get("source"),
         source_fingerprint=made_by.get("source_fingerprint"),
@@ -203,6 +200,7 @@ def _question(
         epochs=made_by.get("epochs"),
         epoch=made_by.get("epoch"),
         train_seed=made_by.get("train_seed"),
+        precision=made_by.get("precision"),
         checkpoint=_text(about.get("checkpoint")),
         transform=_text(about.get("transform")),
         feature_digest=target.digest,
@@ -216,22 +214,33 @@ def _question(
     )
 
 
-def _answer(question: Result, values: Tensor, tasks: NDArray[np.int32], out: Path, quiet: bool) -> Result:
+def _answer(
+    question: Result, target: Target, values: Tensor, base: BaseStatistics | None, out: Path, quiet: bool
+) -> Result:
     """Evaluate one question and write its result."""
     began = time.perf_counter()
-    right = right_answers(values, tasks, question.n_shot, find_head(question.head), quiet=quiet)
+    labels, names, head = target.features.labels, target.features.class_names, find_head(question.head)
+    digest = hashlib.sha256()
+    correct: list[int] = []
+    queries: list[int] = []
+    batches = answers(values, labels, question.spec, head, class_names=names, base=base, quiet=quiet)
+    for tasks, given in batches:
+        digest.update(episodes.rows_of(tasks).tobytes())
+        correct += right(tasks, given).tolist()
+        queries += tasks.queries.tolist()
     seconds = time.perf_counter() - began
-    accuracy, half_width = stats.mean_and_half_width(right / (question.n_way * question.n_query))
     result = replace(
         question,
-        accuracy=accuracy,
-        half_width=half_width,
+        task_digest=digest.hexdigest(),
+        correct=tuple(correct),
+        queries=queries[0] if len(set(queries)) == 1 else tuple(queries),
         evaluate_seconds=seconds,
         device=machine.device_name(values.device),
         versions=machine.versions(),
         commit=machine.commit(),
-        correct=tuple(right.tolist()),
     )
+    accuracy, half_width = stats.mean_and_half_width(result.accuracies)
+    result = replace(result, accuracy=accuracy, half_width=half_width)
     results.write(out, result)
     return result
 
@@ -249,7 +258,7 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _is_hdf5(path: Path) -> bool:
+def is_hdf5(path: Path) -> bool:
     """Whether a file is HDF5, by its first bytes, not by its name."""
     try:
         with path.open("rb") as file:

@@ -85,10 +85,11 @@ def extract(
         values = embed(backbone, images.pixels, device, quiet=quiet)
         if not np.isfinite(values).all():
             raise FsbenchError(f"checkpoint {checkpoint}: features of {dataset} are not all finite")
-        about = {
+        about: dict[str, str | int | float] = {
             **key,
             "dataset": images.dataset,
             "split": split,
+            "synthetic": images.synthetic,
             "run": provenance.run,
             "backbone": provenance.backbone,
             "image_size": provenance.image_size,

@@ -1,5 +1,6 @@
 """What a number was measured with: device, versions, commit."""
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -15,13 +16,16 @@ from fsbench.errors import FsbenchError
 def find_device(name: str = "auto") -> torch.device:
     """The device of that name; "auto" is CUDA where there is one, else Apple's, else the CPU.
 
+    Of several processes that `torchrun` started on a machine, each takes a CUDA device of its own.
+
     Raises:
         FsbenchError: no such device, or it is not at hand.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        other = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else other
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -36,6 +40,16 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device, or were when the system was asked; 1 GiB where it does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 30
 
 
 def versions() -> dict[str, str]:

@@ -6,20 +6,21 @@ keys inside are the identity that counts.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.files import reason, write_text
 
-SCHEMA = 1
+SCHEMA = 1  # keys with a default came later: files without them still load
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """Accuracy of one head on one task list over the features of one backbone.
 
@@ -32,11 +33,14 @@ class Result:
     fingerprint: str | None  # of the target split's images
     n_way: int
     n_shot: int
-    n_query: int
-    n_tasks: int
+    n_query: int | None  # of a class; None: all images that are not support
+    n_tasks: int  # that there are: disjoint ones end with the images
     seed: int  # of the task list
+    query_alpha: float | None = None  # classes share the queries by Dirichlet(alpha)
+    least_shot: int | None = None  # classes have least_shot to n_shot support images
+    classes: tuple[str, ...] = ()  # that tasks are made of; empty: all
+    disjoint: bool = False  # no image is in two tasks
     sampler: str
-    task_digest: str
     # what was tried
     run: str  # name of the training run, or of the feature file
     source: str | None  # data set that the backbone was trained on
@@ -52,6 +56,7 @@ class Result:
     epochs: int | None  # asked for
     epoch: int | None  # of this checkpoint
     train_seed: int | None
+    precision: str | None = None  # of training
     checkpoint: str | None  # SHA-256 of the checkpoint file
     transform: str | None
     feature_digest: str
@@ -62,6 +67,7 @@ class Result:
     synthetic: bool  # images drawn by code
     interval: str  # what the half width is
     # what came out
+    task_digest: str
     accuracy: float  # mean over tasks, 0..1
     half_width: float  # 0..1
     extract_seconds: float | None  # for all images of the split, once
@@ -69,29 +75,42 @@ class Result:
     device: str
     versions: dict[str, str]
     commit: str | None
-    correct: tuple[int, ...]  # right answers of each task, of n_way * n_query
+    # query images of each task, one number where all have as many; None: as many as asked for
+    queries: int | tuple[int, ...] | None = None
+    correct: tuple[int, ...]  # right answers of each task
 
     @property
     def accuracies(self) -> NDArray[np.float64]:
         """Accuracy of each task, shape (n_tasks,), 0..1."""
-        return np.asarray(self.correct, dtype=np.float64) / (self.n_way * self.n_query)
+        queries = self.n_way * self.n_query if self.queries is None and self.n_query else self.queries
+        return np.asarray(self.correct, dtype=np.float64) / np.asarray(queries, dtype=np.float64)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What was asked, as the sampler takes it."""
+        return TaskSpec(**{field.name: getattr(self, field.name) for field in fields(TaskSpec)})
 
     @property
     def path(self) -> Path:
         """Where the file lies below the results folder."""
         target = self.dataset if self.split == "novel" else f"{self.dataset}-{self.split}"
-        protocol = f"{self.n_way}w{self.n_shot}s{self.n_query}q"
-        name = f"{protocol}-{self.head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
+        name = f"{self.spec.name}-{self.head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
         return Path(target, self.run, name)
 
     def line(self) -> str:
         """The result for people, on one line."""
         source = f"{self.source} -> " if self.source and self.source != self.dataset else ""
         return (
-            f"{source}{self.dataset} {self.split}  {self.n_way}-way {self.n_shot}-shot  "
+            f"{source}{self.dataset} {self.split}  {self.n_way}-way {self.n_shot}-shot{self._unusual}  "
             f"{self.head} ({self.preprocess})  {100 * self.accuracy:.2f} ± {100 * self.half_width:.2f} %  "
             f"({self.n_tasks:,} tasks{', synthetic images' if self.synthetic else ''})"
         )
+
+    @property
+    def _unusual(self) -> str:
+        """What a reader must know of the tasks, when it is not the usual."""
+        usual = f"{self.n_way}w{self.n_shot}s{self.n_query}q"
+        return "" if self.spec.name == usual else f" ({self.spec.name})"
 
     def same_question(self, other: "Result") -> bool:
         """Whether `other` asks and tries the same, whatever came out."""
@@ -99,6 +118,7 @@ class Result:
 
 
 OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
+    "task_digest": "",
     "accuracy": 0.0,
     "half_width": 0.0,
     "extract_seconds": None,
@@ -107,12 +127,13 @@ OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
     "versions": {},
     "commit": None,
     "correct": (),
+    "queries": None,
 }
 
 
 def to_json(result: Result) -> dict[str, Any]:
     """The result as plain JSON values, schema number first."""
-    return {"schema": SCHEMA, **asdict(result), "correct": list(result.correct)}
+    return {"schema": SCHEMA, **asdict(result)}
 
 
 def write(folder: Path, result: Result) -> Path:
@@ -138,11 +159,12 @@ def read(path: Path) -> Result:
         raise FsbenchError(f"{path}: not a result file ({error})") from error
     if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
         raise FsbenchError(f"{path}: not a result file of schema {SCHEMA}")
-    expected = {field.name for field in fields(Result)}
-    if document.keys() != expected:
-        wrong = sorted(document.keys() ^ expected)
+    required = {field.name for field in fields(Result) if field.default is MISSING}
+    wrong = sorted(document.keys() - {field.name for field in fields(Result)} | required - document.keys())
+    if wrong:
         raise FsbenchError(f"{path}: keys missing or unknown: {', '.join(wrong)}")
-    result = Result(**{**document, "correct": tuple(document["correct"])})
+    lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list)}
+    result = Result(**{**document, **lists})
     if len(result.correct) != result.n_tasks or abs(result.accuracies.mean() - result.accuracy) > 1e-9:
         raise FsbenchError(f"{path}: the tasks' scores do not give the accuracy {result.accuracy}")
     return result

@@ -1,4 +1,7 @@
-"""From features, a task list and a head to the right answers of each task."""
+"""From features, a task specification and a head to the answers of each task, in bounded memory."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -6,32 +9,101 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from fsbench import episodes
+from fsbench.episodes import Tasks, TaskSpec
+from fsbench.errors import FsbenchError
 from fsbench.heads import Head
+from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.machine import free_memory
+from fsbench.streams import stream_seed
 
-_FLOATS_AT_ONCE = 1 << 26  # gathered feature values in one batch of tasks: 256 MiB
+# Bytes of gathered features; heads take about three times as much beside them. On a CPU a batch that stays in
+# its caches is four times faster than a large one; a GPU wants enough tasks to fill it.
+_LARGEST_BATCH = {"cpu": 1 << 24, "cuda": 1 << 28}
 
 
-def right_answers(
-    values: Tensor, tasks: NDArray[np.int32], n_shot: int, head: Head, *, quiet: bool = True
-) -> NDArray[np.int64]:
-    """Right answers of each task, shape (tasks,), of n_way * n_query.
+def answers(
+    values: Tensor,
+    labels: NDArray[np.integer],
+    spec: TaskSpec,
+    head: Head,
+    *,
+    class_names: Sequence[str] = (),
+    base: BaseStatistics | None = None,
+    quiet: bool = True,
+) -> Iterator[tuple[Tasks, NDArray[np.int16]]]:
+    """Each batch of tasks with the class that the head gives each query, (tasks, queries); -1 for no query.
 
-    `values` (n, d) are preprocessed features, `tasks` (tasks, n_way, n_shot + n_query) their rows. Tasks are
-    gathered in batches of bounded memory; how many there are in one does not change a task's answer.
+    `values` (n, d) are preprocessed features of sorted `labels` (n,). How many tasks a batch holds depends on
+    the memory at hand and changes no answer.
+
+    Raises:
+        FsbenchError: the labels cannot give such tasks, or the head cannot take them.
     """
-    n_tasks, n_way, per_class = tasks.shape
-    answers = torch.arange(n_way, device=values.device).repeat_interleave(per_class - n_shot)
-    right = np.empty(n_tasks, dtype=np.int64)
-    at_once = max(1, _FLOATS_AT_ONCE // (n_way * per_class * values.shape[1]))
-    with tqdm(total=n_tasks, desc="evaluate", unit="task", disable=True if quiet else None) as bar:
-        for start in range(0, n_tasks, at_once):
-            rows = torch.from_numpy(tasks[start : start + at_once]).to(values.device)
-            support = _gather(values, rows[:, :, :n_shot])  # (tasks, n_way, n_shot, d)
-            query = _gather(values, rows[:, :, n_shot:]).flatten(1, 2)  # (tasks, n_way * n_query, d)
-            logits = head.classify(support, query)  # (tasks, n_way * n_query, n_way)
-            right[start : start + at_once] = (logits.argmax(-1) == answers).sum(-1).cpu().numpy()
-            bar.update(len(rows))
-    return right
+    if spec.least_shot is not None and not head.uneven:
+        raise FsbenchError(f"head {head.paper}: must be given as many shots in every class, not {spec.name}")
+    at_once = _tasks_at_once(values, labels, spec)
+    seed = stream_seed(spec.seed, "head")
+    first = 0
+    with tqdm(total=spec.n_tasks, desc="evaluate", unit="task", disable=True if quiet else None) as bar:
+        for tasks in episodes.blocks(labels, spec, class_names, at_once):
+            keys = torch.arange(first, first + len(tasks)) + seed
+            yield tasks, _answer(values, tasks, keys, head, base)
+            first += len(tasks)
+            bar.update(len(tasks))
+
+
+def accuracies(
+    values: Tensor, labels: NDArray[np.integer], spec: TaskSpec, head: Head
+) -> NDArray[np.float64]:
+    """The accuracy of each task, (tasks,), 0..1."""
+    parts = [right(tasks, given) / tasks.queries for tasks, given in answers(values, labels, spec, head)]
+    return np.concatenate(parts)
+
+
+def right(tasks: Tasks, given: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Right answers of each task, (tasks,)."""
+    counts: NDArray[np.int64] = np.count_nonzero((given == tasks.answers) & (tasks.query >= 0), axis=1)
+    return counts
+
+
+def _tasks_at_once(values: Tensor, labels: NDArray[np.integer], spec: TaskSpec) -> int:
+    per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
+    bytes_a_task = spec.n_way * per_class * values.shape[1] * values.element_size()
+    largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
+    return max(1, min(largest, free_memory(values.device) // 8) // bytes_a_task)
+
+
+def _answer(
+    values: Tensor, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+) -> NDArray[np.int16]:
+    """What the head says of tasks, those with the same number of queries together."""
+    queries = tasks.queries
+    if (queries == tasks.query.shape[1]).all():
+        return _classified(values, tasks, keys, head, base)
+    given = np.full(tasks.query.shape, -1, dtype=np.int16)
+    for count in np.unique(queries):
+        same = queries == count
+        part = Tasks(tasks.support[same], tasks.query[same, :count], tasks.answers[same, :count])
+        given[same, :count] = _classified(values, part, keys[torch.from_numpy(same)], head, base)
+    return given
+
+
+def _classified(
+    values: Tensor, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+) -> NDArray[np.int16]:
+    device = values.device
+    support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
+    query = _gather(values, torch.from_numpy(tasks.query).to(device))  # (tasks, queries, d)
+    asked: dict[str, Any] = {}
+    if head.uneven and (tasks.support < 0).any():
+        asked["shots"] = torch.from_numpy(tasks.shots).to(device)
+    if head.random:
+        asked["keys"] = keys.to(device)
+    if head.needs_base:
+        asked["base"] = base
+    logits = head.classify(support, query, **asked)  # (tasks, queries, n_way)
+    return logits.argmax(dim=-1).to(torch.int16).cpu().numpy()
 
 
 def _gather(values: Tensor, rows: Tensor) -> Tensor:

@@ -4,10 +4,13 @@ A list is a TOML file; the shipped ones lie in `episodes/`. It holds no tasks: t
 specification, and the digest proves that they are the same, on any machine and at any time.
 """
 
+import json
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,8 @@ from fsbench.episodes import SAMPLER, TaskSpec
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files import reason, write_text
 
-_SPEC = ("n_way", "n_shot", "n_query", "n_tasks", "seed")
+_ALWAYS = ("n_way", "n_shot", "n_query", "n_tasks", "seed")  # keys of every list
+_USUAL = {field.name: field.default for field in fields(TaskSpec)}
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,24 @@ class TaskList:
     class_sizes: tuple[tuple[int, int], ...]  # runs of (number of classes, images of each), in class order
     digest: str
 
-    def draw(self, labels: NDArray[np.integer]) -> NDArray[np.int32]:
-        """The tasks over sorted labels (n,), shape (n_tasks, n_way, n_shot + n_query).
+    def check(self, labels: NDArray[np.integer], class_names: Sequence[str] = ()) -> None:
+        """Refuse images, by their sorted labels (n,), that do not give these very tasks.
 
         Raises:
             FsbenchError: the tasks have another digest, since classes or their sizes are others.
         """
-        tasks = episodes.sample(labels, self.spec)
-        if episodes.digest(tasks) != self.digest:
+        if episodes.digest(labels, self.spec, class_names) != self.digest:
             raise FsbenchError(
                 f"task list of {self.dataset} {self.split} is pinned over {_words(self.class_sizes)}, "
                 f"but the images at hand are {_words(sizes_of(labels))}"
             )
-        return tasks
 
 
-def pin(dataset: str, split: str, labels: NDArray[np.integer], spec: TaskSpec) -> TaskList:
+def pin(
+    dataset: str, split: str, labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = ()
+) -> TaskList:
     """The task list that `spec` draws over the sorted labels (n,) of a split."""
-    digest = episodes.digest(episodes.sample(labels, spec))
+    digest = episodes.digest(labels, spec, class_names)
     return TaskList(dataset, split, SAMPLER, spec, sizes_of(labels), digest)
 
 
@@ -61,11 +65,17 @@ def sizes_of(labels: NDArray[np.integer]) -> tuple[tuple[int, int], ...]:
 
 def write(path: Path, tasks: TaskList) -> None:
     """Write a task list as TOML, whole or not at all."""
-    values = {"dataset": tasks.dataset, "split": tasks.split, "sampler": tasks.sampler}
-    lines = [f'{name} = "{value}"' for name, value in values.items()]
-    lines += [f"{name} = {value}" for name, value in asdict(tasks.spec).items()]
-    lines += [f"class_sizes = {[list(run) for run in tasks.class_sizes]}  # [classes, images of each]"]
-    write_text(path, "\n".join([*lines, f'digest = "{tasks.digest}"', ""]))
+    head = {"dataset": tasks.dataset, "split": tasks.split, "sampler": tasks.sampler}
+    sizes = [list(run) for run in tasks.class_sizes]  # [classes, images of each]
+    values = head | _values(tasks.spec) | {"class_sizes": sizes, "digest": tasks.digest}
+    write_text(path, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+
+
+def _values(spec: TaskSpec) -> dict[str, Any]:
+    """A specification as TOML values; JSON's numbers, texts and lists are TOML's too, but it has no null."""
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    usual = {name: value for name, value in values.items() if name in _ALWAYS or value != _USUAL[name]}
+    return {name: "all" if value is None else value for name, value in usual.items()}
 
 
 def read(name: str) -> TaskList:
@@ -81,7 +91,9 @@ def read(name: str) -> TaskList:
             raise unknown("task list", name, shipped())
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        spec = TaskSpec(**{key: document.pop(key) for key in _SPEC})
+        asked = {key: document.pop(key) for key in _USUAL if key in document or key in _ALWAYS}
+        asked["n_query"] = None if asked["n_query"] == "all" else asked["n_query"]
+        spec = TaskSpec(**{**asked, "classes": tuple(asked.get("classes", ()))})
         sizes = tuple((int(classes), int(images)) for classes, images in document.pop("class_sizes"))
         tasks = TaskList(spec=spec, class_sizes=sizes, **document)
     except OSError as error:

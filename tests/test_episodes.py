@@ -8,22 +8,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fsbench import episodes
-from fsbench.episodes import TaskSpec, digest, sample
+from fsbench import episodes, sampling
+from fsbench.episodes import Tasks, TaskSpec, digest, sample
 from fsbench.errors import FsbenchError
 
 LABELS = np.repeat(np.arange(20), 30)
+SIZES = [5, 6, 7, 8, 9, 10]
+UNEVEN = np.repeat(np.arange(6), SIZES)
+SPECS = [
+    TaskSpec(3, 2, 3, 40),
+    TaskSpec(3, 2, None, 40),
+    TaskSpec(3, 2, 3, 40, query_alpha=2.0),
+    TaskSpec(3, 3, 2, 40, least_shot=1),
+    TaskSpec(3, 3, None, 40, least_shot=1),
+    TaskSpec(3, 3, 2, 40, query_alpha=0.3, least_shot=2, seed=7),
+    TaskSpec(2, 1, 2, 40, disjoint=True),
+    TaskSpec(2, 1, 2, 40, classes=("b", "e", "d")),
+]
+NAMES = ("a", "b", "c", "d", "e", "f")
+
+
+def rows(tasks: Tasks) -> list[list[int]]:
+    return episodes.rows_of(tasks).tolist()
 
 
 def test_task_list_is_pinned():
     """A change here makes every published number incomparable: then SAMPLER gets another name."""
-    assert digest(sample(LABELS, TaskSpec(n_tasks=100)))[:16] == "a358230045cc6ccc"
+    assert digest(LABELS, TaskSpec(n_tasks=100))[:16] == "69c4aff2d2a96f4e"
     assert episodes.SAMPLER == "uniform-1"
 
 
 def plain_task(labels: np.ndarray, spec: TaskSpec, t: int) -> list[list[int]]:
     """Task t by the textbook: one Fisher-Yates shuffle at a time, on its own block of the stream."""
-    steps = -(-spec.n_way * (1 + spec.per_class) // 4)
+    steps = -(-spec.n_way * (1 + spec.n_shot + 2) // 4)
     generator = np.random.Philox(key=np.array([spec.seed, 0xF5BE7C4], dtype=np.uint64))
     generator.advance(t * steps)
     words = iter([int(word) >> 32 for word in generator.random_raw(4 * steps)])
@@ -35,7 +52,7 @@ def plain_task(labels: np.ndarray, spec: TaskSpec, t: int) -> list[list[int]]:
         return pool[:count]
 
     classes = draw(sorted(set(labels.tolist())), spec.n_way)
-    return [draw(np.flatnonzero(labels == c).tolist(), spec.per_class) for c in classes]
+    return [draw(np.flatnonzero(labels == c).tolist(), spec.n_shot + 2) for c in classes]
 
 
 @settings(max_examples=30, deadline=None)
@@ -48,52 +65,119 @@ def plain_task(labels: np.ndarray, spec: TaskSpec, t: int) -> list[list[int]]:
 def test_equals_the_plain_reference(sizes, n_way, n_shot, seed):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     spec = TaskSpec(n_way=n_way, n_shot=n_shot, n_query=2, n_tasks=5, seed=seed)
-    assert sample(labels, spec).tolist() == [plain_task(labels, spec, t) for t in range(5)]
+    tasks = sample(labels, spec)
+    for t, plain in enumerate(plain_task(labels, spec, t) for t in range(5)):
+        assert tasks.support[t].tolist() == [items[:n_shot] for items in plain]
+        assert tasks.query[t].tolist() == [item for items in plain for item in items[n_shot:]]
+        assert tasks.answers[t].tolist() == [c for c in range(n_way) for _ in range(2)]
 
 
-def test_any_part_can_be_drawn_by_itself(monkeypatch):
-    spec = TaskSpec(n_tasks=50)
-    whole = sample(LABELS, spec)
-    np.testing.assert_array_equal(sample(LABELS, spec, 17, 31), whole[17:31])
-    monkeypatch.setattr(episodes, "_ENTRIES_AT_ONCE", 1)  # one task at once
-    np.testing.assert_array_equal(sample(LABELS, spec), whole)
-    fewer = sample(LABELS, TaskSpec(n_tasks=20))
-    np.testing.assert_array_equal(fewer, whole[:20])
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+class TestEverySpec:
+    def test_any_part_can_be_drawn_by_itself(self, spec, monkeypatch):
+        whole = sample(UNEVEN, spec, class_names=NAMES)
+        part = sample(UNEVEN, spec, 3, 7, NAMES)
+        assert rows(part) == rows(whole[3:7])
+        assert (part.answers == whole.answers[3:7]).all()
+        monkeypatch.setattr(episodes, "_ENTRIES_AT_ONCE", 1)  # one task at once
+        assert rows(sample(UNEVEN, spec, class_names=NAMES)) == rows(whole)
+        blocks = [rows(block) for block in episodes.blocks(UNEVEN, spec, NAMES, at_once=7)]
+        assert [row for block in blocks for row in block] == rows(whole)
+
+    def test_support_and_query_are_distinct_items_of_the_classes_they_stand_for(self, spec):
+        tasks = sample(UNEVEN, spec, class_names=NAMES)
+        assert len(tasks) == episodes.count(UNEVEN, spec, NAMES) > 3
+        for support, query, answers in zip(tasks.support, tasks.query, tasks.answers, strict=True):
+            used = np.concatenate([support[support >= 0], query[query >= 0]])
+            assert len(set(used.tolist())) == len(used)
+            classes = [set(UNEVEN[items[items >= 0]].tolist()) for items in support]
+            assert all(len(of_class) == 1 for of_class in classes)
+            chosen = [of_class.pop() for of_class in classes]
+            assert len(set(chosen)) == spec.n_way
+            there = query >= 0
+            assert (UNEVEN[query[there]] == np.array(chosen)[answers[there]]).all()
+            assert (answers[~there] == -1).all()
+            if spec.classes:
+                assert {NAMES[c] for c in chosen} <= set(spec.classes)
+
+    def test_numbers_of_images_are_those_asked_for(self, spec):
+        tasks = sample(UNEVEN, spec, class_names=NAMES)
+        low = spec.least_shot or spec.n_shot
+        assert (tasks.shots >= low).all()
+        assert (tasks.shots <= spec.n_shot).all()
+        assert (tasks.shots.min(), tasks.shots.max()) == (low, spec.n_shot)
+        if spec.n_query is not None:
+            assert (tasks.queries == spec.n_way * spec.n_query).all()
+        else:
+            sizes = np.array(SIZES)[UNEVEN[tasks.support[:, :, 0]]].sum(axis=1)
+            assert (tasks.queries == sizes - tasks.shots.sum(axis=1)).all()
+        if spec.n_query is not None and spec.query_alpha is None:
+            assert all((np.bincount(row) == spec.n_query).all() for row in tasks.answers)
+
+    def test_another_seed_gives_other_tasks(self, spec):
+        other = TaskSpec(**{**vars(spec), "seed": spec.seed + 1})
+        one, two = sample(UNEVEN, spec, class_names=NAMES), sample(UNEVEN, other, class_names=NAMES)
+        assert rows(one) != rows(two)
+        assert digest(UNEVEN, spec, NAMES) != digest(UNEVEN, other, NAMES)
+
+
+def test_fewer_tasks_are_the_first_of_more():
+    assert rows(sample(LABELS, TaskSpec(n_tasks=20))) == rows(sample(LABELS, TaskSpec(n_tasks=50)))[:20]
 
 
 def test_another_process_draws_the_same_tasks():
     code = (
         "import numpy as np; from fsbench.episodes import *;"
-        "print(digest(sample(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=100))))"
+        "print(digest(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=100)))"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
     )
-    assert done.stdout.strip() == digest(sample(LABELS, TaskSpec(n_tasks=100)))
+    assert done.stdout.strip() == digest(LABELS, TaskSpec(n_tasks=100))
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    sizes=st.lists(st.integers(6, 40), min_size=5, max_size=12),
-    n_way=st.integers(2, 5),
-    n_shot=st.integers(1, 3),
-    n_query=st.integers(1, 3),
-)
-def test_a_task_holds_distinct_items_of_distinct_classes(sizes, n_way, n_shot, n_query):
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    tasks = sample(labels, TaskSpec(n_way, n_shot, n_query, n_tasks=20))
-    assert tasks.shape == (20, n_way, n_shot + n_query)
-    assert tasks.dtype == np.int32
-    of_class = labels[tasks]
-    assert (of_class == of_class[:, :, :1]).all()
-    assert all(len(set(task[:, 0])) == n_way for task in of_class)
-    assert all(len(set(task.ravel())) == task.size for task in tasks)  # so support and query cannot overlap
+def test_seeds_share_no_task():
+    one, two = (episodes.rows_of(sample(LABELS, TaskSpec(n_tasks=50, seed=seed))) for seed in (0, 1))
+    assert not (one == two).all(axis=1).any()
 
 
-def test_seeds_give_other_tasks():
-    one, two = sample(LABELS, TaskSpec(n_tasks=50, seed=0)), sample(LABELS, TaskSpec(n_tasks=50, seed=1))
-    assert not (one == two).all(axis=(1, 2)).any()
+class TestDisjoint:
+    def test_no_image_is_in_two_tasks_and_no_further_task_fits(self):
+        spec = TaskSpec(5, 1, 3, disjoint=True)
+        tasks = sample(LABELS, spec)
+        items = episodes.rows_of(tasks).ravel()
+        assert len(set(items.tolist())) == len(items)
+        left = np.bincount(LABELS) - np.bincount(LABELS[items], minlength=20)
+        assert (left >= 4).sum() < 5
+        assert 0.85 * 600 / 20 < len(tasks) <= 600 / 20
+
+    def test_as_many_as_asked_for_at_most(self):
+        spec = TaskSpec(5, 1, 3, 8, disjoint=True)
+        assert episodes.count(LABELS, spec) == len(sample(LABELS, spec)) == 8
+
+    def test_too_few_images_are_refused(self):
+        with pytest.raises(FsbenchError, match="disjoint tasks 20w15s15q-disjoint: the images give 1"):
+            episodes.count(LABELS, TaskSpec(20, 15, 15, disjoint=True))
+
+
+class TestDirichlet:
+    def test_shares_have_the_moments_of_the_distribution(self):
+        """Mean 1/n and variance (n - 1) / (n^2 (n alpha + 1)) of proportions, rounding aside."""
+        words = np.random.Philox(key=1).random_raw(40_000).reshape(-1, 4) >> np.uint64(32)
+        for alpha in (0.5, 2.0, 20.0):
+            counts = sampling.dirichlet_shares(words, alpha, 1000, np.full((10_000, 4), 1000))
+            assert (counts.sum(axis=1) == 1000).all()
+            shares = counts / 1000
+            np.testing.assert_allclose(shares.mean(axis=0), 0.25, atol=0.01)
+            np.testing.assert_allclose(shares.var(axis=0), 3 / (16 * (4 * alpha + 1)), rtol=0.06)
+
+    def test_no_class_gives_more_than_it_has(self):
+        words = np.random.Philox(key=2).random_raw(400).reshape(-1, 4) >> np.uint64(32)
+        room = np.array([3, 10, 5, 12])
+        shares = sampling.dirichlet_shares(words, 0.1, 25, np.broadcast_to(room, (100, 4)))
+        assert (shares <= room).all()
+        assert (shares.sum(axis=1) == 25).all()
 
 
 class TestUniformity:
@@ -102,8 +186,8 @@ class TestUniformity:
     LEVEL = 1e-4
 
     def tasks(self) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.repeat(np.arange(6), [5, 6, 7, 8, 9, 10])
-        return labels, sample(labels, TaskSpec(n_way=3, n_shot=1, n_query=3, n_tasks=20_000, seed=3))
+        tasks = sample(UNEVEN, TaskSpec(n_way=3, n_shot=1, n_query=3, n_tasks=20_000, seed=3))
+        return UNEVEN, np.concatenate([tasks.support, tasks.query.reshape(-1, 3, 3)], axis=2)
 
     def test_of_classes_at_each_place(self):
         labels, tasks = self.tasks()
@@ -120,7 +204,7 @@ class TestUniformity:
 
     def test_of_items_at_each_place(self):
         labels, tasks = self.tasks()
-        for c, size in enumerate([5, 6, 7, 8, 9, 10]):
+        for c, size in enumerate(SIZES):
             rows = tasks[labels[tasks[:, :, 0]] == c]  # (tasks of the class, 4)
             for place in range(4):
                 counts = np.bincount(rows[:, place] - np.flatnonzero(labels == c)[0], minlength=size)
@@ -141,18 +225,46 @@ class TestUniformity:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "least"),
-    [("n_way", 1, 2), ("n_shot", 0, 1), ("n_query", 0, 1), ("n_tasks", 1, 2), ("seed", -1, 0)],
+    ("asked", "message"),
+    [
+        ({"n_way": 1}, "n_way must be at least 2, but is 1"),
+        ({"n_shot": 0}, "n_shot must be at least 1, but is 0"),
+        ({"n_query": 0}, "n_query must be at least 1, but is 0"),
+        ({"n_tasks": 1}, "n_tasks must be at least 2, but is 1"),
+        ({"seed": -1}, "seed must be at least 0, but is -1"),
+        ({"seed": 1 << 64}, r"seed must be below 2\*\*64"),
+        ({"least_shot": 2}, "least_shot must be at most n_shot = 1, but is 2"),
+        ({"query_alpha": 0.0}, "query_alpha must be above 0, but is 0.0"),
+        ({"query_alpha": float("nan")}, "query_alpha must be above 0, but is nan"),
+        ({"n_query": None, "query_alpha": 2.0}, "n_query must be a number with query_alpha, but is all"),
+        ({"n_query": None, "disjoint": True}, "n_query must be a number with disjoint tasks, but is all"),
+        ({"query_alpha": 2.0, "disjoint": True}, "disjoint tasks must have the same shots and queries"),
+        ({"classes": ("a", "a")}, "classes must differ, but are a, a"),
+    ],
 )
-def test_numbers_out_of_range_are_refused(field, value, least):
-    with pytest.raises(FsbenchError, match=f"{field} must be at least {least}, but is {value}"):
-        TaskSpec(**{field: value})
+def test_numbers_out_of_range_are_refused(asked, message):
+    with pytest.raises(FsbenchError, match=message):
+        TaskSpec(**asked)
 
 
-def test_data_that_cannot_give_the_tasks_is_refused():
-    with pytest.raises(FsbenchError, match="n_way = 21, but the split has only 20 classes"):
-        sample(LABELS, TaskSpec(n_way=21))
-    with pytest.raises(
-        FsbenchError, match=r"n_shot \+ n_query = 31, but the smallest class has only 30 images"
-    ):
-        sample(LABELS, TaskSpec(n_shot=16))
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (TaskSpec(n_way=21), "n_way = 21, but the split has only 20 classes"),
+        (TaskSpec(n_shot=16), r"n_shot \+ n_query = 31, but the smallest class has only 30 images"),
+        (TaskSpec(n_shot=30, n_query=None), r"n_shot \+ 1 = 31, but the smallest class has only 30 images"),
+        (TaskSpec(classes=("c1", "c22")), "unknown class 'c22'; did you mean"),
+        (TaskSpec(classes=("c1", "c2")), "n_way = 5, but the split has only 2 classes"),
+    ],
+)
+def test_data_that_cannot_give_the_tasks_is_refused(spec, message):
+    with pytest.raises(FsbenchError, match=message):
+        sample(LABELS, spec, class_names=[f"c{i}" for i in range(20)])
+
+
+def test_names_tell_specs_apart():
+    assert TaskSpec().name == "5w1s15q"
+    assert TaskSpec(n_query=None).name == "5w1sallq"
+    assert TaskSpec(n_shot=5, least_shot=1, query_alpha=2.0).name == "5w1-5s15q-dirichlet2"
+    assert TaskSpec(disjoint=True).name == "5w1s15q-disjoint"
+    assert TaskSpec(classes=("a", "b")).name != TaskSpec(classes=("a", "c")).name

@@ -1,6 +1,7 @@
 """Evaluation of feature files and checkpoints; scores against a plain loop over tasks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluate import evaluate
 from fsbench.features import Features
-from fsbench.heads import find_head
+from fsbench.heads import HEADS, find_head
+from fsbench.heads.distribution_calibration import base_statistics
 
 CPU = torch.device("cpu")
-SMALL = {"n_query": 3, "n_tasks": 20, "device": CPU, "quiet": True}
+SMALL = {"device": CPU, "quiet": True}
+
+
+def asked(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
+    return [TaskSpec(way, shot, n_query, n_tasks) for way in n_way for shot in n_shot]
 
 
 def clusters(n_classes: int = 6, per_class: int = 8, dim: int = 10, seed: int = 0) -> Features:
@@ -37,12 +43,13 @@ def feature_file(tmp_path: Path) -> Path:
 def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> list[float]:
     """Nearest mean, one task and one query at a time."""
     found = []
-    for task in episodes.sample(labels, spec):
-        means = [values[row[: spec.n_shot]].mean(axis=0) for row in task]
+    tasks = episodes.sample(labels, spec)
+    for support, query, answers in zip(tasks.support, tasks.query, tasks.answers, strict=True):
+        means = [values[items[items >= 0]].mean(axis=0) for items in support]
         right = [
-            int(np.argmin([((values[item] - mean) ** 2).sum() for mean in means]) == c)
-            for c, row in enumerate(task)
-            for item in row[spec.n_shot :]
+            int(np.argmin([((values[item] - mean) ** 2).sum() for mean in means]) == answer)
+            for item, answer in zip(query, answers, strict=True)
+            if item >= 0
         ]
         found.append(np.mean(right))
     return found
@@ -50,14 +57,13 @@ def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> 
 
 @pytest.mark.parametrize("n_shot", [1, 3])
 def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_shot: int):
-    (result,) = evaluate(feature_file, n_way=[4], n_shot=[n_shot], preprocess=["none"], out=tmp_path, **SMALL)
+    (result,) = evaluate(feature_file, specs=asked([4], [n_shot]), preprocess=["none"], out=tmp_path, **SMALL)
     made = clusters()
     spec = TaskSpec(4, n_shot, 3, 20)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, made.labels, spec))
     assert 0.25 < result.accuracy < 1
     assert result.accuracy == pytest.approx(result.accuracies.mean())
-    tasks = episodes.sample(made.labels, spec)
-    assert (result.task_digest, result.feature_digest) == (episodes.digest(tasks), made.digest)
+    assert (result.task_digest, result.feature_digest) == (episodes.digest(made.labels, spec), made.digest)
 
 
 def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
@@ -65,8 +71,7 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
     features.write(tmp_path / "base.h5", base)
     found = evaluate(
         feature_file,
-        n_way=[4],
-        n_shot=[1],
+        specs=asked([4], [1]),
         preprocess=["none", "l2", "cl2n"],
         base=tmp_path / "base.h5",
         out=tmp_path,
@@ -80,19 +85,60 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
         np.testing.assert_allclose(result.accuracies, expected, err_msg=result.preprocess)
 
 
-@pytest.mark.parametrize("floats", [1, 5000])
-def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, floats: int):
-    made = clusters()
-    tasks = episodes.sample(made.labels, TaskSpec(4, 2, 3, 30))
-    values = torch.from_numpy(made.values)
-    whole = score.right_answers(values, tasks, 2, find_head("nearest-mean"))
-    monkeypatch.setattr(score, "_FLOATS_AT_ONCE", floats)
-    np.testing.assert_array_equal(score.right_answers(values, tasks, 2, find_head("nearest-mean")), whole)
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "spec", [TaskSpec(4, 2, 3, 20), TaskSpec(3, 2, None, 20)], ids=lambda spec: spec.name
+)
+def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, head: str, spec: TaskSpec):
+    """Also where tasks differ in their number of queries, which fall into other groups then."""
+    labels = np.repeat(np.arange(5, dtype=np.int32), [5, 6, 7, 6, 5])
+    values = torch.from_numpy(clusters(5, 7).values[: len(labels)]).abs()
+    base = base_statistics(values, torch.from_numpy(labels)) if find_head(head).needs_base else None
+
+    def answers() -> list[int]:
+        batches = score.answers(values, labels, spec, find_head(head), base=base)
+        return [value for _, given in batches for row in given.tolist() for value in row]
+
+    whole = answers()
+    monkeypatch.setattr(score, "_LARGEST_BATCH", {"cpu": 3000})
+    assert answers() == whole
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TaskSpec(3, 2, None, 20),
+        TaskSpec(3, 2, 3, 20, query_alpha=0.5),
+        TaskSpec(3, 3, 2, 20, least_shot=1),
+        TaskSpec(3, 2, 2, 20, disjoint=True),
+    ],
+    ids=lambda spec: spec.name,
+)
+def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
+    labels = np.repeat(np.arange(6, dtype=np.int32), [6, 7, 8, 9, 8, 7])
+    made = replace(clusters(6, 9), labels=labels)
+    made = replace(made, values=made.values[: len(labels)])
+    features.write(tmp_path / "mine.h5", made)
+    options = {"preprocess": ["none"], "out": tmp_path, "device": CPU, "quiet": True}
+    (result,) = evaluate(tmp_path / "mine.h5", specs=[spec], **options)
+    np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
+    assert results.read(tmp_path / result.path) == result
+    assert (result.spec.name, len(result.correct)) == (spec.name, result.n_tasks)
+
+
+def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
+    features.write(tmp_path / "mine.h5", clusters())
+    spec = TaskSpec(3, 2, 2, 20, least_shot=1)
+    name = next(name for name, head in HEADS.items() if not head.uneven)
+    with pytest.raises(FsbenchError, match="as many shots in every class"):
+        evaluate(
+            tmp_path / "mine.h5", specs=[spec], heads=[name], preprocess=["none"], out=tmp_path, device=CPU
+        )
 
 
 def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
     found = evaluate(
-        feature_file, n_way=[3, 4], n_shot=[1, 2], heads=["nearest-mean", "logistic"], out=tmp_path, **SMALL
+        feature_file, specs=asked([3, 4], [1, 2]), heads=["nearest-mean", "logistic"], out=tmp_path, **SMALL
     )
     assert [(r.head, r.n_way, r.n_shot) for r in found] == [
         (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
@@ -101,7 +147,7 @@ def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
 
 
 def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
-    ask = {"n_way": [3], "n_shot": [1], "out": tmp_path, **SMALL}
+    ask = {"specs": asked([3], [1]), "out": tmp_path, **SMALL}
     (first,) = evaluate(feature_file, **ask)
     path = tmp_path / first.path
     before = path.stat().st_mtime_ns
@@ -118,7 +164,7 @@ def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_pa
 
 class TestOfCheckpoints:
     def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
-        ask = {"n_way": [5], "n_shot": [1], "heads": ["nearest-mean", "logistic"]}
+        ask = {"specs": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
         found = evaluate(trained / "best.safetensors", cache=cache, out=tmp_path, **ask, **SMALL)
         assert [r.head for r in found] == ["nearest-mean", "logistic"]
         for result in found:
@@ -139,7 +185,7 @@ class TestOfCheckpoints:
         from fsbench.data.prepare import prepare
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
-        found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], n_way=[5], n_shot=[1],
+        found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),
                          cache=cache, out=tmp_path, **SMALL)  # fmt: skip
         assert [(r.source, r.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
         assert found[0].accuracy == found[1].accuracy  # the same images under another name
@@ -147,13 +193,13 @@ class TestOfCheckpoints:
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
         import fsbench.extract
 
-        ask = {"n_way": [5], "n_shot": [1], "cache": cache, "out": tmp_path, **SMALL}
+        ask = {"specs": asked([5], [1]), "cache": cache, "out": tmp_path, **SMALL}
         evaluate(trained / "best.safetensors", **ask)
         monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
         evaluate(trained / "best.safetensors", force=True, **ask)
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
-        (result,) = evaluate(trained / "best.safetensors", n_way=[5], n_shot=[1], preprocess=["cl2n"],
+        (result,) = evaluate(trained / "best.safetensors", specs=asked([5], [1]), preprocess=["cl2n"],
                              cache=cache, out=tmp_path, **SMALL)  # fmt: skip
         assert result.preprocess == "cl2n"
 
@@ -163,8 +209,8 @@ class TestOfCheckpoints:
     [
         ({"heads": ["nearest-men"]}, "unknown head 'nearest-men'; did you mean 'nearest-mean'"),
         ({"preprocess": ["l3"]}, "unknown preprocess 'l3'"),
-        ({"n_way": [3, 7]}, "n_way = 7, but the split has only 6 classes"),
-        ({"n_shot": [6]}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
+        ({"specs": asked([3, 7])}, "n_way = 7, but the split has only 6 classes"),
+        ({"specs": asked([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
         ({"datasets": ["cub"]}, "holds mine, not cub"),
         ({"split": "val"}, "holds split novel, not val"),
         ({"preprocess": ["cl2n"]}, "name the base features with --base FILE"),
@@ -176,7 +222,7 @@ def test_bad_questions_are_refused_before_anything_is_written(
 ):
     out = tmp_path / "results"
     with pytest.raises(FsbenchError, match=message):
-        evaluate(feature_file, out=out, **{"n_way": [3], "n_shot": [1], **SMALL, **ask})
+        evaluate(feature_file, out=out, **{"specs": asked([3], [1]), **SMALL, **ask})
     assert not out.exists()
 
 
@@ -210,7 +256,7 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
 
 
 def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, n_way=[3], n_shot=[1], out=tmp_path, **SMALL)
+    (result,) = evaluate(feature_file, specs=asked([3], [1]), out=tmp_path, **SMALL)
     document = json.loads(json.dumps(results.to_json(result)))
     assert document["accuracy"] == result.accuracy
     assert document["schema"] == results.SCHEMA

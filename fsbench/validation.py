@@ -1,0 +1,42 @@
+"""How good a backbone is while it is trained: few-shot accuracy on val classes, which ranks epochs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fsbench import score, stats
+from fsbench.backbones import Backbone
+from fsbench.data.prepare import load, splits_of
+from fsbench.data.store import ImageSplit
+from fsbench.episodes import TaskSpec
+from fsbench.extract import embed
+from fsbench.heads import find_head
+from fsbench.heads.preprocess import l2
+
+SPEC = TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0)
+IMAGES = 100  # of each val class; ranks epochs at a small share of an epoch's time
+
+
+def val_images(dataset: str, cache: Path | None) -> ImageSplit | None:
+    """The first images of each val class; None when the data set has too few for the tasks."""
+    if "val" not in splits_of(dataset, cache):
+        return None
+    val = load(dataset, "val", cache)
+    _, first, sizes = np.unique(val.labels, return_index=True, return_counts=True)
+    assert SPEC.n_query is not None
+    if len(sizes) < SPEC.n_way or sizes.min() < SPEC.n_shot + SPEC.n_query:
+        return None
+    kept = np.arange(len(val.labels)) - first[val.labels] < IMAGES  # images lie class by class
+    return replace(val, pixels=val.pixels[kept], labels=val.labels[kept])
+
+
+def validate(backbone: Backbone, val: ImageSplit | None, device: torch.device) -> dict[str, float]:
+    """Nearest mean's accuracy on val classes and its half width, 0..1; nothing without val classes."""
+    if val is None:
+        return {}
+    values = l2(torch.from_numpy(embed(backbone, val.pixels, device)), None)
+    accuracies = score.accuracies(values, val.labels, SPEC, find_head("nearest-mean"))
+    accuracy, half_width = stats.mean_and_half_width(accuracies)
+    return {"val_accuracy": accuracy, "val_half_width": half_width}
