@@ -1,0 +1,95 @@
+"""The tables as Markdown, a section each."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from tabulate import tabulate
+
+from fsbench.leaderboard.published import Quotation
+from fsbench.leaderboard.rows import Protocol
+from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
+from fsbench.leaderboard.wording import QUOTED, lead, notes
+
+ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
+
+
+def sections(tables: Sequence[Table], link_prefix: str = "") -> str:
+    """A section of level 3 for each table: heading, what its numbers are, table, notes.
+
+    Recipes link to the folders of their results; `link_prefix` leads from the page to the results folder,
+    such as "results/".
+    """
+    parts = [part for table in tables for part in _section(table, link_prefix)]
+    return "\n\n".join(parts or ["There are no results yet."]) + "\n"
+
+
+def quoted(quotations: Sequence[Quotation]) -> str:
+    """A section of level 3 with the published numbers; empty when there are none."""
+    if not quotations:
+        return ""
+    parts = ["### Published, not measured here", QUOTED]
+    for quotation in quotations:
+        heads = ["backbone", "method", *map(_column, quotation.columns), "read at"]
+        align = ["left", "left", *["right"] * len(quotation.columns), "left"]
+        cells = [
+            [
+                escape(row.backbone or "-"),
+                escape(f"{row.method} {row.marks}".rstrip()),
+                *(row.accuracies.get(protocol, "-") for protocol in quotation.columns),
+                escape(row.where),
+            ]
+            for row in quotation.rows
+        ]
+        parts += [f"#### {escape(quotation.heading)}", _markdown(cells, heads, align)]
+    return "\n" + "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line; underscores inside a word need no escape."""
+    return re.sub(r"[\\`*|<>\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
+
+
+def _section(table: Table, link_prefix: str) -> list[str]:
+    with_n = len({result.n_tasks for result in table.results}) > 1
+    several_seeds = any(line.n_seeds > 1 for line in table.lines)
+    legend = notes(table.results, several_rows=len(table.lines) > 1, several_seeds=several_seeds)
+    heads = [*NAMED, *map(_column, table.columns)]
+    cells = [_cells(line, table.columns, link_prefix, with_n) for line in table.lines]
+    align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
+    parts = [
+        f"### {escape(table.heading)}",
+        lead(table.results),
+        _markdown(cells, heads, align),
+        " ".join(legend),
+    ]
+    return [part for part in parts if part]
+
+
+def _markdown(cells: Sequence[Sequence[str]], heads: Sequence[str], align: Sequence[str]) -> str:
+    return tabulate(cells, heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _column(protocol: Protocol) -> str:
+    return "{}-way {}-shot".format(*protocol)
+
+
+def _cells(line: Line, columns: Sequence[Protocol], link_prefix: str, with_n: bool) -> list[str]:
+    named = {name: escape(text) for name, text in line.named.items()}
+    if line.n_seeds == 1:
+        folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
+        named["recipe"] = f"[{named['recipe']}]({folder})"
+    if line.changes:
+        named["recipe"] += f", {escape(line.changes)}"
+    return [*named.values(), *(_accuracy(line.cells.get(protocol), with_n) for protocol in columns)]
+
+
+def _accuracy(cell: Cell | Spread | None, with_n: bool) -> str:
+    """Mean and half width or standard deviation in %, with the number of tasks where that differs."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, Spread):
+        return f"{100 * cell.mean:.2f} ± {100 * cell.std:.2f} std"
+    number = f" ({cell.result.n_tasks:,})" if with_n else ""
+    text = f"{100 * cell.result.accuracy:.2f} ± {100 * cell.half_width:.2f}{number}"
+    return f"**{text}**" if cell.best else text

@@ -1,0 +1,249 @@
+
+"use strict";
+// Builds the tables from the page's JSON, then sorts, filters and compares in place. Text enters as text only.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const at = (id) => document.getElementById(id);
+const collator = new Intl.Collator("en", { numeric: true });
+const filters = ["dataset", "way", "shot", "kind", "recipe", "text"];
+const comparisons = new WeakMap(); // of a cell: the function that fills the tip and marks the column
+let views = [];
+
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+// Columns: what stands before the protocols, then for each protocol a rank (of measured rows) and an accuracy.
+
+function columnsOf(table) {
+  const named = table.named.map((name, i) => ({ name, css: "named", key: (row) => (row.named[i] === "-" ? null : row.named[i]) }));
+  const protocols = table.columns.flatMap(([way, shot], i) => {
+    const name = `${way}-way ${shot}-shot`;
+    const rank = { name, css: "rank", i, way, shot, key: (row) => row.cells[i]?.rank ?? null };
+    const accuracy = { name, css: "accuracy", i, way, shot, falling: true, scale: scaleOf(table, i), key: (row) => row.cells[i]?.mean ?? null };
+    return table.published ? [accuracy] : [rank, accuracy];
+  });
+  return [...named, ...protocols];
+}
+
+function scaleOf(table, i) {
+  const cells = table.rows.map((row) => row.cells[i]).filter((cell) => cell?.rank);
+  if (!cells.length) return null;
+  const low = Math.max(0, Math.floor(Math.min(...cells.map((cell) => cell.mean - cell.half))));
+  const high = Math.min(100, Math.ceil(Math.max(...cells.map((cell) => cell.mean + cell.half))));
+  return { low, high: Math.max(high, low + 1) };
+}
+
+function viewOf(table, number) {
+  const view = { table, columns: columnsOf(table), body: make("tbody") };
+  view.heads = view.columns.map((column) => headOf(view, column));
+  view.rows = table.rows.map((row, place) => rowOf(view, row, place));
+  view.body.append(...view.rows.map((row) => row.element));
+  const id = `table-${number}`;
+  view.section = make(
+    "section", { class: table.published ? "published" : null, "aria-labelledby": id },
+    make("h3", { id }, table.heading),
+    table.lead ? make("p", {}, table.lead) : null,
+    make("div", { class: "scroll", role: "group", "aria-labelledby": id },
+      make("table", { role: "table" },
+        make("caption", { class: "visually-hidden" }, table.heading),
+        make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...view.heads)),
+        view.body)),
+    table.notes ? make("p", {}, table.notes) : null,
+  );
+  view.body.setAttribute("role", "rowgroup");
+  return view;
+}
+
+function headOf(view, column) {
+  const rank = column.css === "rank";
+  const button = make("button", { type: "button", "aria-label": rank ? `rank ${column.name}` : null }, rank ? "rank" : column.name);
+  const scale = column.scale ? make("small", {}, `whiskers ${column.scale.low} to ${column.scale.high} %`) : null;
+  const head = make("th", { scope: "col", role: "columnheader", class: column.css }, button, scale);
+  button.addEventListener("click", () => sort(view, column, head));
+  return head;
+}
+
+function rowOf(view, row, place) {
+  const cells = view.columns.map((column) => cellOf(view, row, place, column));
+  const element = make("tr", { role: "row", class: row.memory ? "memory" : null }, ...cells);
+  const text = `${view.table.heading} ${row.named.join(" ")} ${row.changes} ${row.label}`.toLowerCase();
+  return { row, place, cells, element, text };
+}
+
+function cellOf(view, row, place, column) {
+  if (column.css === "named") {
+    const text = row.named[view.table.named.indexOf(column.name)];
+    if (column.name !== "recipe" && column.name !== "method") {
+      return make("td", { role: "cell", "data-name": column.name }, text);
+    }
+    const name = row.href ? make("a", { href: row.href }, text) : text;
+    return make("th", { role: "rowheader", scope: "row" }, name, row.changes ? make("span", { class: "quiet" }, `, ${row.changes}`) : null);
+  }
+  const cell = row.cells[column.i];
+  if (!cell || (column.css === "rank" && !cell.rank)) return make("td", { role: "cell", class: `${column.css} empty` }, cell ? "" : "-");
+  const td = make("td", { role: "cell", class: column.css, "data-name": column.css === "rank" ? "rank" : column.name });
+  if (column.css === "rank") {
+    td.append(make("button", { type: "button", "aria-describedby": "tip" }, String(cell.rank)));
+  } else {
+    td.classList.toggle("best", cell.best ?? false);
+    td.append(cell.href ? make("a", { href: cell.href, "aria-describedby": "tip" }, cell.text) : cell.text);
+    if (cell.rank) td.append(whisker(cell, column.scale));
+  }
+  if (cell.rank) comparisons.set(td, () => compare(view, column.i, place));
+  return td;
+}
+
+function whisker(cell, { low, high }) {
+  const element = make("span", { class: "whisker", "aria-hidden": "true" });
+  const spots = { "--from": cell.mean - cell.half, "--at": cell.mean, "--to": cell.mean + cell.half };
+  for (const [name, value] of Object.entries(spots)) {
+    const share = (Math.min(high, Math.max(low, value)) - low) / (high - low);
+    element.style.setProperty(name, `${(100 * share).toFixed(2)}%`);
+  }
+  return element;
+}
+
+// Sorting: what is missing stays last in both directions, equals stay in the given order.
+
+function sort(view, column, head) {
+  const before = head.getAttribute("aria-sort");
+  const descending = before ? before === "ascending" : Boolean(column.falling);
+  for (const other of view.heads) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const order = (a, b) => {
+    const [x, y] = [column.key(a.row), column.key(b.row)];
+    if (x === null || y === null) return (x === null) - (y === null) || a.place - b.place;
+    const rising = typeof x === "number" ? x - y : collator.compare(x, y);
+    return (descending ? -rising : rising) || a.place - b.place;
+  };
+  view.body.append(...[...view.rows].sort(order).map((row) => row.element));
+}
+
+// Filtering: ways and shots choose columns, the rest rows; what has nothing left to show goes too.
+
+function filter() {
+  const want = Object.fromEntries(filters.map((name) => [name, at(name).value]));
+  const words = want.text.toLowerCase().split(/\s+/).filter(Boolean);
+  let [rows, tables] = [0, 0];
+  for (const view of views) {
+    const here = !want.dataset || view.table.dataset === want.dataset;
+    const fits = view.columns.map(({ way, shot }) => !way || ((!want.way || way === +want.way) && (!want.shot || shot === +want.shot)));
+    view.heads.forEach((head, i) => { head.hidden = !fits[i]; });
+    let found = 0;
+    for (const { row, cells, element, text } of view.rows) {
+      const shown = here && (!want.kind || row.kind === want.kind) && (!want.recipe || row.recipe === want.recipe)
+        && (!row.memory || at("memory").checked) && words.every((word) => text.includes(word))
+        && view.columns.some((column, i) => fits[i] && column.css === "accuracy" && row.cells[column.i]);
+      element.hidden = !shown;
+      if (shown) {
+        found += 1;
+        cells.forEach((cell, i) => { cell.hidden = !fits[i]; });
+      }
+    }
+    view.section.hidden = !found;
+    rows += found;
+    tables += found > 0;
+  }
+  for (const heading of document.querySelectorAll("h2")) {
+    heading.parentElement.hidden = !views.some((view) => heading.parentElement.contains(view.section) && !view.section.hidden);
+  }
+  at("status").textContent = rows ? `${rows} rows in ${tables} tables` : "No row fits these filters.";
+}
+
+// Comparing: p-values stand in a column's lower triangle, as whole ten-thousandths rounded down.
+
+function compare(view, i, place) {
+  const inside = view.rows.filter(({ row }) => row.cells[i]?.rank);
+  const mine = inside.findIndex((row) => row.place === place);
+  const p = (other) => view.table.p[i][(Math.max(mine, other) * (Math.max(mine, other) - 1)) / 2 + Math.min(mine, other)];
+  const spot = view.columns.findIndex((column) => column.i === i && column.css === "accuracy");
+  const { row } = inside[mine];
+  const lists = { differs: [], equals: [] };
+  inside.forEach((other, k) => {
+    if (k === mine) return;
+    const kind = p(k) < data.level ? "differs" : "equals";
+    other.cells[spot].classList.add(kind);
+    const size = p(k) ? `p = ${(p(k) / 10000).toFixed(4)}` : "p < 0.0001";
+    lists[kind].push(make("li", {}, `${other.row.label}: ${other.row.cells[i].text} %, ${size}`));
+  });
+  inside[mine].cells[spot].classList.add("shown");
+  const { text, tasks, rank } = row.cells[i];
+  return [
+    make("p", {}, make("strong", {}, row.label)),
+    make("p", {}, `${text} % over ${tasks.toLocaleString("en")} tasks, rank ${rank} of ${inside.length}`),
+    ...(lists.differs.length ? [make("p", {}, "Differs from"), make("ul", {}, ...lists.differs)] : []),
+    ...(lists.equals.length ? [make("p", {}, "Does not differ from"), make("ul", {}, ...lists.equals)] : []),
+    inside.length > 1 ? make("p", { class: "quiet" }, "p: adjusted by Holm over all pairs of the column") : "",
+  ];
+}
+
+function showTip(cell) {
+  hideTip();
+  const tip = at("tip");
+  tip.replaceChildren(...comparisons.get(cell)());
+  tip.hidden = false;
+  const box = cell.getBoundingClientRect();
+  const left = Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
+  const below = box.bottom + tip.offsetHeight < window.innerHeight || box.top < tip.offsetHeight;
+  tip.style.left = `${window.scrollX + Math.max(8, left)}px`;
+  tip.style.top = `${window.scrollY + (below ? box.bottom - 1 : box.top - tip.offsetHeight + 1)}px`;
+}
+
+function hideTip() {
+  at("tip").hidden = true;
+  for (const name of ["differs", "equals", "shown"]) {
+    for (const cell of document.querySelectorAll(`td.${name}`)) cell.classList.remove(name);
+  }
+}
+
+function comparedCell(target) {
+  const cell = target instanceof Element ? target.closest("td") : null;
+  return cell && comparisons.has(cell) ? cell : null;
+}
+
+function listen() {
+  for (const name of ["pointerover", "focusin", "click"]) {
+    document.addEventListener(name, (event) => {
+      const cell = comparedCell(event.target);
+      if (cell) showTip(cell);
+      else if (!at("tip").contains(event.target) && !comparedCell(document.activeElement)) hideTip();
+    });
+  }
+  document.addEventListener("focusout", hideTip);
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
+  at("filters").addEventListener("input", filter);
+  at("filters").addEventListener("submit", (event) => event.preventDefault());
+  at("filters").addEventListener("reset", () => setTimeout(filter));
+}
+
+function start() {
+  views = data.tables.map(viewOf);
+  for (const published of [false, true]) {
+    const found = views.filter((view) => view.table.published === published);
+    if (!found.length) continue;
+    const title = published ? "Published, not measured here" : "Measured";
+    const note = published ? make("p", {}, data.quoted) : null;
+    document.querySelector("main").append(make("div", {}, make("h2", {}, title), note, ...found.map((view) => view.section)));
+  }
+  const offered = {
+    dataset: data.tables.map((table) => table.dataset),
+    way: data.tables.flatMap((table) => table.columns.map(([way]) => way)),
+    shot: data.tables.flatMap((table) => table.columns.map(([, shot]) => shot)),
+    recipe: data.tables.flatMap((table) => table.rows.map((row) => row.recipe).filter(Boolean)),
+  };
+  for (const [name, values] of Object.entries(offered)) {
+    const sorted = [...new Set(values)].sort((a, b) => collator.compare(a, b));
+    at(name).append(...sorted.map((value) => make("option", { value }, String(value))));
+  }
+  at("memory-label").hidden = !data.tables.some((table) => table.rows.some((row) => row.memory));
+  listen();
+  filter();
+}
+
+start();

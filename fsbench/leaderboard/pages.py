@@ -1,0 +1,92 @@
+"""The files that show the results: three beside them, and a part of a project's README."""
+
+import os
+from pathlib import Path
+
+from fsbench.errors import FsbenchError
+from fsbench.files import reason, write_text
+from fsbench.leaderboard.listing import listing
+from fsbench.leaderboard.markdown import quoted, sections
+from fsbench.leaderboard.published import quotations
+from fsbench.leaderboard.tables import tables
+from fsbench.leaderboard.web import page
+from fsbench.results import read_all
+
+BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
+
+HEAD = """\
+# Results
+
+Few-shot classification accuracy: a backbone is trained on source classes, then a head tells the new classes
+of a task apart from a few labelled images of each. Below this folder lies one result file for each backbone,
+task list and head, with the score of every task; `fsbench leaderboard results` generates this page from them,
+[leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with a
+line a result.
+A table holds what may be compared: the same target images, source classes, image size, number of query images
+and knowledge of the class counts. Recipes link to the result files.
+
+## Leaderboard
+
+"""
+
+
+def update(folder: Path, readme: Path | None, *, memory_rows: bool = False) -> list[Path]:
+    """Write the pages that follow from a results folder and return where, `<folder>/README.md` first.
+
+    With `readme` the tables also take the place of what stands between its leaderboard markers. Published
+    numbers stand below the measured ones of their data sets: those read at their source, and with
+    `memory_rows` those from memory too.
+
+    Raises:
+        FsbenchError: no such folder, a file in it that is no result, a question with two results, or a
+            `readme` without the markers. Nothing is written then.
+    """
+    pages = _pages(folder, readme, memory_rows)
+    for path, text in pages.items():
+        write_text(path, text)
+    return list(pages)
+
+
+def stale(folder: Path, readme: Path | None, *, memory_rows: bool = False) -> list[Path]:
+    """The pages that are not what `update` would write.
+
+    Raises:
+        FsbenchError: as `update`.
+    """
+    pages = _pages(folder, readme, memory_rows)
+    return [path for path, text in pages.items() if not path.exists() or _read(path) != text]
+
+
+def _pages(folder: Path, readme: Path | None, memory_rows: bool) -> dict[Path, str]:
+    """Each page's path and its whole text."""
+    found = tables(read_all(folder))
+    photographs = [table.results[0] for table in found if not table.results[0].synthetic]
+    pairs = {(first.source or first.dataset, first.dataset) for first in photographs}
+    below = quoted(quotations(pairs, memory_rows=memory_rows))
+    pages = {
+        folder / "README.md": HEAD + sections(found) + below,
+        folder / "leaderboard.csv": listing(found),
+        folder / "leaderboard.html": page(found, quotations(pairs, memory_rows=True)),
+    }
+    if readme is not None:
+        prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
+        pages[readme] = _with_block(readme, sections(found, f"{prefix}/") + below)
+    return pages
+
+
+def _with_block(readme: Path, block: str) -> str:
+    """The text of `readme` with `block` between its markers."""
+    before, begin, rest = _read(readme).partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise FsbenchError(f"{readme}: the tables go between {BEGIN} and {END}, but it lacks these markers")
+    return f"{before}{BEGIN}\n\n{block}\n{END}{after}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise FsbenchError(f"cannot read {path}: not UTF-8 text") from error

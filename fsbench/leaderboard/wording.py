@@ -1,0 +1,129 @@
+"""What the tables say in words: plain text, which each page escapes in its own way."""
+
+from collections.abc import Sequence
+
+from fsbench.leaderboard.compare import LEVEL
+from fsbench.leaderboard.rows import FAMILY
+from fsbench.results import Result
+
+TELLING = {  # how a key reads that tells rows apart, most telling first; others read "key value"
+    "classifier": "{} classifier",
+    "dropout": "dropout {}",
+    "transform": "{}",
+    "seed": "task seed {}",
+    "n_tasks": "{:,} tasks",
+    **{name: f"{name} {{}}" for name in FAMILY if name not in ("classifier", "dropout", "transform", "seed")},
+    "run": "run {}",
+    "checkpoint": "checkpoint {:.8}",
+    "feature_digest": "features {:.8}",
+}
+QUOTED = (
+    "Numbers of others in %, as their sources print them, ± and all. Tasks, crops and training differ from "
+    "source to source, so nothing here is ranked or compared. †: transductive. ‡: is told how many query images "
+    "each class has."
+)
+
+
+def heading(first: Result) -> str:
+    """What the results of a group, of which this is one, have in common."""
+    source = first.source or ""
+    if first.source_classes:
+        source += f" ({first.source_classes} classes)"
+    target = f"{first.dataset} ({first.split})"
+    if first.source is None:
+        target += ", training data unknown"
+    elif first.source == first.dataset:
+        target += f", trained on {source}"
+    else:
+        target = f"{source} → {target}"
+    size = f", {first.image_size} px" if first.image_size else ""
+    unusual = {
+        "class counts given": first.class_prior,
+        f"queries by Dirichlet({first.query_alpha})": first.query_alpha,
+        f"shots from {first.least_shot} up": first.least_shot,
+        f"tasks of {len(first.classes)} chosen classes": first.classes,
+        "disjoint tasks": first.disjoint,
+        "synthetic images": first.synthetic,
+    }
+    return ", ".join([f"{target}{size}", *(text for text, holds in unusual.items() if holds)])
+
+
+def group_details(first: Result) -> dict[str, str]:
+    """What may tell groups of one heading apart, most telling first."""
+    return {
+        "n_query": _queries(first),
+        "sampler": f"sampler {first.sampler}",
+        "classes": f"classes {', '.join(first.classes)}",
+        "fingerprint": f"images {first.fingerprint or 'unknown':.8}",
+        "source_fingerprint": f"trained on images {first.source_fingerprint or 'unknown':.8}",
+    }
+
+
+def line_details(tried: Result) -> dict[str, str]:
+    """What may tell rows of one label apart, most telling first."""
+    values = {name: getattr(tried, name) for name in TELLING}
+    return {name: TELLING[name].format("-" if value is None else value) for name, value in values.items()}
+
+
+def recipe(tried: Result) -> str:
+    """Recipe and preset, else the name of the run."""
+    return " ".join(filter(None, [tried.recipe, tried.preset])) or tried.run
+
+
+def epochs(tried: Result) -> str:
+    """Epochs of the training, and which one the checkpoint is of when that is not the last."""
+    asked = "-" if tried.epochs is None else str(tried.epochs)
+    return asked if tried.epoch in (None, tried.epochs) else f"{tried.epoch} of {asked}"
+
+
+def head(tried: Result) -> str:
+    """Head, preprocessing and marks."""
+    marks = "†" * tried.transductive + "‡" * tried.class_prior
+    return f"{tried.head} ({tried.preprocess}) {marks}".rstrip()
+
+
+def lead(group: Sequence[Result]) -> str:
+    """What the numbers of a table are."""
+    first, n_tasks = group[0], {result.n_tasks for result in group}
+    number = f"{first.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
+    covers = "tasks and images, not of" if first.disjoint else "tasks, not of images or"
+    text = (
+        f"Accuracy in %, ± 95 % Student-t half width over {number}; it covers the drawing of {covers} "
+        f"training seeds. {_queries(first).capitalize()}."
+    )
+    if first.synthetic:
+        text += " The images are synthetic, drawn by code: nothing follows from them for photographs."
+    if first.fingerprint is None:
+        text += " The feature files do not tell which images they come from; rows may differ in them."
+    return text
+
+
+def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -> list[str]:
+    """How to read a table, and each mark that occurs in it, a sentence or two each."""
+    found = []
+    if several_rows:
+        found.append(
+            "Rows: by backbone, then by accuracy in the first column. "
+            f"Bold: the best of a column and all that do not differ from it at {LEVEL} after Holm over all "
+            "pairs of the column (paired t test on the same tasks, Welch's t test on others)."
+        )
+    if several_seeds:
+        found.append(
+            "Mean of n seeds: mean ± standard deviation (std) over training seeds, which takes no part in "
+            "the comparisons."
+        )
+    if any(result.epoch not in (None, result.epochs) for result in group):
+        found.append("Epochs a of b: the checkpoint of epoch a in a training of at most b.")
+    if any(result.transductive for result in group):
+        found.append("†: transductive, looks at the query images of a task together.")
+    if any(result.class_prior for result in group):
+        found.append("‡: is told how many query images each class has.")
+    return found
+
+
+def _queries(first: Result) -> str:
+    return (
+        f"{first.n_query} query images a class"
+        if first.n_query
+        else "all other images of a class are queries"
+    )
