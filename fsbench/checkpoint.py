@@ -37,6 +37,8 @@ class Provenance:
     val_accuracy: float | None  # few-shot, on val classes, at this epoch
     settings: dict[str, Any]  # the whole resolved recipe
     versions: dict[str, str]
+    precision: str = "float32"  # of convolutions and matrix products
+    micro_batch: int | None = None  # images a forward; batch norm sees no more at once
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **extra: object) -> None:
@@ -73,7 +75,7 @@ def load_provenance(path: Path) -> Provenance:
 
 def _provenance(about: Mapping[str, Any]) -> Provenance:
     """The provenance among the JSON values of a checkpoint."""
-    values = {field.name: about[field.name] for field in fields(Provenance)}
+    values = {field.name: about[field.name] for field in fields(Provenance) if field.name in about}
     return Provenance(**{**values, "class_names": tuple(values["class_names"])})
 
 

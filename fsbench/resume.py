@@ -3,7 +3,8 @@
 Random streams need no place in it: each is a function of the seed and of where the loop stands.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from torch import Tensor
 
 from fsbench import checkpoint
 from fsbench.checkpoint import Provenance
+from fsbench.errors import FsbenchError
 from fsbench.network import Network
+
+_NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
 
 @dataclass(frozen=True)
@@ -39,41 +43,81 @@ class State:
         rows: list[dict[str, Any]] = self.about["log"]
         return rows
 
-    def restore(self, network: Network, optimiser: torch.optim.Optimizer) -> None:
-        """Put weights and the optimiser's moments back."""
+    def restore(
+        self, network: Network, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+    ) -> None:
+        """Put weights, the optimiser's moments and the scale of the loss back."""
         checkpoint.fit(network, _under("network.", self.tensors), self.path)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimiser.", self.tensors).items():
             index, key = name.split(".")
             moments.setdefault(int(index), {})[key] = tensor
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        scaler.load_state_dict(self.about["scaler"])
 
 
 def save(
-    path: Path,
+    folder: Path,
     network: Network,
     optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
     provenance: Provenance,
-    *,
-    stage: int,
-    epoch: int,
-    log: list[dict[str, Any]],
+    place: dict[str, Any],
 ) -> None:
-    """Write the state after `epoch` epochs of a stage, whole or not at all."""
+    """Write the state at a place in the run (stage, epoch_of_stage, log); the one before it is kept, too."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
-    checkpoint.write(path, tensors, provenance, stage=stage, epoch_of_stage=epoch, log=log)
+    newest = folder / _NEWEST
+    if newest.exists():
+        newest.replace(folder / _OLDER)
+    checkpoint.write(newest, tensors, provenance, scaler=scaler.state_dict(), **place)
 
 
-def load(path: Path) -> State:
-    """Read a state.
+def load(folder: Path) -> State | None:
+    """The newest whole state in a run's folder; None where there is none.
 
     Raises:
-        FsbenchError: unreadable or damaged.
+        FsbenchError: there are states, and all are damaged.
     """
-    tensors, about = checkpoint.read(path)
-    return State(tensors, about, path)
+    paths = [path for path in (folder / _NEWEST, folder / _OLDER) if path.exists()]
+    for path in paths:
+        try:
+            return State(*checkpoint.read(path), path)
+        except FsbenchError:
+            continue  # torn: the one before it is whole
+    if paths:
+        names = " and ".join(path.name for path in paths)
+        raise FsbenchError(f"--out {folder}: {names} cannot be read; --force starts the run anew")
+    return None
+
+
+def forget(folder: Path) -> None:
+    """Remove the states of a finished run."""
+    for name in (_NEWEST, _OLDER):
+        (folder / name).unlink(missing_ok=True)
+
+
+def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) -> None:
+    """Refuse a folder whose files, by what they say of themselves, are of another run.
+
+    Raises:
+        FsbenchError: they are; the first setting that differs is named.
+    """
+    wanted = json.loads(json.dumps(asdict(provenance)))
+    wanted |= wanted.pop("settings")
+    found = {**about, **about["settings"]}
+    for name in sorted(wanted.keys() - {"epoch", "val_accuracy", "versions"}):
+        if wanted[name] != found.get(name):
+            raise FsbenchError(
+                f"--out {folder}: holds a run with {name} = {_short(found.get(name))}, "
+                f"not {_short(wanted[name])}; name another folder, or --force to replace it"
+            )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,10 +4,10 @@ Every random number is a function of the seed and of where the loop stands, so a
 started again goes on exactly as it would have gone.
 """
 
-import json
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Never
 
@@ -17,26 +17,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fsbench import checkpoint, episodes, machine, resume, stats
+from fsbench import checkpoint, machine, resume
 from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
 from fsbench.data.augment import train_augment
-from fsbench.data.prepare import load, splits_of
+from fsbench.data.prepare import load
 from fsbench.data.store import ImageSplit
-from fsbench.episodes import TaskSpec
+from fsbench.engine import Engine, keep_memory
 from fsbench.errors import FsbenchError
-from fsbench.extract import embed
 from fsbench.files import only_one, whole_file
-from fsbench.heads import find_head
-from fsbench.heads.preprocess import l2
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
-from fsbench.score import right_answers
+from fsbench.share import add_gradients, join, share_batch_norm
 from fsbench.streams import stream, stream_seed
+from fsbench.validation import val_images, validate
 
 LARGEST_SIZE = 84  # image size for data sets of larger images, unless another is asked for
-VAL_TASKS = 1000  # 5-way 1-shot nearest mean after each epoch
-VAL_IMAGES = 100  # of each val class; ranks epochs at a small share of an epoch's time
 LOOK_EVERY = 20  # steps between looks at the loss: each one waits for the device
 
 
@@ -50,6 +46,7 @@ class Run:
     pixels: Tensor  # (n, h, w, 3) uint8, base images on the device
     labels: Tensor  # (n,) int64
     val: ImageSplit | None
+    engine: Engine
     provenance: Provenance
 
     @property
@@ -61,11 +58,6 @@ class Run:
     def last(self) -> Path:
         """Checkpoint of the last epoch that is done."""
         return self.folder / "last.safetensors"
-
-    @property
-    def state(self) -> Path:
-        """What an unfinished run goes on from."""
-        return self.folder / "resume.safetensors"
 
 
 def run_name(recipe: Recipe, dataset: str, backbone: str, image_size: int, seed: int) -> str:
@@ -83,20 +75,22 @@ def train_backbone(
     out: Path | None = None,
     cache: Path | None = None,
     device: torch.device,
+    engine: Engine = Engine(),
     force: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Train a backbone on the base classes of a data set; the run's folder holds best, last and a log.
 
     A finished run is left as it is and an unfinished one goes on, unless `force` starts it anew. `out` is
-    `runs/<run name>` when not given; its last part names the run.
+    `runs/<run name>` when not given; its last part names the run. Under `torchrun` all processes call this
+    alike, share each batch, and the first one writes.
 
     Raises:
         FsbenchError: an argument that no run can be made for, a folder that holds another run, or a loss that
             is not finite.
     """
     base = load(dataset, "base", cache)
-    val = _val_images(dataset, cache)
+    val = val_images(dataset, cache)
     for stage in recipe.stages:
         if stage.patience is not None and val is None:
             raise FsbenchError(
@@ -104,7 +98,11 @@ def train_backbone(
             )
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed))
-    with only_one(folder / "run"), torch.random.fork_rng():
+    if device.type == "cpu":
+        keep_memory()
+    share = join(device)
+    alone = only_one(folder / "run") if share.rank == 0 else nullcontext()
+    with alone, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "classifier"))
         network = Network(
             build(backbone, size, dropout=recipe.dropout, seed=stream_seed(seed, "backbone")),
@@ -112,8 +110,14 @@ def train_backbone(
             recipe.classifier,
             recipe.scale,
             recipe.extra_heads,
-        ).to(device)
-        network = network.to(memory_format=torch.channels_last)
+        )
+        network.backbone.share = share
+        if share.size > 1:
+            share_batch_norm(network)
+        network = network.to(device).to(memory_format=torch.channels_last)
+        if engine.compile:
+            for block in network.backbone.blocks:
+                block.compile()
         run = Run(
             folder=folder,
             recipe=recipe,
@@ -121,6 +125,7 @@ def train_backbone(
             pixels=torch.from_numpy(base.pixels).to(device),
             labels=torch.from_numpy(base.labels).long().to(device),
             val=val,
+            engine=engine,
             provenance=Provenance(
                 run=folder.name,
                 backbone=backbone,
@@ -137,12 +142,15 @@ def train_backbone(
                 train_seed=seed,
                 val_accuracy=None,
                 settings=recipe.settings(),
+                precision=engine.precision,
+                micro_batch=engine.micro_batch,
                 versions=machine.versions(),
             ),
         )
-        if force or not _is_finished(run):
-            _train(run, None if force else _unfinished(run), quiet)
-        run.state.unlink(missing_ok=True)
+        finished, stopped = share.agree(lambda: (False, None) if force else _found(run))
+        if not finished:
+            _train(run, stopped, quiet or share.rank > 0)
+        share.wait()  # until the first process has written
     return run
 
 
@@ -156,23 +164,27 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
             if stopped and number < stopped.stage:
                 continue
             optimiser = run.recipe.optimiser.build(run.network.parameters())
+            scaler = run.engine.scaler(run.labels.device)
             first = 0
             if stopped and number == stopped.stage:
                 first = stopped.epoch
-                stopped.restore(run.network, optimiser)
+                stopped.restore(run.network, optimiser, scaler)
             elif stage.fresh_heads:
                 torch.manual_seed(stream_seed(run.provenance.train_seed, "heads", stage.name))
                 run.network.reset_heads()
             for epoch in range(first, stage.epochs):
                 if _has_stalled(stage, epoch, log):
                     break
-                row = _train_epoch(run, stage, epoch, optimiser, bar)
-                log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **_validate(run)})
-                _write(run, log)
-                resume.save(
-                    run.state, run.network, optimiser, run.provenance, stage=number, epoch=epoch + 1, log=log
-                )
-    _write(run, log, finished=True)
+                row = _train_epoch(run, stage, epoch, optimiser, scaler, bar)
+                accuracy = validate(run.network.backbone, run.val, run.labels.device)
+                log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
+                if run.network.backbone.share.rank == 0:
+                    _write(run, log)
+                    place = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
+                    resume.save(run.folder, run.network, optimiser, scaler, run.provenance, place)
+    if run.network.backbone.share.rank == 0:
+        _write(run, log, finished=True)
+        resume.forget(run.folder)
 
 
 def _has_stalled(stage: Stage, epochs: int, log: list[dict[str, Any]]) -> bool:
@@ -187,7 +199,12 @@ def _has_stalled(stage: Stage, epochs: int, log: list[dict[str, Any]]) -> bool:
 
 
 def _train_epoch(
-    run: Run, stage: Stage, epoch: int, optimiser: torch.optim.Optimizer, bar: "tqdm[Never]"
+    run: Run,
+    stage: Stage,
+    epoch: int,
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    bar: "tqdm[Never]",
 ) -> dict[str, float]:
     """One pass over the base images; mean loss terms and images a second."""
     recipe, device, seed = run.recipe, run.labels.device, run.provenance.train_seed
@@ -196,34 +213,55 @@ def _train_epoch(
         group["lr"] = rate
     run.network.train()
     order = torch.from_numpy(stream(seed, "order", stage.name, epoch).permutation(len(run.labels))).to(device)
-    draws = torch.Generator(device)
+    batches = [
+        rows for rows in order.split(recipe.batch_size) if len(rows) > 1
+    ]  # one image has no statistics
     began = time.perf_counter()
     sums: dict[str, Tensor] = {}
-    for step, rows in enumerate(order.split(recipe.batch_size)):
-        here = (stage.name, epoch, step)
-        torch.manual_seed(stream_seed(seed, "dropout", *here))
-        draws.manual_seed(stream_seed(seed, "augment", *here))
-        pixels = run.pixels[rows.repeat(stage.views)]
-        images = train_augment(pixels, run.network.backbone.image_size, draws, recipe.augment)
-        terms = stage.step(run.network, images, run.labels[rows], stream(seed, "step", *here))
-        loss = torch.stack(tuple(terms.values())).sum()
+    for step, rows in enumerate(batches):
         optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        terms = _backward(run, stage, rows, (stage.name, epoch, step), scaler)
+        add_gradients(run.network, run.network.backbone.share)
+        scaler.step(optimiser)
+        scaler.update()
         for name, term in terms.items():
-            sums[name] = sums.get(name, torch.zeros((), device=device)) + term.detach() * len(rows)
+            sums[name] = sums.get(name, torch.zeros((), device=device)) + term * len(rows)
         if step % LOOK_EVERY == 0:
-            _look(run, stage, epoch, step, loss.item(), bar)
+            _look(run, stage, epoch, step, sum(term.item() for term in terms.values()), bar)
         bar.update(len(rows))
-    means = {f"loss_{name}": (total / len(run.labels)).item() for name, total in sums.items()}
+    seen = sum(map(len, batches))
+    means = {f"loss_{name}": total.item() / seen for name, total in sums.items()}
     _look(run, stage, epoch, step, sum(means.values()), bar)
     seconds = time.perf_counter() - began
-    return {
-        **means,
-        "learning_rate": rate,
-        "seconds": seconds,
-        "images_per_second": len(run.labels) / seconds,
-    }
+    return {**means, "learning_rate": rate, "seconds": seconds, "images_per_second": seen / seconds}
+
+
+def _backward(
+    run: Run, stage: Stage, rows: Tensor, here: tuple[str, int, int], scaler: torch.amp.GradScaler
+) -> dict[str, Tensor]:
+    """Add the gradient of one batch, `rows` (b,) of the base images; its mean loss terms.
+
+    All draws are functions of the seed and of where the loop stands, `here`. The micro-batches of a batch
+    share the step's draws, so depth and weight of a mixture are drawn once a batch; what a step does among
+    images, such as batch statistics, mixing and mining, it does within a micro-batch.
+    """
+    device, seed, share = rows.device, run.provenance.train_seed, run.network.backbone.share
+    draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", *here))
+    torch.manual_seed(stream_seed(seed, "dropout", *here) + share.rank)  # masks of its own for each process
+    pixels = run.pixels[rows.repeat(stage.views)]
+    images = train_augment(pixels, run.network.backbone.image_size, draws, run.recipe.augment)
+    views = images.unflatten(0, (stage.views, len(rows)))
+    means: dict[str, Tensor] = {}
+    for part in run.engine.parts(len(rows)):
+        some = views[:, part].flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        with run.engine.autocast(device):
+            terms = stage.step(run.network, some, run.labels[rows[part]], stream(seed, "step", *here))
+        weight = len(rows[part]) / len(rows)
+        loss = torch.stack(tuple(terms.values())).sum() * (weight / share.size)
+        scaler.scale(loss).backward()
+        for name, term in terms.items():
+            means[name] = means.get(name, torch.zeros((), device=device)) + term.detach() * weight
+    return means
 
 
 def _look(run: Run, stage: Stage, epoch: int, step: int, loss: float, bar: "tqdm[Never]") -> None:
@@ -235,32 +273,6 @@ def _look(run: Run, stage: Stage, epoch: int, step: int, loss: float, bar: "tqdm
         )
     bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
     bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-
-
-def _validate(run: Run) -> dict[str, float]:
-    """Few-shot accuracy on val classes and its half width, 0..1; nothing without val classes."""
-    if run.val is None:
-        return {}
-    labels = run.val.labels
-    spec = TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=VAL_TASKS, seed=0)
-    tasks = episodes.sample(labels, spec)
-    values = embed(run.network.backbone, run.val.pixels, run.labels.device)
-    right = right_answers(l2(torch.from_numpy(values), None), tasks, spec.n_shot, find_head("nearest-mean"))
-    accuracy, half_width = stats.mean_and_half_width(right / (spec.n_way * spec.n_query))
-    return {"val_accuracy": accuracy, "val_half_width": half_width}
-
-
-def _val_images(dataset: str, cache: Path | None) -> ImageSplit | None:
-    """The first images of each val class; None when the data set has too few for 5-way 1-shot tasks."""
-    if "val" not in splits_of(dataset, cache):
-        return None
-    val = load(dataset, "val", cache)
-    _, first, sizes = np.unique(val.labels, return_index=True, return_counts=True)
-    if len(sizes) < 5 or sizes.min() < 16:
-        return None
-    rank = np.arange(len(val.labels)) - first[val.labels]
-    kept = rank < VAL_IMAGES
-    return replace(val, pixels=val.pixels[kept], labels=val.labels[kept])
 
 
 def _write(run: Run, log: list[dict[str, Any]], *, finished: bool = False) -> None:
@@ -275,37 +287,17 @@ def _write(run: Run, log: list[dict[str, Any]], *, finished: bool = False) -> No
         pd.DataFrame(log).to_csv(part, index=False)
 
 
-def _is_finished(run: Run) -> bool:
-    """Whether the folder holds this very run, finished."""
+def _found(run: Run) -> tuple[bool, resume.State | None]:
+    """Whether the folder holds this very run, finished; else its state if an earlier process was stopped.
+
+    The state comes first: where there is one, a last checkpoint that a power cut tore is not looked at.
+    """
+    stopped = resume.load(run.folder)
+    if stopped is not None:
+        resume.refuse_other(run.folder, run.provenance, stopped.about)
+        return False, stopped
     if not run.last.exists():
-        return False
+        return False, None
     about = checkpoint.read(run.last)[1]
-    _same_run(run, about)
-    return bool(about["finished"])
-
-
-def _unfinished(run: Run) -> resume.State | None:
-    """The state of this very run when an earlier process was stopped."""
-    if not run.state.exists():
-        return None
-    state = resume.load(run.state)
-    _same_run(run, state.about)
-    return state
-
-
-def _same_run(run: Run, about: dict[str, Any]) -> None:
-    """Refuse a folder that holds another run; name the first setting that differs."""
-    wanted = json.loads(json.dumps(asdict(run.provenance)))
-    wanted |= wanted.pop("settings")
-    found = {**about, **about["settings"]}
-    for name in sorted(wanted.keys() - {"epoch", "val_accuracy", "versions"}):
-        if wanted[name] != found.get(name):
-            raise FsbenchError(
-                f"--out {run.folder}: holds a run with {name} = {_short(found.get(name))}, "
-                f"not {_short(wanted[name])}; name another folder, or --force to replace it"
-            )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    resume.refuse_other(run.folder, run.provenance, about)
+    return bool(about["finished"]), None

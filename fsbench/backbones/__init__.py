@@ -14,6 +14,7 @@ from fsbench.backbones.conv4 import conv4
 from fsbench.backbones.resnet import resnet10, resnet12, resnet18
 from fsbench.backbones.wide_resnet import wrn28_10
 from fsbench.errors import FsbenchError, unknown
+from fsbench.share import ALONE
 
 Mix = Callable[[Tensor], Tensor]
 
@@ -56,6 +57,7 @@ class Backbone(nn.Module):
         self.blocks = blocks
         self.tail = tail
         self.feature_dim = feature_dim
+        self.share = ALONE  # of each batch, when several processes train together
 
     @property
     def mixing_points(self) -> range:
@@ -64,11 +66,12 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor, depth: int | None = None, mix: Mix | None = None) -> Tensor:
         """Features (b, feature_dim) of images (b, 3, s, s), with `mix` applied at one mixing point."""
-        hidden = images
-        for point, block in enumerate(self.blocks):
-            hidden = block(mix(hidden) if mix and point == depth else hidden)
-        features: Tensor = self.tail(mix(hidden) if mix and depth == len(self.blocks) else hidden)
-        return features
+        hidden = self.share.mine(images)
+        for point in self.mixing_points:
+            if mix and point == depth:
+                hidden = self.share.mine(mix(self.share.whole(hidden, len(images))))
+            hidden = self.blocks[point](hidden) if point < len(self.blocks) else self.tail(hidden)
+        return self.share.whole(hidden, len(images))
 
 
 def build(name: str, image_size: int, dropout: float | None = None, seed: int = 0) -> Backbone:
