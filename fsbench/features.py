@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench.errors import FsbenchError
-from fsbench.files import reason, whole_file
+from fsbench.files import reason, whole_hdf5
 
 FORMAT = 1
 
@@ -38,7 +38,7 @@ class Features:
 
 def write(path: Path, features: Features) -> None:
     """Write a feature store, whole or not at all."""
-    with whole_file(path) as part, h5py.File(part, "w") as file:
+    with whole_hdf5(path) as (file, _):
         file["features"] = np.asarray(features.values, dtype=np.float32)
         file["labels"] = np.asarray(features.labels, dtype=np.int32)
         names = np.array(features.class_names, dtype=object)

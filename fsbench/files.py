@@ -2,15 +2,21 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from tempfile import mkstemp
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 from fsbench.errors import FsbenchError
+
+if TYPE_CHECKING:
+    import h5py
+    from _typeshed import ReadableBuffer
 
 
 def cache_folder(chosen: Path | None = None) -> Path:
@@ -51,6 +57,24 @@ def whole_file(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_hdf5(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
+    """Yield a new HDF5 file that lies at `path` when the block ends, whole or not at all.
+
+    The second value is to be called between large writes: it raises what the disk answered so far. HDF5 must
+    not hear of it, since it cannot close a file that it failed to write and crashes the process later.
+
+    Raises:
+        FsbenchError: the folder cannot be written or the disk is full.
+    """
+    import h5py
+
+    with whole_file(path) as part, _Patient(part, "w+") as disk:
+        with h5py.File(disk, "w") as file:
+            yield file, disk.check
+        disk.check()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 with Unix line ends, whole or not at all."""
     with whole_file(path) as part:
@@ -88,6 +112,36 @@ def sha256_of(path: Path) -> str:
 def reason(error: OSError) -> str:
     """What the operating system says is wrong, in lower case and without the path."""
     return (error.strerror or str(error)).lower()
+
+
+class _Patient(FileIO):
+    """A file that keeps its first error until it is asked, and pretends to write from then on."""
+
+    error: OSError | None = None
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write all of the bytes."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file."""
+        try:
+            return super().truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error is not None:
+            raise self.error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,13 +1,14 @@
 """The image store: every image of a data set as uint8 pixels in one HDF5 file, keyed by content.
 
-A store is `<cache>/images/<name>-<digest>.h5` with one group a split: `pixels` (n, height, width, 3) uint8,
+A store is `<cache>/images/<name>@<size>.h5`, with one group a split: `pixels` (n, height, width, 3) uint8,
 `labels` (n,) int32, `class_names` and `items`, sorted by (class name, item id), so that the order of files
-on a disk is irrelevant. Each split carries its fingerprint, the SHA-256 of all of that; what is computed
-from images (features, results) names the fingerprint, never just the data set.
+on a disk is irrelevant. Its key is the digest of what it was made from. Each split carries its fingerprint,
+the SHA-256 of all that it holds; what is computed from images (features, results) names the fingerprint,
+never just the data set.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench.errors import FsbenchError
-from fsbench.files import reason, whole_file
+from fsbench.files import cache_folder, reason
 
 FORMAT = 1
 SPLITS = ("base", "val", "novel")
@@ -33,33 +34,89 @@ class ImageSplit:
     labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
     class_names: tuple[str, ...]  # sorted
     items: tuple[str, ...]  # (n,), the item id of each image, sorted within its class
-    fingerprint: str  # SHA-256 over pixels, labels, class names and items
+    fingerprint: str  # SHA-256 over shape, class names, items, labels and pixels
+    synthetic: bool  # drawn by code
 
 
-def fingerprint(
-    pixels: NDArray[np.uint8], labels: NDArray[np.int32], class_names: tuple[str, ...], items: tuple[str, ...]
-) -> str:
-    """The SHA-256 of a split's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    digest.update(repr((pixels.shape, class_names, items)).encode())
-    digest.update(np.ascontiguousarray(labels, dtype="<i4"))
-    digest.update(np.ascontiguousarray(pixels))
-    return digest.hexdigest()
+class SplitWriter:
+    """Writes one split of a store a part at a time, so that a data set need not fit in memory.
+
+    The fingerprint grows with the parts; `finish` leaves it in the file.
+    """
+
+    def __init__(
+        self,
+        file: h5py.File,
+        split: str,
+        shape: tuple[int, int, int, int],
+        labels: NDArray[np.int32],
+        class_names: Sequence[str],
+        items: Sequence[str],
+    ) -> None:
+        self._group = file.create_group(split)
+        self._group["labels"] = labels
+        for name, texts in (("class_names", class_names), ("items", items)):
+            self._group.create_dataset(name, data=np.array(texts, dtype=object), dtype=h5py.string_dtype())
+        self._pixels = self._group.create_dataset("pixels", shape, dtype=np.uint8)
+        self._written = 0
+        self._digest = hashlib.sha256(repr((shape, tuple(class_names), tuple(items))).encode())
+        self._digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Write the next images, (some, height, width, 3)."""
+        self._pixels[self._written : self._written + len(pixels)] = pixels
+        self._digest.update(np.ascontiguousarray(pixels).data)
+        self._written += len(pixels)
+
+    def finish(self) -> None:
+        """Leave the fingerprint, once all images are written."""
+        assert self._written == len(self._pixels), (self._written, len(self._pixels))
+        self._group.attrs["fingerprint"] = self._digest.hexdigest()
 
 
-def write(path: Path, splits: Mapping[str, ImageSplit], about: Mapping[str, str | int]) -> None:
-    """Write the splits of one data set, whole or not at all; `about` becomes the file's attributes."""
-    with whole_file(path) as part, h5py.File(part, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs.update(about)
-        for name, split in splits.items():
-            group = file.create_group(name)
-            group.attrs["fingerprint"] = split.fingerprint
-            group["pixels"] = split.pixels
-            group["labels"] = split.labels
-            text = h5py.string_dtype()
-            group.create_dataset("class_names", data=np.array(split.class_names, dtype=object), dtype=text)
-            group.create_dataset("items", data=np.array(split.items, dtype=object), dtype=text)
+def path_of(name: str, size: int, cache: Path | None = None) -> Path:
+    """Where the store of a data set lies, made or not."""
+    return cache_folder(cache) / "images" / f"{name}@{size}.h5"
+
+
+def prepared(cache: Path | None = None) -> dict[str, dict[int, Path]]:
+    """The stores in the cache: those of each data set, by the size of their images.
+
+    Raises:
+        FsbenchError: the cache cannot be read.
+    """
+    folder = cache_folder(cache) / "images"
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise FsbenchError(f"cannot read {folder}: {reason(error)}") from error
+    found: dict[str, dict[int, Path]] = {}
+    for path in paths:
+        name, _, size = path.stem.rpartition("@")
+        if path.suffix == ".h5" and name and size.isdecimal():
+            found.setdefault(name, {})[int(size)] = path
+    return found
+
+
+def sizes_text(found: Iterable[int]) -> str:
+    """Sizes of stores, for people."""
+    return ", ".join(map(str, sorted(found))) + " px"
+
+
+def holds(path: Path, key: str) -> bool:
+    """Whether there is a readable store of that key."""
+    try:
+        with opened(path) as file:
+            return bool(file.attrs["key"] == key)
+    except FsbenchError:
+        return False
+
+
+def begin(file: h5py.File, about: Mapping[str, str | int]) -> None:
+    """Mark a new file as an image store; `about` becomes its attributes."""
+    file.attrs.update({"format": FORMAT, **about})
 
 
 def read(path: Path, split: str) -> ImageSplit:
@@ -69,9 +126,7 @@ def read(path: Path, split: str) -> ImageSplit:
         FsbenchError: the file is not an image store, or has no such split.
     """
     with opened(path) as file:
-        if split not in file:
-            raise FsbenchError(f"split {split!r}: {path.name} holds only {', '.join(file)}")
-        group = file[split]
+        group = group_of(file, split)
         return ImageSplit(
             dataset=str(file.attrs["name"]),
             split=split,
@@ -80,7 +135,19 @@ def read(path: Path, split: str) -> ImageSplit:
             class_names=tuple(group["class_names"].asstr()[()]),
             items=tuple(group["items"].asstr()[()]),
             fingerprint=str(group.attrs["fingerprint"]),
+            synthetic=bool(file.attrs["synthetic"]),
         )
+
+
+def group_of(file: h5py.File, split: str) -> h5py.Group:
+    """The part of an open store that holds one split.
+
+    Raises:
+        FsbenchError: it has no such split.
+    """
+    if split not in file:
+        raise FsbenchError(f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}")
+    return file[split]
 
 
 @contextmanager
@@ -93,8 +160,12 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise FsbenchError(f"{path}: not a readable image store ({reason(error)}); prepare it again") from error
+        raise FsbenchError(
+            f"{path}: not a readable image store ({reason(error)}); prepare it again"
+        ) from error
     with file:
         if file.attrs.get("format") != FORMAT:
-            raise FsbenchError(f"{path}: image store format is {file.attrs.get('format')}, not {FORMAT}; prepare it again")
+            raise FsbenchError(
+                f"{path}: image store format is {file.attrs.get('format')}, not {FORMAT}; prepare it again"
+            )
         yield file

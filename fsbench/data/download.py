@@ -1,0 +1,149 @@
+"""Downloads from publishers, checked against their checksums."""
+
+import hashlib
+import io
+import sys
+import tarfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.error import HTTPError, URLError
+
+from tqdm import tqdm
+
+from fsbench.errors import FsbenchError
+from fsbench.files import only_one, reason, whole_file
+
+CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
+CUB_MD5 = "97eceeb196236b17998738112f37df78"
+
+
+def cifar100(folder: Path, *, quiet: bool) -> None:
+    """CIFAR-100 by torchvision, which checks it."""
+    from torchvision.datasets import CIFAR100
+
+    _arrive(folder / "cifar-100-python", lambda part: _by_torchvision(CIFAR100, part, quiet=quiet))
+
+
+def omniglot(folder: Path, *, quiet: bool) -> None:
+    """Both parts of Omniglot by torchvision, which checks them."""
+    from torchvision.datasets import Omniglot
+
+    def get(part: Path) -> None:
+        for background in (True, False):
+            _by_torchvision(Omniglot, part, background=background, quiet=quiet)
+
+    _arrive(folder / "omniglot-py", get)
+
+
+def cub(folder: Path, *, quiet: bool) -> None:
+    """CUB-200-2011 from Caltech."""
+
+    def get(part: Path) -> None:
+        archive = part / "CUB_200_2011.tgz"
+        fetch(CUB_URL, CUB_MD5, archive, quiet=quiet)
+        unpack(archive, part)
+
+    _arrive(folder / "CUB_200_2011", get)
+
+
+def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
+    """Fetch a file; it is there whole and with this checksum, or not at all.
+
+    Raises:
+        FsbenchError: no answer, one that breaks off, another checksum, or no room on the disk.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    with (
+        _opened(url) as answer,
+        whole_file(path) as part,
+        part.open("wb") as file,
+        tqdm(
+            total=answer.length,
+            desc=path.name,
+            unit="B",
+            unit_scale=True,
+            disable=True if quiet else None,
+        ) as bar,
+    ):
+        for block in _blocks(url, answer):
+            file.write(block)
+            digest.update(block)
+            bar.update(len(block))
+        if digest.hexdigest() != md5:
+            raise FsbenchError(f"{url}: MD5 is {digest.hexdigest()}, not {md5}; nothing was kept")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive below a folder.
+
+    Raises:
+        FsbenchError: not a whole archive, a member that would lie outside the folder, or no room on the disk.
+    """
+    try:
+        with tarfile.open(archive) as tar:
+            # Python has it from 3.11.4 on; before, the checksum alone vouches for the archive.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(folder)  # noqa: S202 - the line above filters
+    except (tarfile.TarError, EOFError, OSError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise FsbenchError(f"cannot unpack {archive}: {why}") from error
+
+
+def _arrive(target: Path, get: Callable[[Path], None]) -> None:
+    """Let `get` leave the target in a fresh folder and move it from there: it is whole or absent."""
+    with only_one(target):
+        if target.is_dir():
+            return
+        try:
+            with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as part:
+                get(Path(part))
+                (Path(part) / target.name).replace(target)
+        except OSError as error:
+            raise FsbenchError(f"cannot write {target}: {reason(error)}") from error
+
+
+def _by_torchvision(dataset: Callable[..., object], folder: Path, *, quiet: bool, **options: bool) -> None:
+    """Let torchvision download a data set; it speaks on stdout, which is for results."""
+    silence = io.StringIO()
+    with redirect_stdout(silence if quiet else sys.stderr), redirect_stderr(silence if quiet else sys.stderr):
+        try:
+            dataset(folder, download=True, **options)
+        except (
+            Exception
+        ) as error:  # from sockets, archives, checksums, disks; torchvision lets all of them through
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise FsbenchError(
+                f"{getattr(dataset, '__name__', dataset)} cannot be downloaded ({why})"
+            ) from error
+
+
+def _opened(url: str) -> HTTPResponse:
+    try:
+        answer: HTTPResponse = urllib.request.urlopen(url, timeout=60)  # noqa: S310 - publishers' own addresses
+    except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the connection
+        raise FsbenchError(f"{url}: cannot be fetched ({_why(error)})") from error
+    return answer
+
+
+def _blocks(url: str, answer: HTTPResponse) -> Iterator[bytes]:
+    """What the answer holds, a MiB at a time; its errors must not pass for errors of the disk."""
+    try:
+        while block := answer.read(1 << 20):
+            yield block
+    except (OSError, HTTPException) as error:
+        raise FsbenchError(f"{url}: cannot be fetched ({_why(error)})") from error
+    if answer.length:
+        raise FsbenchError(
+            f"{url}: cannot be fetched (the connection broke off, {answer.length:,} bytes are missing)"
+        )
+
+
+def _why(error: Exception) -> str:
+    cause = error.reason if type(error) is URLError else error
+    return reason(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__

@@ -1,0 +1,97 @@
+"""From pictures, files or pixels, to digests, sizes and uint8 RGB squares: in parallel, and in order."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fsbench.data.readers import Picture
+from fsbench.errors import FsbenchError
+from fsbench.files import reason
+
+_AT_ONCE = 1 << 24  # bytes of stored pixels in memory besides the file that is written
+T = TypeVar("T")
+
+
+def looks(pictures: Sequence[Picture]) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """SHA-256 of the bytes, and width and height, of each picture.
+
+    Raises:
+        FsbenchError: a file cannot be read or is no image; it is named.
+    """
+    for part in _in_threads(_look, pictures, 1024):
+        yield from part
+
+
+def squares(pictures: Sequence[Picture], size: int) -> Iterator[NDArray[np.uint8]]:
+    """Pixels (some, size, size, 3) of the pictures, part by part.
+
+    Images of another size are squashed to it, whatever their aspect ratio, as the field's evaluation does.
+
+    Raises:
+        FsbenchError: an image cannot be read; it is named.
+    """
+    at_once = max(1, _AT_ONCE // (3 * size * size))
+    for part in _in_threads(lambda picture: _square(picture, size), pictures, at_once):
+        yield np.stack(part)
+
+
+def _in_threads(work: Callable[[Picture], T], pictures: Sequence[Picture], at_once: int) -> Iterator[list[T]]:
+    """Results in the order of the pictures, by as many threads as there are cores: Pillow frees the lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pictures), at_once):
+            yield list(pool.map(work, pictures[start : start + at_once]))
+
+
+def _look(picture: Picture) -> tuple[bytes, tuple[int, int]]:
+    if not isinstance(picture, Path):
+        height, width = picture.shape[:2]
+        return hashlib.sha256(np.ascontiguousarray(picture).data).digest(), (width, height)
+    with _named(picture):
+        content = picture.read_bytes()
+        with Image.open(BytesIO(content)) as image:
+            return hashlib.sha256(content).digest(), image.size
+
+
+def _square(picture: Picture, size: int) -> NDArray[np.uint8]:
+    if isinstance(picture, Path):
+        with _named(picture), Image.open(picture) as opened:
+            image = _rgb(ImageOps.exif_transpose(opened))
+    else:
+        image = Image.fromarray(picture)
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """The first frame in RGB: transparency on white, 16 bits scaled to 8."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floats, not 8 or 16 bits")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the image that cannot be read."""
+    try:
+        yield
+    except Exception as error:  # Pillow lets through whatever its many parsers stumble over
+        if isinstance(error, UnidentifiedImageError):
+            why = "it is no image of a known format"
+        else:
+            why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        raise FsbenchError(f"image {path}: cannot be read ({' '.join(why.split())})") from error

@@ -1,0 +1,155 @@
+"""What becomes of images of every kind: one known colour in, the expected RGB out."""
+
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fsbench.data import pictures
+from fsbench.data.pictures import looks, squares
+from fsbench.errors import FsbenchError
+
+SIZE = 4
+
+
+def pixels_of(path: Path, size: int = SIZE) -> np.ndarray:
+    (part,) = squares([path], size)
+    assert part.dtype == np.uint8
+    return part[0]
+
+
+def plain(mode: str, colour) -> Image.Image:
+    return Image.new(mode, (SIZE, SIZE), colour)
+
+
+def palette(**save) -> Image.Image:
+    image = plain("P", 1)
+    image.putpalette([9, 9, 9, 200, 100, 50])
+    return image
+
+
+GREY16 = Image.fromarray(np.full((SIZE, SIZE), 0x80FF, dtype=np.uint16))
+KINDS = [
+    ("rgb.png", plain("RGB", (1, 2, 3)), {}, (1, 2, 3)),
+    ("grey.png", plain("L", 77), {}, (77, 77, 77)),
+    ("bit.png", plain("1", 1), {}, (255, 255, 255)),
+    ("palette.png", palette(), {}, (200, 100, 50)),
+    ("clear_palette.png", palette(), {"transparency": 1}, (255, 255, 255)),
+    ("rgba.png", plain("RGBA", (100, 0, 200, 51)), {}, (224, 204, 244)),  # a fifth of it, the rest white
+    ("grey_alpha.png", plain("LA", (0, 0)), {}, (255, 255, 255)),
+    ("grey16.png", GREY16, {}, (128, 128, 128)),  # the high byte
+    ("grey16.tif", GREY16, {}, (128, 128, 128)),
+    ("grey16.pgm", GREY16, {}, (128, 128, 128)),
+    ("cmyk.tif", plain("CMYK", (255, 0, 0, 0)), {}, (0, 255, 255)),
+    ("rgb.webp", plain("RGB", (10, 20, 30)), {"lossless": True}, (10, 20, 30)),
+    ("rgb.bmp", plain("RGB", (10, 20, 30)), {}, (10, 20, 30)),
+]
+
+
+@pytest.mark.parametrize(("name", "image", "options", "expected"), KINDS, ids=[kind[0] for kind in KINDS])
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path, name, image, options, expected):
+    image.save(tmp_path / name, **options)
+    np.testing.assert_array_equal(pixels_of(tmp_path / name), np.full((SIZE, SIZE, 3), expected))
+
+
+def test_cmyk_jpeg(tmp_path: Path):
+    plain("CMYK", (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    np.testing.assert_allclose(pixels_of(tmp_path / "a.jpg"), np.full((SIZE, SIZE, 3), (255, 0, 0)), atol=3)
+
+
+def test_an_animation_is_its_first_frame(tmp_path: Path):
+    first, second = plain("RGB", (255, 0, 0)), plain("RGB", (0, 0, 255))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.gif"), np.full((SIZE, SIZE, 3), (255, 0, 0)))
+
+
+def test_a_turned_photo_is_set_upright(tmp_path: Path):
+    upright = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side: turn by 90 degrees clockwise to view
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "a.png"), upright)
+
+
+def test_pixels_are_kept_bit_by_bit_at_their_own_size_and_else_squashed(tmp_path: Path):
+    wide = np.random.default_rng(0).integers(256, size=(6, 12, 3), dtype=np.uint8)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    expected = Image.fromarray(wide).resize((5, 5), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "wide.png", 5), np.asarray(expected))
+    square = wide[:, :6]
+    (part,) = squares([square], 6)
+    np.testing.assert_array_equal(part[0], square)
+
+
+def test_order_is_kept_and_memory_bounded(monkeypatch):
+    monkeypatch.setattr(pictures, "_AT_ONCE", 7 * 3 * SIZE * SIZE)
+    images = [np.full((SIZE, SIZE, 3), value, dtype=np.uint8) for value in range(100)]
+    parts = list(squares(images, SIZE))
+    assert [len(part) for part in parts] == [7] * 14 + [2]
+    np.testing.assert_array_equal(np.concatenate(parts), images)
+    assert [len(part) for part in squares(images[:3], 100)] == [1, 1, 1]  # at least one, however large
+
+
+def test_looks_are_digest_and_size(tmp_path: Path):
+    Image.new("L", (3, 5)).save(tmp_path / "a.png")
+    array = np.zeros((2, 9, 3), dtype=np.uint8)
+    assert list(looks([tmp_path / "a.png", array])) == [
+        (hashlib.sha256((tmp_path / "a.png").read_bytes()).digest(), (3, 5)),
+        (hashlib.sha256(bytes(54)).digest(), (9, 2)),
+    ]
+
+
+def vast(side: int) -> bytes:
+    """A PNG that claims to be `side` pixels wide and high."""
+    blocks = ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in blocks
+    )
+
+
+def torn(path: Path) -> None:
+    Image.effect_noise((64, 64), 50).save(path)
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def floats(path: Path) -> None:
+    Image.new("F", (SIZE, SIZE)).save(path, format="TIFF")
+
+
+BROKEN = [
+    ("empty.png", lambda path: path.write_bytes(b""), "it is no image of a known format"),
+    ("text.jpg", lambda path: path.write_text("no image"), "it is no image of a known format"),
+    ("torn.png", torn, "truncated"),
+    ("absent.png", lambda path: None, "no such file or directory"),
+    ("folder.png", lambda path: path.mkdir(), "is a directory"),
+    ("vast.png", lambda path: path.write_bytes(vast(31623)), "decompression bomb"),  # 10^9 pixels
+    (
+        "large.png",
+        lambda path: path.write_bytes(vast(10000)),
+        "decompression bomb",
+    ),  # of which Pillow only warns
+    ("floats.tif", floats, "its pixels are floats, not 8 or 16 bits"),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "why"), BROKEN, ids=[kind[0] for kind in BROKEN])
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, name: str, make, why: str):
+    make(tmp_path / name)
+    with pytest.raises(FsbenchError) as caught:
+        list(squares([tmp_path / name], SIZE))
+    assert str(caught.value).startswith(f"image {tmp_path / name}: cannot be read (")
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["empty.png", "absent.png", "vast.png"])
+def test_a_file_that_cannot_be_looked_at_is_named(tmp_path: Path, name: str):
+    (make, why) = next((make, why) for known, make, why in BROKEN if known == name)
+    make(tmp_path / name)
+    with pytest.raises(FsbenchError, match=f"image {tmp_path / name}: cannot be read .*{why}"):
+        list(looks([tmp_path / name]))
