@@ -46,7 +46,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **e
     about = json.dumps({**asdict(provenance), **extra})
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with whole_file(path) as part:
-        part.write_bytes(save(plain, metadata={"format": FORMAT, "about": about}))
+        # one entry: safetensors writes several in random order, and equal weights shall be equal files
+        part.write_bytes(save(plain, metadata={FORMAT: about}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -63,9 +64,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     except SafetensorError as error:
         raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise FsbenchError(f"checkpoint {path}: format is {metadata.get('format')!r}, not {FORMAT!r}")
-    return tensors, json.loads(metadata["about"])
+    if FORMAT not in metadata:
+        raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
+    return tensors, json.loads(metadata[FORMAT])
 
 
 def load_provenance(path: Path) -> Provenance:

@@ -7,6 +7,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"fsbench {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for add in (add_quickstart, add_data, add_train_backbone, add_extract, add_evaluate, add_leaderboard):
+    for add in (
+        add_quickstart,
+        add_data,
+        add_train_backbone,
+        add_extract,
+        add_evaluate,
+        add_compare,
+        add_leaderboard,
+        add_reproduce,
+        add_validate,
+    ):
         add(verbs)
     try:
         chosen = parser.parse_args(arguments)
@@ -66,7 +78,10 @@ def add_data(verbs: Verbs) -> None:
         "--download", action="store_true", help="fetch it from its publisher, where that is possible"
     )
     prepare.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="resize to this square (default: as they are)"
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="resize to this square (default: as they are, 96 where their sizes differ)",
     )
     prepare.add_argument("--force", action="store_true", help="prepare again, in place of what is there")
     _add_cache(prepare)
@@ -100,6 +115,15 @@ def add_train_backbone(verbs: Verbs) -> None:
     verb.add_argument("--classifier", choices=("cosine", "linear"), help="default: the recipe's")
     verb.add_argument("--dropout", type=float, help="default: the recipe's, else the backbone's")
     verb.add_argument("--no-augment", action="store_true", help="train on plain images; costs several points")
+    verb.add_argument(
+        "--precision", default="auto", help="auto, float32, bf16, fp16 (default: auto, by the device)"
+    )
+    verb.add_argument(
+        "--compile", default="auto", choices=("auto", "on", "off"), help="torch.compile (default: auto)"
+    )
+    verb.add_argument(
+        "--micro-batch", type=int, metavar="IMAGES", help="at most so many a forward, to save memory"
+    )
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--out", type=Path, help="folder of the run (default: runs/<what is trained>)")
     verb.add_argument("--force", action="store_true", help="train anew, in place of what is there")
@@ -126,14 +150,27 @@ def add_extract(verbs: Verbs) -> None:
 def add_evaluate(verbs: Verbs) -> None:
     """`fsbench evaluate CHECKPOINT | FEATURES`."""
     verb = verbs.add_parser("evaluate", help="few-shot accuracy of a checkpoint or a feature file")
-    verb.add_argument("subject", type=Path, metavar="CHECKPOINT|FEATURES")
+    verb.add_argument("subject", type=Path, nargs="+", metavar="CHECKPOINT|FEATURES")
     verb.add_argument("--dataset", nargs="+", default=[], help="targets (default: the one it was trained on)")
     verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
     verb.add_argument("--n-way", type=int, nargs="+", default=[5])
     verb.add_argument("--n-shot", type=int, nargs="+", default=[1, 5])
-    verb.add_argument("--n-query", type=int, default=15, help="query images a class (default: 15)")
-    verb.add_argument("--n-tasks", type=int, default=10_000)
+    verb.add_argument(
+        "--n-query",
+        type=_number_or_all,
+        default=15,
+        help="a class, or all that are not support (default: 15)",
+    )
+    verb.add_argument("--n-tasks", type=int, default=10_000, help="default: 10,000")
     verb.add_argument("--seed", type=int, default=0, help="of the task list (default: 0)")
+    verb.add_argument(
+        "--query-alpha", type=float, metavar="ALPHA", help="classes share the queries by Dirichlet(ALPHA)"
+    )
+    verb.add_argument("--least-shot", type=int, help="each class has this to N_SHOT support images")
+    verb.add_argument("--classes", nargs="+", default=[], metavar="CLASS", help="make tasks of these alone")
+    verb.add_argument(
+        "--disjoint", action="store_true", help="no image in two tasks; as many as the images give"
+    )
     verb.add_argument(
         "--tasks", nargs="+", default=[], metavar="LIST", help="pinned lists, by name or .toml file"
     )
@@ -145,6 +182,9 @@ def add_evaluate(verbs: Verbs) -> None:
         "--base", type=Path, metavar="FEATURES", help="base features, for cl2n of a feature file"
     )
     verb.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
+    verb.add_argument(
+        "--details", action="store_true", help="write classes, their confusion and the hardest tasks, too"
+    )
     verb.add_argument("--force", action="store_true", help="evaluate again what is there already")
     verb.add_argument("--json", action="store_true", help="print the results as JSON and nothing else")
     _add_device(verb)
@@ -162,6 +202,39 @@ def add_leaderboard(verbs: Verbs) -> None:
     verb.set_defaults(run=run_leaderboard)
 
 
+def add_compare(verbs: Verbs) -> None:
+    """`fsbench compare RESULT RESULT ...`."""
+    verb = verbs.add_parser("compare", help="which results differ, by how much and how surely")
+    verb.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULT", help="result files, or folders of them"
+    )
+    verb.add_argument(
+        "--against", choices=("all", "first", "best"), default="all", help="which pairs (default: all)"
+    )
+    verb.add_argument("--json", action="store_true", help="print the comparison as JSON and nothing else")
+    verb.set_defaults(run=run_compare)
+
+
+def add_reproduce(verbs: Verbs) -> None:
+    """`fsbench reproduce RESULT`."""
+    verb = verbs.add_parser("reproduce", help="run again what a result file says, and compare")
+    verb.add_argument("result", type=Path)
+    verb.add_argument("--checkpoint", type=Path, help="evaluate this one again instead of training")
+    verb.add_argument("--out", type=Path, default=Path("reproduced"), help="default: reproduced")
+    _add_device(verb)
+    _add_cache(verb)
+    _add_quiet(verb)
+    verb.set_defaults(run=run_reproduce)
+
+
+def add_validate(verbs: Verbs) -> None:
+    """`fsbench validate RESULTS`."""
+    verb = verbs.add_parser("validate", help="check files, digests and tables of a results folder")
+    verb.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    verb.add_argument("--readme", type=Path, help="also check the tables in it")
+    verb.set_defaults(run=run_validate)
+
+
 def add_quickstart(verbs: Verbs) -> None:
     """`fsbench quickstart`."""
     verb = verbs.add_parser("quickstart", help="train, evaluate and rank on embedded synthetic images")
@@ -174,14 +247,15 @@ def add_quickstart(verbs: Verbs) -> None:
 
 def run_data_list(chosen: argparse.Namespace) -> None:
     """Print a table of known and prepared data sets."""
-    from fsbench.data.prepare import overview
+    from fsbench.data.overview import overview
 
     print(overview(chosen.cache))
 
 
 def run_data_prepare(chosen: argparse.Namespace) -> None:
     """Prepare one data set and say where its store lies."""
-    from fsbench.data.prepare import describe, prepare
+    from fsbench.data.overview import describe
+    from fsbench.data.prepare import prepare
 
     path = prepare(
         chosen.name,
@@ -197,14 +271,16 @@ def run_data_prepare(chosen: argparse.Namespace) -> None:
 
 def run_data_show(chosen: argparse.Namespace) -> None:
     """Print what a prepared data set holds."""
-    from fsbench.data.prepare import describe, find_store
+    from fsbench.data.overview import describe
+    from fsbench.data.prepare import find_store
 
     print(describe(find_store(chosen.name, chosen.cache)))
 
 
 def run_train_backbone(chosen: argparse.Namespace) -> None:
-    """Train, after showing the whole resolved recipe."""
-    from fsbench.machine import device_name, find_device
+    """Train and say where the best checkpoint lies."""
+    from fsbench.engine import choose
+    from fsbench.machine import find_device
     from fsbench.recipe import load_recipe, resolve
     from fsbench.train import train_backbone
 
@@ -219,8 +295,7 @@ def run_train_backbone(chosen: argparse.Namespace) -> None:
         augment=not chosen.no_augment,
     )
     device = find_device(chosen.device)
-    if not chosen.quiet:
-        print(f"{recipe.text()}\ndevice        {device_name(device)}", file=sys.stderr)
+    engine = choose(device, chosen.precision, chosen.compile, chosen.micro_batch)
     run = train_backbone(
         recipe,
         chosen.dataset,
@@ -230,6 +305,7 @@ def run_train_backbone(chosen: argparse.Namespace) -> None:
         out=chosen.out,
         cache=chosen.cache,
         device=device,
+        engine=engine,
         force=chosen.force,
         quiet=chosen.quiet,
     )
@@ -257,29 +333,38 @@ def run_extract(chosen: argparse.Namespace) -> None:
 
 def run_evaluate(chosen: argparse.Namespace) -> None:
     """Evaluate and print a line a result, or all of them as JSON."""
-    from fsbench.evaluate import evaluate
+    from fsbench.episodes import TaskSpec
+    from fsbench.evaluate import Output, evaluate
     from fsbench.machine import find_device
     from fsbench.results import to_json
 
-    found = evaluate(
-        chosen.subject,
+    ask = partial(
+        evaluate,
+        specs=[
+            TaskSpec(
+                n_way=n_way,
+                n_shot=n_shot,
+                n_query=chosen.n_query,
+                n_tasks=chosen.n_tasks,
+                seed=chosen.seed,
+                query_alpha=chosen.query_alpha,
+                least_shot=chosen.least_shot,
+                classes=tuple(chosen.classes),
+                disjoint=chosen.disjoint,
+            )
+            for n_way, n_shot in product(chosen.n_way, chosen.n_shot)
+        ],
         datasets=chosen.dataset,
         split=chosen.split,
-        n_way=chosen.n_way,
-        n_shot=chosen.n_shot,
         heads=chosen.head,
         preprocess=chosen.preprocess,
-        n_query=chosen.n_query,
-        n_tasks=chosen.n_tasks,
-        seed=chosen.seed,
         task_lists=chosen.tasks,
         base=chosen.base,
-        out=chosen.out,
         cache=chosen.cache,
         device=find_device(chosen.device),
-        force=chosen.force,
-        quiet=chosen.quiet,
+        output=Output(chosen.out, chosen.force, chosen.details, chosen.quiet),
     )
+    found = [result for subject in chosen.subject for result in ask(subject)]
     if chosen.json:
         print(json.dumps([to_json(result) for result in found]))
         return
@@ -299,6 +384,44 @@ def run_leaderboard(chosen: argparse.Namespace) -> None:
         raise FsbenchError(f"{path} is stale; write it again: fsbench leaderboard {chosen.results}")
 
 
+def run_compare(chosen: argparse.Namespace) -> None:
+    """Compare and print the table, or all of it as JSON."""
+    from dataclasses import asdict
+
+    from fsbench.compare import compare, table
+
+    found = compare(chosen.results, chosen.against)
+    print(json.dumps(asdict(found)) if chosen.json else table(found))
+
+
+def run_reproduce(chosen: argparse.Namespace) -> None:
+    """Run a result again and print how the two compare."""
+    from fsbench.machine import find_device
+    from fsbench.reproduce import reproduce
+
+    found = reproduce(
+        chosen.result,
+        checkpoint=chosen.checkpoint,
+        out=chosen.out,
+        cache=chosen.cache,
+        device=find_device(chosen.device),
+        quiet=chosen.quiet,
+    )
+    print(found.line())
+
+
+def run_validate(chosen: argparse.Namespace) -> None:
+    """Print each problem; fail when there is one."""
+    from fsbench.validate import problems
+
+    found = list(problems(chosen.results, chosen.readme))
+    for line in found:
+        print(line)
+    if found:
+        raise FsbenchError(f"results folder {chosen.results}: {len(found)} problems")
+    print(f"{chosen.results}: all right")
+
+
 def run_quickstart(chosen: argparse.Namespace) -> None:
     """Train, evaluate and rank; print the leaderboard and where it lies."""
     from fsbench.machine import find_device
@@ -307,6 +430,11 @@ def run_quickstart(chosen: argparse.Namespace) -> None:
     board = quickstart(chosen.out, device=find_device(chosen.device), cache=chosen.cache, quiet=chosen.quiet)
     print(board.read_text(encoding="utf-8"))
     print(f"The leaderboard lies in {board}")
+
+
+def _number_or_all(text: str) -> int | None:
+    """A number of images, or None for all."""
+    return None if text == "all" else int(text)
 
 
 def _add_cache(verb: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from fsbench import leaderboard
-from fsbench.evaluate import evaluate
+from fsbench.evaluate import Output, evaluate
 from fsbench.recipe import load_recipe, resolve
 from fsbench.train import train_backbone
 
@@ -32,9 +32,8 @@ def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, qu
             run.best,
             datasets=TARGETS,
             heads=("nearest-mean", "logistic"),
-            out=results,
             device=device,
             cache=cache,
-            quiet=quiet,
+            output=Output(results, quiet=quiet),
         )
     return leaderboard.update(results, None)[0]

@@ -170,13 +170,21 @@ def read(path: Path) -> Result:
     return result
 
 
+def paths(folder: Path) -> list[Path]:
+    """Every result file below a folder, in order; `bench/` holds timings, which are no results.
+
+    Raises:
+        FsbenchError: no such folder.
+    """
+    if not folder.is_dir():
+        raise FsbenchError(f"results folder {folder}: there is no such folder")
+    return [path for path in sorted(folder.rglob("*.json")) if folder / "bench" not in path.parents]
+
+
 def read_all(folder: Path) -> Iterator[Result]:
     """Every result below a folder, in the order of their paths.
 
     Raises:
         FsbenchError: no such folder, or one of its `.json` files is not a result.
     """
-    if not folder.is_dir():
-        raise FsbenchError(f"results folder {folder}: there is no such folder")
-    for path in sorted(folder.rglob("*.json")):
-        yield read(path)
+    return map(read, paths(folder))

@@ -5,6 +5,7 @@ started again goes on exactly as it would have gone.
 """
 
 import math
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -58,6 +59,10 @@ class Run:
     def last(self) -> Path:
         """Checkpoint of the last epoch that is done."""
         return self.folder / "last.safetensors"
+
+    def text(self, device: torch.device) -> str:
+        """All that is resolved, for people: what is off by mistake shows before hours pass."""
+        return f"{self.recipe.text()}\ndevice        {machine.device_name(device)}\n{self.engine.text()}"
 
 
 def run_name(recipe: Recipe, dataset: str, backbone: str, image_size: int, seed: int) -> str:
@@ -149,7 +154,10 @@ def train_backbone(
         )
         finished, stopped = share.agree(lambda: (False, None) if force else _found(run))
         if not finished:
-            _train(run, stopped, quiet or share.rank > 0)
+            quiet = quiet or share.rank > 0
+            if not quiet:
+                tqdm.write(run.text(device), file=sys.stderr)
+            _train(run, stopped, quiet)
         share.wait()  # until the first process has written
     return run
 

@@ -123,7 +123,7 @@ class TestMainJob:
     def test_leaderboard_and_its_check(self, results_of_tiny: Path, capsys):
         capsys.readouterr()
         assert run("leaderboard", results_of_tiny) == 0
-        (board,) = map(Path, capsys.readouterr().out.split())
+        board = Path(capsys.readouterr().out.splitlines()[0])
         assert "5-way 1-shot" in board.read_text()
         assert run("leaderboard", results_of_tiny, "--check") == 0
         board.write_text(board.read_text().replace("±", "+-", 1))

@@ -11,13 +11,13 @@ import torch
 from fsbench import episodes, features, results, score
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
-from fsbench.evaluate import evaluate
+from fsbench.evaluate import Output, evaluate
 from fsbench.features import Features
 from fsbench.heads import HEADS, find_head
 from fsbench.heads.distribution_calibration import base_statistics
 
 CPU = torch.device("cpu")
-SMALL = {"device": CPU, "quiet": True}
+SMALL = {"device": CPU}
 
 
 def asked(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
@@ -57,7 +57,13 @@ def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> 
 
 @pytest.mark.parametrize("n_shot", [1, 3])
 def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_shot: int):
-    (result,) = evaluate(feature_file, specs=asked([4], [n_shot]), preprocess=["none"], out=tmp_path, **SMALL)
+    (result,) = evaluate(
+        feature_file,
+        specs=asked([4], [n_shot]),
+        preprocess=["none"],
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
+    )
     made = clusters()
     spec = TaskSpec(4, n_shot, 3, 20)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, made.labels, spec))
@@ -74,7 +80,7 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
         specs=asked([4], [1]),
         preprocess=["none", "l2", "cl2n"],
         base=tmp_path / "base.h5",
-        out=tmp_path,
+        output=Output(tmp_path, quiet=True),
         **SMALL,
     )
     made, spec = clusters(), TaskSpec(4, 1, 3, 20)
@@ -119,7 +125,7 @@ def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
     made = replace(clusters(6, 9), labels=labels)
     made = replace(made, values=made.values[: len(labels)])
     features.write(tmp_path / "mine.h5", made)
-    options = {"preprocess": ["none"], "out": tmp_path, "device": CPU, "quiet": True}
+    options = {"preprocess": ["none"], "output": Output(tmp_path, quiet=True), "device": CPU}
     (result,) = evaluate(tmp_path / "mine.h5", specs=[spec], **options)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
     assert results.read(tmp_path / result.path) == result
@@ -132,13 +138,22 @@ def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
     name = next(name for name, head in HEADS.items() if not head.uneven)
     with pytest.raises(FsbenchError, match="as many shots in every class"):
         evaluate(
-            tmp_path / "mine.h5", specs=[spec], heads=[name], preprocess=["none"], out=tmp_path, device=CPU
+            tmp_path / "mine.h5",
+            specs=[spec],
+            heads=[name],
+            preprocess=["none"],
+            output=Output(tmp_path, quiet=True),
+            device=CPU,
         )
 
 
 def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
     found = evaluate(
-        feature_file, specs=asked([3, 4], [1, 2]), heads=["nearest-mean", "logistic"], out=tmp_path, **SMALL
+        feature_file,
+        specs=asked([3, 4], [1, 2]),
+        heads=["nearest-mean", "logistic"],
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
     )
     assert [(r.head, r.n_way, r.n_shot) for r in found] == [
         (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
@@ -147,13 +162,13 @@ def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
 
 
 def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
-    ask = {"specs": asked([3], [1]), "out": tmp_path, **SMALL}
+    ask = {"specs": asked([3], [1]), "output": Output(tmp_path, quiet=True), **SMALL}
     (first,) = evaluate(feature_file, **ask)
     path = tmp_path / first.path
     before = path.stat().st_mtime_ns
     assert evaluate(feature_file, **ask) == [first]
     assert path.stat().st_mtime_ns == before
-    (again,) = evaluate(feature_file, force=True, **ask)
+    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
     assert path.stat().st_mtime_ns != before
     assert again.same_question(first)
     features.write(feature_file, clusters(seed=5))  # another question now, under the same name
@@ -165,7 +180,9 @@ def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_pa
 class TestOfCheckpoints:
     def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
         ask = {"specs": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
-        found = evaluate(trained / "best.safetensors", cache=cache, out=tmp_path, **ask, **SMALL)
+        found = evaluate(
+            trained / "best.safetensors", cache=cache, output=Output(tmp_path, quiet=True), **ask, **SMALL
+        )
         assert [r.head for r in found] == ["nearest-mean", "logistic"]
         for result in found:
             assert result.accuracy > 0.3  # mean colours are easy; chance is 0.2
@@ -186,21 +203,21 @@ class TestOfCheckpoints:
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
         found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),
-                         cache=cache, out=tmp_path, **SMALL)  # fmt: skip
+                         cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
         assert [(r.source, r.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
         assert found[0].accuracy == found[1].accuracy  # the same images under another name
 
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
         import fsbench.extract
 
-        ask = {"specs": asked([5], [1]), "cache": cache, "out": tmp_path, **SMALL}
+        ask = {"specs": asked([5], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
         evaluate(trained / "best.safetensors", **ask)
         monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
-        evaluate(trained / "best.safetensors", force=True, **ask)
+        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
         (result,) = evaluate(trained / "best.safetensors", specs=asked([5], [1]), preprocess=["cl2n"],
-                             cache=cache, out=tmp_path, **SMALL)  # fmt: skip
+                             cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
         assert result.preprocess == "cl2n"
 
 
@@ -213,7 +230,7 @@ class TestOfCheckpoints:
         ({"specs": asked([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
         ({"datasets": ["cub"]}, "holds mine, not cub"),
         ({"split": "val"}, "holds split novel, not val"),
-        ({"preprocess": ["cl2n"]}, "name the base features with --base FILE"),
+        ({"preprocess": ["cl2n"]}, "name them with --base FILE"),
         ({"task_lists": ["cifar-fs-novel-5w1s"]}, "--tasks: the list is of cifar-fs novel, not mine novel"),
     ],
 )
@@ -222,7 +239,7 @@ def test_bad_questions_are_refused_before_anything_is_written(
 ):
     out = tmp_path / "results"
     with pytest.raises(FsbenchError, match=message):
-        evaluate(feature_file, out=out, **{"specs": asked([3], [1]), **SMALL, **ask})
+        evaluate(feature_file, output=Output(out, quiet=True), **{"specs": asked([3], [1]), **SMALL, **ask})
     assert not out.exists()
 
 
@@ -231,14 +248,20 @@ def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp
     other = Features(made.values, made.labels, made.class_names, {**made.about, "checkpoint": "d" * 64})
     features.write(tmp_path / "base.h5", other)
     with pytest.raises(FsbenchError, match="its features come from another checkpoint"):
-        evaluate(feature_file, preprocess=["cl2n"], base=tmp_path / "base.h5", out=tmp_path, **SMALL)
+        evaluate(
+            feature_file,
+            preprocess=["cl2n"],
+            base=tmp_path / "base.h5",
+            output=Output(tmp_path, quiet=True),
+            **SMALL,
+        )
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF but nothing else", b"PK\x03\x04", b"\x80\x04pickle"])
 def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content: bytes):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(FsbenchError) as raised:
-        evaluate(tmp_path / "x", out=tmp_path, **SMALL)
+        evaluate(tmp_path / "x", output=Output(tmp_path, quiet=True), **SMALL)
     assert "\n" not in str(raised.value)
 
 
@@ -250,13 +273,16 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
     spec = TaskSpec(3, 2, 3, 25, seed=4)
     tasklists.write(tmp_path / "mine.toml", tasklists.pin("mine", "novel", made.labels, spec))
     (result,) = evaluate(
-        tmp_path / "mine.h5", task_lists=[str(tmp_path / "mine.toml")], out=tmp_path, **SMALL
+        tmp_path / "mine.h5",
+        task_lists=[str(tmp_path / "mine.toml")],
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
     )
     assert (result.n_way, result.n_shot, result.n_tasks, result.seed) == (3, 2, 25, 4)
 
 
 def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, specs=asked([3], [1]), out=tmp_path, **SMALL)
+    (result,) = evaluate(feature_file, specs=asked([3], [1]), output=Output(tmp_path, quiet=True), **SMALL)
     document = json.loads(json.dumps(results.to_json(result)))
     assert document["accuracy"] == result.accuracy
     assert document["schema"] == results.SCHEMA

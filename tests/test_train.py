@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +8,10 @@ import pytest
 import torch
 
 from fsbench import checkpoint
+from fsbench import train as training
 from fsbench.errors import FsbenchError
 from fsbench.files import sha256_of
-from fsbench.recipe import load_recipe, resolve
+from fsbench.recipe import Stage, load_recipe, resolve
 from fsbench.train import train_backbone
 
 CPU = torch.device("cpu")
@@ -81,36 +78,6 @@ def test_callers_random_numbers_are_left_alone(cache: Path, tmp_path: Path):
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(cache: Path, trained: Path, tmp_path: Path):
-    """SIGKILL in the middle of the second epoch, then the same call again."""
-    code = f"""
-import os, signal, torch
-from pathlib import Path
-from fsbench import train
-torch.set_num_threads(1)
-from fsbench.recipe import load_recipe, resolve
-look = train._look
-def die(run, stage, epoch, step, loss, bar):
-    look(run, stage, epoch, step, loss, bar)
-    if epoch == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-train._look = die
-recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
-train.train_backbone(recipe, "tiny", out=Path({str(tmp_path / "tiny-erm")!r}), cache=Path({str(cache)!r}),
-                     device=torch.device("cpu"), quiet=True)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert (tmp_path / "tiny-erm" / "resume.safetensors").exists()
-    assert checkpoint.load_provenance(tmp_path / "tiny-erm" / "last.safetensors").epoch == 1
-    train(tmp_path / "tiny-erm", cache)
-    for name in ("best.safetensors", "last.safetensors"):
-        assert_same_weights(trained / name, tmp_path / "tiny-erm" / name)
-    assert not (tmp_path / "tiny-erm" / "resume.safetensors").exists()
-
-
 def test_a_finished_run_is_left_as_it_is(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
     before = {
@@ -158,6 +125,49 @@ def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: 
     assert list(log["epoch"]) == [1, 2, 3]
 
 
+@pytest.mark.parametrize(("preset", "fresh_heads"), [("paper", False), ("official-code", True)])
+def test_the_second_stage_of_s2m2_starts_from_the_weights_of_the_first(
+    cache: Path, tmp_path: Path, monkeypatch, preset: str, fresh_heads: bool
+):
+    """And with a fresh optimiser; the reference code's with fresh heads, too."""
+    recipe = resolve(load_recipe("s2m2-r", preset), epochs=[1, 1], batch_size=40)
+    starts = []
+    original = training._train_epoch
+
+    def spy(run, stage, epoch, optimiser, *rest):
+        weights = {name: value.clone() for name, value in run.network.state_dict().items()}
+        starts.append((weights, len(optimiser.state)))
+        return original(run, stage, epoch, optimiser, *rest)
+
+    monkeypatch.setattr(training, "_train_epoch", spy)
+    train(tmp_path / "both", cache, recipe=recipe)
+    (_, first_moments), (second, second_moments) = starts
+    only_first = train(tmp_path / "first", cache, recipe=replace(recipe, stages=recipe.stages[:1]))
+    assert first_moments == second_moments == 0
+    for name, value in checkpoint.read(only_first.last)[0].items():
+        fresh = fresh_heads and name.startswith(("classifier", "extra_heads"))
+        assert torch.equal(second[name], value) != fresh, name
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patience", "stalled"),
+    [
+        ([0.5], [], 1, False),  # the stage has not begun
+        ([0.5], [0.6], 1, False),  # it rises
+        ([0.5], [0.5], 1, True),  # it has to rise above where the stage began
+        ([0.5], [0.4], 2, False),
+        ([0.5], [0.4, 0.45], 2, True),
+        ([0.9, 0.5], [0.6, 0.55], 2, False),  # the stage before counts with its last epoch alone
+        ([0.9, 0.5], [0.6, 0.55, 0.58], 2, True),
+        ([0.5], [0.4, 0.3, 0.2], None, False),
+    ],
+)
+def test_a_stage_ends_when_val_accuracy_has_not_risen_for_its_patience(before, after, patience, stalled):
+    stage = Stage("manifold", step=None, epochs=9, patience=patience)
+    log = [{"val_accuracy": accuracy} for accuracy in before + after]
+    assert training._has_stalled(stage, len(after), log) == stalled
+
+
 def test_data_without_base_classes_is_refused(cache: Path, tmp_path: Path, tiny_folder: Path):
     from fsbench.data.prepare import prepare
 
@@ -172,7 +182,7 @@ class TestCheckpoint:
         from safetensors import safe_open
 
         with safe_open(trained / "best.safetensors", framework="np") as file:
-            assert json.loads(file.metadata()["about"])["backbone"] == "conv4"
+            assert json.loads(file.metadata()[checkpoint.FORMAT])["backbone"] == "conv4"
 
     @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
     def test_a_torn_file_is_refused(self, trained: Path, tmp_path: Path, share: float):
@@ -182,7 +192,7 @@ class TestCheckpoint:
             checkpoint.load_backbone(tmp_path / "torn.safetensors")
 
     def test_weights_of_another_backbone_are_refused(self, trained: Path, tmp_path: Path):
-        tensors, about = checkpoint.read(trained / "best.safetensors")
+        tensors, _ = checkpoint.read(trained / "best.safetensors")
         provenance = replace(checkpoint.load_provenance(trained / "best.safetensors"), backbone="resnet10")
         checkpoint.write(tmp_path / "x.safetensors", tensors, provenance)
         with pytest.raises(FsbenchError, match="weights are of another network"):
@@ -192,5 +202,5 @@ class TestCheckpoint:
         from safetensors.torch import save_file
 
         save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-        with pytest.raises(FsbenchError, match="format is None"):
+        with pytest.raises(FsbenchError, match="is not marked as fsbench-checkpoint-1"):
             checkpoint.read(tmp_path / "x.safetensors")

@@ -1,0 +1,50 @@
+"""Whether a results folder is what it says: files where they belong, numbers and tables that follow."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fsbench import leaderboard, results, stats, tasklists
+from fsbench.episodes import TaskSpec
+from fsbench.errors import FsbenchError
+from fsbench.results import Result
+from fsbench.tasklists import TaskList
+
+
+def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
+    """What is wrong below a results folder, a line each; nothing when all is right.
+
+    Each file is read (schema, and scores that give the accuracy), lies at the path that its keys give, has
+    the half width that its scores give, and the digest of the pinned list where there is one for its tasks.
+    The tables follow from the files.
+
+    Raises:
+        FsbenchError: no such folder.
+    """
+    pinned = {
+        (tasks.dataset, tasks.split, tasks.spec): tasks for tasks in map(tasklists.read, tasklists.shipped())
+    }
+    whole = True
+    for path in results.paths(folder):
+        try:
+            result = results.read(path)
+        except FsbenchError as error:
+            whole = False
+            yield str(error)
+            continue
+        yield from (f"{path}: {line}" for line in _problems(result, path.relative_to(folder), pinned))
+    if whole:
+        yield from (f"{path}: is stale" for path in leaderboard.stale(folder, readme))
+
+
+def _problems(
+    result: Result, place: Path, pinned: Mapping[tuple[str, str, TaskSpec], TaskList]
+) -> Iterator[str]:
+    if place != result.path:
+        yield f"belongs at {result.path}"
+    if result.interval == stats.INTERVAL:
+        half_width = stats.mean_and_half_width(result.accuracies)[1]
+        if abs(half_width - result.half_width) > 1e-9:
+            yield f"half_width is {result.half_width}, but the scores give {half_width}"
+    known = pinned.get((result.dataset, result.split, result.spec))
+    if known is not None and known.sampler == result.sampler and known.digest != result.task_digest:
+        yield f"task_digest is {result.task_digest[:12]}, but the pinned list has {known.digest[:12]}"
