@@ -69,6 +69,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, json.loads(metadata[FORMAT])
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do, whole or torn: the length of a header and its brace."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
 def load_provenance(path: Path) -> Provenance:
     """What the checkpoint at `path` says of itself."""
     return _provenance(read(path)[1])

@@ -69,7 +69,10 @@ def evaluate(
         subject,
         datasets,
         split,
-        with_base=any(step in NEEDS_BASE_MEAN or find_head(name).needs_base for name, step in chosen),
+        needs=frozenset(
+            {"mean" for _, step in chosen if step in NEEDS_BASE_MEAN}
+            | {"features" for name, _ in chosen if find_head(name).needs_base}
+        ),
         base=base,
         cache=cache,
         device=device,
@@ -120,8 +123,9 @@ def _results(
 def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor:
     """The target's features as a head gets them, on the device, shape (n, d)."""
     mean = None
-    if target.base is not None:
-        mean = torch.from_numpy(target.base.values.mean(axis=0, dtype=np.float64)).float().to(device)
+    if step in NEEDS_BASE_MEAN:
+        assert target.base_mean is not None
+        mean = torch.from_numpy(target.base_mean).to(device)
     return find_preprocess(step)(torch.from_numpy(target.features.values).to(device), mean)
 
 

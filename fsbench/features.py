@@ -75,6 +75,26 @@ def read(path: Path, **expected: str | int | float) -> Features:
     return features
 
 
+def is_store(path: Path) -> bool:
+    """Whether a file is a feature store, whole or damaged: HDF5 by its first bytes, with our mark.
+
+    Raises:
+        FsbenchError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as start:
+            if start.read(8) != b"\x89HDF\r\n\x1a\n":
+                return False
+        with h5py.File(path, "r") as file:
+            return "format" in file.attrs
+    except IsADirectoryError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except OSError as error:
+        if path.is_file():
+            return True  # HDF5, but damaged: `read` says so
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+
+
 def _plain(value: object) -> str | int | float:
     """An HDF5 attribute as a plain Python value."""
     if isinstance(value, np.generic):

@@ -7,14 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from fsbench import features
-from fsbench.checkpoint import load_provenance
+from fsbench import features, foreign
+from fsbench.checkpoint import is_safetensors, load_provenance
 from fsbench.errors import FsbenchError
 from fsbench.extract import extract
 from fsbench.features import Features
-from fsbench.files import reason
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class Target:
     features: Features
     run: str  # name of the training run, or of the file
     base: Features | None = None  # of the images that the backbone was trained on, for heads that use them
+    known_mean: NDArray[np.float32] | None = None  # of base features, where a file holds it without them
+
+    @cached_property
+    def base_mean(self) -> NDArray[np.float32] | None:
+        """The mean of the base features, (d,); None where there are none."""
+        if self.base is None:
+            return self.known_mean
+        mean: NDArray[np.float32] = self.base.values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean
 
     @cached_property
     def digest(self) -> str:
@@ -42,7 +52,7 @@ def targets(
     datasets: Sequence[str],
     split: str,
     *,
-    with_base: bool,
+    needs: frozenset[str],
     base: Path | None,
     cache: Path | None,
     device: torch.device,
@@ -50,15 +60,20 @@ def targets(
 ) -> list[Target]:
     """A target for each data set that a checkpoint is evaluated on, or the one that a feature file holds.
 
+    `needs` says what heads use of the base classes: "mean", "features", both or nothing.
+
     Raises:
         FsbenchError: a file that cannot be read, that holds something else than is asked for, or that comes
             without base features where they are needed.
     """
-    if is_hdf5(subject):
-        found = [_of_file(subject, datasets, split, base if with_base else None)]
+    if features.is_store(subject):
+        found = [_of_store(subject, datasets, split, base if needs else None)]
+    elif not is_safetensors(subject) and foreign.recognise(subject):
+        found = [_of_others(subject, datasets, split, base if needs else None)]
     else:
-        found = list(_of_checkpoint(subject, datasets, split, with_base, cache, device, quiet))
-    if with_base and found[0].base is None:
+        found = list(_of_checkpoint(subject, datasets, split, bool(needs), cache, device, quiet))
+    target = found[0]
+    if ("features" in needs and target.base is None) or ("mean" in needs and target.base_mean is None):
         raise FsbenchError(
             f"{subject}: the head or preprocess needs base features; name them with --base FILE"
         )
@@ -89,7 +104,7 @@ def _of_checkpoint(
         yield Target(found, provenance.run, base)
 
 
-def _of_file(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
+def _of_store(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
     """Features that lie in a file; what is asked of them must be what they are."""
     found = features.read(path)
     about = found.about
@@ -106,10 +121,16 @@ def _of_file(path: Path, datasets: Sequence[str], split: str, base: Path | None)
     return Target(found, str(about.get("run", path.stem)), of_base)
 
 
-def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5, by its first bytes, not by its name."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"\x89HDF"
-    except OSError as error:
-        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+def _of_others(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
+    """Features in a file of another project, which does not say which data set they are of."""
+    if len(datasets) != 1:
+        raise FsbenchError(f"feature file {path}: does not say its data set; name it with --dataset, one")
+    found = foreign.read(path, datasets[0], split)
+    of_base = None
+    if base is not None:
+        of_base = (
+            features.read(base)
+            if features.is_store(base)
+            else foreign.read(base, datasets[0], "base").features
+        )
+    return Target(found.features, path.stem, of_base, found.base_mean)

@@ -1,6 +1,7 @@
 """Evaluation of feature files and checkpoints; scores against a plain loop over tasks."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -286,3 +287,45 @@ def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
     document = json.loads(json.dumps(results.to_json(result)))
     assert document["accuracy"] == result.accuracy
     assert document["schema"] == results.SCHEMA
+
+
+class TestFilesOfOthers:
+    """Feature files of other projects; their forms are tested in test_foreign.py."""
+
+    def write(self, path: Path, seed: int = 0) -> Features:
+        made = clusters(seed=seed)
+        by_class = {int(label): list(made.values[made.labels == label]) for label in np.unique(made.labels)}
+        path.write_bytes(pickle.dumps(by_class))
+        return made
+
+    def test_are_evaluated_as_they_come(self, tmp_path: Path):
+        self.write(tmp_path / "output.plk")
+        ask = {
+            "specs": asked([4], [1]),
+            "preprocess": ["none"],
+            "output": Output(tmp_path, quiet=True),
+            **SMALL,
+        }
+        (result,) = evaluate(tmp_path / "output.plk", datasets=["mine"], **ask)
+        assert (result.dataset, result.split, result.run) == ("mine", "novel", "output")
+        assert (result.fingerprint, result.backbone, result.recipe) == (None, None, None)
+        assert 0.3 < result.accuracy < 1
+
+    def test_base_features_may_be_such_a_file_too(self, tmp_path: Path):
+        self.write(tmp_path / "novel.plk")
+        self.write(tmp_path / "base.plk", seed=1)
+        ask = {
+            "specs": asked([4], [1]),
+            "preprocess": ["cl2n"],
+            "output": Output(tmp_path, quiet=True),
+            **SMALL,
+        }
+        with pytest.raises(FsbenchError, match="name them with --base FILE"):
+            evaluate(tmp_path / "novel.plk", datasets=["mine"], **ask)
+        (result,) = evaluate(tmp_path / "novel.plk", datasets=["mine"], base=tmp_path / "base.plk", **ask)
+        assert result.preprocess == "cl2n"
+
+    def test_must_be_given_a_data_set(self, tmp_path: Path):
+        self.write(tmp_path / "output.plk")
+        with pytest.raises(FsbenchError, match="does not say its data set; name it with --dataset, one"):
+            evaluate(tmp_path / "output.plk", output=Output(tmp_path), **SMALL)

@@ -112,9 +112,7 @@ class TestCifar:
 
         for part in ("train", "test", "meta"):
             (tmp_path / part).write_bytes(pickle.dumps({"fine_label_names": Harm()}))
-        with pytest.raises(
-            FsbenchError, match=r"meta: is not the file of CIFAR-100 \(it asks for posix.mkdir\)"
-        ):
+        with pytest.raises(FsbenchError, match=r"meta: asks for posix.mkdir, but only arrays"):
             sources.read("cifar-fs", tmp_path)
         assert not (tmp_path / "harm").exists()
 
@@ -137,7 +135,7 @@ class TestCifar:
         for path in (cifar / "cifar-100-python").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
         (tmp_path / file).write_bytes(content)
-        with pytest.raises(FsbenchError, match=f"{file}: is not the file of CIFAR-100"):
+        with pytest.raises(FsbenchError, match=f"{file}: (is not the file of CIFAR-100|not a whole pickle)"):
             sources.read("cifar-fs", tmp_path)
 
 

@@ -7,7 +7,6 @@ folder is not of its layout. A picture is the path of an image file, or pixels w
 import csv
 import json
 import os
-import pickle
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsbench import safe_pickle
 from fsbench.errors import FsbenchError
 
 Picture = Path | NDArray[np.uint8]
@@ -216,26 +216,13 @@ def _shown(name: str) -> bool:
     return not name.startswith(".") and name != "__MACOSX"
 
 
-class _Plain(pickle.Unpickler):
-    """Reads pickles that hold NumPy arrays and plain containers, and refuses to call anything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Admit what arrays are rebuilt with; NumPy 2 moved `core` to `_core`."""
-        admitted = {"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct"}
-        if f"{module}.{name}".replace("._core.", ".core.") not in admitted:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
-
-
 @contextmanager
 def _unpickled(path: Path) -> Iterator[Any]:
     """What a pickle of Python 2 holds; the block that reads it may find that it is something else."""
+    document = safe_pickle.read(path)
     try:
-        with path.open("rb") as file:
-            yield _Plain(file, encoding="latin1").load()
-    except OSError:
-        raise
-    except Exception as error:  # the pickle module names no bounds to what a torn file raises
+        yield document
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise FsbenchError(
             f"{path}: is not the file of CIFAR-100 ({' '.join(str(error).split())})"
         ) from error

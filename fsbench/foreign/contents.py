@@ -1,0 +1,79 @@
+"""From the bytes of a feature file to plain containers and arrays, whatever it was packed in."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from fsbench import safe_pickle
+from fsbench.errors import FsbenchError
+from fsbench.files import reason
+
+_EXPANSION = 64  # bytes of float32 that a byte of a file may become; features seldom compress to an eighth
+
+
+class Wrong(Exception):  # noqa: N818 - becomes an FsbenchError when the path is put in front
+    """One line about what is wrong with the content of a file."""
+
+
+def read(path: Path) -> tuple[Any, int]:
+    """What a file holds, and how many numbers a file of its length can hold.
+
+    Raises:
+        Wrong: damaged, or it claims more than it can hold.
+        FsbenchError: unreadable, or a pickle that is unsafe or damaged.
+    """
+    try:
+        most = path.stat().st_size * _EXPANSION // 4
+        with path.open("rb") as file:
+            start = file.read(6)
+        if start.startswith(b"\x89HDF"):
+            return _hdf5(path, most), most
+        if start == b"\x93NUMPY":
+            return np.load(path, mmap_mode="r", allow_pickle=False), most
+        if start.startswith(b"PK\x03\x04") and (members := _npz_members(path, most)):
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in members}, most
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except (ValueError, TypeError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Wrong(f"cannot be read ({' '.join(str(error).split())[:120]})") from error
+    return safe_pickle.read(path), most
+
+
+def kind(thing: object) -> str:
+    """What something is, in a few words: its value may be without end."""
+    return f"{thing.dtype} {thing.shape}" if isinstance(thing, np.ndarray) else type(thing).__name__
+
+
+def _hdf5(path: Path, most: int) -> dict[str, NDArray[Any]]:
+    """The arrays of an s2m2 file that lie in the file itself: HDF5 would follow a link to any other."""
+    found = {}
+    with h5py.File(path, "r") as file:
+        for name in ("all_feats", "all_labels", "count"):
+            link = file.get(name, getlink=True)
+            if link is None:
+                continue
+            array = file[name] if isinstance(link, h5py.HardLink) else None
+            if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
+                raise Wrong(
+                    f"{name} must be an array in the file itself, but is {type(array or link).__name__}"
+                )
+            if array.dtype.kind not in "fiu" or array.size is None or array.size > most:
+                raise Wrong(f"{name} claims {array.shape} of {array.dtype}, which the file cannot hold")
+            found[name] = np.asarray(array[()])
+    return found
+
+
+def _npz_members(path: Path, most: int) -> list[str]:
+    """Names of the arrays of a pair in an npz archive; none in another zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    names = [name for name in ("features", "labels") if f"{name}.npy" in sizes]
+    if sum(sizes[f"{name}.npy"] for name in names) > 8 * most:
+        raise Wrong("expands to more than a file of its length can hold")
+    return names
