@@ -35,9 +35,9 @@ def code_step(
     order = draw_order(rng, labels)
     features = network.backbone(images, depth, lambda hidden: mix(hidden, order, weight))
     scores = network.classifier(features)
-    target = mix(F.one_hot(labels, scores.shape[1]).to(scores.dtype), order, weight)
     # By hand, as autocast refuses F.binary_cross_entropy; it clamps logarithms at -100 too.
     log_p, log_rest = F.log_softmax(scores, dim=1), torch.log1p(-F.softmax(scores, dim=1)).clamp(min=-100)
+    target = mix(F.one_hot(labels, scores.shape[1]).to(log_p.dtype), order, weight)  # never in half precision
     return {"mixed": -(target * log_p + (1 - target) * log_rest).mean()}
 
 

@@ -5,6 +5,8 @@ Mangla et al., WACV 2020, arXiv:1907.12087, Algorithm 1. The reference code does
     fsbench train-backbone s2m2-e --dataset cifar-fs --backbone conv4
 """
 
+from functools import partial
+
 import numpy as np
 from torch import Tensor
 
@@ -17,31 +19,38 @@ VIEWS = 4
 
 
 def first_step(
-    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator, *, unit_length: bool
 ) -> dict[str, Tensor]:
     """L_class + L_exemplar."""
-    class_loss, exemplar_loss = exemplar_terms(network, images, labels)
+    class_loss, exemplar_loss = exemplar_terms(network, images, labels, unit_length=unit_length)
     return {"class": class_loss, "exemplar": exemplar_loss}
 
 
 def second_step(
-    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator, *, unit_length: bool
 ) -> dict[str, Tensor]:
     """L_mm + 0.5 (L_class + L_exemplar); the first view of each image is the one that is mixed."""
     mixed = manifold_mixup(network, images[: len(labels)], labels, rng, ALPHA)
-    rest = first_step(network, images, labels, rng)
+    rest = first_step(network, images, labels, rng, unit_length=unit_length)
     return {"mixed": mixed, **{name: 0.5 * loss for name, loss in rest.items()}}
 
 
-PRESETS = {
-    "paper": Recipe(
+def _recipe(preset: str, *, unit_length: bool) -> Recipe:
+    first = partial(first_step, unit_length=unit_length)
+    second = partial(second_step, unit_length=unit_length)
+    return Recipe(
         name="s2m2-e",
-        preset="paper",
+        preset=preset,
         paper="arXiv:1907.12087",
         stages=(
-            Stage("self-supervised", first_step, epochs=400, views=VIEWS),
-            Stage("manifold", second_step, epochs=100, views=VIEWS, patience=1),
+            Stage("self-supervised", first, epochs=400, views=VIEWS),
+            Stage("manifold", second, epochs=100, views=VIEWS, patience=1),
         ),
         batch_size=64,
-    ),
+    )
+
+
+PRESETS = {
+    "paper": _recipe("paper", unit_length=False),
+    "unit-length": _recipe("unit-length", unit_length=True),  # why: see exemplar.py
 }

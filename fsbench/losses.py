@@ -47,7 +47,8 @@ def mixed_cross_entropy(scores: Tensor, labels: Tensor, order: Tensor, weight: f
 
 def turned(images: Tensor) -> Tensor:
     """Images (b, 3, s, s) in all four rotations, (4 b, 3, s, s): first all by 0 degrees, then by 90 ..."""
-    return torch.cat([torch.rot90(images, turn, (2, 3)) for turn in range(TURNS)])
+    across = images.transpose(2, 3).contiguous()  # flips of it are quarter turns; one slow copy, not two
+    return torch.cat([images, across.flip(2), images.flip(2, 3), across.flip(3)])
 
 
 def hardest_triplets(features: Tensor) -> Tensor:
@@ -96,13 +97,18 @@ def rotation_terms(network: Network, images: Tensor, labels: Tensor) -> tuple[Te
     return class_loss, F.cross_entropy(network.extra_heads["rotation"](features), turns)
 
 
-def exemplar_terms(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def exemplar_terms(
+    network: Network, images: Tensor, labels: Tensor, *, unit_length: bool = False
+) -> tuple[Tensor, Tensor]:
     """Class and exemplar loss (scalars) of images (views * b, 3, s, s) with labels (b,).
 
-    Views come in blocks of b: row v * b + i is view v of image i.
+    Views come in blocks of b: row v * b + i is view v of image i. With `unit_length` distances are between
+    features scaled to unit length, as the cosine classifier sees them.
     Source: S2M2 (arXiv:1907.12087) section 3.2.
     """
     features = network.backbone(images)
     views = len(images) // len(labels)
     class_loss = F.cross_entropy(network.classifier(features), labels.repeat(views))
+    if unit_length:
+        features = F.normalize(features, dim=1)
     return class_loss, hardest_triplets(features.view(views, len(labels), -1))
