@@ -19,9 +19,19 @@ def l2(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - 
 
 
 def cl2n(features: Tensor, base_mean: Tensor | None) -> Tensor:
-    """Features minus the mean of all base features (d,), then scaled to unit length ("CL2N" in SimpleShot)."""
+    """Features minus the mean of all base features (d,), then of unit length ("CL2N" in SimpleShot)."""
     assert base_mean is not None, "cl2n needs the base mean"
     return F.normalize(features - base_mean, dim=-1)
+
+
+def tukey(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
+    """Square root of features that are not negative (distribution calibration, arXiv:2101.06395 eq. 3).
+
+    Raises:
+        FsbenchError: a feature is negative.
+    """
+    _refuse_negative("tukey", features)
+    return features.sqrt()
 
 
 def pt(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
@@ -30,15 +40,20 @@ def pt(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - 
     Raises:
         FsbenchError: a feature is negative.
     """
-    if (features < 0).any():
-        raise FsbenchError(f"preprocess pt takes square roots, but a feature is {features.min():.3g}")
+    _refuse_negative("pt", features)
     return F.normalize((features + 1e-6).sqrt(), dim=-1)
+
+
+def _refuse_negative(name: str, features: Tensor) -> None:
+    if (features < 0).any():
+        raise FsbenchError(f"preprocess {name} takes square roots, but a feature is {features.min():.3g}")
 
 
 PREPROCESS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
     "none": none,
     "l2": l2,
     "cl2n": cl2n,
+    "tukey": tukey,
     "pt": pt,
 }
 NEEDS_BASE_MEAN = frozenset({"cl2n"})

@@ -1,0 +1,52 @@
+"""Random numbers by key and place: each is computed from the two alone, in any order, on any device."""
+
+import torch
+from torch import Tensor
+
+# The splitmix64 generator: Steele, Lea, Flood (OOPSLA 2014).
+STEP = 0x9E3779B97F4A7C15
+ROUNDS = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+LAST_SHIFT = 31
+
+
+def bits(keys: Tensor, places: Tensor) -> Tensor:
+    """64 random bits for each key and place, int64 of the shape that the two broadcast to.
+
+    They can serve as keys themselves, so one key is a tree of independent streams.
+    """
+    return _scramble(_scramble(keys + _signed(STEP)) + places * _signed(STEP))
+
+
+def uniforms(keys: Tensor, count: int) -> Tensor:
+    """Uniform numbers in [0, 1), multiples of 2**-24, float32 (..., count) for keys (...)."""
+    words = bits(keys.unsqueeze(-1), torch.arange((count + 1) // 2, device=keys.device))
+    halves = torch.stack([words >> 40, words], dim=-1).flatten(-2)[..., :count]
+    return (halves & 0xFFFFFF).float() / (1 << 24)
+
+
+def permutations(keys: Tensor, n: int) -> Tensor:
+    """A permutation of n < 2**31 numbers for each key, int64 (..., n) for keys (...).
+
+    Each is equally likely, to n parts in 2**32: Fisher and Yates' shuffle from the last place down.
+    """
+    places = torch.arange(n, device=keys.device)
+    chosen = (((bits(keys.unsqueeze(-1), places) >> 32) & 0xFFFFFFFF) * (places + 1)) >> 32
+    order = places.repeat(*keys.shape, 1)
+    for last in range(n - 1, 0, -1):
+        here, there = order[..., last : last + 1], chosen[..., last : last + 1]
+        moved = order.gather(-1, there)
+        order.scatter_(-1, there, here.clone())
+        here.copy_(moved)
+    return order
+
+
+def _scramble(state: Tensor) -> Tensor:
+    """The output function of splitmix64 on int64; masks make the shifts fill with zeros."""
+    for shift, factor in ROUNDS:
+        state = (state ^ ((state >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor)
+    return state ^ ((state >> LAST_SHIFT) & ((1 << (64 - LAST_SHIFT)) - 1))
+
+
+def _signed(word: int) -> int:
+    """64 bits as torch holds them; its sums and products wrap round."""
+    return word - (1 << 64) if word >> 63 else word

@@ -1,0 +1,123 @@
+"""Logistic regression: the L2-regularised multinomial model of scikit-learn, at its optimum."""
+
+import torch
+from torch import Tensor
+
+from fsbench.heads.points import centred, linear_logits
+
+TOLERANCE = 1e-4  # by how much a logit may be wrong
+MOST_NEWTON, MOST_CG, MOST_HALVINGS = 30, 200, 20
+
+
+def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Score queries by multinomial logistic regression on the support.
+
+    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way). Shots
+    (tasks, n_way) count the support of each class, rows beyond are padding. Minimises the summed
+    cross-entropy plus half the squared weights, with free intercepts: what scikit-learn's LogisticRegression
+    minimises at C = 1 for three classes or more; for two it has a single weight vector. Source: RFS, Tian et
+    al. (arXiv:2003.11539) section 3.1.
+    """
+    centre, points, labels = centred(support, shots)
+    weights, intercepts = fit(points, labels)
+    return linear_logits(query, centre, weights, intercepts.mT)
+
+
+def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Minimise the cross-entropy plus half the squared weights, each task by itself.
+
+    points (tasks, points, d), best with mean zero, labels (tasks, n_way, points), one-hot, both in double
+    precision, both zero where a point is padding -> weights (tasks, n_way, d), intercepts (tasks, n_way, 1).
+    Newton's method; a step that makes matters worse is halved.
+
+    The intercepts have no penalty and, once the chances are near 0 and 1, next to no curvature. So they are
+    measured in units of their own curvature, as one more column beside the weights.
+    """
+    real = labels.sum(dim=1, keepdim=True)  # (tasks, 1, points): 0 for padding
+    reduced = points.shape[1] <= points.shape[2]  # weights lie in the span of the points
+    basis = _in_fewer_dimensions(points) if reduced else points
+    weights = basis.new_zeros(*labels.shape[:2], basis.shape[2])
+    intercept = basis.new_zeros(*labels.shape[:2], 1)
+    longest = points.square().sum(dim=2).amax(dim=1).view(-1, 1, 1)  # squared length of a point
+    for _ in range(MOST_NEWTON):
+        scores = weights @ basis.mT + intercept  # (tasks, n_way, points)
+        log_chances, loss = _evaluate(labels, weights, scores)
+        chances = log_chances.exp() * real
+        error, curvature = _error_and_curvature(chances, labels)
+        unit = curvature.rsqrt()
+        residual = torch.cat([error @ basis - weights, unit * error.sum(dim=2, keepdim=True)], dim=2)
+        square = _sum(residual.square())
+        # The penalty makes the objective curve by 1 or more along the weights: they are wrong by no more
+        # than their gradient, a logit by no more than that times the length of its point.
+        wrong = (square * torch.maximum(longest, unit.square().amax(dim=1, keepdim=True))).sqrt()
+        unfinished = wrong > TOLERANCE
+        if not unfinished.any():
+            break
+        enough = square * torch.where(unfinished, 0.01 * wrong.clamp_max(1).square(), 1.0)
+        step = _newton_step(basis, chances, unit, residual, enough)
+        by_weights, by_intercept = step[..., :-1], unit * step[..., -1:]
+        by_scores = by_weights @ basis.mT + by_intercept
+        size = torch.ones_like(loss)
+        for _ in range(MOST_HALVINGS):
+            tried = _evaluate(labels, weights + size * by_weights, scores + size * by_scores)[1]
+            worse = tried > loss * (1 + 1e-12)  # rounding is no reason to halve
+            if not worse.any():
+                break
+            size = torch.where(worse, size / 2, size)
+        weights, intercept = weights + size * by_weights, intercept + size * by_intercept
+    if reduced:
+        mixture: Tensor = torch.linalg.solve_triangular(basis, weights, upper=False, left=False)
+        weights = mixture @ points
+    return weights, intercept
+
+
+def _in_fewer_dimensions(points: Tensor) -> Tensor:
+    """The Cholesky factor of the points' inner products: (tasks, points, points) that have the same ones."""
+    gram = points @ points.mT
+    diagonal = gram.diagonal(dim1=1, dim2=2)
+    number = torch.finfo(gram.dtype)
+    diagonal += 4 * gram.shape[1] * number.eps * diagonal.sum(dim=1, keepdim=True) + number.tiny
+    factor: Tensor = torch.linalg.cholesky(
+        gram
+    )  # whose rounding is as large, should points not be independent
+    return factor
+
+
+def _evaluate(labels: Tensor, weights: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms of the chances (tasks, n_way, points) and what is minimised (tasks, 1, 1)."""
+    log_chances = scores.log_softmax(dim=1)
+    return log_chances, _sum(weights.square()) / 2 - _sum(labels * log_chances)
+
+
+def _error_and_curvature(chances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels minus chances (tasks, n_way, points) and the sum of chance * (1 - chance) (tasks, n_way, 1).
+
+    What a chance near 1 lacks is the sum of the others: a difference would leave only rounding errors.
+    """
+    others = chances * (1 - labels)
+    error = labels * others.sum(dim=1, keepdim=True) - others
+    lack = torch.where(labels == 1, error, 1 - chances)
+    return error, (chances * lack).sum(dim=2, keepdim=True).clamp_min(torch.finfo(chances.dtype).tiny)
+
+
+def _newton_step(basis: Tensor, chances: Tensor, unit: Tensor, residual: Tensor, enough: Tensor) -> Tensor:
+    """Solve Hessian @ step = residual by conjugate gradients, until a residual's square is `enough`."""
+    step, ahead, square = torch.zeros_like(residual), residual, _sum(residual.square())
+    for _ in range(MOST_CG):
+        unfinished = square > enough
+        if not unfinished.any():
+            break
+        change = chances * (ahead[..., :-1] @ basis.mT + unit * ahead[..., -1:])  # (tasks, n_way, points)
+        change = change.addcmul(chances, change.sum(dim=1, keepdim=True), value=-1)
+        curved = torch.cat([ahead[..., :-1] + change @ basis, unit * change.sum(dim=2, keepdim=True)], dim=2)
+        rate = torch.where(unfinished, square / _sum(ahead * curved), 0.0)
+        step, residual = step + rate * ahead, residual - rate * curved
+        before, square = square, torch.where(unfinished, _sum(residual.square()), square)
+        share = torch.where(unfinished, square / before, 0.0)  # a task that is done may have a square of 0
+        ahead = residual + share * ahead
+    return step
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Sum over all but the tasks, shape (tasks, 1, 1)."""
+    return values.sum(dim=(1, 2), keepdim=True)

@@ -1,0 +1,39 @@
+"""The support of a task as linear heads are fitted to it: points around their mean, in double precision.
+
+Classes may have fewer than n_shot support images; rows of a class beyond its shots are then padding.
+"""
+
+import torch
+from torch import Tensor
+
+
+def real_rows(support: Tensor, shots: Tensor) -> Tensor:
+    """Which rows of support (tasks, n_way, n_shot, d) are no padding, bool (tasks, n_way, n_shot)."""
+    return torch.arange(support.shape[2], device=support.device) < shots.unsqueeze(2)
+
+
+def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """What a linear classifier with free intercepts is fitted to, in double precision: exact at any scale.
+
+    support (tasks, n_way, n_shot, d), shots (tasks, n_way) or None -> the mean of all points (tasks, 1, d),
+    points minus the mean (tasks, points, d), classes (tasks, n_way, points), one-hot. Points and classes of
+    padding are zero.
+    """
+    n_tasks, n_way, n_shot, _ = support.shape
+    points = support.flatten(1, 2)
+    labels = torch.eye(n_way, dtype=torch.float64, device=points.device).repeat_interleave(n_shot, dim=1)
+    if shots is None:
+        centre = points.mean(dim=1, keepdim=True, dtype=torch.float64)
+        return centre, points - centre, labels.expand(n_tasks, -1, -1)
+    real = real_rows(support, shots).flatten(1).unsqueeze(2)  # (tasks, points, 1)
+    centre = (points.double() * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
+    return centre, (points - centre) * real, labels * real.mT
+
+
+def linear_logits(query: Tensor, centre: Tensor, weights: Tensor, intercepts: Tensor) -> Tensor:
+    """Logits (tasks, queries, n_way) of linear classifiers that were fitted around a centre (tasks, 1, d).
+
+    Weights (tasks, n_way, d), intercepts (tasks, 1, n_way), both in double precision.
+    """
+    intercepts = intercepts - centre @ weights.mT
+    return torch.baddbmm(intercepts.to(query.dtype), query, weights.to(query.dtype).mT)

@@ -1,0 +1,25 @@
+"""Ridge regression on one-hot classes, in closed form."""
+
+import torch
+from torch import Tensor
+
+from fsbench.heads.points import centred, linear_logits
+
+PENALTY = 1.0  # of the squared weights
+
+
+def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Score queries by least squares on one-hot classes plus PENALTY times the squared weights.
+
+    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), estimates
+    of the one-hot class. Shots (tasks, n_way) count the support of each class, rows beyond are padding.
+    Intercepts are free. Source: R2-D2, Bertinetto et al. (arXiv:1805.08136) eq. 4-6, which learns the
+    penalty with the backbone, and a scale of all logits that changes no answer; with a given backbone the
+    penalty is fixed.
+    """
+    centre, points, labels = centred(support, shots)
+    system = points @ points.mT  # weights lie in the span of the points: points by points instead of d by d
+    system.diagonal(dim1=1, dim2=2).add_(PENALTY)
+    mixture = torch.cholesky_solve(labels.mT, torch.linalg.cholesky(system)).mT  # (tasks, n_way, points)
+    counts = labels.sum(dim=2).unsqueeze(1)  # (tasks, 1, n_way)
+    return linear_logits(query, centre, mixture @ points, counts / counts.sum(dim=2, keepdim=True))

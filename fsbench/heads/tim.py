@@ -1,0 +1,100 @@
+"""TIM and alpha-TIM: class weights that make the queries' predictions confident and evenly spread."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+TEMPERATURE = 15.0
+STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
+_FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features: a thousand passes over them stay in a processor's cache
+
+# From logarithms of probabilities (tasks, n_way, queries) and the probabilities' means over queries (tasks,
+# n_way, 1) to the gradient of the entropies by each probability, times the number of queries, up to a term
+# that is the same for every class: that has no effect on probabilities, which sum to one.
+EntropyGradient = Callable[[Tensor, Tensor], Tensor]
+
+
+def tim(support: Tensor, query: Tensor) -> Tensor:
+    """TIM-GD: minimise 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
+
+    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
+    term that is the same for every class. Source: Boudiaf et al. (arXiv:2008.11297) eq. 3-5, with the 1000
+    steps of its scripts.
+    """
+    return _adapted(support, query, 0.1, _shannon)
+
+
+def alpha_tim(support: Tensor, query: Tensor) -> Tensor:
+    """TIM-GD with Tsallis entropies, all three terms weighted 1: makes no class prior's mistake.
+
+    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
+    term that is the same for every class. The entropies' alpha is 2 with one shot, 7 with five or more, and
+    5 between, which the published settings leave untuned; cross-entropy stays Shannon's. Source: Veilleux
+    et al. (arXiv:2204.11181) eq. 6 and the settings of its code.
+    """
+    n_shot = support.shape[2]
+    alpha = 2.0 if n_shot == 1 else 7.0 if n_shot >= 5 else 5.0
+    return _adapted(support, query, 1.0, partial(_tsallis, alpha))
+
+
+def _shannon(log_each: Tensor, mean: Tensor) -> Tensor:
+    """Gradient of -H(mean) + 0.1 mean H(each); below the smallest float a mean has no effect."""
+    return mean.clamp_min(torch.finfo(mean.dtype).tiny).log() - 0.1 * log_each
+
+
+def _tsallis(alpha: float, log_each: Tensor, mean: Tensor) -> Tensor:
+    """Gradient of -H(mean) + mean H(each), where H(p) = (1 - sum p^alpha) / (alpha - 1)."""
+    return alpha / (alpha - 1) * (mean.pow(alpha - 1) - log_each.mul(alpha - 1).exp())
+
+
+def _adapted(support: Tensor, query: Tensor, ce_weight: float, entropies: EntropyGradient) -> Tensor:
+    """Logits of the queries after the class weights of each task have been adapted."""
+    floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
+    at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
+    starts = range(0, len(query), at_once)
+    chunks = ((support[i : i + at_once], query[i : i + at_once]) for i in starts)
+    return torch.cat([_adapt(*chunk, ce_weight, entropies) for chunk in chunks])
+
+
+def _adapt(support: Tensor, query: Tensor, ce_weight: float, entropies: EntropyGradient) -> Tensor:
+    """Logits of the queries after STEPS of Adam on the class weights, from the class means.
+
+    Logits are -TEMPERATURE / 2 times the squared distance to the weights, here without the feature's own
+    square. Adam divides each coordinate by its own gradients, so its path depends on the basis and features
+    cannot be reduced to the span of a task's points, as other heads do.
+    """
+    n_way, n_shot = support.shape[1:3]
+    n_support, n_query = n_way * n_shot, query.shape[1]
+    points = torch.cat([support.flatten(1, 2), query], dim=1)  # (tasks, points, d)
+    labels = torch.eye(n_way, dtype=points.dtype, device=points.device).repeat_interleave(n_shot, dim=1)
+    share = points.new_full((n_support + n_query,), 1 / n_query)  # of each point in the loss
+    share[:n_support] = ce_weight / n_support
+    weights = support.mean(dim=2)  # (tasks, n_way, d)
+    first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+    for step in range(1, STEPS + 1):
+        # Gradients by the logits go where the probabilities were: one tensor, support first.
+        log_pull = _logits(weights, points).log_softmax(dim=1)  # (tasks, n_way, points)
+        pull = log_pull.exp()
+        of_support, of_query = pull.tensor_split([n_support], dim=2)
+        of_support.sub_(labels)
+        by_probability = entropies(log_pull[..., n_support:], of_query.mean(dim=2, keepdim=True))
+        by_probability -= (of_query * by_probability).sum(dim=1, keepdim=True)
+        of_query.mul_(by_probability)
+        pull.mul_(share)
+        inward = pull.sum(dim=2, keepdim=True) * weights
+        gradient = torch.baddbmm(inward, pull, points, beta=-TEMPERATURE, alpha=TEMPERATURE)
+        first.lerp_(gradient, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        correction = math.sqrt(1 - BETA2**step)
+        scale = second.sqrt().add_(EPSILON * correction)
+        weights.addcdiv_(first, scale, value=-LEARNING_RATE * correction / (1 - BETA1**step))
+    return _logits(weights, query).mT
+
+
+def _logits(weights: Tensor, points: Tensor) -> Tensor:
+    """TEMPERATURE (w.x - |w|^2 / 2), shape (tasks, n_way, points)."""
+    squares = torch.linalg.vector_norm(weights, dim=2, keepdim=True).square()
+    return torch.baddbmm(squares, weights, points.mT, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)
