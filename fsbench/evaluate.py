@@ -183,6 +183,7 @@ def _answer(
     digest = hashlib.sha256()
     correct: list[int] = []
     queries: list[int] = []
+    classes: list[NDArray[np.integer]] = []
     kept: list[tuple[Tasks, NDArray[np.int16]]] = []
     for tasks, given in answers(
         values, labels, question.spec, head, class_names=names, base=base, quiet=output.quiet
@@ -190,6 +191,7 @@ def _answer(
         digest.update(episodes.rows_of(tasks).tobytes())
         correct += right(tasks, given).tolist()
         queries += tasks.queries.tolist()
+        classes.append(labels[tasks.support[:, :, 0]])
         if output.details:
             kept.append((tasks, given))
     result = replace(
@@ -203,11 +205,24 @@ def _answer(
         commit=machine.commit(),
     )
     accuracy, half_width = stats.mean_and_half_width(result.accuracies)
-    result = replace(result, accuracy=accuracy, half_width=half_width)
+    result = replace(
+        result,
+        accuracy=accuracy,
+        half_width=half_width,
+        class_half_width=_class_half_width(result.accuracies, np.concatenate(classes)),
+    )
     path = results.write(output.folder, result)
     if output.details:
         details(kept, labels, names).write(path)
     return result
+
+
+def _class_half_width(accuracies: NDArray[np.float64], classes: NDArray[np.integer]) -> float | None:
+    """The half width over classes and their images; None where a class is in every task."""
+    in_tasks = np.unique(classes, return_counts=True)[1]
+    if in_tasks.max() == len(accuracies):
+        return None
+    return stats.mean_and_half_width(stats.class_values(accuracies, classes))[1]
 
 
 def _known(out: Path, question: Result) -> Result | None:

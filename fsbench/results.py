@@ -7,10 +7,12 @@ keys inside are the identity that counts.
 import json
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from fsbench.episodes import TaskSpec
@@ -70,6 +72,7 @@ class Result:
     task_digest: str
     accuracy: float  # mean over tasks, 0..1
     half_width: float  # 0..1
+    class_half_width: float | None = None  # over classes and their images: jackknife, Student-t, 95 %
     extract_seconds: float | None  # for all images of the split, once
     evaluate_seconds: float
     device: str
@@ -79,7 +82,7 @@ class Result:
     queries: int | tuple[int, ...] | None = None
     correct: tuple[int, ...]  # right answers of each task
 
-    @property
+    @cached_property
     def accuracies(self) -> NDArray[np.float64]:
         """Accuracy of each task, shape (n_tasks,), 0..1."""
         queries = self.n_way * self.n_query if self.queries is None and self.n_query else self.queries
@@ -90,7 +93,7 @@ class Result:
         """What was asked, as the sampler takes it."""
         return TaskSpec(**{field.name: getattr(self, field.name) for field in fields(TaskSpec)})
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """Where the file lies below the results folder."""
         target = self.dataset if self.split == "novel" else f"{self.dataset}-{self.split}"
@@ -121,6 +124,7 @@ OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
     "task_digest": "",
     "accuracy": 0.0,
     "half_width": 0.0,
+    "class_half_width": None,
     "extract_seconds": None,
     "evaluate_seconds": 0.0,
     "device": "",
@@ -152,7 +156,7 @@ def read(path: Path) -> Result:
             give the accuracy.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = orjson.loads(path.read_bytes())
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
     except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench import episodes, features, results, score
+from fsbench import episodes, features, results, score, stats
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluate import Output, evaluate
@@ -131,6 +131,19 @@ def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
     assert results.read(tmp_path / result.path) == result
     assert (result.spec.name, len(result.correct)) == (spec.name, result.n_tasks)
+
+
+def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Path, tmp_path: Path):
+    (result,) = evaluate(feature_file, specs=asked([4], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    tasks = episodes.sample(clusters().labels, result.spec)
+    of_task = clusters().labels[tasks.support[:, :, 0]]
+    scores = result.accuracies
+    without = np.array([scores[~(of_task == c).any(axis=1)].mean() for c in range(6)])
+    values = scores.mean() + 5 * (scores.mean() - without)
+    expected = stats.mean_and_half_width(values)[1]
+    assert result.class_half_width == pytest.approx(expected)
+    (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    assert whole.class_half_width is None  # every class is in every task
 
 
 def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):

@@ -1,6 +1,10 @@
 """Tables from result files. Their golden files lie in tests/golden/leaderboard, over made-up results."""
 
+import csv
+import json
+import re
 import shutil
+import time
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,8 +16,11 @@ from markdown_it import MarkdownIt
 from fsbench import leaderboard, results, stats
 from fsbench.errors import FsbenchError
 from fsbench.leaderboard import compare, rows
-from fsbench.leaderboard.markdown import sections
+from fsbench.leaderboard.listing import listing
+from fsbench.leaderboard.markdown import quoted, sections
+from fsbench.leaderboard.published import quotations
 from fsbench.leaderboard.tables import Spread, tables
+from fsbench.leaderboard.web import page
 from fsbench.results import Result
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard"
@@ -52,13 +59,13 @@ class TestPages:
     def test_they_follow_from_the_files(self, tmp_path: Path):
         folder, readme = tmp_path / "results", tmp_path / "README.md"
         path = results.write(folder, made(10, 12))
-        readme.write_text("Before\n<!-- leaderboard:begin -->old<!-- leaderboard:end -->\nAfter\n")
+        readme.write_text("Before\n<!-- leaderboard:begin -->stale table<!-- leaderboard:end -->\nAfter\n")
         assert leaderboard.stale(folder, readme) == leaderboard.update(folder, readme)
         assert leaderboard.stale(folder, readme) == []
         text = readme.read_text()
         assert text.startswith("Before\n<!--")
         assert text.endswith("-->\nAfter\n")
-        assert "old" not in text
+        assert "stale table" not in text
 
         path.unlink()
         pages = leaderboard.stale(folder, readme)
@@ -69,18 +76,19 @@ class TestPages:
 
     def test_an_edited_page_is_stale(self, tmp_path: Path):
         results.write(tmp_path, made(10, 12))
-        for page in leaderboard.update(tmp_path, None):
-            page.write_text(page.read_text().replace("73.33", "83.33"))
-            assert leaderboard.stale(tmp_path, None) == [page]
-            page.unlink()
-            assert leaderboard.stale(tmp_path, None) == [page]
+        for path in leaderboard.update(tmp_path, None):
+            path.write_text(path.read_text().replace("73.33", "83.33"))
+            assert leaderboard.stale(tmp_path, None) == [path]
+            path.unlink()
+            assert leaderboard.stale(tmp_path, None) == [path]
             leaderboard.update(tmp_path, None)
 
     def test_links_lead_to_the_files(self):
         text = (GOLDEN / "results" / "README.md").read_text()
         links = [part.split(")")[0] for part in text.split("](")[1:]]
-        assert len(links) >= 7
-        assert all(any((GOLDEN / "results" / link).glob("*.json")) for link in links)
+        assert links[:2] == ["leaderboard.html", "leaderboard.csv"]
+        assert len(links[2:]) >= 7
+        assert all(any((GOLDEN / "results" / link).glob("*.json")) for link in links[2:])
 
     def test_nothing_is_written_when_a_page_cannot_be(self, tmp_path: Path):
         shutil.copytree(GOLDEN / "results" / "glyphs", tmp_path / "results" / "glyphs")
@@ -282,3 +290,147 @@ class TestCells:
         (table,) = shown([result])
         assert [table[1][place] for place in (0, 1, 4)] == [plain, f"{plain}, {plain}", f"{plain} (l2)"]
         assert "<script>" not in sections(tables([result])).replace("\\<script", "")
+
+
+class TestListing:
+    def test_a_line_a_result_with_all_keys(self):
+        found = list(results.read_all(GOLDEN / "results"))
+        lines = list(csv.DictReader(listing(tables(found)).splitlines()))
+        assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in found)
+        keys = set(results.to_json(BASE)) - {
+            "schema",
+            "accuracy",
+            "half_width",
+            "correct",
+            "queries",
+            "versions",
+        }
+        assert lines[0].keys() == {"file", "accuracy_percent", "half_width_percent", *keys}
+
+    def test_numbers_and_odd_names(self):
+        """Of 10, 12, 14 right of 15: mean 80 %, half width 4.3027 * 13.333 / sqrt 3."""
+        result = made(10, 12, 14, run='a, "b"\nc', epochs=None, classes=("x", "y"))
+        (line,) = csv.DictReader(listing(tables([result])).splitlines(keepends=True))
+        assert (line["accuracy_percent"], line["half_width_percent"]) == ("80.0000", "33.1218")
+        assert (line["run"], line["epochs"], line["classes"]) == ('a, "b"\nc', "", "x; y")
+
+
+class TestPublished:
+    FILE = Path(leaderboard.__file__).with_name("published.csv")
+
+    def everything(self):
+        return [(line["trained_on"], line["dataset"]) for line in self.lines()]
+
+    def lines(self):
+        return list(csv.DictReader(self.FILE.read_text().splitlines()))
+
+    def numbers(self, lines):
+        return sorted(line[f"{shot}-shot"] for line in lines for shot in (1, 5, 10) if line[f"{shot}-shot"])
+
+    @pytest.mark.parametrize("memory_rows", [False, True])
+    def test_every_number_of_the_file_is_shown_once(self, memory_rows):
+        found = quotations(self.everything(), memory_rows=memory_rows)
+        shown = [text for table in found for row in table.rows for text in row.accuracies.values()]
+        lines = [line for line in self.lines() if line["read"] == "yes" or memory_rows]
+        assert sorted(text.replace(" ", "") for text in shown) == self.numbers(lines)
+
+    def test_the_file_is_well_formed(self):
+        for line in self.lines():
+            assert line["read"] in ("yes", "no")
+            assert ("memory" in line["source"] or line["source"] == "s2m2-paper") == (line["read"] == "no")
+            assert line["marks"] in ("", "†", "†‡")
+        assert all(re.fullmatch(r"\d\d\.\d+(±\d\.\d+)?", number) for number in self.numbers(self.lines()))
+
+    def test_well_known_numbers(self):
+        """S2M2_R on a WRN-28-10, from the README of its repository."""
+        for dataset, expected in {
+            "mini-imagenet": ["64.93 ± 0.18", "83.18 ± 0.11"],
+            "cub": ["80.68 ± 0.81", "90.85 ± 0.44"],
+            "cifar-fs": ["74.81 ± 0.19", "87.47 ± 0.13"],
+        }.items():
+            table = quotations([(dataset, dataset)])[0]
+            (row,) = [row for row in table.rows if row.method == "S2M2_R" and row.backbone == "wrn28-10"]
+            assert [row.accuracies[5, 1], row.accuracies[5, 5]] == expected
+            assert row.where.startswith("README of nupurkmr9/S2M2_fewshot")
+
+    def test_what_may_not_be_compared_shares_no_table(self):
+        """Another image size, and heads that take the class counts, as for measured rows."""
+        found = quotations([("mini-imagenet", "mini-imagenet")])
+        assert [table.heading for table in found] == [
+            "mini-imagenet, 80 px",
+            "mini-imagenet, image size not stated",
+            "mini-imagenet, image size not stated, more than 5 ways",
+            "mini-imagenet, 84 px",
+            "mini-imagenet, 84 px, class counts given",
+            "mini-imagenet, image size not stated, class counts given",
+        ]
+        for table in found:
+            assert {"‡" in row.marks for row in table.rows} == {"class counts given" in table.heading}
+
+    def test_they_stand_apart_and_below(self, tmp_path: Path):
+        results.write(tmp_path, made(10, 12))
+        text = leaderboard.update(tmp_path, None)[0].read_text()
+        measured, published = text.split("### Published, not measured here")
+        assert "74.81 ± 0.19" in published
+        assert "from memory" not in published
+        assert "**" not in published
+        assert "S2M2" not in measured
+        assert "from memory" in leaderboard.update(tmp_path, None, memory_rows=True)[0].read_text()
+
+    @pytest.mark.parametrize("change", [{"synthetic": True}, {"dataset": "omniglot"}, {"source": "glyphs"}])
+    def test_other_data_has_none(self, tmp_path: Path, change):
+        results.write(tmp_path, made(10, 12, **change))
+        for path in leaderboard.update(tmp_path, None, memory_rows=True):
+            assert "S2M2_R" not in path.read_text()
+
+    def test_none_is_no_section(self):
+        assert quoted([]) == ""
+
+
+class TestPage:
+    def test_names_cannot_leave_the_data(self):
+        """The page holds two scripts, its own and the JSON, whatever names say."""
+        name = "</script><script>alert(1)</script>{{script}}\u2028&amp;<!--"
+        text = page(tables([made(10, 12, recipe=name, backbone=name, run=name)]), [])
+        assert text.count("<script") == text.count("</script>") == 2
+        assert "alert(1)</script>" not in text
+        data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
+        assert data["tables"][0]["rows"][0]["recipe"] == name
+
+    def test_p_values(self):
+        """Whole ten-thousandths, rounded down, row by row below the diagonal."""
+        first, second, third = TestComparison.FIRST, TestComparison.SECOND, TestComparison.THIRD
+        text = page(tables([first, second, third]), [])
+        data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
+        assert data["level"] == 500
+        assert data["tables"][0]["p"] == [[701, 392, 1835]]  # second-first, third-first, third-second
+
+
+def many(folder: Path, n_files: int, n_tasks: int) -> None:
+    """Result files of columns of up to 250 rows, with tasks that all rows of a column share."""
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0, 0.08, n_tasks)
+    for place in range(n_files):
+        block, number = divmod(place, 250)
+        chance = np.clip(0.5 + number / 1000 + hard + rng.normal(0, 0.05, n_tasks), 0, 1)
+        names = {"dataset": f"set-{block // 4}", "run": f"run-{number}", "recipe": f"recipe-{number}"}
+        names |= {"n_way": 5, "n_shot": 1 + block % 4, "n_query": 15, "task_digest": f"{block:064d}"}
+        result = replace(made(*rng.binomial(75, chance).tolist(), **names), source=names["dataset"])
+        path = folder / result.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            json.dumps(results.to_json(replace(result, accuracy=sum(result.correct) / n_tasks / 75)))
+        )
+
+
+@pytest.mark.parametrize(
+    ("n_files", "n_tasks", "limit"),
+    [(300, 500, 3), pytest.param(10_000, 10_000, 10, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+)
+def test_many_results_take_seconds(tmp_path: Path, n_files, n_tasks, limit):
+    """Of processor time, which other work on the machine leaves alone."""
+    many(tmp_path, n_files, n_tasks)
+    began = time.process_time()
+    pages = leaderboard.update(tmp_path, None)
+    assert time.process_time() - began < limit
+    assert len(pages[1].read_text().splitlines()) == 1 + n_files

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from fsbench.leaderboard.published import Quotation
 from fsbench.leaderboard.rows import Protocol
 from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
-from fsbench.leaderboard.wording import QUOTED, lead, notes
+from fsbench.leaderboard.wording import QUOTED, lead
 
 ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
 
@@ -51,17 +51,14 @@ def escape(text: str) -> str:
 
 
 def _section(table: Table, link_prefix: str) -> list[str]:
-    with_n = len({result.n_tasks for result in table.results}) > 1
-    several_seeds = any(line.n_seeds > 1 for line in table.lines)
-    legend = notes(table.results, several_rows=len(table.lines) > 1, several_seeds=several_seeds)
     heads = [*NAMED, *map(_column, table.columns)]
-    cells = [_cells(line, table.columns, link_prefix, with_n) for line in table.lines]
+    cells = [_cells(table, line, link_prefix) for line in table.lines]
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
         f"### {escape(table.heading)}",
         lead(table.results),
         _markdown(cells, heads, align),
-        " ".join(legend),
+        table.legend,
     ]
     return [part for part in parts if part]
 
@@ -74,22 +71,18 @@ def _column(protocol: Protocol) -> str:
     return "{}-way {}-shot".format(*protocol)
 
 
-def _cells(line: Line, columns: Sequence[Protocol], link_prefix: str, with_n: bool) -> list[str]:
+def _cells(table: Table, line: Line, link_prefix: str) -> list[str]:
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
         folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
         named["recipe"] = f"[{named['recipe']}]({folder})"
     if line.changes:
         named["recipe"] += f", {escape(line.changes)}"
-    return [*named.values(), *(_accuracy(line.cells.get(protocol), with_n) for protocol in columns)]
+    return [*named.values(), *(_accuracy(table, line.cells.get(protocol)) for protocol in table.columns)]
 
 
-def _accuracy(cell: Cell | Spread | None, with_n: bool) -> str:
-    """Mean and half width or standard deviation in %, with the number of tasks where that differs."""
+def _accuracy(table: Table, cell: Cell | Spread | None) -> str:
     if cell is None:
         return "-"
-    if isinstance(cell, Spread):
-        return f"{100 * cell.mean:.2f} ± {100 * cell.std:.2f} std"
-    number = f" ({cell.result.n_tasks:,})" if with_n else ""
-    text = f"{100 * cell.result.accuracy:.2f} ± {100 * cell.half_width:.2f}{number}"
-    return f"**{text}**" if cell.best else text
+    text = table.text(cell)
+    return f"**{text}**" if isinstance(cell, Cell) and cell.best else text

@@ -49,7 +49,7 @@ function viewOf(table, number) {
     "section", { class: table.published ? "published" : null, "aria-labelledby": id },
     make("h3", { id }, table.heading),
     table.lead ? make("p", {}, table.lead) : null,
-    make("div", { class: "scroll", role: "group", "aria-labelledby": id },
+    make("div", { class: "scroll" },
       make("table", { role: "table" },
         make("caption", { class: "visually-hidden" }, table.heading),
         make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...view.heads)),
@@ -189,10 +189,11 @@ function showTip(cell) {
   tip.replaceChildren(...comparisons.get(cell)());
   tip.hidden = false;
   const box = cell.getBoundingClientRect();
-  const left = Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
-  const below = box.bottom + tip.offsetHeight < window.innerHeight || box.top < tip.offsetHeight;
-  tip.style.left = `${window.scrollX + Math.max(8, left)}px`;
-  tip.style.top = `${window.scrollY + (below ? box.bottom - 1 : box.top - tip.offsetHeight + 1)}px`;
+  const [width, height] = [tip.offsetWidth, tip.offsetHeight];
+  const beside = box.left > width; // to the left, so that the marks in the column stay in sight; else below
+  const top = beside ? Math.max(8, Math.min(box.top, window.innerHeight - height - 8)) : box.bottom - 1;
+  tip.style.left = `${window.scrollX + (beside ? box.left - width + 1 : 8)}px`;
+  tip.style.top = `${window.scrollY + top}px`;
 }
 
 function hideTip() {
@@ -211,13 +212,17 @@ function listen() {
   for (const name of ["pointerover", "focusin", "click"]) {
     document.addEventListener(name, (event) => {
       const cell = comparedCell(event.target);
+      const focused = comparedCell(document.activeElement);
       if (cell) showTip(cell);
-      else if (!at("tip").contains(event.target) && !comparedCell(document.activeElement)) hideTip();
+      else if (at("tip").hidden || at("tip").contains(event.target)) return;
+      else if (focused) showTip(focused);
+      else hideTip();
     });
   }
   document.addEventListener("focusout", hideTip);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
-  at("filters").addEventListener("input", filter);
+  at("text").addEventListener("input", filter);
+  at("filters").addEventListener("change", filter);
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   at("filters").addEventListener("reset", () => setTimeout(filter));
 }

@@ -19,9 +19,10 @@ HEAD = """\
 
 Few-shot classification accuracy: a backbone is trained on source classes, then a head tells the new classes
 of a task apart from a few labelled images of each. Below this folder lies one result file for each backbone,
-task list and head, with the score of every task; `fsbench leaderboard results` generates this page from them,
-[leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with a
-line a result.
+task list and head, with the score of every task. From them `fsbench leaderboard results` makes this page,
+[leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with
+a line a result.
+
 A table holds what may be compared: the same target images, source classes, image size, number of query images
 and knowledge of the class counts. Recipes link to the result files.
 

@@ -18,7 +18,7 @@ SOURCES = {
     "s2m2-8": "nupurkmr9/S2M2_fewshot, issue 8",
     "s2m2-paper": "arXiv:1907.12087, from memory",
     "easy": "README of ybendou/easy",
-    "firth": "tables of ehsansaleh/code_s2m2rf, before its correction",
+    "firth": "tables of ehsansaleh/code_s2m2rf, without its correction",
     "ptmap": "README of yhu01/PT-MAP",
     "sf": "README of xiangyu8/PT-MAP-sf",
     "tim": "README of mboudiaf/TIM",
@@ -77,7 +77,8 @@ def _heading(line: Mapping[str, str]) -> str:
     classes = f" ({line['source_classes']} classes)" if line["source_classes"] else ""
     pair = line["dataset"] if source == line["dataset"] else f"{source}{classes} → {line['dataset']}"
     prior = ", class counts given" if "‡" in line["marks"] else ""
-    return f"{pair}, {f'{size} px' if size else 'image size not stated'}{prior}"
+    ways = "" if line["n_way"] == "5" else ", more than 5 ways"  # what few sources measured
+    return f"{pair}, {f'{size} px' if size else 'image size not stated'}{ways}{prior}"
 
 
 def _accuracies(line: Mapping[str, str]) -> dict[Protocol, str]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from fsbench.leaderboard.compare import adjusted_p, equals_of_best, ranks
 from fsbench.leaderboard.rows import Family, Protocol, families, groups, protocols
-from fsbench.leaderboard.wording import epochs, group_details, head, heading, line_details, recipe
+from fsbench.leaderboard.wording import epochs, group_details, head, heading, line_details, notes, recipe
 from fsbench.results import Result
 from fsbench.stats import mean_and_half_width
 
@@ -76,6 +77,24 @@ class Table:
     def columns(self) -> list[Protocol]:
         """The protocols, by ways and shots."""
         return list(self.p)
+
+    @property
+    def legend(self) -> str:
+        """How to read the table; empty when it explains itself."""
+        several_seeds = any(line.n_seeds > 1 for line in self.lines)
+        return notes(self.results, several_rows=len(self.lines) > 1, several_seeds=several_seeds)
+
+    @cached_property
+    def n_tasks_differ(self) -> bool:
+        """Whether some cells are over more tasks than others."""
+        return len({result.n_tasks for result in self.results}) > 1
+
+    def text(self, cell: Cell | Spread) -> str:
+        """Mean and half width or standard deviation in %, with the number of tasks where that differs."""
+        if isinstance(cell, Spread):
+            return f"{100 * cell.mean:.2f} ± {100 * cell.std:.2f} std"
+        number = f" ({cell.result.n_tasks:,})" if self.n_tasks_differ else ""
+        return f"{100 * cell.result.accuracy:.2f} ± {100 * cell.half_width:.2f}{number}"
 
 
 def tables(results: Iterable[Result]) -> list[Table]:

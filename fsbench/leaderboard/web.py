@@ -16,7 +16,7 @@ from fsbench.leaderboard.compare import LEVEL
 from fsbench.leaderboard.published import Published, Quotation
 from fsbench.leaderboard.rows import Protocol
 from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
-from fsbench.leaderboard.wording import QUOTED, lead, notes
+from fsbench.leaderboard.wording import QUOTED, lead
 
 UNITS = 10_000  # p-values are sent as whole ten-thousandths
 
@@ -40,21 +40,20 @@ def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    seeds = any(line.n_seeds > 1 for line in table.lines)
     return {
         "heading": table.heading,
         "published": False,
         "dataset": table.results[0].dataset,
         "lead": lead(table.results),
-        "notes": " ".join(notes(table.results, several_rows=len(table.lines) > 1, several_seeds=seeds)),
+        "notes": table.legend,
         "named": NAMED,
         "columns": table.columns,
-        "rows": [_row(line, table.columns) for line in table.lines],
+        "rows": [_row(table, line) for line in table.lines],
         "p": [_triangle(p) for p in table.p.values()],
     }
 
 
-def _row(line: Line, columns: Sequence[Protocol]) -> dict[str, Any]:
+def _row(table: Table, line: Line) -> dict[str, Any]:
     named = line.named
     words = (named["recipe"], line.changes, named["head"], line.tried.backbone, _seed(line))
     return {
@@ -65,21 +64,19 @@ def _row(line: Line, columns: Sequence[Protocol]) -> dict[str, Any]:
         "recipe": line.tried.recipe,
         "kind": _kind(line.tried.transductive),
         "memory": False,
-        "cells": [_cell(line.cells.get(column)) for column in columns],
+        "cells": [_cell(table, line.cells.get(column)) for column in table.columns],
     }
 
 
-def _cell(cell: Cell | Spread | None) -> dict[str, Any] | None:
+def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
     if cell is None:
         return None
     if isinstance(cell, Spread):
-        mean, std = 100 * cell.mean, 100 * cell.std
-        return {"text": f"{mean:.2f} ± {std:.2f} std", "mean": round(mean, 4)}
-    mean, half = 100 * cell.result.accuracy, 100 * cell.half_width
+        return {"text": table.text(cell), "mean": round(100 * cell.mean, 4)}
     return {
-        "text": f"{mean:.2f} ± {half:.2f}",
-        "mean": round(mean, 4),
-        "half": round(half, 4),
+        "text": table.text(cell),
+        "mean": round(100 * cell.result.accuracy, 4),
+        "half": round(100 * cell.half_width, 4),
         "tasks": cell.result.n_tasks,
         "rank": cell.rank,
         "best": cell.best,

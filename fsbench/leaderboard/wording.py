@@ -19,8 +19,8 @@ TELLING = {  # how a key reads that tells rows apart, most telling first; others
 }
 QUOTED = (
     "Numbers of others in %, as their sources print them, ± and all. Tasks, crops and training differ from "
-    "source to source, so nothing here is ranked or compared. †: transductive. ‡: is told how many query images "
-    "each class has."
+    "source to source, so nothing here is ranked or compared. †: transductive. ‡: is told how many query "
+    "images each class has."
 )
 
 
@@ -98,8 +98,8 @@ def lead(group: Sequence[Result]) -> str:
     return text
 
 
-def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -> list[str]:
-    """How to read a table, and each mark that occurs in it, a sentence or two each."""
+def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -> str:
+    """How to read a table, and each mark that occurs in it; empty when it explains itself."""
     found = []
     if several_rows:
         found.append(
@@ -118,7 +118,7 @@ def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -
         found.append("†: transductive, looks at the query images of a task together.")
     if any(result.class_prior for result in group):
         found.append("‡: is told how many query images each class has.")
-    return found
+    return " ".join(found)
 
 
 def _queries(first: Result) -> str:

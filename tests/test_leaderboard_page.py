@@ -1,0 +1,271 @@
+"""The leaderboard's page in a real browser, over the made-up results and one whose names try to break out."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from fsbench import leaderboard, results
+
+pytestmark = pytest.mark.browser
+
+GOLDEN = Path(__file__).parent / "golden" / "leaderboard" / "results"
+HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>\"'&amp;"
+FLAGS = [
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--window-size=1280,1000"),
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page") / "results"
+    shutil.copytree(GOLDEN, folder)
+    base = next(iter(results.read_all(GOLDEN / "glyphs")))
+    hostile = replace(base, dataset="own", source="own", synthetic=False, run="hostile", recipe=HOSTILE)
+    results.write(folder, replace(hostile, backbone=HOSTILE, overrides=HOSTILE))
+    return leaderboard.update(folder, None)[2]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no chromium or chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(driver))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def opened(browser: webdriver.Chrome, page: Path) -> Iterator[webdriver.Chrome]:
+    """The page, loaded anew at desk width; at the end the console is empty and the network was not asked."""
+    look(browser, 1280, "light")
+    browser.get_log("performance")
+    browser.get(page.as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = {
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    }
+    assert asked <= {page.as_uri(), "data:,"}
+
+
+def look(browser: webdriver.Chrome, width: int, scheme: str) -> None:
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def first(browser: webdriver.Chrome, css: str):
+    return browser.find_element(By.CSS_SELECTOR, css)
+
+
+def column(browser: webdriver.Chrome, place: int) -> list[str]:
+    """The text of a column of the first table, top to bottom."""
+    rows = first(browser, "table").find_elements(By.CSS_SELECTOR, "tbody tr")
+    return [row.find_elements(By.CSS_SELECTOR, "th, td")[place].text for row in rows]
+
+
+def headings(browser: webdriver.Chrome) -> list[str]:
+    return [found.text for found in browser.find_elements(By.TAG_NAME, "h3") if found.is_displayed()]
+
+
+def choose(browser: webdriver.Chrome, name: str, value: str) -> None:
+    Select(first(browser, f"#{name}")).select_by_visible_text(value)
+
+
+def test_every_result_is_shown_and_leads_to_its_file(opened, page: Path):
+    links = [link.get_attribute("href") for link in opened.find_elements(By.CSS_SELECTOR, "td.accuracy a")]
+    files = [path.as_uri() for path in page.parent.rglob("*.json")]
+    assert sorted(links) == sorted(files)
+
+
+def test_sorting(opened):
+    accuracy = first(opened, "thead th.accuracy")
+    button = accuracy.find_element(By.TAG_NAME, "button")
+    assert accuracy.get_attribute("aria-sort") is None
+    for direction in ("descending", "ascending"):
+        button.click()
+        assert accuracy.get_attribute("aria-sort") == direction
+        numbers = [float(text.split()[0]) for text in column(opened, 6)]
+        assert numbers == sorted(numbers, reverse=direction == "descending")
+
+    rank = first(opened, "thead th.rank")
+    for _ in range(2):
+        rank.find_element(By.TAG_NAME, "button").click()
+        assert column(opened, 5)[-1] == "", "the mean over seeds has no rank and stays last"
+    assert accuracy.get_attribute("aria-sort") is None
+    assert len(opened.find_elements(By.CSS_SELECTOR, "[aria-sort]")) == 1
+
+
+def test_ranks(opened):
+    """Rows that do not differ share a rank."""
+    assert column(opened, 5) == ["1", "2", "", "3", "3", "2"]
+    assert column(opened, 7) == ["1", "1", "", "2", "1", "1"]
+
+
+def test_filters(opened):
+    everything = headings(opened)
+    choose(opened, "dataset", "omniglot")
+    assert headings(opened) == ["cifar-fs (64 classes) → omniglot (novel), 32 px"]
+    choose(opened, "way", "20")
+    assert first(opened, "#status").text == "1 rows in 1 tables"
+    shown = [
+        head.text for head in opened.find_elements(By.CSS_SELECTOR, "th.accuracy") if head.is_displayed()
+    ]
+    assert [text.split(" ↕")[0].split("\n")[0].strip() for text in shown] == ["20-way 1-shot"]
+
+    first(opened, "button[type=reset]").click()
+    assert headings(opened) == everything
+    choose(opened, "kind", "transductive")
+    heads = [
+        cell.text
+        for cell in opened.find_elements(By.CSS_SELECTOR, "td[data-name=head]")
+        if cell.is_displayed()
+    ]
+    assert heads == ["laplacian-shot (cl2n) †", "pt-map (pt) †‡"]
+    choose(opened, "recipe", "erm")
+    assert first(opened, "#status").text == "No row fits these filters."
+    assert headings(opened) == []
+
+    first(opened, "button[type=reset]").click()
+    first(opened, "#text").send_keys("manifold pt-map")
+    assert headings(opened) == [
+        "cifar-fs (novel), trained on cifar-fs (64 classes), 32 px, class counts given"
+    ]
+    assert not any(heading.is_displayed() for heading in opened.find_elements(By.TAG_NAME, "h2")[1:])
+
+
+def test_shots(opened):
+    choose(opened, "shot", "5")
+    assert {text.split()[0] for text in column(opened, 8)} == {"72.67", "71.00", "69.11", "68.67", "70.00"}
+    assert column(opened, 6) == [""] * 6
+    assert "omniglot" not in " ".join(headings(opened))
+
+
+def test_numbers_from_memory_are_behind_a_switch(opened):
+    assert "from memory" not in first(opened, "main").text
+    first(opened, "#memory").click()
+    assert "arXiv:1907.12087, from memory" in first(opened, ".published").text
+    quoted = opened.find_elements(By.CSS_SELECTOR, ".published")
+    assert not any(section.find_elements(By.CSS_SELECTOR, ".rank, .best, .whisker") for section in quoted)
+
+
+@pytest.mark.parametrize("way", ["hover", "focus", "click"])
+def test_comparison(opened, way):
+    """What the 5-shot accuracies differ from, with p after Holm over the ten pairs of the column."""
+    cell = opened.find_elements(By.CSS_SELECTOR, "tbody tr")[0].find_elements(By.CSS_SELECTOR, "td.accuracy")[
+        1
+    ]
+    if way == "hover":
+        ActionChains(opened).move_to_element(cell).perform()
+    elif way == "focus":
+        opened.execute_script("arguments[0].focus()", cell.find_element(By.TAG_NAME, "a"))
+    else:
+        first(opened, "tbody tr").find_elements(By.CSS_SELECTOR, "td.rank button")[1].click()
+    tip = first(opened, "#tip")
+    differs, equals = [
+        part.split("\n")[1:] for part in re.split("Differs from|Does not differ from", tip.text)[1:]
+    ]
+    assert "72.67 ± 3.91 % over 20 tasks, rank 1 of 5" in tip.text
+    assert differs[:1] == [
+        "erm cosine, epochs 20, nearest-mean (l2), conv4, seed 0: 68.67 ± 3.66 %, p = 0.0209"
+    ]
+    assert [line.rpartition(", ")[2] for line in equals[:3]] == ["p = 1.0000", "p = 0.2175", "p = 0.7252"]
+    assert len(opened.find_elements(By.CSS_SELECTOR, "td.differs")) == 1
+    assert len(opened.find_elements(By.CSS_SELECTOR, "td.equals")) == 3
+
+    ActionChains(opened).send_keys(Keys.ESCAPE).perform()
+    assert not tip.is_displayed()
+    assert opened.find_elements(By.CSS_SELECTOR, "td.differs, td.equals, td.shown") == []
+
+
+def test_the_keyboard_alone_reaches_everything(opened):
+    """Tab visits every control; Enter sorts, and focus shows and hides comparisons."""
+    controls = "main button, main a, form select, form input, form button"
+    expected = [found for found in opened.find_elements(By.CSS_SELECTOR, controls) if found.is_displayed()]
+    visited, tips = [], 0
+    for _ in expected:
+        ActionChains(opened).send_keys(Keys.TAB).perform()
+        visited.append(opened.switch_to.active_element)
+        compared = bool(visited[-1].find_elements(By.XPATH, "ancestor::td[.//a or .//button]"))
+        assert first(opened, "#tip").is_displayed() == compared
+        tips += compared
+    assert sorted(found.id for found in visited) == sorted(found.id for found in expected)
+    assert tips == 2 * len(opened.find_elements(By.CSS_SELECTOR, "td.accuracy a"))
+
+    opened.execute_script("arguments[0].focus()", first(opened, "th.accuracy button"))
+    ActionChains(opened).send_keys(Keys.ENTER).perform()
+    assert first(opened, "th.accuracy").get_attribute("aria-sort") == "descending"
+    assert opened.switch_to.active_element == first(opened, "th.accuracy button"), "sorting keeps the focus"
+
+
+def test_names_stay_text(opened):
+    assert opened.title == "Few-shot results"
+    assert opened.find_elements(By.TAG_NAME, "img") == []
+    assert len(opened.find_elements(By.TAG_NAME, "script")) == 2
+    assert HOSTILE in [
+        name.text.partition(" cosine")[0] for name in opened.find_elements(By.CSS_SELECTOR, "tbody th a")
+    ]
+    assert HOSTILE in [option.text for option in Select(first(opened, "#recipe")).options]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(opened, scheme):
+    look(opened, 360, scheme)
+    first(opened, "#memory").click()
+    cell = first(opened, "td.accuracy a")
+    opened.execute_script("arguments[0].focus()", cell)
+    width = "return document.documentElement.scrollWidth"
+    assert opened.execute_script(width) == 360
+    box = first(opened, "#tip").rect
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= 360
+    roles = {element.aria_role for element in opened.find_elements(By.CSS_SELECTOR, "table")}
+    assert roles == {"table"}, "cards keep the meaning of a table"
+    assert {row.aria_role for row in opened.find_elements(By.CSS_SELECTOR, "tbody th")} == {"rowheader"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(opened, scheme):
+    """All text stands at 4.5 to 1 or better from its ground (WCAG 2.2, 1.4.3), also while compared."""
+    look(opened, 1280, scheme)
+    first(opened, "#memory").click()
+    opened.execute_script("arguments[0].focus()", opened.find_elements(By.CSS_SELECTOR, "td.accuracy a")[1])
+    pairs = opened.execute_script(
+        """
+        const ground = (e) => { const c = getComputedStyle(e).backgroundColor;
+          return c !== "rgba(0, 0, 0, 0)" || !e.parentElement ? c : ground(e.parentElement); };
+        return [...document.body.querySelectorAll("*")].filter((e) => e.checkVisibility() && e.innerText)
+          .map((e) => [getComputedStyle(e).color, ground(e), e.className + e.tagName]);
+        """
+    )
+    assert len(pairs) > 200
+    for text, ground, element in pairs:
+        light, dark = sorted((luminance(text), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (element, text, ground)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `rgb(r, g, b)` (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
