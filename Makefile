@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow test-real bench lint leaderboard leaderboard-check
+.PHONY: quickstart test test-slow test-real test-gpu test-browser bench lint leaderboard check-results
 
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
@@ -17,8 +17,14 @@ test-slow: $(BIN)/.ready  ## the tests that take longer
 test-real: $(BIN)/.ready  ## regressions on real images; FSBENCH_REAL_DATA names their folder
 	$(BIN)/python -m pytest -m real
 
+test-gpu: $(BIN)/.ready  ## what needs a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+test-browser: $(BIN)/.ready  ## the leaderboard page in headless Chromium; needs chromium and chromium-driver
+	$(BIN)/python -m pytest -m browser
+
 bench: $(BIN)/.ready  ## speed, as ratios in one run
-	$(BIN)/python -m pytest tests/bench_*.py -m bench --benchmark-enable --benchmark-only
+	$(BIN)/python -m pytest tests/bench_*.py -m bench --benchmark-enable --benchmark-only -s
 
 lint: $(BIN)/.ready  ## style, types, import layers
 	$(BIN)/ruff format --check .
@@ -26,11 +32,11 @@ lint: $(BIN)/.ready  ## style, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-leaderboard: $(BIN)/.ready  ## the tables that follow from results/
+leaderboard: $(BIN)/.ready  ## the tables and pages that follow from results/
 	$(BIN)/fsbench leaderboard results --readme README.md
 
-leaderboard-check: $(BIN)/.ready  ## fail when a committed table does not follow from results/
-	$(BIN)/fsbench leaderboard results --readme README.md --check
+check-results: $(BIN)/.ready  ## fail when a result file or a committed table is not what it should be
+	$(BIN)/fsbench validate results --readme README.md
 
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

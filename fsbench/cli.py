@@ -97,7 +97,9 @@ def add_data(verbs: Verbs) -> None:
 def add_train_backbone(verbs: Verbs) -> None:
     """`fsbench train-backbone RECIPE`."""
     verb = verbs.add_parser("train-backbone", help="train a backbone with a recipe")
-    verb.add_argument("recipe", help="a shipped recipe (erm ...) or the path of your own, ./mine.py")
+    verb.add_argument(
+        "recipe", help="a shipped one (erm ...), all of them, or the path of your own, ./mine.py"
+    )
     verb.add_argument("--preset", help="which variant of the recipe (default: its first)")
     verb.add_argument(
         "--dataset", default="glyphs", help="data set whose base classes it learns (default: glyphs)"
@@ -106,7 +108,9 @@ def add_train_backbone(verbs: Verbs) -> None:
         "--backbone", default="conv4", help="conv4 resnet10 resnet12 resnet18 wrn28-10 (default: conv4)"
     )
     verb.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the data set's, at most 84")
-    verb.add_argument("--epochs", type=int, nargs="+", help="one number a stage (default: the recipe's)")
+    verb.add_argument(
+        "--epochs", type=int, nargs="+", help="in all, or a number for each stage (default: the recipe's)"
+    )
     verb.add_argument(
         "--patience", type=int, help="epochs without a better val accuracy that end a stage of s2m2"
     )
@@ -125,7 +129,9 @@ def add_train_backbone(verbs: Verbs) -> None:
         "--micro-batch", type=int, metavar="IMAGES", help="at most so many a forward, to save memory"
     )
     verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--out", type=Path, help="folder of the run (default: runs/<what is trained>)")
+    verb.add_argument(
+        "--out", type=Path, help="folder of the run, of the runs for all (default: runs/<what is trained>)"
+    )
     verb.add_argument("--force", action="store_true", help="train anew, in place of what is there")
     _add_device(verb)
     _add_cache(verb)
@@ -281,35 +287,46 @@ def run_train_backbone(chosen: argparse.Namespace) -> None:
     """Train and say where the best checkpoint lies."""
     from fsbench.engine import choose
     from fsbench.machine import find_device
-    from fsbench.recipe import load_recipe, resolve
+    from fsbench.recipe import load_recipe, recipe_names, resolve
     from fsbench.train import train_backbone
 
-    recipe = resolve(
-        load_recipe(chosen.recipe, chosen.preset),
-        epochs=chosen.epochs,
-        batch_size=chosen.batch_size,
-        learning_rate=chosen.learning_rate,
-        patience=chosen.patience,
-        classifier=chosen.classifier,
-        dropout=chosen.dropout,
-        augment=not chosen.no_augment,
-    )
+    everything = chosen.recipe == "all"
     device = find_device(chosen.device)
     engine = choose(device, chosen.precision, chosen.compile, chosen.micro_batch)
-    run = train_backbone(
-        recipe,
-        chosen.dataset,
-        chosen.backbone,
-        image_size=chosen.image_size,
-        seed=chosen.seed,
-        out=chosen.out,
-        cache=chosen.cache,
-        device=device,
-        engine=engine,
-        force=chosen.force,
-        quiet=chosen.quiet,
-    )
-    print(run.best)
+    recipes = []
+    for name in recipe_names() if everything else [chosen.recipe]:
+        recipe = load_recipe(name, chosen.preset)
+        patient = any(stage.patience is not None for stage in recipe.stages)
+        recipes.append(
+            resolve(
+                recipe,
+                epochs=chosen.epochs,
+                batch_size=chosen.batch_size,
+                learning_rate=chosen.learning_rate,
+                patience=chosen.patience if patient or not everything else None,
+                classifier=chosen.classifier,
+                dropout=chosen.dropout,
+                augment=not chosen.no_augment,
+            )
+        )
+    for recipe in recipes:
+        out = chosen.out
+        if everything and out is not None:
+            out = out / f"{recipe.name}-{recipe.preset}"
+        run = train_backbone(
+            recipe,
+            chosen.dataset,
+            chosen.backbone,
+            image_size=chosen.image_size,
+            seed=chosen.seed,
+            out=out,
+            cache=chosen.cache,
+            device=device,
+            engine=engine,
+            force=chosen.force,
+            quiet=chosen.quiet,
+        )
+        print(run.best)
 
 
 def run_extract(chosen: argparse.Namespace) -> None:

@@ -33,7 +33,10 @@ def mix(hidden: Tensor, order: Tensor, weight: float) -> Tensor:
 
     Source: mixup (arXiv:1710.09412) eq. 1; on hidden features, Manifold Mixup (arXiv:1806.05236) eq. 1.
     """
-    return weight * hidden + (1 - weight) * hidden[order]
+    partner = (
+        hidden.movedim(1, -1).index_select(0, order).movedim(-1, 1)
+    )  # rows lie in one piece, channels last
+    return weight * hidden + (1 - weight) * partner
 
 
 def mixed_cross_entropy(scores: Tensor, labels: Tensor, order: Tensor, weight: float) -> Tensor:

@@ -52,6 +52,7 @@ class Recipe:
     scale: float | None = None  # of the cosine classifier; None: 2, above 200 classes 10, as S2M2's code
     dropout: float | None = None  # None: the backbone's own
     augment: Augment = Augment()
+    label_noise: float | None = None  # probability that a base label is replaced by a random one
     extra_heads: Mapping[str, int] = field(default_factory=dict)  # name -> number of classes
     overrides: tuple[
         str, ...
@@ -82,13 +83,18 @@ def resolve(
     classifier: str | None = None,
     dropout: float | None = None,
     augment: bool = True,
+    label_noise: float | None = None,
 ) -> Recipe:
     """The recipe with what the user asks for in place of its own numbers; None keeps them.
+
+    One number of epochs for several stages is shared among them as their own numbers are.
 
     Raises:
         FsbenchError: a number out of its range, or not one number of epochs for each stage.
     """
     if epochs is not None:
+        if len(epochs) == 1 < len(recipe.stages):
+            epochs = _shared(epochs[0], recipe.stages)
         if len(epochs) != len(recipe.stages):
             names = ", ".join(stage.name for stage in recipe.stages)
             raise FsbenchError(
@@ -105,7 +111,12 @@ def resolve(
         recipe = replace(recipe, stages=stages)
     if learning_rate is not None:
         recipe = replace(recipe, optimiser=replace(recipe.optimiser, learning_rate=learning_rate))
-    asked: dict[str, Any] = {"batch_size": batch_size, "classifier": classifier, "dropout": dropout}
+    asked: dict[str, Any] = {
+        "batch_size": batch_size,
+        "classifier": classifier,
+        "dropout": dropout,
+        "label_noise": label_noise,
+    }
     recipe = replace(recipe, **{name: value for name, value in asked.items() if value is not None})
     if not augment:
         recipe = replace(recipe, augment=OFF)
@@ -118,9 +129,16 @@ def resolve(
         "classifier": classifier,
         "dropout": dropout,
         "augment": None if augment else "off",
+        "label_noise": label_noise,
     }
     changed = tuple(f"{name} {value}" for name, value in overrides.items() if value is not None)
     return replace(recipe, overrides=changed)
+
+
+def _shared(epochs: int, stages: Sequence[Stage]) -> list[int]:
+    """Epochs of each stage, in proportion to the recipe's own, at least one; the first gets the rest."""
+    later = [max(1, round(epochs * stage.epochs / sum(s.epochs for s in stages))) for stage in stages[1:]]
+    return [epochs - sum(later), *later]
 
 
 def _check(recipe: Recipe) -> None:
@@ -134,6 +152,8 @@ def _check(recipe: Recipe) -> None:
         raise FsbenchError(f"learning_rate must be above 0, but is {rate}")
     if dropout is not None and not 0 <= dropout < 1:
         raise FsbenchError(f"dropout must be in [0, 1), but is {dropout}")
+    if recipe.label_noise is not None and not 0 < recipe.label_noise <= 1:
+        raise FsbenchError(f"label_noise must be in (0, 1], but is {recipe.label_noise}")
 
 
 def _plain(value: object) -> str:

@@ -23,6 +23,7 @@ _PARSE: dict[str, Callable[[str], Any]] = {
     "classifier": str,
     "dropout": float,
     "augment": lambda text: text != "off",
+    "label_noise": float,
 }
 
 

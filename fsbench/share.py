@@ -2,8 +2,8 @@
 
 Every process holds the whole batch and its labels; the backbone splits the rows among them, and puts features
 together again before anything looks at the batch as a whole: mixing, mining, the loss. Batch norm takes its
-statistics over all processes. So every recipe runs unchanged, and its loss is that of one process. The backbone
-is where the work is: augmentation and losses, which all processes compute alike, are a few percent of a step.
+statistics over all processes. So every recipe runs unchanged, and its loss is that of one process. The work
+lies in the backbone; augmentation and losses, which all processes compute alike, are a few percent of a step.
 """
 
 import atexit

@@ -22,6 +22,7 @@ from fsbench import checkpoint, machine, resume
 from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
 from fsbench.data.augment import train_augment
+from fsbench.data.label_noise import replaced
 from fsbench.data.prepare import load
 from fsbench.data.store import ImageSplit
 from fsbench.engine import Engine, keep_memory
@@ -101,6 +102,7 @@ def train_backbone(
             raise FsbenchError(
                 f"dataset {dataset}: stage {stage.name} ends by val accuracy, but it has no val classes"
             )
+    labels = replaced(base.labels, len(base.class_names), recipe.label_noise or 0.0, seed)
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed))
     if device.type == "cpu":
@@ -128,7 +130,7 @@ def train_backbone(
             recipe=recipe,
             network=network,
             pixels=torch.from_numpy(base.pixels).to(device),
-            labels=torch.from_numpy(base.labels).long().to(device),
+            labels=torch.from_numpy(labels).long().to(device),
             val=val,
             engine=engine,
             provenance=Provenance(

@@ -1,6 +1,10 @@
 """What the tests share: a small data set on disk, prepared once, and one backbone trained on it."""
 
+import json
 import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +73,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="FSBENCH_REAL_DATA names no folder of real images"))
         if item.get_closest_marker("gpu") and not gpu:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="module")
+def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
+    """What a bench file measured; `$FSBENCH_BENCH` names the folder that it is written to."""
+    from fsbench import machine
+    from fsbench.files import write_text
+
+    measured: dict[str, float] = {}
+    yield measured
+    folder = os.environ.get("FSBENCH_BENCH")
+    if folder and measured:
+        device = machine.find_device()
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        about = {"device": machine.device_name(device), "versions": machine.versions()}
+        rounded = {name: float(f"{value:.4g}") for name, value in measured.items()}
+        name = f"{request.path.stem.removeprefix('bench_')}.json"
+        write_text(Path(folder, name), json.dumps({**about, "figures": rounded}, indent=2) + "\n")
+
+
+@pytest.fixture(scope="session")
+def seconds() -> Callable[..., list[float]]:
+    """Median wall times of calls that take turns, so that a machine whose speed drifts favours none."""
+
+    def measure(*calls: Callable[[], object], rounds: int = 5) -> list[float]:
+        took: list[list[float]] = [[] for _ in calls]
+        for turn in range(rounds + 1):
+            for call, times in zip(calls, took, strict=True):
+                began = time.perf_counter()
+                call()
+                if turn:  # the first one warms up
+                    times.append(time.perf_counter() - began)
+        return [statistics.median(times) for times in took]
+
+    return measure

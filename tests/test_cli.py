@@ -38,7 +38,20 @@ def results_of_tiny(trained: Path, cache: Path, tmp_path: Path) -> Path:
 
 class TestHelp:
     @pytest.mark.parametrize(
-        "verb", [[], ["data"], ["train-backbone"], ["extract"], ["evaluate"], ["leaderboard"]]
+        "verb",
+        [
+            [],
+            ["quickstart"],
+            ["data"],
+            ["data", "prepare"],
+            ["train-backbone"],
+            ["extract"],
+            ["evaluate"],
+            ["compare"],
+            ["leaderboard"],
+            ["reproduce"],
+            ["validate"],
+        ],
     )
     def test_every_verb_explains_itself(self, verb, capsys):
         with pytest.raises(SystemExit) as done:
@@ -48,7 +61,8 @@ class TestHelp:
 
     def test_help_imports_nothing_heavy(self):
         """So that it answers at once: torch is imported where it is used."""
-        code = "import sys, fsbench.cli; print([m for m in ('torch', 'pandas', 'scipy', 'h5py') if m in sys.modules])"
+        heavy = "('torch', 'pandas', 'scipy', 'h5py')"
+        code = f"import sys, fsbench.cli; print([name for name in {heavy} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
 
@@ -130,6 +144,50 @@ class TestMainJob:
         assert run("leaderboard", results_of_tiny, "--check") == 2
         assert f"{board} is stale" in capsys.readouterr().err
 
+    def test_results_are_compared_validated_and_reproduced(
+        self, results_of_tiny: Path, trained: Path, cache: Path, tmp_path: Path, capsys
+    ):
+        run("leaderboard", results_of_tiny)
+        logistic, nearest = (
+            next(results_of_tiny.rglob(f"*{head}*.json")) for head in ("logistic", "nearest")
+        )
+        capsys.readouterr()
+        assert run("compare", logistic, nearest, "--json") == 0
+        (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+        assert pair["same_tasks"]
+        assert 0 <= pair["p_t"] <= 1
+        assert run("compare", logistic, nearest) == 0
+        assert "points" in capsys.readouterr().out
+        assert run("validate", results_of_tiny) == 0
+        best = trained / "best.safetensors"
+        ask = ["--checkpoint", best, "--cache", cache, "--out", tmp_path / "again", *DEVICE, "--quiet"]
+        assert run("reproduce", nearest, *ask) == 0
+        assert "every task scores the same" in capsys.readouterr().out
+        nearest.unlink()
+        assert run("validate", results_of_tiny) == 2
+        assert "README.md: is stale" in capsys.readouterr().out
+
+    def test_all_recipes_are_trained_in_one_call(self, cache: Path, tmp_path: Path, capsys):
+        ask = [
+            "--dataset",
+            "tiny",
+            "--epochs",
+            "2",
+            "--batch-size",
+            "60",
+            "--cache",
+            cache,
+            *DEVICE,
+            "--quiet",
+        ]
+        assert run("train-backbone", "all", *ask, "--out", tmp_path / "runs") == 0
+        made = capsys.readouterr().out.splitlines()
+        assert [Path(line).parent.name for line in made] == [
+            "erm-cosine", "exemplar-paper", "manifold-mixup-paper", "mixup-paper", "rotation-paper",
+            "s2m2-e-paper", "s2m2-r-paper",
+        ]  # fmt: skip
+        assert all(Path(line).exists() for line in made)
+
 
 def picture(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,12 +210,16 @@ def place(tmp_path: Path, trained: Path, cache: Path, tiny_folder: Path) -> dict
     (tmp_path / "file").write_text("a file where a folder is wanted")
     return {
         "best": trained / "best.safetensors", "cache": cache, "images": tiny_folder, "broken": broken,
-        "hollow": hollow, "torn": torn, "text": tmp_path / "text.h5", "file": tmp_path / "file", "here": tmp_path,
+        "hollow": hollow, "torn": torn, "text": tmp_path / "text.h5", "file": tmp_path / "file",
+        "here": tmp_path,
     }  # fmt: skip
 
 
 EVALUATE = "evaluate {best} --cache {cache} --out {here}/results --device cpu "
-TRAIN = "train-backbone erm --dataset tiny --epochs 1 --batch-size 16 --cache {cache} --out {here}/run --device cpu "
+TRAIN = (
+    "train-backbone erm --dataset tiny --epochs 1 --batch-size 16 "
+    "--cache {cache} --out {here}/run --device cpu "
+)
 BAD = [  # command, what the line on stderr says
     ("", "arguments are required: VERB"),
     ("evaluat x", "invalid choice: 'evaluat'"),
@@ -227,7 +289,7 @@ def no_room() -> None:
     [
         "data prepare mine {images} --cache {here}/c",
         "extract {best} --cache {cache} --out {here}/f.h5 --device cpu",
-        "train-backbone erm --dataset tiny --epochs 1 --batch-size 16 --cache {cache} --out {here}/run --device cpu",
+        TRAIN,
         "evaluate {features} --n-query 3 --n-tasks 3000 --out {here}/results --device cpu",
     ],
 )

@@ -209,6 +209,14 @@ def test_s2m2_second_stage_is_mixed_plus_half_of_the_first():
     torch.testing.assert_close(terms["rotation"], 0.5 * rest["rotation"])
 
 
+def test_official_rotation_halves_both_losses():
+    (paper,), (code,) = (load_recipe("rotation", preset).stages for preset in ("paper", "official-code"))
+    whole, half = (stage.step(network(), images(), LABELS, None) for stage in (paper, code))
+    assert {name: loss.item() for name, loss in half.items()} == {
+        name: loss.item() / 2 for name, loss in whole.items()
+    }
+
+
 def test_official_s2m2_rotates_a_quarter_of_the_batch():
     seen = []
     net = network(size=16)
@@ -219,3 +227,4 @@ def test_official_s2m2_rotates_a_quarter_of_the_batch():
         net, images(8, 16), labels, np.random.default_rng(0)
     )
     assert seen == [8, 8]  # the whole batch mixed, then 8 / 4 images in four rotations
+    assert net.backbone.blocks[0][1].num_batches_tracked == 2  # running statistics see both forwards

@@ -134,6 +134,18 @@ def test_numbers_out_of_range_are_refused(override, message):
         resolve(load_recipe("erm"), **override)
 
 
+@pytest.mark.parametrize(("epochs", "shared"), [(500, (400, 100)), (6, (5, 1)), (3, (2, 1)), (2, (1, 1))])
+def test_one_number_of_epochs_is_shared_among_stages(epochs, shared):
+    recipe = resolve(load_recipe("s2m2-r"), epochs=[epochs])
+    assert tuple(stage.epochs for stage in recipe.stages) == shared
+    assert recipe.overrides == (f"epochs {shared[0]} + {shared[1]}",)
+
+
+def test_fewer_epochs_than_stages_are_refused():
+    with pytest.raises(FsbenchError, match="epochs must be at least 1, but is 0"):
+        resolve(load_recipe("s2m2-r"), epochs=[1])
+
+
 def test_patience_is_given_to_the_stages_that_have_one():
     recipe = resolve(load_recipe("s2m2-r"), epochs=[2, 9], patience=3)
     assert [(stage.epochs, stage.patience) for stage in recipe.stages] == [(2, None), (9, 3)]

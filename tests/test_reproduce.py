@@ -68,6 +68,7 @@ def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, 
         ("erm", "linear", {"epochs": [3], "batch_size": 8, "learning_rate": 0.5, "augment": False}),
         ("s2m2-r", "paper", {"epochs": [4, 2], "patience": 2, "classifier": "linear", "dropout": 0.25}),
         ("mixup", "official-code", {}),
+        ("mixup", "paper", {"label_noise": 0.2}),
     ],
 )
 def test_the_recipe_is_read_from_a_result(result_file: Path, name, preset, changes):

@@ -98,9 +98,9 @@ def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
     step = (length / size)[:, None, None]  # (b, 1, 1) input pixels an output pixel
     centres = (torch.arange(size, device=start.device)[:, None] + 0.5) * step  # (b, size, 1)
     places = torch.arange(full, device=start.device) + 0.5 - start[:, None, None]  # (b, 1, full)
-    weights = (1 - (places - centres).abs() / step.clamp(min=1)).clamp(min=0)
-    weights = weights * ((places > 0) & (places < length[:, None, None]))
-    return weights / weights.sum(dim=2, keepdim=True)
+    weights = (1 - (places - centres).abs_().div_(step.clamp(min=1))).clamp_(min=0)
+    weights *= (places > 0) & (places < length[:, None, None])
+    return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
 def _centre(length: int, size: int, device: torch.device) -> Tensor:
@@ -124,10 +124,11 @@ def _resample(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def _jitter(images: Tensor, factors: Tensor) -> Tensor:
     """Brightness, contrast and colour of images (b, 3, s, s) in 0..1, changed by factors (3, b)."""
     brightness, contrast, colour = factors[..., None, None, None]  # (b, 1, 1, 1) each
-    images = (images * brightness).clamp(0, 1)
-    mean = _grey(images).mean(dim=(1, 2, 3), keepdim=True)
-    images = torch.lerp(mean, images, contrast).clamp(0, 1)
-    return torch.lerp(_grey(images), images, colour).clamp(0, 1)
+    images = (images * brightness).clamp_(0, 1)
+    grey = _grey(images)
+    mean = grey.mean(dim=(1, 2, 3), keepdim=True).expand_as(grey).contiguous()  # lerp is slow on one number
+    images = torch.lerp(mean, images, contrast).clamp_(0, 1)
+    return torch.lerp(_grey(images), images, colour).clamp_(0, 1)
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -139,7 +140,7 @@ def _grey(images: Tensor) -> Tensor:
 def _normalise(images: Tensor) -> Tensor:
     """Images (b, 3, s, s) in 0..1 with ImageNet's mean and deviation taken out, channels last."""
     mean, std = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, STD))
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+    return (images - mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
