@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add_extract,
         add_evaluate,
         add_compare,
+        add_plot,
+        add_diagnose,
         add_leaderboard,
         add_reproduce,
         add_validate,
@@ -118,6 +120,12 @@ def add_train_backbone(verbs: Verbs) -> None:
     verb.add_argument("--learning-rate", type=float, help="default: the recipe's")
     verb.add_argument("--classifier", choices=("cosine", "linear"), help="default: the recipe's")
     verb.add_argument("--dropout", type=float, help="default: the recipe's, else the backbone's")
+    verb.add_argument(
+        "--label-noise",
+        type=float,
+        metavar="SHARE",
+        help="train with this share of base labels drawn at random",
+    )
     verb.add_argument("--no-augment", action="store_true", help="train on plain images; costs several points")
     verb.add_argument(
         "--precision", default="auto", help="auto, float32, bf16, fp16 (default: auto, by the device)"
@@ -193,6 +201,9 @@ def add_evaluate(verbs: Verbs) -> None:
     )
     verb.add_argument("--force", action="store_true", help="evaluate again what is there already")
     verb.add_argument("--json", action="store_true", help="print the results as JSON and nothing else")
+    verb.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw them: a sweep, a cross-domain matrix, a heat map"
+    )
     _add_device(verb)
     _add_cache(verb)
     _add_quiet(verb)
@@ -219,6 +230,38 @@ def add_compare(verbs: Verbs) -> None:
     )
     verb.add_argument("--json", action="store_true", help="print the comparison as JSON and nothing else")
     verb.set_defaults(run=run_compare)
+
+
+def add_plot(verbs: Verbs) -> None:
+    """`fsbench plot KIND PATH...`."""
+    verb = verbs.add_parser("plot", help="figures of results, features and training")
+    verb.add_argument(
+        "kind", help="ways-shots, recipe-head, cross-domain, task-accuracies, features or training"
+    )
+    verb.add_argument(
+        "path", type=Path, nargs="+", help="result files or folders, feature files, run folders"
+    )
+    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .svg or .pdf")
+    verb.set_defaults(run=run_plot)
+
+
+def add_diagnose(verbs: Verbs) -> None:
+    """`fsbench diagnose CHECKPOINT...`."""
+    verb = verbs.add_parser("diagnose", help="robustness, calibration and representation of backbones")
+    verb.add_argument("checkpoints", type=Path, nargs="*", metavar="CHECKPOINT")
+    verb.add_argument("--dataset", help="novel images (default: of the one they were trained on)")
+    verb.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="SECTION",
+        help="toy noise attack deform calibration between spectrum hardness (default: all)",
+    )
+    verb.add_argument("--out", type=Path, default=Path("diagnosis"), help="folder (default: diagnosis)")
+    _add_device(verb)
+    _add_cache(verb)
+    _add_quiet(verb)
+    verb.set_defaults(run=run_diagnose)
 
 
 def add_reproduce(verbs: Verbs) -> None:
@@ -307,6 +350,7 @@ def run_train_backbone(chosen: argparse.Namespace) -> None:
                 classifier=chosen.classifier,
                 dropout=chosen.dropout,
                 augment=not chosen.no_augment,
+                label_noise=chosen.label_noise,
             )
         )
     for recipe in recipes:
@@ -382,6 +426,10 @@ def run_evaluate(chosen: argparse.Namespace) -> None:
         output=Output(chosen.out, chosen.force, chosen.details, chosen.quiet),
     )
     found = [result for subject in chosen.subject for result in ask(subject)]
+    if chosen.plot:
+        from fsbench.plots import of_call, save
+
+        save(of_call(found), chosen.plot)
     if chosen.json:
         print(json.dumps([to_json(result) for result in found]))
         return
@@ -409,6 +457,31 @@ def run_compare(chosen: argparse.Namespace) -> None:
 
     found = compare(chosen.results, chosen.against)
     print(json.dumps(asdict(found)) if chosen.json else table(found))
+
+
+def run_plot(chosen: argparse.Namespace) -> None:
+    """Draw one figure and say where it lies."""
+    from fsbench.plots import plot, save
+
+    save(plot(chosen.kind, chosen.path), chosen.out)
+    print(chosen.out)
+
+
+def run_diagnose(chosen: argparse.Namespace) -> None:
+    """Write a report and say where it lies."""
+    from fsbench.diagnose import diagnose
+    from fsbench.machine import find_device
+
+    report = diagnose(
+        chosen.checkpoints,
+        chosen.out,
+        dataset=chosen.dataset,
+        only=chosen.only,
+        cache=chosen.cache,
+        device=find_device(chosen.device),
+        quiet=chosen.quiet,
+    )
+    print(report)
 
 
 def run_reproduce(chosen: argparse.Namespace) -> None:

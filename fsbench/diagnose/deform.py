@@ -1,0 +1,113 @@
+"""Novel deformations: images turned, sheared and zoomed as no training image was."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fsbench.diagnose.plots import bars
+from fsbench.diagnose.section import Mean, Section, Table
+from fsbench.diagnose.subject import EPISODES, KINDS, Study, Subject, accuracy
+from fsbench.streams import stream
+
+Deformation = Callable[[Tensor, np.random.Generator], Tensor]
+
+
+def rotated(images: Tensor, degrees: Tensor) -> Tensor:
+    """Images (b, c, s, s) turned counterclockwise about the centre by degrees (b,), edges black."""
+    angle = degrees.deg2rad()
+    cosine, sine = angle.cos(), angle.sin()
+    return _sampled(images, torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2))
+
+
+def sheared(images: Tensor, degrees: Tensor) -> Tensor:
+    """Images (b, c, s, s) whose vertical lines lean by degrees (b,), edges black."""
+    one, zero = torch.ones_like(degrees), torch.zeros_like(degrees)
+    return _sampled(images, torch.stack([one, degrees.deg2rad().tan(), zero, one], dim=1).view(-1, 2, 2))
+
+
+def zoomed(images: Tensor, share: float) -> Tensor:
+    """The middle `share` of both sides, scaled to the whole image (b, c, s, s); above 1 the frame is black.
+
+    Bilinear without smoothing, so zooming out aliases as the paper's rescaling may have done too.
+    """
+    return _sampled(images, (share * torch.eye(2, device=images.device)).expand(len(images), 2, 2))
+
+
+def _sampled(images: Tensor, matrices: Tensor) -> Tensor:
+    """Images (b, c, s, s) whose pixel at (x, y) comes from `matrices` (b, 2, 2) times (x, y)."""
+    grid = F.affine_grid(F.pad(matrices, (0, 1)), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def _random(deform: Callable[[Tensor, Tensor], Tensor], most: float) -> Deformation:
+    """A deformation by an angle of its own for each image, uniform in ± `most` degrees."""
+
+    def apply(images: Tensor, rng: np.random.Generator) -> Tensor:
+        return deform(images, torch.from_numpy(rng.uniform(-most, most, len(images))).to(images))
+
+    return apply
+
+
+def _fixed(share: float) -> Deformation:
+    return lambda images, rng: zoomed(images, share)  # noqa: ARG005 - all share one signature
+
+
+DEFORMATIONS: dict[str, Deformation] = {
+    "none": lambda images, rng: images,  # noqa: ARG005 - all share one signature
+    "rotate ±20°": _random(rotated, 20),
+    "rotate ±40°": _random(rotated, 40),
+    "shear ±28.6°": _random(sheared, 28.6),
+    "shear ±57.3°": _random(sheared, 57.3),
+    "zoom in 60 %": _fixed(0.6),
+    "zoom in 80 %": _fixed(0.8),
+    "zoom out 120 %": _fixed(1.2),
+    "zoom out 140 %": _fixed(1.4),
+}
+
+
+def section(study: Study) -> Section:
+    """Accuracy of every network on deformed base images and on novel tasks with deformed queries."""
+    found = {
+        kind: {subject.name: _means(study, subject, kind) for subject in study.subjects} for kind in KINDS
+    }
+    return Section(
+        "deform",
+        "Novel deformations",
+        "Accuracy (%, ± 95 % half width) on images turned or sheared by an angle drawn uniformly for each, "
+        "the same for all networks, or zoomed: `zoom in 60 %` scales the middle 60 % of both sides to the "
+        f"whole image, `zoom out` leaves a black frame. Base: {len(study.base_rows)} images that the "
+        f"networks were trained on. Few-shot: the queries of {EPISODES.n_tasks} tasks {EPISODES.name} are "
+        "deformed, their support is not. After Manifold Mixup (arXiv:1806.05236) table 9.",
+        tuple(_table(kind, rows) for kind, rows in found.items()),
+        {
+            f"{kind} accuracy on deformed images": bars(
+                {name: {d: mean.mean for d, mean in row.items()} for name, row in rows.items()},
+                f"{kind} accuracy, %",
+            )
+            for kind, rows in found.items()
+        },
+        {
+            kind: {name: {d: vars(mean) for d, mean in row.items()} for name, row in rows.items()}
+            for kind, rows in found.items()
+        },
+    )
+
+
+def _means(study: Study, subject: Subject, kind: str) -> dict[str, Mean]:
+    right: dict[str, list[Tensor]] = {name: [] for name in DEFORMATIONS}
+    for number, batch in enumerate(study.batches(subject, kind)):
+        for name, deform in DEFORMATIONS.items():
+            images = deform(batch.images, stream(0, "diagnose", "deform", kind, name, number))
+            with torch.no_grad():
+                right[name].append(batch.scores(images).argmax(dim=1) == batch.answers)
+    return {name: accuracy(torch.cat(parts), kind) for name, parts in right.items()}
+
+
+def _table(kind: str, rows: dict[str, dict[str, Mean]]) -> Table:
+    return Table(
+        (kind, *DEFORMATIONS),
+        tuple((name, *(str(row[deformation]) for deformation in DEFORMATIONS)) for name, row in rows.items()),
+    )

@@ -1,0 +1,147 @@
+"""Representation: in how many directions the features of a class vary, and how far classes are apart."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsbench import stats
+from fsbench.diagnose.plots import curves, points
+from fsbench.diagnose.section import Section, Table
+from fsbench.diagnose.subject import FEW_SHOT, Study, Subject
+from fsbench.heads.preprocess import l2
+
+CLASSES, PER_CLASS = 20, 100  # at most: singular values are comparable for equally many images alone
+
+
+def class_spectra(features: Tensor, labels: Tensor) -> Tensor:
+    """Singular values of each class's features about its mean, (classes, min(n, d)), largest first.
+
+    `features` (classes * n, d) hold as many rows of each of the sorted `labels`. Values are shares of the
+    Frobenius norm of all features about the mean of all, so the scale of features does not matter.
+    """
+    whole = torch.linalg.matrix_norm(features - features.mean(dim=0))
+    classes = features.view(len(labels.unique()), -1, features.shape[1])
+    spectra: Tensor = torch.linalg.svdvals(classes - classes.mean(dim=1, keepdim=True)) / whole
+    return spectra
+
+
+def effective_rank(singular_values: Tensor) -> Tensor:
+    """The exponential of the entropy of singular values (..., k) as shares of their sum, 1..k.
+
+    Source: Roy and Vetterli, EUSIPCO 2007, definition 1.
+    """
+    shares = singular_values / singular_values.sum(dim=-1, keepdim=True)
+    rank: Tensor = torch.special.entr(shares).sum(dim=-1).exp()
+    return rank
+
+
+def variance_ratio(features: Tensor, labels: Tensor) -> float:
+    """Mean squared distance from the class mean by that of class means from their mean; sizes are equal."""
+    classes = features.view(len(labels.unique()), -1, features.shape[1])
+    means = classes.mean(dim=1)
+    within = (classes - means[:, None]).square().sum(dim=2).mean()
+    between = (means - means.mean(dim=0)).square().sum(dim=1).mean()
+    return float(within / between)
+
+
+def describe(features: Tensor, labels: Tensor) -> dict[str, float]:
+    """What the paper says of spectra, as means over classes, and two further numbers."""
+    spectra = class_spectra(features.double(), labels)
+    return {
+        "largest": spectra[:, 0].mean().item(),
+        "sum of others": spectra[:, 1:].sum(dim=1).mean().item(),
+        "effective rank": effective_rank(spectra).mean().item(),
+        "within / between": variance_ratio(features.double(), labels),
+    }
+
+
+def section(study: Study) -> Section:
+    """Spectra of every network's base and novel features, and how they go with its few-shot accuracy."""
+    found: dict[str, dict[str, dict[str, float]]] = {"base": {}, "novel": {}}
+    spectra: dict[str, list[tuple[float, float]]] = {}
+    for subject in study.subjects:
+        for split, (values, labels) in {
+            "base": _base_features(study, subject),
+            "novel": _novel_features(study, subject),
+        }.items():
+            found[split][subject.name] = describe(values, labels)
+        mean = class_spectra(values, labels).mean(dim=0)
+        spectra[subject.name] = [(float(place), value) for place, value in enumerate(mean.tolist(), 1)]
+    tables = [_table(split, rows, study) for split, rows in found.items()]
+    one_shot = {name: means[0].mean for name, means in study.few_shot.items()}
+    correlations = {
+        f"{split}: {what}": stats.correlation([rows[name][what] for name in rows], [*one_shot.values()])
+        for split, rows in found.items()
+        for what in next(iter(rows.values()))
+    }
+    if len(study.subjects) > 2:
+        relation = tuple(
+            (what, "-" if r is None else f"{r:+.2f}", str(len(one_shot))) for what, r in correlations.items()
+        )
+        tables.append(Table(("number", "correlation with 1-shot accuracy", "networks"), relation))
+    return Section(
+        "spectrum",
+        "Representation",
+        "Singular values of the features of a class about its mean, as shares of the norm of all features "
+        "about theirs: the largest, the sum of all others (flatter classes have less), both means over "
+        "classes; effective rank (Roy and Vetterli 2007); variance within classes by variance between. "
+        f"Features have unit length, as nearest mean sees them. At most {CLASSES} classes of {PER_CLASS} "
+        f"images: base ones were trained on, novel ones were not. Few-shot accuracy: {FEW_SHOT[0].n_tasks} "
+        "novel tasks, nearest mean. A correlation over so few networks is a description and no test. After "
+        "Manifold Mixup (arXiv:1806.05236) section 3.2.",
+        tuple(tables),
+        {
+            "mean spectrum of a novel class": curves(
+                spectra, "singular value", "share of the norm", log=True
+            ),
+            "effective rank and accuracy": points(
+                {
+                    name: (row["effective rank"], study.few_shot[name][0])
+                    for name, row in found["novel"].items()
+                },
+                "effective rank of novel classes",
+                "5-way 1-shot accuracy, %",
+            ),
+        },
+        {**found, "correlations": correlations},
+    )
+
+
+def _base_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+    rows = _rows(study.base.labels)
+    with torch.no_grad():
+        parts = [
+            subject.features(subject.images(study.base.pixels[part]))
+            for part in np.array_split(rows, -(-len(rows) // 256))
+        ]
+    return l2(torch.cat(parts).cpu(), None), torch.from_numpy(study.base.labels[rows])
+
+
+def _novel_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+    rows = _rows(study.novel.labels)
+    values = l2(torch.from_numpy(subject.novel.values[rows]), None)
+    return values, torch.from_numpy(study.novel.labels[rows])
+
+
+def _rows(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The first images of the first classes, as many of each."""
+    _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+    each = min(PER_CLASS, int(sizes.min()))
+    rows: NDArray[np.int64] = (first[:CLASSES, None] + np.arange(each)).ravel()
+    return rows
+
+
+def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> Table:
+    heads = (f"{split} features", *next(iter(rows.values())))
+    digits = (4, 3, 1, 2)
+    cells = [
+        (name, *(f"{value:.{n}f}" for value, n in zip(row.values(), digits, strict=True)))
+        for name, row in rows.items()
+    ]
+    if split == "novel":
+        heads += ("1-shot accuracy", "5-shot accuracy")
+        cells = [(*row, *map(str, study.few_shot[row[0]])) for row in cells]
+    return Table(heads, tuple(cells))

@@ -1,0 +1,229 @@
+"""What is diagnosed: trained networks, and the images that they are all asked about."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsbench import checkpoint, episodes, score, stats
+from fsbench.backbones import build
+from fsbench.checkpoint import Provenance
+from fsbench.data.augment import MEAN, STD, eval_transform
+from fsbench.data.prepare import load
+from fsbench.data.store import ImageSplit
+from fsbench.diagnose.section import Mean
+from fsbench.episodes import TaskSpec
+from fsbench.errors import FsbenchError
+from fsbench.extract import extract
+from fsbench.features import Features
+from fsbench.heads import find_head
+from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads.preprocess import l2
+from fsbench.network import Network
+from fsbench.streams import stream
+
+FEW_SHOT = (TaskSpec(n_shot=1, n_tasks=1000), TaskSpec(n_shot=5, n_tasks=1000))
+N_QUERY = 3
+EPISODES = TaskSpec(n_shot=5, n_query=N_QUERY, n_tasks=40)  # whose queries are attacked and deformed
+BASE_IMAGES = 512
+KINDS = {
+    "base": 1,
+    "few-shot": EPISODES.n_way * N_QUERY,
+}  # what is asked; answers that an interval takes together
+_TASKS_AT_ONCE, _IMAGES_AT_ONCE = 8, 128
+
+Scores = Callable[[Tensor], Tensor]
+"""Images (b, 3, s, s) in 0..1 -> scores (b, classes), differentiable."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images with the right answers, and how one network scores them."""
+
+    images: Tensor  # (b, 3, s, s) in 0..1, as the network sees them but for the normalisation
+    answers: Tensor  # (b,) int64
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained network in evaluation mode, without gradients of its weights."""
+
+    name: str
+    network: Network
+    provenance: Provenance
+    novel: Features  # of the target's novel images, as `fsbench extract` writes them
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.network.parameters()).device
+
+    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Pixels (b, h, w, 3) as the network sees them, but in 0..1: (b, 3, s, s) on its device."""
+        seen = eval_transform(torch.from_numpy(pixels).to(self.device), self.provenance.image_size)
+        return (seen * _channels(STD, seen) + _channels(MEAN, seen)).clamp(0, 1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (b, d) of images (b, 3, s, s) in 0..1."""
+        features: Tensor = self.network.backbone(_normalised(images))
+        return features
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Base-class scores (b, classes) of images (b, 3, s, s) in 0..1."""
+        scores: Tensor = self.network(_normalised(images))
+        return scores
+
+    def few_shot(self, spec: TaskSpec) -> NDArray[np.float64]:
+        """Nearest mean's accuracy on each novel task, (tasks,), 0..1."""
+        values = l2(torch.from_numpy(self.novel.values), None)
+        return score.accuracies(values, self.novel.labels, spec, find_head("nearest-mean"))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Networks that learned the same base classes, and the images that all of them are asked about."""
+
+    subjects: tuple[Subject, ...]
+    base: ImageSplit  # what they were trained on
+    novel: ImageSplit
+
+    @cached_property
+    def few_shot(self) -> dict[str, tuple[Mean, ...]]:
+        """Few-shot accuracy of each subject, for each specification of FEW_SHOT."""
+        return {
+            subject.name: tuple(percent(subject.few_shot(spec)) for spec in FEW_SHOT)
+            for subject in self.subjects
+        }
+
+    def batches(self, subject: Subject, kind: str) -> Iterator[Batch]:
+        """What `subject` is asked: base images by its own classifier, or queries of novel tasks."""
+        return self._base_batches(subject) if kind == "base" else self._episode_batches(subject)
+
+    @cached_property
+    def base_rows(self) -> NDArray[np.int64]:
+        """The base images that are asked about, evenly of all classes."""
+        return evenly(self.base.labels, BASE_IMAGES)
+
+    def _base_batches(self, subject: Subject) -> Iterator[Batch]:
+        """The base images: scored by the classifier that was trained with the backbone."""
+        for rows in np.array_split(self.base_rows, -(-len(self.base_rows) // _IMAGES_AT_ONCE)):
+            answers = torch.from_numpy(self.base.labels[rows]).long()
+            images = subject.images(self.base.pixels[rows])
+            yield Batch(images, answers.to(images.device), subject.scores)
+
+    def _episode_batches(self, subject: Subject) -> Iterator[Batch]:
+        """Queries of novel tasks, whole tasks in a batch: scored by nearest mean of clean support images."""
+        for tasks in episodes.blocks(self.novel.labels, EPISODES, at_once=_TASKS_AT_ONCE):
+            images = subject.images(self.novel.pixels[tasks.query.ravel()])
+            values = torch.from_numpy(subject.novel.values[tasks.support])
+            support = l2(values.to(images.device), None)  # (tasks, n_way, n_shot, d)
+
+            def scores(images: Tensor, support: Tensor = support) -> Tensor:
+                query = l2(subject.features(images), None).view(len(support), -1, support.shape[-1])
+                return nearest_mean(support, query).flatten(0, 1)
+
+            yield Batch(images, torch.from_numpy(tasks.answers.ravel()).long().to(images.device), scores)
+
+
+def load_network(path: Path) -> tuple[Network, Provenance]:
+    """The whole trained network of a checkpoint, classifier and extra heads included.
+
+    Raises:
+        FsbenchError: unreadable, or the weights do not fit the network that the file describes.
+    """
+    tensors, _ = checkpoint.read(path)
+    provenance = checkpoint.load_provenance(path)
+    settings = provenance.settings
+    network = Network(
+        build(provenance.backbone, provenance.image_size, dropout=provenance.dropout),
+        max(len(provenance.class_names), settings["classifier_width"] or 0),
+        settings["classifier"],
+        settings["scale"],
+        settings["extra_heads"],
+    )
+    checkpoint.fit(network, tensors, path)
+    return network.eval().requires_grad_(False), provenance
+
+
+def load_study(
+    paths: Sequence[Path],
+    *,
+    dataset: str | None = None,
+    cache: Path | None = None,
+    device: torch.device,
+    quiet: bool = True,
+) -> Study:
+    """Load checkpoints and the images they are asked about: their base classes, novel ones of `dataset`.
+
+    Raises:
+        FsbenchError: a checkpoint cannot be read, or they were not all trained on the images at hand.
+    """
+    loaded = [load_network(path) for path in paths]
+    source = loaded[0][1].source
+    base = load(source, "base", cache)
+    for path, (_, provenance) in zip(paths, loaded, strict=True):
+        if provenance.source_fingerprint != base.fingerprint:
+            raise FsbenchError(
+                f"checkpoint {path}: trained on {provenance.source}, not on the images of {source} at hand"
+            )
+    novel = load(dataset or source, "novel", cache)
+    subjects = [
+        Subject(
+            name,
+            network.to(device).to(memory_format=torch.channels_last),
+            provenance,
+            extract(path, dataset or source, "novel", device=device, cache=cache, quiet=quiet)[1],
+        )
+        for name, path, (network, provenance) in zip(_names(paths, loaded), paths, loaded, strict=True)
+    ]
+    return Study(tuple(subjects), base, novel)
+
+
+def evenly(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """About `n` rows of sorted labels, as many of each class (at least one), drawn by a fixed stream."""
+    names, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+    each = min(max(1, n // len(names)), int(sizes.min()))
+    rng = stream(0, "diagnose", "images")
+    return np.concatenate(
+        [start + rng.permutation(size)[:each] for start, size in zip(first, sizes, strict=True)]
+    )
+
+
+def percent(shares: NDArray[np.float64]) -> Mean:
+    """Mean and interval of shares (n,) in 0..1, in %."""
+    mean, half_width = stats.mean_and_half_width(shares)
+    return Mean(100 * mean, 100 * half_width)
+
+
+def accuracy(correct: Tensor, kind: str) -> Mean:
+    """Accuracy in % of answers (n,) bool; its interval is over base images or over few-shot tasks."""
+    return percent(correct.double().view(-1, KINDS[kind]).mean(dim=1).cpu().numpy())
+
+
+def _names(paths: Sequence[Path], loaded: Sequence[tuple[Network, Provenance]]) -> list[str]:
+    """The shortest names that tell the checkpoints apart: their recipes, runs or paths."""
+    choices = (
+        [provenance.recipe for _, provenance in loaded],
+        [provenance.run for _, provenance in loaded],
+        [f"{path.parent.name}/{path.stem}" for path in paths],
+    )
+    for names in choices:
+        if len(set(names)) == len(names):
+            return names
+    raise FsbenchError("checkpoints must differ, but one is given twice")
+
+
+def _normalised(images: Tensor) -> Tensor:
+    """Images in 0..1 as the backbone takes them; channels last, which convolutions are fastest with."""
+    normalised = (images - _channels(MEAN, images)) / _channels(STD, images)
+    return normalised.contiguous(memory_format=torch.channels_last)
+
+
+def _channels(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, device=like.device)[:, None, None]

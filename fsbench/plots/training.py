@@ -1,0 +1,114 @@
+"""How training went: loss terms and accuracy on val classes against base images seen."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fsbench import checkpoint
+from fsbench.errors import FsbenchError
+from fsbench.files import reason
+from fsbench.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page
+from fsbench.validation import SPEC
+
+MOST = 10  # runs in a panel
+COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
+
+
+def training_curves(folders: Sequence[Path]) -> Figure:
+    """Val accuracy with its band, and the loss terms, of the runs in these folders; a section a data set.
+
+    Raises:
+        FsbenchError: a folder without a whole log or last checkpoint, or more than 10 runs in a section.
+    """
+    if not folders:
+        raise FsbenchError("training: there are no run folders")
+    runs: dict[str, dict[Path, tuple[str, pd.DataFrame]]] = defaultdict(dict)
+    for folder in folders:
+        about, log = checkpoint.load_provenance(folder / "last.safetensors"), _read(folder / "log.csv")
+        drawn = ", synthetic images" if about.synthetic else ""
+        title = f"Training on {about.source}, {about.image_size} px{drawn}"
+        runs[title][folder] = (f"{about.backbone} {about.recipe} {about.preset}", log)
+    sections = []
+    for title, group in runs.items():
+        at_most("training", "runs in a panel", len(group), MOST)
+        sections.append(Section(title, _caption(group.values()), 3.6 + 0.2 * (len(group) // 3)))
+    figure, parts = page(sections)
+    for part, group in zip(parts, runs.values(), strict=True):
+        labels = [label for label, _ in group.values()]
+        names = labels if len(set(labels)) == len(labels) else [folder.resolve().name for folder in group]
+        left, right = part.subplots(1, 2)
+        logs = [log for _, log in group.values()]
+        _accuracy(left, logs)
+        _losses(right, logs)
+        legend_below(part, left, names)
+    return figure
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The log of a run with a further column, base images seen up to the end of each epoch."""
+    try:
+        log = pd.read_csv(path)
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise FsbenchError(f"{path}: not the log of a run ({error})") from error
+    missing = COLUMNS - set(log.columns)
+    if missing or log.empty:
+        raise FsbenchError(f"{path}: not the log of a run (no {', '.join(sorted(missing)) or 'epochs'})")
+    return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
+
+
+def _caption(logs: Sequence[pd.DataFrame]) -> str:
+    validated = any("val_accuracy" in log for log in logs)
+    bands = (
+        f"Val accuracy: nearest mean over {SPEC.n_tasks:,} tasks of val classes, the same ones each epoch. "
+        "Bands: 95 % Student-t interval over tasks, not over training seeds. "
+    )
+    staged = any(log.stage.nunique() > 1 for log in logs)
+    starts = "Dotted upright lines: a further stage begins. " if staged else ""
+    return f"{bands if validated else ''}{starts}Loss terms: means over the epoch, as weighted in the loss."
+
+
+def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+    for number, log in enumerate(logs):
+        if "val_accuracy" in log:
+            mean, half = 100 * log.val_accuracy, 100 * log.val_half_width
+            axes.plot(log.seen, mean, markevery=_some(log), **mark(number))
+            axes.fill_between(
+                log.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
+            )
+    _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot accuracy on val classes, %")
+
+
+def _losses(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+    """A dash pattern and a direct label a term; a term that a stage lacks pauses."""
+    terms = list(dict.fromkeys(name for log in logs for name in log if name.startswith("loss_")))
+    ends: dict[str, list[float]] = defaultdict(list)
+    for number, log in enumerate(logs):
+        for term in terms:
+            if term in log:
+                dashes = DASHES[terms.index(term) % len(DASHES)]
+                axes.plot(log.seen, log[term], linestyle=dashes, markevery=_some(log), **mark(number))
+                ends[term.removeprefix("loss_")].append(float(log[term].dropna().iloc[-1]))
+    label_ends(axes, ends)
+    _finish(axes, logs, "loss terms, nats")
+
+
+def _finish(axes: Axes, logs: Sequence[pd.DataFrame], up: str) -> None:
+    """Where stages begin, and what the axes are."""
+    for number, log in enumerate(logs):
+        for before, after in zip(log.index, log.index[1:], strict=False):
+            if log.stage[before] != log.stage[after]:
+                axes.axvline(log.seen[before], linestyle=":", linewidth=1, color=mark(number)["color"])
+    axes.set(xlabel="base images seen, million", ylabel=up)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
+    axes.grid(alpha=0.3)
+
+
+def _some(log: pd.DataFrame) -> int:
+    """At most ten markers a line."""
+    return max(1, len(log) // 10)
