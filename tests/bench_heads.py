@@ -2,13 +2,12 @@
 
 pytest -m bench --benchmark-enable --benchmark-only -s tests/bench_heads.py
 
-Both sides have all cores. A reference is what one would write for one task: scikit-learn at its defaults,
-autograd and torch's Adam for TIM, Sinkhorn in torch for PT-MAP, NumPy for the others, in single precision.
+Both sides have one thread, in which a loop over small tasks does best, and are measured in turns. A reference
+is what one would write for one task: scikit-learn at its defaults, autograd and torch's Adam for TIM, Sinkhorn
+in torch for PT-MAP, NumPy for the others, in single precision.
 """
 
-import os
 import runpy
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -26,14 +25,6 @@ from fsbench.heads import find_head
 
 PLAIN = runpy.run_path(str(Path(__file__).with_name("test_transductive_heads.py")))["PLAIN"]
 N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 64, 5, 5, 15, 640
-
-
-@pytest.fixture(autouse=True)
-def all_cores():
-    before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    yield
-    torch.set_num_threads(before)
 
 
 def draw() -> tuple[Tensor, Tensor]:
@@ -108,26 +99,30 @@ LOOPS = {
     "laplacian-shot": partial(loop_of_numpy, "laplacian-shot"),
     "soft-kmeans": partial(loop_of_numpy, "soft-kmeans"),
 }
-FLOORS = {"logistic": 30, "svm": 10, "ridge": 2}  # of the others 20
+FLOORS = {"logistic": 30, "svm": 10, "ridge": 10}  # of the others 20
 
 
 @pytest.mark.bench
 @pytest.mark.parametrize("name", LOOPS)
-def test_is_faster_than_a_loop_over_tasks(name, benchmark):
+def test_is_faster_than_a_loop_over_tasks(name, benchmark, figures):
     support, query = draw()
-    seconds = []
-    for task in range(1 if "tim" in name else 5):
-        began = time.perf_counter()
-        LOOPS[name](support[task], query[task])
-        seconds.append(time.perf_counter() - began)
-    loop = statistics.median(seconds)
+    torch.set_num_threads(1)
+    of_loop, of_batch = [], []
 
-    def batch() -> None:
+    def in_turns() -> None:
+        for task in range(1 if "tim" in name else 5):
+            began = time.perf_counter()
+            LOOPS[name](support[task], query[task])
+            of_loop.append(time.perf_counter() - began)
         with torch.inference_mode():
+            began = time.perf_counter()
             find_head(name).classify(support, query)
+            of_batch.append((time.perf_counter() - began) / N_TASKS)
 
-    benchmark.pedantic(batch, rounds=3, warmup_rounds=1)
-    ratio = loop / (benchmark.stats.stats.median / N_TASKS)
-    benchmark.extra_info["times the loop"] = round(ratio, 1)
-    sys.stdout.write(f"{name}: {ratio:.0f}x, {1e6 * loop / ratio:.0f} us a task\n")
-    assert ratio >= FLOORS.get(name, 20)
+    benchmark.pedantic(in_turns, rounds=3, warmup_rounds=1)
+    loop, batch = min(of_loop), min(of_batch)
+    benchmark.extra_info.update({"times the loop": loop / batch, "microseconds a task": 1e6 * batch})
+    sys.stdout.write(f"{name}: {loop / batch:.0f}x, {1e6 * batch:.0f} us a task\n")
+    figures[f"{name}, 5w5s, 1 thread: times the loop"] = loop / batch
+    figures[f"{name}, 5w5s, 1 thread: seconds for 10,000 tasks"] = 1e4 * batch
+    assert loop / batch >= FLOORS.get(name, 20)

@@ -297,21 +297,16 @@ class TestListing:
         found = list(results.read_all(GOLDEN / "results"))
         lines = list(csv.DictReader(listing(tables(found)).splitlines()))
         assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in found)
-        keys = set(results.to_json(BASE)) - {
-            "schema",
-            "accuracy",
-            "half_width",
-            "correct",
-            "queries",
-            "versions",
-        }
-        assert lines[0].keys() == {"file", "accuracy_percent", "half_width_percent", *keys}
+        percent = {"accuracy", "half_width", "class_half_width"}
+        keys = results.to_json(BASE).keys() - {"schema", "correct", "queries", "versions"} - percent
+        assert lines[0].keys() == {"file", *(f"{name}_percent" for name in percent), *keys}
 
     def test_numbers_and_odd_names(self):
         """Of 10, 12, 14 right of 15: mean 80 %, half width 4.3027 * 13.333 / sqrt 3."""
-        result = made(10, 12, 14, run='a, "b"\nc', epochs=None, classes=("x", "y"))
+        result = made(10, 12, 14, run='a, "b"\nc', epochs=None, classes=("x", "y"), class_half_width=0.25)
         (line,) = csv.DictReader(listing(tables([result])).splitlines(keepends=True))
         assert (line["accuracy_percent"], line["half_width_percent"]) == ("80.0000", "33.1218")
+        assert line["class_half_width_percent"] == "25.0000"
         assert (line["run"], line["epochs"], line["classes"]) == ('a, "b"\nc', "", "x; y")
 
 

@@ -32,7 +32,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(GOLDEN, folder)
     base = next(iter(results.read_all(GOLDEN / "glyphs")))
     hostile = replace(base, dataset="own", source="own", synthetic=False, run="hostile", recipe=HOSTILE)
-    results.write(folder, replace(hostile, backbone=HOSTILE, overrides=HOSTILE))
+    results.write(folder, replace(hostile, backbone=HOSTILE, overrides=HOSTILE, class_half_width=0.25))
     return leaderboard.update(folder, None)[2]
 
 
@@ -197,6 +197,24 @@ def test_comparison(opened, way):
     ActionChains(opened).send_keys(Keys.ESCAPE).perform()
     assert not tip.is_displayed()
     assert opened.find_elements(By.CSS_SELECTOR, "td.differs, td.equals, td.shown") == []
+
+
+def test_comparison_of_other_tasks(opened):
+    """Each on its own number of tasks, which stands in brackets."""
+    choose(opened, "dataset", "omniglot")
+    links = [link for link in opened.find_elements(By.CSS_SELECTOR, "td.accuracy a") if link.is_displayed()]
+    assert [link.text for link in links] == ["79.11 ± 3.56 (30)", "73.00 ± 5.21 (20)", "61.83 ± 3.84 (20)"]
+    ActionChains(opened).move_to_element(links[0]).perform()
+    assert "79.11 ± 3.56 % over 30 tasks, rank 1 of 2" in first(opened, "#tip").text
+
+
+def test_interval_over_classes(opened):
+    choose(opened, "dataset", "own")
+    link = next(
+        link for link in opened.find_elements(By.CSS_SELECTOR, "td.accuracy a") if link.is_displayed()
+    )
+    ActionChains(opened).move_to_element(link).perform()
+    assert "± 25.00 % over classes and their images" in first(opened, "#tip").text
 
 
 def test_the_keyboard_alone_reaches_everything(opened):

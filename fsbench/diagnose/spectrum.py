@@ -63,12 +63,9 @@ def section(study: Study) -> Section:
     found: dict[str, dict[str, dict[str, float]]] = {"base": {}, "novel": {}}
     spectra: dict[str, list[tuple[float, float]]] = {}
     for subject in study.subjects:
-        for split, (values, labels) in {
-            "base": _base_features(study, subject),
-            "novel": _novel_features(study, subject),
-        }.items():
-            found[split][subject.name] = describe(values, labels)
-        mean = class_spectra(values, labels).mean(dim=0)
+        base, novel = _base_features(study, subject), _novel_features(study, subject)
+        found["base"][subject.name], found["novel"][subject.name] = describe(*base), describe(*novel)
+        mean = class_spectra(*novel).mean(dim=0)
         spectra[subject.name] = [(float(place), value) for place, value in enumerate(mean.tolist(), 1)]
     tables = [_table(split, rows, study) for split, rows in found.items()]
     one_shot = {name: means[0].mean for name, means in study.few_shot.items()}

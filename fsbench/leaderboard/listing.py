@@ -9,18 +9,20 @@ from typing import Any
 from fsbench.leaderboard.tables import Cell, Table
 from fsbench.results import Result
 
-OUTCOME = ("accuracy", "half_width", "correct", "queries", "versions")  # what has no column as it is
-KEYS = tuple(field.name for field in fields(Result) if field.name not in OUTCOME)
+PERCENT = ("accuracy_percent", "half_width_percent", "class_half_width_percent")
+OTHERWISE = ("accuracy", "half_width", "class_half_width", "correct", "queries", "versions")
+KEYS = tuple(field.name for field in fields(Result) if field.name not in OTHERWISE)
 
 
 def listing(tables: Sequence[Table]) -> str:
-    """A line a result, in the order of the tables: file, accuracy and 95 % half width in %, then all keys."""
+    """A line a result, in the tables' order: file, accuracy and 95 % half widths in %, then all keys."""
     text = StringIO()
     write = csv.writer(text, lineterminator="\n").writerow
-    write(["file", "accuracy_percent", "half_width_percent", *KEYS])
+    write(["file", *PERCENT, *KEYS])
     for table in tables:
         for cell in (cell for line in table.lines for cell in line.cells.values() if isinstance(cell, Cell)):
-            percent = f"{100 * cell.result.accuracy:.4f}", f"{100 * cell.half_width:.4f}"
+            found = cell.result.accuracy, cell.half_width, cell.result.class_half_width
+            percent = ["" if value is None else f"{100 * value:.4f}" for value in found]
             write(
                 [cell.result.path.as_posix(), *percent, *(_text(getattr(cell.result, key)) for key in KEYS)]
             )

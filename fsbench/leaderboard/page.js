@@ -170,17 +170,22 @@ function compare(view, i, place) {
     const kind = p(k) < data.level ? "differs" : "equals";
     other.cells[spot].classList.add(kind);
     const size = p(k) ? `p = ${(p(k) / 10000).toFixed(4)}` : "p < 0.0001";
-    lists[kind].push(make("li", {}, `${other.row.label}: ${other.row.cells[i].text} %, ${size}`));
+    lists[kind].push(make("li", {}, `${other.row.label}: ${interval(other.row.cells[i])}, ${size}`));
   });
   inside[mine].cells[spot].classList.add("shown");
-  const { text, tasks, rank } = row.cells[i];
+  const { tasks, rank, classes } = row.cells[i];
   return [
     make("p", {}, make("strong", {}, row.label)),
-    make("p", {}, `${text} % over ${tasks.toLocaleString("en")} tasks, rank ${rank} of ${inside.length}`),
+    make("p", {}, `${interval(row.cells[i])} over ${tasks.toLocaleString("en")} tasks, rank ${rank} of ${inside.length}`),
+    classes ? make("p", {}, `± ${classes} % over classes and their images`) : "",
     ...(lists.differs.length ? [make("p", {}, "Differs from"), make("ul", {}, ...lists.differs)] : []),
     ...(lists.equals.length ? [make("p", {}, "Does not differ from"), make("ul", {}, ...lists.equals)] : []),
     inside.length > 1 ? make("p", { class: "quiet" }, "p: adjusted by Holm over all pairs of the column") : "",
   ];
+}
+
+function interval(cell) { // without the number of tasks in brackets
+  return `${cell.text.split(" (")[0]} %`;
 }
 
 function showTip(cell) {

@@ -73,11 +73,13 @@ def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
         return None
     if isinstance(cell, Spread):
         return {"text": table.text(cell), "mean": round(100 * cell.mean, 4)}
+    classes = cell.result.class_half_width
     return {
         "text": table.text(cell),
         "mean": round(100 * cell.result.accuracy, 4),
         "half": round(100 * cell.half_width, 4),
         "tasks": cell.result.n_tasks,
+        "classes": None if classes is None else f"{100 * classes:.2f}",
         "rank": cell.rank,
         "best": cell.best,
         "href": quote(cell.result.path.as_posix()),

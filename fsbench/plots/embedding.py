@@ -33,11 +33,11 @@ def novel_features(found: Sequence[Features], *, seed: int = 0, method: Method =
     if not found:
         raise FsbenchError("features: there are no feature files")
     at_most("features", "files", len(found), MOST)
-    names = sorted({f"{one.about['dataset']} ({one.about['split']})" for one in found})
+    names = sorted(set(map(_split, found)))
     synthetic = ", synthetic images" if any(one.about.get("synthetic") for one in found) else ""
     caption = (
         f"{NEEDS[method][0]} of unit-length features, seed {seed}: {N_CLASSES} classes, at most {N_ITEMS} "
-        "images each. Neighbourhoods mean something; distances between groups, their sizes and the axes do not."
+        "images each. Neighbourhoods mean something; distances between groups, their sizes and axes do not."
     )
     wide = min(len(found), 2)
     high = -(-len(found) // wide)
@@ -47,10 +47,14 @@ def novel_features(found: Sequence[Features], *, seed: int = 0, method: Method =
     for axes, one in zip(grid.flat, found, strict=False):
         values, labels = _some(one, seed)
         _scatter(axes, _placed(values, seed, method), labels, one.class_names)
-        axes.set_title(str(one.about.get("run", "")), fontsize="medium")
+        axes.set_title(f"{one.about.get('run', '')}\n{_split(one)}", fontsize="small")
     for axes in grid.flat[len(found) :]:
         axes.remove()
     return figure
+
+
+def _split(features: Features) -> str:
+    return f"{features.about['dataset']} ({features.about['split']})"
 
 
 def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -99,10 +103,10 @@ def _scatter(
         axes.text(
             float(np.median(x)),
             float(np.median(y)),
-            names[label],
+            names[label].replace("/", "\n"),
             ha="center",
             va="center",
-            fontsize="small",
+            fontsize="x-small",
             weight="bold",
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )

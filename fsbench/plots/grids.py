@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fsbench.errors import FsbenchError
 from fsbench.leaderboard import wording
 from fsbench.leaderboard.rows import GROUP
-from fsbench.leaderboard.tables import Cell, Spread, tables, told_apart
+from fsbench.leaderboard.tables import NAMED, Cell, Spread, tables, told_apart
 from fsbench.plots import words
 from fsbench.plots.page import Section, at_most, page
 from fsbench.results import Result
@@ -37,7 +37,7 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
     at_most("recipe-head", "panels", sum(len(table.columns) for table in found), MOST)
     sections, grids = [], []
     for table in found:
-        rows = words.labels(table.lines, [name for name in words.NAMED if name != "head"])
+        rows = words.labels(table.lines, [name for name in NAMED if name != "head"])
         heads = sorted({line.named["head"] for line in table.lines})
         panels: dict[str, dict[tuple[str, str], Number]] = {}
         for way, shot in table.columns:
@@ -57,9 +57,9 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
 def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
     """Accuracy on each target (columns) of backbones trained on each source (rows), a panel a recipe.
 
-    A section a protocol that has several pairs. All numbers of a panel are of one head: `head`, else of those that fill most
-    cells the one with the highest mean, one that is told class counts only for want of another. A cell over
-    several training seeds is their mean, ± its t interval over seeds.
+    A section a protocol that has several pairs. All numbers of a panel are of one head: `head`, else of those
+    that fill most cells the one with the highest mean, one that is told class counts only for want of
+    another. A cell over several training seeds is their mean, ± its t interval over seeds.
 
     Raises:
         FsbenchError: fewer than two pairs of source and target for every protocol, two results of one seed
@@ -159,8 +159,8 @@ def _number(cell: Cell | Spread) -> Number:
 
 def _recipe(result: Result) -> tuple[str, str, str]:
     """Backbone, recipe and changes in it; how many epochs a source needs is its own affair."""
-    changes = [part for part in (result.overrides or "").split(", ") if not part.startswith("epochs ")]
-    return result.backbone or "", wording.recipe(result) if result.recipe else "", ", ".join(changes)
+    changes = words.without_epochs(result.overrides or "")
+    return result.backbone or "", wording.recipe(result) if result.recipe else "", changes
 
 
 def _best_head(tried: Sequence[Result]) -> list[Result]:

@@ -41,7 +41,7 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     for section, caption in zip(sections, captions, strict=True):
         heights += [section.height, 0.3 + 0.16 * caption.count("\n")]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-    parts = list(figure.subfigures(len(heights), 1, height_ratios=heights))
+    parts = list(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
     for part, below, section, caption in zip(parts[::2], parts[1::2], sections, captions, strict=True):
         part.suptitle(fill(section.title, 100), fontsize="large")
         below.text(0.01, 1, caption, va="top", fontsize="small", color="0.3")

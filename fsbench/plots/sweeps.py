@@ -36,8 +36,9 @@ def ways_and_shots(results: Sequence[Result]) -> Figure:
 
 
 def _lines(table: Table) -> list[Line]:
-    """Single checkpoints; means over seeds have another kind of interval."""
-    return [line for line in table.lines if line.n_seeds == 1]
+    """Single checkpoints by name; means over seeds have another kind of interval."""
+    single = [line for line in table.lines if line.n_seeds == 1]
+    return sorted(single, key=lambda line: (*line.named.values(), line.changes))
 
 
 def _curves(line: Line, axis: int) -> dict[int, Curve]:
@@ -71,8 +72,9 @@ def _draw(part: SubFigure, table: Table) -> None:
 def _panel(axes: Axes, axis: int, found: Sequence[dict[int, Curve]]) -> None:
     """One line a row of the table and number of the other kind."""
     at_most("ways-shots", "lines in a panel", sum(map(len, found)), MOST)
+    values = sorted({value for curves in found for points in curves.values() for value, _ in points})
     fixed = sorted({number for curves in found for number in curves})
-    ends = defaultdict(list)
+    ends: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     (name, word), other = AXES[axis], AXES[1 - axis][1]
     for row, curves in enumerate(found):
         for number, points in curves.items():
@@ -81,9 +83,9 @@ def _panel(axes: Axes, axis: int, found: Sequence[dict[int, Curve]]) -> None:
             half = 100 * np.array([cell.half_width for _, cell in points])
             axes.plot(x, mean, linestyle=DASHES[fixed.index(number) % len(DASHES)], **mark(row))
             axes.fill_between(x, mean - half, mean + half, color=mark(row)["color"], alpha=0.2, linewidth=0)
-            ends[f"{number}-{other}"].append(mean[-1])
-    ticks_at(axes, sorted({value for curves in found for points in curves.values() for value, _ in points}))
-    label_ends(axes, ends)
+            ends[f"{number}-{other}"][x[-1]].append(mean[-1])
+    ticks_at(axes, values)
+    label_ends(axes, {text: at[max(at)] for text, at in ends.items()})  # of the lines that end last
     kind = f"{fixed[0]}-{other} accuracy" if len(fixed) == 1 else "accuracy"
     axes.set(
         xlabel=f"{name} ({'classes' if word == 'way' else 'support images a class'})", ylabel=f"{kind}, %"

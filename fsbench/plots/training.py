@@ -35,7 +35,9 @@ def training_curves(folders: Sequence[Path]) -> Figure:
     sections = []
     for title, group in runs.items():
         at_most("training", "runs in a panel", len(group), MOST)
-        sections.append(Section(title, _caption(group.values()), 3.6 + 0.2 * (len(group) // 3)))
+        sections.append(
+            Section(title, _caption([log for _, log in group.values()]), 3.6 + 0.2 * (len(group) // 3))
+        )
     figure, parts = page(sections)
     for part, group in zip(parts, runs.values(), strict=True):
         labels = [label for label, _ in group.values()]
@@ -81,12 +83,12 @@ def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
             axes.fill_between(
                 log.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
             )
-    _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot accuracy on val classes, %")
+    _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
 
 
 def _losses(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
     """A dash pattern and a direct label a term; a term that a stage lacks pauses."""
-    terms = list(dict.fromkeys(name for log in logs for name in log if name.startswith("loss_")))
+    terms = list(dict.fromkeys(name for log in logs for name in map(str, log) if name.startswith("loss_")))
     ends: dict[str, list[float]] = defaultdict(list)
     for number, log in enumerate(logs):
         for term in terms:
@@ -95,7 +97,7 @@ def _losses(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
                 axes.plot(log.seen, log[term], linestyle=dashes, markevery=_some(log), **mark(number))
                 ends[term.removeprefix("loss_")].append(float(log[term].dropna().iloc[-1]))
     label_ends(axes, ends)
-    _finish(axes, logs, "loss terms, nats")
+    _finish(axes, logs, "loss terms")
 
 
 def _finish(axes: Axes, logs: Sequence[pd.DataFrame], up: str) -> None:

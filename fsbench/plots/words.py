@@ -33,6 +33,11 @@ def interval(results: Sequence[Result], shown_as: str) -> str:
     )
 
 
+def without_epochs(changes: str) -> str:
+    """Changes in a recipe but for the epochs, which are told beside it."""
+    return ", ".join(part for part in changes.split(", ") if not part.startswith("epochs "))
+
+
 def _texts(line: Line, names: Sequence[str]) -> list[str]:
     found = {name: text for name in names if (text := _text(line, name)) not in ("", "-")}
     return [
@@ -42,7 +47,7 @@ def _texts(line: Line, names: Sequence[str]) -> list[str]:
 
 
 def _text(line: Line, name: str) -> str:
-    return line.changes if name == CHANGES else line.named[name]
+    return without_epochs(line.changes) if name == CHANGES else line.named[name]
 
 
 def _differs(lines: Sequence[Line], name: str) -> bool:
