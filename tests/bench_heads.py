@@ -2,9 +2,9 @@
 
 pytest -m bench --benchmark-enable --benchmark-only -s tests/bench_heads.py
 
-Both sides have one thread, in which a loop over small tasks does best, and are measured in turns. A reference
-is what one would write for one task: scikit-learn at its defaults, autograd and torch's Adam for TIM, Sinkhorn
-in torch for PT-MAP, NumPy for the others, in single precision.
+Both sides have one thread, in which a loop over small tasks does best, and are measured in turns. The loop
+is what one would write for one task: scikit-learn at its defaults, autograd and torch's Adam for TIM,
+Sinkhorn in torch for PT-MAP, NumPy for the others, in single precision.
 """
 
 import runpy

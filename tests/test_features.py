@@ -54,7 +54,7 @@ def test_what_is_no_feature_store_is_refused(tmp_path: Path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
     for name in ("text.h5", "other.h5", "absent.h5"):
-        with pytest.raises(FsbenchError, match="not a (readable )?feature store"):
+        with pytest.raises(FsbenchError, match=r"not a (readable )?feature store"):
             features.read(tmp_path / name)
 
 

@@ -21,9 +21,14 @@ def test_write_text_replaces_the_whole_file(tmp_path: Path):
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "a.txt"
     write_text(path, "old\n")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as part:
-        part.write_text("torn")
-        _ = 1 / 0
+
+    def torn() -> None:
+        with whole_file(path) as part:
+            part.write_text("torn")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        torn()
     assert path.read_text() == "old\n"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -42,9 +47,12 @@ def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
 def test_a_full_disk_is_one_line(tmp_path: Path):
-    with pytest.raises(FsbenchError, match="cannot write .*a.txt: no space left"):
-        with whole_file(tmp_path / "a.txt"), open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-            full.write("x" * 100_000)
+    with (
+        pytest.raises(FsbenchError, match=r"cannot write .*a\.txt: no space left"),
+        whole_file(tmp_path / "a.txt"),
+        Path("/dev/full").open("w") as full,
+    ):
+        full.write("x" * 100_000)
     assert not list(tmp_path.iterdir())
 
 

@@ -134,7 +134,7 @@ def test_filters(opened):
     ]
     assert [text.split(" ↕")[0].split("\n")[0].strip() for text in shown] == ["20-way 1-shot"]
 
-    first(opened, "button[type=reset]").click()
+    first(opened, "#show-all").click()
     assert headings(opened) == everything
     choose(opened, "kind", "transductive")
     heads = [
@@ -147,7 +147,7 @@ def test_filters(opened):
     assert first(opened, "#status").text == "No row fits these filters."
     assert headings(opened) == []
 
-    first(opened, "button[type=reset]").click()
+    first(opened, "#show-all").click()
     first(opened, "#text").send_keys("manifold pt-map")
     assert headings(opened) == [
         "cifar-fs (novel), trained on cifar-fs (64 classes), 32 px, class counts given"
