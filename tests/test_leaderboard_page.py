@@ -183,7 +183,7 @@ def test_comparison(opened, way):
     else:
         first(opened, "tbody tr").find_elements(By.CSS_SELECTOR, "td.rank button")[1].click()
     tip = first(opened, "#tip")
-    differs, equals = [
+    equals, differs = [
         part.split("\n")[1:] for part in re.split("Differs from|Does not differ from", tip.text)[1:]
     ]
     assert "72.67 ± 3.91 % over 20 tasks, rank 1 of 5" in tip.text

@@ -178,8 +178,8 @@ function compare(view, i, place) {
     make("p", {}, make("strong", {}, row.label)),
     make("p", {}, `${interval(row.cells[i])} over ${tasks.toLocaleString("en")} tasks, rank ${rank} of ${inside.length}`),
     classes ? make("p", {}, `± ${classes} % over classes and their images`) : "",
-    ...(lists.differs.length ? [make("p", {}, "Differs from"), make("ul", {}, ...lists.differs)] : []),
     ...(lists.equals.length ? [make("p", {}, "Does not differ from"), make("ul", {}, ...lists.equals)] : []),
+    ...(lists.differs.length ? [make("p", {}, "Differs from"), make("ul", {}, ...lists.differs)] : []),
     inside.length > 1 ? make("p", { class: "quiet" }, "p: adjusted by Holm over all pairs of the column") : "",
   ];
 }
@@ -229,7 +229,7 @@ function listen() {
   at("text").addEventListener("input", filter);
   at("filters").addEventListener("change", filter);
   at("filters").addEventListener("submit", (event) => event.preventDefault());
-  at("filters").addEventListener("reset", () => setTimeout(filter));
+  at("show-all").addEventListener("click", () => { at("filters").reset(); filter(); });
 }
 
 function start() {
