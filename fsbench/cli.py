@@ -215,6 +215,11 @@ def add_leaderboard(verbs: Verbs) -> None:
     verb = verbs.add_parser("leaderboard", help="write the tables that follow from a results folder")
     verb.add_argument("results", type=Path, nargs="?", default=Path("results"))
     verb.add_argument("--readme", type=Path, help="also put the tables between its leaderboard markers")
+    verb.add_argument(
+        "--memory-rows",
+        action="store_true",
+        help="also show published numbers that were not read at their source",
+    )
     verb.add_argument("--check", action="store_true", help="write nothing; fail when a table is stale")
     verb.set_defaults(run=run_leaderboard)
 
@@ -442,10 +447,10 @@ def run_leaderboard(chosen: argparse.Namespace) -> None:
     from fsbench.leaderboard import stale, update
 
     if not chosen.check:
-        for path in update(chosen.results, chosen.readme):
+        for path in update(chosen.results, chosen.readme, memory_rows=chosen.memory_rows):
             print(path)
         return
-    for path in stale(chosen.results, chosen.readme):
+    for path in stale(chosen.results, chosen.readme, memory_rows=chosen.memory_rows):
         raise FsbenchError(f"{path} is stale; write it again: fsbench leaderboard {chosen.results}")
 
 

@@ -16,7 +16,7 @@ from fsbench.errors import FsbenchError
 
 if TYPE_CHECKING:
     import h5py
-    from _typeshed import ReadableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 def cache_folder(chosen: Path | None = None) -> Path:
@@ -115,20 +115,44 @@ def reason(error: OSError) -> str:
 
 
 class _Patient(FileIO):
-    """A file that keeps its first error until it is asked, and pretends to write from then on."""
+    """A file that keeps its first error until it is asked, and from then on writes into memory.
+
+    What it pretends to have written it must give back: HDF5 reads its own tables again.
+    """
 
     error: OSError | None = None
+
+    def __init__(self, path: Path, mode: str) -> None:
+        super().__init__(path, mode)
+        self._in_memory: list[tuple[int, bytes]] = []  # where, what
 
     def write(self, data: "ReadableBuffer") -> int:
         """Write all of the bytes."""
         left = memoryview(data).cast("B")
-        size = len(left)
+        size, start = len(left), self.tell()
         try:
             while left and self.error is None:
                 left = left[super().write(left) :]
         except OSError as error:
             self.error = error
+        if left:
+            self._in_memory.append((start + size - len(left), bytes(left)))
+            self.seek(start + size)
         return size
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill the buffer from the disk and from what could not be written there."""
+        if self.error is None:
+            return super().readinto(buffer) or 0
+        view, start = memoryview(buffer).cast("B"), self.tell()
+        view[:] = bytes(len(view))
+        super().readinto(view)
+        for place, data in self._in_memory:
+            first, last = max(place, start), min(place + len(data), start + len(view))
+            if first < last:
+                view[first - start : last - start] = data[first - place : last - place]
+        self.seek(start + len(view))
+        return len(view)
 
     def truncate(self, size: int | None = None) -> int:
         """Set the size of the file."""

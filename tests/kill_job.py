@@ -58,11 +58,9 @@ def in_child(do: Callable[[], None]) -> int:
 
 
 def run(cache: Path, folder: Path, place: str, number: int, seconds: float) -> None:
-    """The run, killed at a place or after some seconds. Nobody handles SIGPROF, so it is as final as SIGKILL."""
+    """The run, killed at a place or after some seconds; unhandled, SIGPROF is as final as SIGKILL."""
     if place == "random":
-        signal.setitimer(
-            signal.ITIMER_PROF, seconds
-        )  # of its own time, so that a busy machine changes nothing
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # of processor time: a busy machine changes nothing
     elif place != "never":
         die_at(*KILLABLE[place], number)
     recipe = resolve(load_recipe("s2m2-r"), epochs=[1, 2], batch_size=40, patience=2)

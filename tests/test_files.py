@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fsbench import files
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files import cache_folder, only_one, sha256_of, whole_file, write_text
 
@@ -82,3 +84,23 @@ def test_cache_folder_is_chosen_then_named_then_the_platforms(monkeypatch, tmp_p
 def test_unknown_names_the_nearest_or_all():
     assert "did you mean 'logistic'?" in str(unknown("head", "logistics", ["logistic", "ridge"]))
     assert "known: logistic, ridge" in str(unknown("head", "xyz", ["ridge", "logistic"]))
+
+
+def test_what_a_full_disk_refuses_is_read_back_until_the_error_is_asked_for(tmp_path: Path):
+    """HDF5 reads its own tables again, and crashes on what it did not write."""
+    data = bytes(range(256)) * 4
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    try:
+        with files._Patient(tmp_path / "x", "w+") as disk:
+            assert disk.write(data) == len(data)
+            disk.seek(512)
+            assert disk.write(b"new") == 3
+            disk.seek(0)
+            found = bytearray(len(data))
+            assert disk.readinto(found) == len(data)
+            assert bytes(found) == data[:512] + b"new" + data[515:]
+            with pytest.raises(OSError, match="File too large"):
+                disk.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -36,7 +36,8 @@ def rectified_means(support: Tensor, query: Tensor) -> Tensor:
     squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # of the shifted queries' lengths
     products = torch.cat([directions[:, :-1] @ shots.mT, shifted[:, :-1]], dim=2)
     cosine = products / torch.cat([_squares(shots), squares], dim=2).clamp_min(1e-24).sqrt()
-    own = F.one_hot(cosine.argmax(dim=1), means.shape[1]).mT  # (tasks, n_way, points)
+    nearest = cosine.max(dim=1, keepdim=True).indices
+    own = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points)
     weights = (SCALE * cosine).softmax(dim=1) * own
     of_shots, of_query = weights.tensor_split([shots.shape[1]], dim=2)
     sums = of_shots @ shots + of_query @ query + of_query.sum(dim=2, keepdim=True) * shift

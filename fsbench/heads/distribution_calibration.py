@@ -71,7 +71,7 @@ def _classify(support: Tensor, query: Tensor, base: BaseStatistics, keys: Tensor
     points = points.double()
     centre = points.mean(dim=1, keepdim=True)
     weights, intercepts = fit(points - centre, labels)
-    return linear_logits(query, centre, weights, intercepts.mT)
+    return linear_logits(query, centre, weights, intercepts)
 
 
 def draws(support: Tensor, base: BaseStatistics, keys: Tensor, count: int) -> Tensor:

@@ -20,7 +20,7 @@ def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Ten
     """
     centre, points, labels = centred(support, shots)
     weights, intercepts = fit(points, labels)
-    return linear_logits(query, centre, weights, intercepts.mT)
+    return linear_logits(query, centre, weights, intercepts)
 
 
 def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

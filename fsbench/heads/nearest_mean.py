@@ -18,4 +18,5 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
         means = support.mean(dim=2)  # (tasks, n_way, d)
     else:
         means = (support * real_rows(support, shots).unsqueeze(3)).sum(dim=2) / shots.unsqueeze(2)
-    return torch.baddbmm(means.square().sum(dim=-1).unsqueeze(1), query, means.mT, beta=-1, alpha=2)
+    squares = means.square().sum(dim=-1, keepdim=True)
+    return torch.baddbmm(squares, means, query.mT, beta=-1, alpha=2).mT

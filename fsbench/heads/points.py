@@ -33,7 +33,7 @@ def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tens
 def linear_logits(query: Tensor, centre: Tensor, weights: Tensor, intercepts: Tensor) -> Tensor:
     """Logits (tasks, queries, n_way) of linear classifiers that were fitted around a centre (tasks, 1, d).
 
-    Weights (tasks, n_way, d), intercepts (tasks, 1, n_way), both in double precision.
+    Weights (tasks, n_way, d), intercepts (tasks, n_way, 1), both in double precision.
     """
-    intercepts = intercepts - centre @ weights.mT
-    return torch.baddbmm(intercepts.to(query.dtype), query, weights.to(query.dtype).mT)
+    intercepts = intercepts - weights @ centre.mT
+    return torch.baddbmm(intercepts.to(query.dtype), weights.to(query.dtype), query.mT).mT

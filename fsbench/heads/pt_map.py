@@ -20,7 +20,7 @@ def pt_map(support: Tensor, query: Tensor) -> Tensor:
     algorithm 1. The published code first changes the basis by a QR decomposition; inner products, all that
     is used, are the same in either basis, so it is left out.
     """
-    gram, labels = gram_and_labels(_centred(support, query), *support.shape[1:3])
+    gram, labels = gram_and_labels(_centred(support.flatten(1, 2)).view_as(support), _centred(query))
     n_support = labels.shape[2]
     mixture = start(labels, query.shape[1])
     log_scale = gram.new_zeros(*labels.shape[:2], 1)
@@ -58,11 +58,8 @@ def transport(score: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
     return plan / plan.sum(dim=1, keepdim=True), log_scale + column.log()
 
 
-def _centred(support: Tensor, query: Tensor) -> Tensor:
-    """Support minus its mean, then query minus its own, each of unit length, (tasks, points, d)."""
-    points = torch.cat([support.flatten(1, 2), query], dim=1)  # one copy; the rest is done in place
-    n_support = support.shape[1] * support.shape[2]
-    for part in points[:, :n_support], points[:, n_support:]:
-        part -= part.mean(dim=1, keepdim=True)
+def _centred(points: Tensor) -> Tensor:
+    """Points (tasks, points, d) minus their mean, then of unit length."""
+    points = points - points.mean(dim=1, keepdim=True)
     points /= torch.linalg.vector_norm(points, dim=-1, keepdim=True).clamp_min(1e-12)
     return points

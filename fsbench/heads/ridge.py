@@ -21,5 +21,5 @@ def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor
     system = points @ points.mT  # weights lie in the span of the points: points by points instead of d by d
     system.diagonal(dim1=1, dim2=2).add_(PENALTY)
     mixture = torch.cholesky_solve(labels.mT, torch.linalg.cholesky(system)).mT  # (tasks, n_way, points)
-    counts = labels.sum(dim=2).unsqueeze(1)  # (tasks, 1, n_way)
-    return linear_logits(query, centre, mixture @ points, counts / counts.sum(dim=2, keepdim=True))
+    counts = labels.sum(dim=2, keepdim=True)  # (tasks, n_way, 1)
+    return linear_logits(query, centre, mixture @ points, counts / counts.sum(dim=1, keepdim=True))

@@ -35,7 +35,7 @@ def _classify(support: Tensor, query: Tensor) -> Tensor:
     sides = (2 * labels - 1).repeat(n_tasks, 1)  # one row a machine: its own class is 1, the rest -1
     mixture = fit(gram.repeat_interleave(n_way, dim=0), sides).view(n_tasks, n_way, -1)
     weights = (mixture @ points).to(query.dtype)  # (tasks, n_way, d)
-    return torch.baddbmm(mixture.sum(dim=2).to(query.dtype).unsqueeze(1), query, weights.mT)
+    return torch.baddbmm(mixture.sum(dim=2, keepdim=True).to(query.dtype), weights, query.mT).mT
 
 
 def fit(gram: Tensor, sides: Tensor) -> Tensor:
