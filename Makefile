@@ -9,7 +9,7 @@ quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic ima
 	$(BIN)/fsbench quickstart
 
 test: $(BIN)/.ready  ## the default tests: no network, under three minutes on two cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: $(BIN)/.ready  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -2,11 +2,12 @@
 
 pytest -m bench --benchmark-enable --benchmark-only -s tests/bench_heads.py
 
-Both sides have one thread, in which a loop over small tasks does best, and are measured in turns. The loop
-is what one would write for one task: scikit-learn at its defaults, autograd and torch's Adam for TIM,
-Sinkhorn in torch for PT-MAP, NumPy for the others, in single precision.
+Both sides have all cores and are measured in turns. The loop is what one would write for one task:
+scikit-learn at its defaults, autograd and torch's Adam for TIM, Sinkhorn in torch for PT-MAP, NumPy for the
+others, in single precision.
 """
 
+import os
 import runpy
 import sys
 import time
@@ -99,14 +100,16 @@ LOOPS = {
     "laplacian-shot": partial(loop_of_numpy, "laplacian-shot"),
     "soft-kmeans": partial(loop_of_numpy, "soft-kmeans"),
 }
-FLOORS = {"logistic": 30, "svm": 10, "ridge": 10}  # of the others 20
+# Of the others 20. BD-CSPN reads the features five times and does little else; its loop, whose one task stays in
+# a core's cache, does so faster. PT-MAP's rounds are as many for a batch as its slowest task needs.
+FLOORS = {"logistic": 30, "bd-cspn": 8, "pt-map": 10}
 
 
 @pytest.mark.bench
 @pytest.mark.parametrize("name", LOOPS)
 def test_is_faster_than_a_loop_over_tasks(name, benchmark, figures):
     support, query = draw()
-    torch.set_num_threads(1)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # conftest left one
     of_loop, of_batch = [], []
 
     def in_turns() -> None:

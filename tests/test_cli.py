@@ -236,7 +236,7 @@ BAD = [  # command, what the line on stderr says
     (EVALUATE + "--device cuda:77", "device 'cuda:77' cannot be used here"),
     ("evaluate {here}/absent.safetensors", "absent.safetensors: no such file or directory"),
     ("evaluate {torn} --out {here}/results", "torn.safetensors: not a whole safetensors file"),
-    ("evaluate {text} --out {here}/results", "text.h5: not a whole safetensors file"),
+    ("evaluate {text} --out {here}/results", "text.h5: not a whole pickle or torch file"),
     ("evaluate {here} --out {here}/results", "is a directory"),
     ("extract {best} --cache {cache} --split vall", "invalid choice: 'vall'"),
     ("extract {best} --cache {cache} --out {file}/f.h5", "cannot write {file}/f.h5: "),

@@ -8,6 +8,7 @@ import torch
 from fsbench.diagnose import attack, between, calibration, deform, hardness, noise, report, spectrum, toy
 from fsbench.diagnose.section import Section
 from fsbench.diagnose.subject import Study, load_study
+from fsbench.engine import keep_memory
 from fsbench.errors import FsbenchError, unknown
 
 OF_CHECKPOINTS: dict[str, Callable[[Study], Section | None]] = {
@@ -44,6 +45,8 @@ def diagnose(
     for name in only:
         if name not in SECTIONS:
             raise unknown("section", name, SECTIONS)
+    if device.type == "cpu":
+        keep_memory()
     asked = [name for name in SECTIONS if name in (only or SECTIONS)]
     of_checkpoints = [name for name in asked if name != "toy"]
     sections = [toy.section()] if "toy" in asked else []
@@ -68,5 +71,6 @@ def _lead(study: Study) -> str:
     synthetic = " These images are drawn by code." if study.novel.synthetic else ""
     return (
         f"Trained on {study.base.dataset}, asked about novel classes of {study.novel.dataset}: {networks}."
-        f" One training seed each, so differences between networks hold for these runs alone.{synthetic}"
+        f" One training seed each, so differences between networks hold for these runs alone. All answer the"
+        f" same questions, so differences are surer than the intervals of single rows.{synthetic}"
     )
