@@ -63,7 +63,7 @@ def test_attacked_images_stay_within_epsilon_and_the_range_of_pixels():
     single = attack.fgsm(images, attack.loss_gradient(scores, images, answers), 0.1)
     loss = [F.cross_entropy(scores(changed), answers).item() for changed in (images, single, attacked)]
     assert loss[0] < loss[2]
-    assert loss[1] < loss[2]  # ten steps follow what one step overshoots
+    assert loss[1] < loss[2]  # several steps follow what one step overshoots
 
 
 def test_epsilon_zero_changes_nothing(linear):

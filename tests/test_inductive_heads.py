@@ -145,7 +145,7 @@ class TestLogisticFit:
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
     def test_a_task_that_is_done_at_once_does_not_spoil_the_batch(self):
-        support, query = features(2, 2, n_shot=5)
+        support, query = features(2, 2, n_shot=8, d=3)
         support[0] = 0
         found = find_head("logistic").classify(support, query)
         assert (found[0] - found[0].mean()).abs().max() < 1e-6

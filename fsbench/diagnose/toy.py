@@ -4,7 +4,8 @@ The networks are `Network`s of small `Backbone`s and the loss is `fsbench.losses
 that recipes train with: alpha 0 is ERM, depth 0 mixup of inputs, depth 1 mixing in the bottleneck.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,7 +124,8 @@ def section(seeds: int = SEEDS, steps: int = STEPS) -> Section:
     """Train all toy networks and compare the ways to train, seed by seed."""
     tables, figures, values = [], {}, {}
     for problem, (_, ways) in PROBLEMS.items():
-        trained = {way: [train(problem, way, seed, steps) for seed in range(seeds)] for way in ways}
+        with _one_thread():
+            trained = {way: [train(problem, way, seed, steps) for seed in range(seeds)] for way in ways}
         tables.append(_table(problem, trained))
         figures[f"{problem}: decision surfaces"] = surfaces(
             {way: (_surface(runs[0]), runs[0].points, runs[0].labels) for way, runs in trained.items()}, BOX
@@ -147,6 +149,17 @@ def section(seeds: int = SEEDS, steps: int = STEPS) -> Section:
         figures,
         values,
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks this small are twice as slow on two threads as on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _layers(n_inputs: int) -> list[nn.Module]:
