@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fsbench.backbones import Backbone, build
 from fsbench.errors import FsbenchError
 from fsbench.files import reason, sha256_of, whole_file
+from fsbench.network import Network
 
 FORMAT = "fsbench-checkpoint-1"
 
@@ -99,6 +100,26 @@ def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
     weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     fit(backbone, weights, path)
     return backbone.eval(), provenance, sha256_of(path)
+
+
+def load_network(path: Path) -> tuple[Network, Provenance]:
+    """The whole trained network of a checkpoint, classifier and extra heads included.
+
+    Raises:
+        FsbenchError: unreadable, or the weights do not fit the network that the file describes.
+    """
+    tensors, about = read(path)
+    provenance = _provenance(about)
+    settings = provenance.settings
+    network = Network(
+        build(provenance.backbone, provenance.image_size, dropout=provenance.dropout),
+        max(len(provenance.class_names), settings["classifier_width"] or 0),
+        settings["classifier"],
+        settings["scale"],
+        settings["extra_heads"],
+    )
+    fit(network, tensors, path)
+    return network.eval().requires_grad_(False), provenance
 
 
 def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

@@ -5,14 +5,12 @@ $FSBENCH_BENCH names a folder for the figures, as results/bench/train.json was m
     FSBENCH_BENCH=results/bench pytest tests/bench_train.py -m bench --benchmark-enable --benchmark-only
 """
 
-import json
-import os
 import runpy
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,11 +21,10 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from fsbench import machine, train
+from fsbench import train
 from fsbench.backbones import build
 from fsbench.data.augment import Augment, train_augment
 from fsbench.engine import Engine, choose, keep_memory
-from fsbench.files import write_text
 from fsbench.losses import turned
 from fsbench.network import Network
 from fsbench.recipe import load_recipe, resolve
@@ -42,20 +39,6 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ROUNDS = 7
 
 Seconds = Callable[[Callable[[], object], Callable[[], object]], tuple[float, float]]
-
-
-@pytest.fixture(scope="module")
-def figures() -> Iterator[dict[str, float]]:
-    """What was measured, written where $FSBENCH_BENCH asks for it."""
-    measured: dict[str, float] = {}
-    yield measured
-    if "FSBENCH_BENCH" in os.environ:
-        device = CUDA if torch.cuda.is_available() else CPU
-        torch.set_num_threads(2)
-        about = {"device": machine.device_name(device), "versions": machine.versions()}
-        rounded = {name: float(f"{value:.4g}") for name, value in measured.items()}
-        text = json.dumps({**about, "figures": rounded}, indent=2) + "\n"
-        write_text(Path(os.environ["FSBENCH_BENCH"], "train.json"), text)
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import torch
 
 from fsbench import checkpoint, score
 from fsbench.backbones import build
+from fsbench.checkpoint import load_network
 from fsbench.data.prepare import load
 from fsbench.diagnose import OF_CHECKPOINTS, SECTIONS, diagnose, report, toy
 from fsbench.diagnose.published import published
 from fsbench.diagnose.section import Section, Table
-from fsbench.diagnose.subject import EPISODES, evenly, load_network, load_study
+from fsbench.diagnose.subject import EPISODES, evenly, load_study
 from fsbench.errors import FsbenchError
 from fsbench.extract import embed
 from fsbench.heads import find_head

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import checkpoint, episodes, score, stats
-from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
 from fsbench.data.augment import MEAN, STD, eval_transform
 from fsbench.data.prepare import load
@@ -131,26 +130,6 @@ class Study:
             yield Batch(images, torch.from_numpy(tasks.answers.ravel()).long().to(images.device), scores)
 
 
-def load_network(path: Path) -> tuple[Network, Provenance]:
-    """The whole trained network of a checkpoint, classifier and extra heads included.
-
-    Raises:
-        FsbenchError: unreadable, or the weights do not fit the network that the file describes.
-    """
-    tensors, _ = checkpoint.read(path)
-    provenance = checkpoint.load_provenance(path)
-    settings = provenance.settings
-    network = Network(
-        build(provenance.backbone, provenance.image_size, dropout=provenance.dropout),
-        max(len(provenance.class_names), settings["classifier_width"] or 0),
-        settings["classifier"],
-        settings["scale"],
-        settings["extra_heads"],
-    )
-    checkpoint.fit(network, tensors, path)
-    return network.eval().requires_grad_(False), provenance
-
-
 def load_study(
     paths: Sequence[Path],
     *,
@@ -164,7 +143,7 @@ def load_study(
     Raises:
         FsbenchError: a checkpoint cannot be read, or they were not all trained on the images at hand.
     """
-    loaded = [load_network(path) for path in paths]
+    loaded = [checkpoint.load_network(path) for path in paths]
     source = loaded[0][1].source
     base = load(source, "base", cache)
     for path, (_, provenance) in zip(paths, loaded, strict=True):
