@@ -22,10 +22,11 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench.engine import keep_memory
 from fsbench.heads import find_head
 
 PLAIN = runpy.run_path(str(Path(__file__).with_name("test_transductive_heads.py")))["PLAIN"]
-N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 64, 5, 5, 15, 640
+N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 128, 5, 5, 15, 640  # as many tasks as evaluate gives a head at once
 
 
 def draw() -> tuple[Tensor, Tensor]:
@@ -100,9 +101,9 @@ LOOPS = {
     "laplacian-shot": partial(loop_of_numpy, "laplacian-shot"),
     "soft-kmeans": partial(loop_of_numpy, "soft-kmeans"),
 }
-# Of the others 20. BD-CSPN reads the features five times and does little else, and PT-MAP spends its time on
-# small sums: a loop whose one task stays in a core's cache does both faster a byte.
-FLOORS = {"logistic": 30, "bd-cspn": 8, "pt-map": 10}
+# Of the others 20. BD-CSPN reads the features five times and does little else: a loop whose one task stays in
+# a core's cache reads them faster.
+FLOORS = {"logistic": 30, "bd-cspn": 15}
 
 
 @pytest.mark.bench
@@ -110,6 +111,7 @@ FLOORS = {"logistic": 30, "bd-cspn": 8, "pt-map": 10}
 def test_is_faster_than_a_loop_over_tasks(name, benchmark, figures):
     support, query = draw()
     torch.set_num_threads(len(os.sched_getaffinity(0)))  # conftest left one
+    keep_memory()  # as evaluate does
     of_loop, of_batch = [], []
 
     def in_turns() -> None:
@@ -118,14 +120,15 @@ def test_is_faster_than_a_loop_over_tasks(name, benchmark, figures):
             LOOPS[name](support[task], query[task])
             of_loop.append(time.perf_counter() - began)
         with torch.inference_mode():
+            find_head(name).classify(support, query)  # the threads of the loop's libraries spin for a while
             began = time.perf_counter()
             find_head(name).classify(support, query)
             of_batch.append((time.perf_counter() - began) / N_TASKS)
 
-    benchmark.pedantic(in_turns, rounds=3, warmup_rounds=1)
+    benchmark.pedantic(in_turns, rounds=5, warmup_rounds=1)
     loop, batch = min(of_loop), min(of_batch)
     benchmark.extra_info.update({"times the loop": loop / batch, "microseconds a task": 1e6 * batch})
     sys.stdout.write(f"{name}: {loop / batch:.0f}x, {1e6 * batch:.0f} us a task\n")
-    figures[f"{name}, 5w5s, 1 thread: times the loop"] = loop / batch
-    figures[f"{name}, 5w5s, 1 thread: seconds for 10,000 tasks"] = 1e4 * batch
+    figures[f"{name}, 5w5s: times the loop"] = loop / batch
+    figures[f"{name}, 5w5s: seconds for 10,000 tasks"] = 1e4 * batch
     assert loop / batch >= FLOORS.get(name, 20)

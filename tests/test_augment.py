@@ -73,12 +73,28 @@ def test_crops_are_distributed_as_torchvisions(height, width):
 def test_jitter_equals_torchvisions_in_the_order_of_s2m2():
     images = planes(pixels(4, 12, 12))
     factors = torch.tensor([[0.6, 1.4, 1.0, 0.9], [1.3, 0.7, 1.0, 0.6], [1.4, 0.6, 1.0, 1.2]])
-    ours = augment._jitter(images, factors)
+    bright = (images * factors[0, :, None, None, None]).clamp(0, 1).contiguous()
+    ours = augment._recoloured(bright, factors[1], factors[2])
     for i in range(4):
         image = tv.adjust_brightness(images[i], factors[0, i].item())
         image = tv.adjust_contrast(image, factors[1, i].item())
         image = tv.adjust_saturation(image, factors[2, i].item())
         torch.testing.assert_close(ours[i], image, rtol=0, atol=5e-4)  # torchvision rounds luma's weights
+
+
+def test_brightness_is_part_of_the_crop_and_clipped_before_contrast():
+    """Of a whole image that stays as it is, with draws that the generator repeats."""
+    pictures = pixels(8, 12, 12)
+    whole = Augment(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
+    ours = train_augment(pictures, 12, generator(), whole)
+    repeat = generator()
+    augment._crops(8, 12, 12, whole, repeat)
+    factors = 0.6 + 0.8 * torch.rand(3, 8, generator=repeat)
+    for i, image in enumerate(planes(pictures)):
+        image = tv.adjust_brightness(image, factors[0, i].item())
+        image = tv.adjust_contrast(image, factors[1, i].item())
+        image = tv.adjust_saturation(image, factors[2, i].item())
+        torch.testing.assert_close(ours[i], normalised(image), rtol=0, atol=3e-3)
 
 
 def test_jitter_is_uniform_and_its_own_for_each_image():

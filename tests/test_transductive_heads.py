@@ -170,7 +170,7 @@ def test_equals_plain_code(name, n_shot):
     expected = np.stack([PLAIN[name](*task) for task in zip(support.numpy(), query.numpy(), strict=True)])
     found = find_head(name).classify(support, query)
     # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
-    atol = {"pt-map": 2e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
+    atol = {"pt-map": 5e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
     torch.testing.assert_close(found.softmax(-1), torch.from_numpy(softmax(expected)), atol=atol, rtol=0)
 
 

@@ -4,6 +4,7 @@ A random resized crop with flip is, for each image, one matrix for its rows and 
 whole batch is two batched matrix products on whatever device it lies on, with no loop over images.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -42,13 +43,13 @@ def train_augment(pixels: Tensor, size: int, generator: torch.Generator, augment
         top, left, tall, wide = _crops(count, height, width, augment, generator)
         rows, columns = _resize(top, tall, size, height), _resize(left, wide, size, width)
     if augment.flip > 0:
-        flipped = _uniform(generator, count) < augment.flip
-        columns = torch.where(flipped[:, None, None], columns.flip(1), columns)
-    images = _resample(pixels, rows, columns)
-    if augment.jitter > 0:
-        factors = 1 + augment.jitter * (2 * _uniform(generator, 3, count) - 1)
-        images = _jitter(images, factors)
-    return _normalise(images)
+        flipped = (_uniform(generator, count) < augment.flip)[:, None, None]
+        columns = torch.lerp(columns, columns.flip(1), flipped.float())
+    if augment.jitter == 0:
+        return _normalise(_resample(pixels, rows, columns))
+    brightness, contrast, colour = 1 + augment.jitter * (2 * _uniform(generator, 3, count) - 1)
+    images = _resample(pixels, rows * brightness[:, None, None], columns).clamp_(0, 1)
+    return _normalise(_recoloured(images, contrast, colour))
 
 
 def eval_transform(pixels: Tensor, size: int) -> Tensor:
@@ -73,7 +74,7 @@ def _crops(
     assert augment.scale is not None
     low, high = augment.scale
     area = height * width * (low + (high - low) * _uniform(generator, _ATTEMPTS, count))
-    narrow, broad = torch.tensor(augment.ratio).log().tolist()
+    narrow, broad = map(math.log, augment.ratio)
     ratio = torch.exp(narrow + (broad - narrow) * _uniform(generator, _ATTEMPTS, count))
     wide, tall = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)  # (attempts, count)
@@ -96,10 +97,12 @@ def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
     one input pixel, cut off at the crop's edges.
     """
     step = (length / size)[:, None, None]  # (b, 1, 1) input pixels an output pixel
-    centres = (torch.arange(size, device=start.device)[:, None] + 0.5) * step  # (b, size, 1)
+    reach = step.clamp(min=1)
+    centres = (torch.arange(size, device=start.device)[:, None] + 0.5) * step / reach  # (b, size, 1)
     places = torch.arange(full, device=start.device) + 0.5 - start[:, None, None]  # (b, 1, full)
-    weights = (1 - (places - centres).abs_().div_(step.clamp(min=1))).clamp_(min=0)
-    weights *= (places > 0) & (places < length[:, None, None])
+    inside = (places > 0) & (places < length[:, None, None])
+    places = torch.where(inside, places / reach, torch.inf)  # what lies outside is far from every centre
+    weights = (places - centres).abs_().neg_().add_(1).clamp_(min=0)
     return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
@@ -116,31 +119,30 @@ def _centre(length: int, size: int, device: torch.device) -> Tensor:
 def _resample(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Pixels (b, h, w, 3) uint8 by row (b, s, h) and column matrices (b, s, w): (b, 3, s, s) in 0..1."""
     count, height, width = pixels.shape[:3]
-    planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    narrow = torch.bmm(planes.view(count, 3 * height, width), columns.mT / 255)
-    return torch.matmul(rows[:, None], narrow.view(count, 3, height, -1))
+    size = rows.shape[1]
+    flat = torch.bmm(rows / 255, pixels.reshape(count, height, 3 * width).float())
+    planes = flat.view(count, size, width, 3).permute(0, 3, 1, 2).reshape(count, 3 * size, width)
+    return torch.bmm(planes, columns.mT).view(count, 3, size, -1)
 
 
-def _jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Brightness, contrast and colour of images (b, 3, s, s) in 0..1, changed by factors (3, b)."""
-    brightness, contrast, colour = factors[..., None, None, None]  # (b, 1, 1, 1) each
-    images = (images * brightness).clamp_(0, 1)
-    grey = _grey(images)
-    mean = grey.mean(dim=(1, 2, 3), keepdim=True).expand_as(grey).contiguous()  # lerp is slow on one number
-    images = torch.lerp(mean, images, contrast).clamp_(0, 1)
-    return torch.lerp(_grey(images), images, colour).clamp_(0, 1)
+def _recoloured(images: Tensor, contrast: Tensor, colour: Tensor) -> Tensor:
+    """Images (b, 3, s, s) in 0..1 with contrast and colour scaled by (b,) each; the images are overwritten.
 
-
-def _grey(images: Tensor) -> Tensor:
-    """Luma of images (b, 3, s, s), (b, 1, s, s)."""
-    red, green, blue = images[:, :1], images[:, 1:2], images[:, 2:]
-    return _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
+    Contrast moves every value away from the mean luma of its image. Colour moves the channels of a pixel away
+    from its luma, which is one matrix (3, 3) an image.
+    """
+    count = len(images)
+    grey = torch.tensor(_GREY, device=images.device)
+    level = images.mean(dim=(2, 3)) @ grey  # (b,)
+    images.view(count, -1).mul_(contrast[:, None]).add_((level * (1 - contrast))[:, None]).clamp_(0, 1)
+    matrix = colour[:, None, None] * torch.eye(3, device=images.device) + (1 - colour)[:, None, None] * grey
+    return (matrix @ images.view(count, 3, -1)).clamp_(0, 1).view_as(images)
 
 
 def _normalise(images: Tensor) -> Tensor:
-    """Images (b, 3, s, s) in 0..1 with ImageNet's mean and deviation taken out, channels last."""
+    """Images (b, 3, s, s) in 0..1 with ImageNet's mean and deviation taken out, channels last; overwrites."""
     mean, std = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, STD))
-    return (images - mean).div_(std).contiguous(memory_format=torch.channels_last)
+    return images.sub_(mean).mul_(1 / std).contiguous(memory_format=torch.channels_last)
 
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:

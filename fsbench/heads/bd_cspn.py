@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads.soft_kmeans import one_hot
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
 
@@ -28,24 +28,34 @@ def rectified_means(support: Tensor, query: Tensor) -> Tensor:
     mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code keeps a
     point to its own class, as here.
     """
-    # Memory is what takes the time here: the shift enters by inner products, so that no feature is copied.
+    # Memory is what takes the time here: the shift enters by inner products, so that no feature is copied,
+    # and what can be done to weights of points or to products is not done to features.
+    n_way, n_shot = support.shape[1:3]
     shots, means = support.flatten(1, 2), support.mean(dim=2)  # (tasks, points, d), (tasks, n_way, d)
     shift = means.mean(dim=1, keepdim=True) - query.mean(dim=1, keepdim=True)  # (tasks, 1, d)
-    directions = torch.cat([F.normalize(means, dim=-1), shift], dim=1)
+    directions = torch.cat([means, shift], dim=1)
     shifted = directions @ query.mT + directions @ shift.mT  # (tasks, n_way + 1, queries)
     squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # of the shifted queries' lengths
-    products = torch.cat([directions[:, :-1] @ shots.mT, shifted[:, :-1]], dim=2)
-    cosine = products / torch.cat([_squares(shots), squares], dim=2).clamp_min(1e-24).sqrt()
+    squares = torch.cat([_squares(shots), squares], dim=2)
+    products = torch.cat([means @ shots.mT, shifted[:, :-1]], dim=2)
+    cosine = products * _inverse_root(squares) * _inverse_root(_squares(means).mT)
     nearest = cosine.max(dim=1, keepdim=True).indices
     own = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points)
+    empty = own.sum(dim=2, keepdim=True) == 0  # (tasks, n_way, 1)
     weights = (SCALE * cosine).softmax(dim=1) * own
-    of_shots, of_query = weights.tensor_split([shots.shape[1]], dim=2)
-    sums = of_shots @ shots + of_query @ query + of_query.sum(dim=2, keepdim=True) * shift
-    counts = own.sum(dim=2, keepdim=True)  # (tasks, n_way, 1)
-    return torch.where(counts > 0, sums / counts, means)
+    weights[..., : n_way * n_shot] += empty * one_hot(support)
+    weights /= own.sum(dim=2, keepdim=True) + n_shot * empty
+    of_shots, of_query = weights.tensor_split([n_way * n_shot], dim=2)
+    moved = of_query.sum(dim=2, keepdim=True) * shift
+    return moved.baddbmm_(of_query, query).baddbmm_(of_shots, shots)
 
 
 def _squares(points: Tensor) -> Tensor:
     """Squared lengths of points (tasks, points, d), shape (tasks, 1, points)."""
     lengths: Tensor = torch.linalg.vector_norm(points, dim=-1)
     return lengths.square().unsqueeze(1)
+
+
+def _inverse_root(squares: Tensor) -> Tensor:
+    """1 / sqrt(squares), of zero as of a tiny length."""
+    return squares.clamp_min(1e-24).rsqrt()

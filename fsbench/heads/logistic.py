@@ -38,7 +38,7 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     basis = _in_fewer_dimensions(points) if reduced else points
     weights = basis.new_zeros(*labels.shape[:2], basis.shape[2])
     intercept = basis.new_zeros(*labels.shape[:2], 1)
-    longest = points.square().sum(dim=2).amax(dim=1).view(-1, 1, 1)  # squared length of a point
+    longest = basis.square().sum(dim=2).amax(dim=1).view(-1, 1, 1)  # squared length of a point
     for _ in range(MOST_NEWTON):
         scores = weights @ basis.mT + intercept  # (tasks, n_way, points)
         log_chances, loss = _evaluate(labels, weights, scores)

@@ -14,7 +14,9 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
     for every class and left out, so logits are 2 q.m - |m|^2. Source: SimpleShot (arXiv:1911.04623) eq. 2;
     Snell et al. (arXiv:1703.05175) eq. 1-2.
     """
-    if shots is None:
+    if support.shape[2] == 1:
+        means = support.squeeze(2)
+    elif shots is None:
         means = support.mean(dim=2)  # (tasks, n_way, d)
     else:
         means = (support * real_rows(support, shots).unsqueeze(3)).sum(dim=2) / shots.unsqueeze(2)

@@ -23,7 +23,8 @@ def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tens
     points = support.flatten(1, 2)
     labels = torch.eye(n_way, dtype=torch.float64, device=points.device).repeat_interleave(n_shot, dim=1)
     if shots is None:
-        centre = points.mean(dim=1, keepdim=True, dtype=torch.float64)
+        points = points.double()  # before it is averaged: faster than an average in another precision
+        centre = points.mean(dim=1, keepdim=True)
         return centre, points - centre, labels.expand(n_tasks, -1, -1)
     real = real_rows(support, shots).flatten(1).unsqueeze(2)  # (tasks, points, 1)
     centre = (points.double() * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)

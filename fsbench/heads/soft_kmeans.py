@@ -32,14 +32,19 @@ def gram_and_labels(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
     Shapes (tasks, points, points) and (tasks, n_way, n_way * n_shot). A mean of points is a mixture of them,
     so all that its distances need is in the Gram matrix: points by points instead of points by d.
     """
-    n_tasks, n_way, n_shot, _ = support.shape
     shots = support.flatten(1, 2)
     across = shots @ query.mT
     # Block by block, which copies no feature, and a product of 75 x 75 is faster than one of 100 x 100.
     upper = torch.cat([shots @ shots.mT, across], dim=2)
     lower = torch.cat([across.mT, query @ query.mT], dim=2)
-    labels = torch.eye(n_way, dtype=query.dtype, device=query.device).repeat_interleave(n_shot, dim=1)
-    return torch.cat([upper, lower], dim=1), labels.expand(n_tasks, -1, -1)
+    return torch.cat([upper, lower], dim=1), one_hot(support)
+
+
+def one_hot(support: Tensor) -> Tensor:
+    """The classes of a task's support, (tasks, n_way, n_way * n_shot)."""
+    n_tasks, n_way, n_shot, _ = support.shape
+    labels = torch.eye(n_way, dtype=support.dtype, device=support.device).repeat_interleave(n_shot, dim=1)
+    return labels.expand(n_tasks, -1, -1)
 
 
 def start(labels: Tensor, n_query: int) -> Tensor:
