@@ -79,7 +79,7 @@ def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
         raise FsbenchError("cross-domain: no two pairs of source and target answer the same question")
     sections, grids = zip(*map(_matrices, asked), strict=True)
     at_most("cross-domain", "panels", sum(len(panels) for *_, panels in grids), MOST)
-    return _drawn(sections, grids, across="target: tasks from", up="source: trained on")
+    return _drawn(sections, grids, across="target: tasks from", up="source: trained on", one_scale=True)
 
 
 def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
@@ -107,8 +107,17 @@ def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     return (title, caption), (list(source.values()), list(target.values()), panels)
 
 
-def _drawn(texts: Sequence[tuple[str, str]], grids: Sequence[Grid], across: str, up: str) -> Figure:
-    """A section a grid, its panels beside each other as far as their numbers can be read."""
+def _drawn(
+    texts: Sequence[tuple[str, str]],
+    grids: Sequence[Grid],
+    across: str,
+    up: str,
+    one_scale: bool = False,
+) -> Figure:
+    """A section a grid, its panels beside each other as far as their numbers can be read.
+
+    Panels of one question share their colours (`one_scale`), those of several have a scale each.
+    """
     shapes = []
     for rows, columns, panels in grids:
         wide = max(1, min(len(panels), 7 // len(columns)))
@@ -121,8 +130,10 @@ def _drawn(texts: Sequence[tuple[str, str]], grids: Sequence[Grid], across: str,
     )
     for part, (rows, columns, panels), (high, wide, _) in zip(parts, grids, shapes, strict=True):
         every = part.subplots(high, wide, squeeze=False, sharey=True).flatten()
+        shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
         for axes, (title, numbers) in zip(every, panels.items(), strict=False):
-            _heat(axes, rows, columns, numbers)
+            of_panel = [mean for mean, _ in numbers.values()]
+            _heat(axes, rows, columns, numbers, shared or of_panel)
             axes.set_title(title, fontsize="medium")
         for axes in every[len(panels) :]:
             axes.remove()
@@ -132,19 +143,23 @@ def _drawn(texts: Sequence[tuple[str, str]], grids: Sequence[Grid], across: str,
 
 
 def _heat(
-    axes: Axes, rows: Sequence[str], columns: Sequence[str], numbers: Mapping[tuple[str, str], Number]
+    axes: Axes,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    numbers: Mapping[tuple[str, str], Number],
+    scale: Sequence[float],
 ) -> None:
-    """Darker is better; the numbers stand in the cells, a dash where there is none."""
+    """Darker is better, as far as `scale` reaches; the numbers stand in the cells, a dash where is none."""
     means = np.array(
         [[100 * numbers.get((row, column), (np.nan, 0))[0] for column in columns] for row in rows]
     )
-    low, high = np.nanmin(means), np.nanmax(means)
+    low, high = 100 * min(scale), 100 * max(scale)
     span = max(high - low, 1.0)
     axes.imshow(means, cmap="Blues", vmin=low - 0.3 * span, vmax=high + 0.2 * span, aspect="auto")
     for (i, j), mean in np.ndenumerate(means):
         half = 100 * numbers.get((rows[i], columns[j]), (0, 0))[1]
         text = "-" if np.isnan(mean) else f"{mean:.2f} ± {half:.2f}"
-        dark = mean > low + 0.6 * span
+        dark = mean > low + 0.55 * span
         axes.text(j, i, text, ha="center", va="center", fontsize="small", color="white" if dark else "black")
     axes.set_xticks(range(len(columns)), columns, fontsize="small")
     axes.set_yticks(range(len(rows)), rows, fontsize="small")

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from fsbench.errors import FsbenchError
@@ -48,9 +49,9 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     return figure, parts[::2]
 
 
-def legend_below(part: SubFigure, axes: Axes, names: Sequence[str]) -> None:
+def legend_below(part: SubFigure, names: Sequence[str]) -> None:
     """Name the marks of lines 0, 1, ... below all panels of a section."""
-    handles = [axes.plot([], [], label=name, **mark(number))[0] for number, name in enumerate(names)]
+    handles = [Line2D([], [], label=name, **mark(number)) for number, name in enumerate(names)]
     columns = max(1, min(3, 110 // (max(map(len, names)) + 8)))
     part.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 

@@ -66,7 +66,7 @@ def _draw(part: SubFigure, table: Table) -> None:
     for axes, axis in zip(np.atleast_1d(part.subplots(1, len(panels))), panels, strict=True):
         _panel(axes, axis, [_curves(line, axis) for line in lines])
     if len(lines) > 1:
-        legend_below(part, axes, words.labels(lines))
+        legend_below(part, words.labels(lines))
 
 
 def _panel(axes: Axes, axis: int, found: Sequence[dict[int, Curve]]) -> None:

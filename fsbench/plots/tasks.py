@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from fsbench.errors import FsbenchError
 from fsbench.leaderboard.rows import Protocol
-from fsbench.leaderboard.tables import Cell, Table, tables
+from fsbench.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.plots import words
-from fsbench.plots.page import DASHES, Section, at_most, mark, page
+from fsbench.plots.page import DASHES, Section, at_most, legend_below, mark, page
 from fsbench.results import Result
 
 MOST_PANELS, MOST_LINES = 6, 8
@@ -28,16 +28,17 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     at_most("task-accuracies", "panels", sum(len(table.columns) for table in found), MOST_PANELS)
     high = [-(-len(table.columns) // 2) for table in found]
     sections = [
-        Section(table.heading, _caption(table), 3.2 * rows + 0.3)
+        Section(table.heading, _caption(table), 3.2 * rows + 0.3 + 0.2 * len(_lines(table)))
         for table, rows in zip(found, high, strict=True)
     ]
     figure, parts = page(sections)
     for part, table, rows in zip(parts, found, high, strict=True):
         grid = part.subplots(rows, min(len(table.columns), 2), squeeze=False)
         for axes, protocol in zip(grid.flat, table.columns, strict=False):
-            _panel(axes, table, protocol)
+            _panel(axes, _lines(table), protocol)
         for axes in grid.flat[len(table.columns) :]:
             axes.remove()
+        legend_below(part, _names(table))
     return figure
 
 
@@ -49,26 +50,40 @@ def _caption(table: Table) -> str:
     )
 
 
-def _panel(axes: Axes, table: Table, protocol: Protocol) -> None:
-    lines = [line for line in table.lines if isinstance(line.cells.get(protocol), Cell)]
+def _lines(table: Table) -> list[Line]:
+    """Single checkpoints: a mean over seeds has no tasks."""
+    return [line for line in table.lines if line.n_seeds == 1]
+
+
+def _names(table: Table) -> list[str]:
+    """Each line with its mean accuracy in every panel."""
+    lines = _lines(table)
+    means = [
+        ", ".join(
+            table.text(cell) if (cell := line.cells.get(protocol)) else "-" for protocol in table.columns
+        )
+        for line in lines
+    ]
+    return [f"{name}: {text}" for name, text in zip(words.labels(lines), means, strict=True)]
+
+
+def _panel(axes: Axes, lines: Sequence[Line], protocol: Protocol) -> None:
     at_most("task-accuracies", "results in a panel", len(lines), MOST_LINES)
-    for number, (line, name) in enumerate(zip(lines, words.labels(lines), strict=True)):
-        cell = line.cells[protocol]
-        assert isinstance(cell, Cell)
+    for number, line in enumerate(lines):
+        cell = line.cells.get(protocol)
+        if not isinstance(cell, Cell):
+            continue
         values, counts = np.unique(cell.result.accuracies, return_counts=True)
-        share = 100 * counts.cumsum() / counts.sum()
         axes.plot(
             100 * values,
-            share,
+            100 * counts.cumsum() / counts.sum(),
             drawstyle="steps-post",
             linestyle=DASHES[number % len(DASHES)],
             markevery=max(1, len(values) // 8),
-            label=f"{name}: {table.text(cell)}",
             **mark(number),
         )
     n_way, n_shot = protocol
     axes.set(
         xlabel=f"{n_way}-way {n_shot}-shot accuracy of a task, %", ylabel="tasks up to it, %", ylim=(0, 100)
     )
-    axes.legend(fontsize="x-small", loc="upper left")
     axes.grid(alpha=0.3)

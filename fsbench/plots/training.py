@@ -46,7 +46,7 @@ def training_curves(folders: Sequence[Path]) -> Figure:
         logs = [log for _, log in group.values()]
         _accuracy(left, logs)
         _losses(right, logs)
-        legend_below(part, left, names)
+        legend_below(part, names)
     return figure
 
 
