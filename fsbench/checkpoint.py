@@ -1,10 +1,10 @@
 """Checkpoints: safetensors weights with JSON provenance, never pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -13,9 +13,21 @@ from torch import Tensor, nn
 from fsbench.backbones import Backbone, build
 from fsbench.errors import FsbenchError
 from fsbench.files import reason, sha256_of, whole_file
-from fsbench.network import Network
+from fsbench.network import Network, assemble
+from fsbench.untrusted import Wrong, as_json, check, file_name, required
 
 FORMAT = "fsbench-checkpoint-1"
+_LARGEST = 4096  # pixels a side, as of image stores
+
+
+class Settings(TypedDict):
+    """Those settings of a recipe that are read again."""
+
+    overrides: tuple[str, ...]
+    classifier: str
+    classifier_width: int | None
+    scale: float | None
+    extra_heads: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,12 @@ class Provenance:
     precision: str = "float32"  # of convolutions and matrix products
     micro_batch: int | None = None  # images a forward; batch norm sees no more at once
 
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of all classifiers together."""
+        width = self.settings["classifier_width"] or 0
+        return max(len(self.class_names), width) + sum(self.settings["extra_heads"].values())
+
 
 def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **extra: object) -> None:
     """Write tensors and provenance, whole or not at all; `extra` are further JSON values to keep."""
@@ -61,13 +79,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         tensors = load_file(path)
+        if FORMAT not in metadata:
+            raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
+        about = as_json(metadata[FORMAT])
+        check_provenance(about)
     except OSError as error:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     except SafetensorError as error:
         raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
-    if FORMAT not in metadata:
-        raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
-    return tensors, json.loads(metadata[FORMAT])
+    except Wrong as error:
+        raise FsbenchError(f"checkpoint {path}: {error}") from error
+    return tensors, about
 
 
 def is_safetensors(path: Path) -> bool:
@@ -79,6 +101,26 @@ def is_safetensors(path: Path) -> bool:
 def load_provenance(path: Path) -> Provenance:
     """What the checkpoint at `path` says of itself."""
     return _provenance(read(path)[1])
+
+
+def check_provenance(about: Mapping[str, Any], needed: Collection[str] = required(Provenance)) -> None:
+    """Refuse JSON values that are no provenance, or one that nobody could have trained.
+
+    Raises:
+        Wrong: one is missing, of another type or out of range.
+    """
+    check(Provenance, _with_tuples(about), needed)
+    if "settings" in about:
+        check(Settings, _with_tuples(about["settings"]), required(Settings))
+    if "run" in about:
+        file_name("run", about["run"])
+    if not 1 <= about.get("image_size", 1) <= _LARGEST:
+        raise Wrong(f"image_size must be 1 to {_LARGEST}, but is {about['image_size']}")
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as before JSON made lists of tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _provenance(about: Mapping[str, Any]) -> Provenance:
@@ -110,14 +152,13 @@ def load_network(path: Path) -> tuple[Network, Provenance]:
     """
     tensors, about = read(path)
     provenance = _provenance(about)
-    settings = provenance.settings
-    network = Network(
-        build(provenance.backbone, provenance.image_size, dropout=provenance.dropout),
-        max(len(provenance.class_names), settings["classifier_width"] or 0),
-        settings["classifier"],
-        settings["scale"],
-        settings["extra_heads"],
-    )
+    backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)
+    claimed = backbone.feature_dim * provenance.n_outputs
+    if claimed > sum(tensor.numel() for tensor in tensors.values()):
+        raise FsbenchError(
+            f"checkpoint {path}: claims {claimed:,} weights of classifiers, more than it holds"
+        )
+    network = assemble(backbone, len(provenance.class_names), provenance.settings)
     fit(network, tensors, path)
     return network.eval().requires_grad_(False), provenance
 

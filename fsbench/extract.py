@@ -1,53 +1,68 @@
-"""From a checkpoint and a split of images to its feature store."""
+"""From a backbone and a split of images to its feature store."""
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from fsbench import features
-from fsbench.backbones import Backbone
-from fsbench.checkpoint import load_backbone
-from fsbench.data.augment import eval_transform, transform_name
-from fsbench.data.prepare import fingerprint_of, load
-from fsbench.errors import FsbenchError
+from fsbench.data.prepare import fingerprint_of, load, shared
+from fsbench.data.store import ImageSplit
+from fsbench.errors import FsbenchError, enough_memory
 from fsbench.features import Features
 from fsbench.files import cache_folder, only_one
+from fsbench.frozen import Frozen, seen
+from fsbench.frozen.transform import Transform
 from fsbench.machine import device_name
 
-_BATCH = 256
+_PIXELS = 256 * 112 * 112  # of a batch of images; the large networks of libraries take large images
+_log = logging.getLogger(__name__)
 
 
 def embed(
-    backbone: Backbone, pixels: NDArray[np.uint8], device: torch.device, *, quiet: bool = True
+    network: nn.Module,
+    transform: Transform,
+    pixels: NDArray[np.uint8],
+    device: torch.device,
+    *,
+    quiet: bool = True,
 ) -> NDArray[np.float32]:
-    """Features (n, d) of images (n, h, w, 3), in evaluation mode, without gradients."""
-    values = np.empty((len(pixels), backbone.feature_dim), dtype=np.float32)
-    training = backbone.training
-    backbone.eval()
+    """Features (n, d) of images (n, h, w, 3), in evaluation mode, without gradients.
+
+    Raises:
+        FsbenchError: the network returns something else than features (b, d).
+    """
+    parts: list[NDArray[np.float32]] = []
+    at_once = min(256, max(1, _PIXELS // transform.size**2))
+    training = network.training
+    network.eval()
     with (
         torch.inference_mode(),
         tqdm(
             total=len(pixels), desc="extract", unit="img", unit_scale=True, disable=True if quiet else None
         ) as bar,
     ):
-        for part in _parts(len(pixels)):
-            images = torch.from_numpy(pixels[part]).to(device)
-            values[part] = backbone(eval_transform(images, backbone.image_size)).float().cpu().numpy()
+        for start in range(0, len(pixels), at_once):
+            images = torch.from_numpy(pixels[start : start + at_once]).to(device)
+            found = network(transform.apply(images))
+            if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
+                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise FsbenchError(f"backbone: must return features ({len(images)}, d), but returned {shape}")
+            parts.append(found.float().cpu().numpy())
             bar.update(len(images))
-    backbone.train(training)
-    return values
+    network.train(training)
+    return np.concatenate(parts)
 
 
 def extract(
-    checkpoint: Path,
+    backbone: Frozen,
     dataset: str,
     split: str,
     *,
@@ -59,49 +74,92 @@ def extract(
 ) -> tuple[Path, Features]:
     """The feature store of a split, made now or found where it was made before; its path and its content.
 
-    Without `out` it lies in the cache under a digest of checkpoint, images and transform, so that another of
-    these is another file.
+    Without `out` it lies in the cache under a digest of backbone, images and transform, so that another of
+    these is another file. A backbone that has learned classes or images of the split is a warning of the log.
 
     Raises:
-        FsbenchError: checkpoint or data set cannot be read, `out` is a store of something else, or the store
-            cannot be written.
+        FsbenchError: the data set cannot be read, the features are not finite, `out` is a store of something
+            else, or the store cannot be written.
     """
-    backbone, provenance, sha256 = load_backbone(checkpoint)
     key = {
-        "checkpoint": sha256,
+        "checkpoint": backbone.digest,
         "fingerprint": fingerprint_of(dataset, split, cache),
-        "transform": transform_name(provenance.image_size),
+        "transform": backbone.transform.name,
     }
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()[:12]
     name = f"{dataset.partition('@')[0]}-{split}-{digest}.h5"
-    path = out or cache_folder(cache) / "features" / provenance.run / name
-    with only_one(path):
-        if path.exists() and not force:
-            return path, features.read(path, **key)
-        began = time.perf_counter()
-        images = load(dataset, split, cache)
-        assert images.fingerprint == key["fingerprint"]
-        backbone = backbone.to(device).to(memory_format=torch.channels_last)
-        values = embed(backbone, images.pixels, device, quiet=quiet)
-        if not np.isfinite(values).all():
-            raise FsbenchError(f"checkpoint {checkpoint}: features of {dataset} are not all finite")
-        about: dict[str, str | int | float] = {
-            **key,
-            "dataset": images.dataset,
-            "split": split,
-            "synthetic": images.synthetic,
-            "run": provenance.run,
-            "backbone": provenance.backbone,
-            "image_size": provenance.image_size,
-            "provenance": json.dumps(asdict(provenance)),
-            "torch": str(torch.__version__),
-            "device": device_name(device),
-            "seconds": time.perf_counter() - began,
-        }
-        made = Features(values, images.labels, images.class_names, about)
-        features.write(path, made)
-    return path, made
+    path = out or cache_folder(cache) / "features" / backbone.run / name
+    if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
+        found = features.read(path, **key)
+    else:
+        with only_one(path):
+            if path.exists() and not force:
+                found = features.read(path, **key)
+            else:
+                found = _extracted(backbone, dataset, split, key, cache, device, quiet=quiet)
+                features.write(path, found)
+    warn_of_seen(found)
+    return path, found
 
 
-def _parts(n: int) -> Iterator[slice]:
-    return (slice(start, start + _BATCH) for start in range(0, n, _BATCH))
+def warn_of_seen(found: Features) -> None:
+    """Log a warning where features say that their backbone has learned classes or images of their split."""
+    if found.about.get("seen"):
+        about = found.about
+        _log.warning(
+            "fsbench: warning: %s on %s %s: %s", *map(about.get, ("run", "dataset", "split", "seen"))
+        )
+
+
+def _seen(backbone: Frozen, images: ImageSplit, dataset: str, cache: Path | None) -> str:
+    """What the backbone has learned of the split, in a line; empty when that is nothing or not known.
+
+    Images that lie in two splits of one data set are told when it is prepared.
+    """
+    if backbone.seen is not None:
+        return seen.text(backbone.seen, images.dataset, images.class_names)
+    if backbone.dataset in (None, images.dataset):
+        return ""
+    fingerprint = backbone.provenance["source_fingerprint"]
+    both = shared(dataset, images.split, backbone.dataset, fingerprint, cache)
+    if not both:
+        return ""
+    first = f"{images.class_names[images.labels[both[0]]]}/{images.items[both[0]]}"
+    return f"trained on {len(both)} of its {len(images.items)} images, as {first}"
+
+
+def _extracted(
+    backbone: Frozen,
+    dataset: str,
+    split: str,
+    key: dict[str, str],
+    cache: Path | None,
+    device: torch.device,
+    *,
+    quiet: bool,
+) -> Features:
+    """The features of a split, made now."""
+    began = time.perf_counter()
+    images = load(dataset, split, cache)
+    if images.fingerprint != key["fingerprint"]:
+        raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
+    with enough_memory(f"{backbone.run} on images of {dataset}", "try --device cpu, or free some of it"):
+        network = backbone.network.to(device).to(memory_format=torch.channels_last)
+        values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
+    if not np.isfinite(values).all():
+        raise FsbenchError(f"{backbone.run}: features of {dataset} are not all finite")
+    about: dict[str, str | int | float] = {
+        **key,
+        "dataset": images.dataset,
+        "split": split,
+        "synthetic": images.synthetic,
+        "run": backbone.run,
+        "backbone": backbone.provenance["backbone"],
+        "image_size": backbone.provenance["image_size"],
+        "provenance": json.dumps(backbone.provenance),
+        "seen": _seen(backbone, images, dataset, cache),
+        "torch": str(torch.__version__),
+        "device": device_name(device),
+        "seconds": time.perf_counter() - began,
+    }
+    return Features(values, images.labels, images.class_names, about)

@@ -7,6 +7,7 @@ and a file made from anything else is refused.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench.errors import FsbenchError
-from fsbench.files import reason, whole_hdf5
+from fsbench.files import whole_hdf5
+from fsbench.untrusted import Wrong, hdf5
 
 FORMAT = 1
 
@@ -23,12 +25,12 @@ FORMAT = 1
 class Features:
     """Features of one split of a data set by one backbone."""
 
-    values: NDArray[np.float32]  # (n, d)
+    values: NDArray[np.float32]  # (n, d); mapped and read-only where they come from a large file
     labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
     class_names: tuple[str, ...]
     about: Mapping[str, str | int | float]  # checkpoint, data set, split, fingerprint, transform ...
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of values and labels, in hexadecimal."""
         digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f4").data)
@@ -53,8 +55,9 @@ def read(path: Path, **expected: str | int | float) -> Features:
         FsbenchError: no such file, not a feature store, damaged, or made from something else.
     """
     try:
+        most = hdf5.capacity(path)
         with h5py.File(path, "r") as file:
-            attributes = {name: _plain(value) for name, value in file.attrs.items()}
+            attributes = hdf5.attributes(file)
             if attributes.pop("format", None) != FORMAT:
                 raise FsbenchError(f"{path}: not a feature store of format {FORMAT}")
             for name, value in expected.items():
@@ -62,14 +65,16 @@ def read(path: Path, **expected: str | int | float) -> Features:
                     raise FsbenchError(f"{path}: {name} is {attributes.get(name)!r}, not {value!r}")
             digest = attributes.pop("digest", None)
             features = Features(
-                values=file["features"][()],
-                labels=file["labels"][()],
-                class_names=tuple(file["class_names"].asstr()[()]),
+                values=hdf5.numbers(file, "features", np.float32, 2, most),
+                labels=hdf5.numbers(file, "labels", np.int32, 1, most),
+                class_names=hdf5.texts(file, "class_names", most),
                 about=attributes,
             )
-    except (OSError, KeyError) as error:
-        why = reason(error) if isinstance(error, OSError) else f"no {error.args[0]}"
-        raise FsbenchError(f"{path}: not a readable feature store ({why})") from error
+        _check(features)
+    except FsbenchError:
+        raise
+    except Exception as error:  # HDF5 names no bounds to what a torn file raises
+        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.why(error)})") from error
     if features.digest != digest:
         raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
@@ -87,17 +92,18 @@ def is_store(path: Path) -> bool:
                 return False
         with h5py.File(path, "r") as file:
             return "format" in file.attrs
-    except IsADirectoryError as error:
-        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
-    except OSError as error:
+    except Exception as error:
         if path.is_file():
             return True  # HDF5, but damaged: `read` says so
-        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+        raise FsbenchError(f"cannot read {path}: {hdf5.why(error)}") from error
 
 
-def _plain(value: object) -> str | int | float:
-    """An HDF5 attribute as a plain Python value."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    assert isinstance(value, str | int | float), value
-    return value
+def _check(features: Features) -> None:
+    """Refuse parts that do not fit each other, and what no head can take."""
+    values, labels, names = features.values, features.labels, features.class_names
+    if len(values) != len(labels) or not values.size:
+        raise Wrong(f"features {values.shape} do not fit labels {labels.shape}")
+    if labels[0] < 0 or labels[-1] >= len(names) or (np.diff(labels) < 0).any():
+        raise Wrong(f"labels must be sorted numbers of {len(names)} classes")
+    if not np.isfinite(values.sum(axis=1, dtype=np.float64)).all():  # a mask of all values takes more memory
+        raise Wrong("features must be finite")

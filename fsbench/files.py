@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from io import FileIO
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -17,6 +19,9 @@ from fsbench.errors import FsbenchError
 if TYPE_CHECKING:
     import h5py
     from _typeshed import ReadableBuffer, WriteableBuffer
+    from numpy.typing import NDArray
+
+MAPPED = 1 << 30  # bytes from which on values stay in their file
 
 
 def cache_folder(chosen: Path | None = None) -> Path:
@@ -32,7 +37,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there when the block ends, remove it when it fails.
 
     The data reaches the disk before the name does, so neither a killed process nor a power cut leaves a
-    torn file under `path`.
+    torn file under `path`. A temporary file that a killed process left goes with the next write of `path`.
 
     Raises:
         FsbenchError: the folder cannot be written or the disk is full.
@@ -40,16 +45,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        part = Path(name)
-        yield part
-        part.chmod(0o644)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        part = None
-        _sync_folder(path.parent)
+        with _folder_of(path):
+            handle, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+            os.close(handle)
+            part = Path(name)
+            yield part
+            part.chmod(0o644)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+            part = None
     except OSError as error:
         raise FsbenchError(f"cannot write {path}: {reason(error)}") from error
     finally:
@@ -73,6 +78,20 @@ def whole_hdf5(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
         with h5py.File(disk, "w") as file:
             yield file, disk.check
         disk.check()
+
+
+def values_of(data: "h5py.Dataset") -> "NDArray[Any]":
+    """The values of an HDF5 data set: in memory, or where they are many, read-only and mapped from the file.
+
+    A mapped page is read when it is looked at, and given up when memory is short. Files are replaced whole,
+    so what is mapped stays as it was.
+    """
+    import numpy as np
+
+    offset = data.id.get_offset()  # None: in pieces, compressed, or not in this file
+    if data.nbytes < MAPPED or offset is None:
+        return np.asarray(data[()])
+    return np.memmap(data.file.filename, data.dtype, "r", offset, data.shape)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -168,11 +187,27 @@ class _Patient(FileIO):
             raise self.error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut, where folders can be synced (not on Windows)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+@contextmanager
+def _folder_of(path: Path) -> Iterator[None]:
+    """Hold the folder of `path` while a file is written in it, and make the rename outlast a power cut.
+
+    Who writes shares a lock, which ends with the process however that ends. Who gets it alone knows that
+    temporary files are of the dead. Windows has no such locks, nor have all network disks: there they stay.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for torn in path.parent.glob(f".{escape(path.name)}.*.part"):
+                torn.unlink()
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_SH)
+        yield
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,6 +1,7 @@
 """What is trained: a backbone, a classifier of the base classes and the extra heads a recipe asks for."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,3 +75,14 @@ class Network(nn.Module):
         for head in self.extra_heads.values():
             assert isinstance(head, nn.Linear)
             head.reset_parameters()
+
+
+def assemble(backbone: Backbone, n_classes: int, settings: Mapping[str, Any]) -> Network:
+    """The network that a recipe's settings put on a backbone, for a classifier of `n_classes` at least."""
+    return Network(
+        backbone,
+        max(n_classes, settings["classifier_width"] or 0),
+        settings["classifier"],
+        settings["scale"],
+        settings["extra_heads"],
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from fsbench import leaderboard
-from fsbench.evaluate import Output, evaluate
+from fsbench.evaluation import Output, evaluate
 from fsbench.recipe import load_recipe, resolve
 from fsbench.train import train_backbone
 

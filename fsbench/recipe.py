@@ -3,7 +3,6 @@
 A recipe file holds `PRESETS`, a mapping of preset name to `Recipe`; the shipped ones lie in `baselines/`.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,9 +12,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from fsbench import user_code
 from fsbench.content import content_folder
 from fsbench.data.augment import OFF, Augment
 from fsbench.errors import FsbenchError, unknown
+from fsbench.files import sha256_of
 from fsbench.network import Network
 from fsbench.optimiser import Optimiser
 
@@ -57,6 +58,7 @@ class Recipe:
     overrides: tuple[
         str, ...
     ] = ()  # what a user changed, such as "batch_size 64"; empty for a preset as it is
+    code: str | None = None  # SHA-256 of the file of a recipe of one's own
 
     @property
     def epochs(self) -> int:
@@ -66,7 +68,10 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """The recipe as plain values, for a checkpoint and for people."""
         stages = [{k: v for k, v in vars(stage).items() if k != "step"} for stage in self.stages]
-        return {**asdict(self), "stages": stages, "extra_heads": dict(self.extra_heads)}
+        values = {**asdict(self), "stages": stages, "extra_heads": dict(self.extra_heads)}
+        if self.code is None:
+            del values["code"]
+        return values
 
     def text(self) -> str:
         """The recipe for people, a setting a line."""
@@ -178,13 +183,14 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, preset: str | None = None) -> Recipe:
     """The recipe of a name such as `manifold-mixup`, or of a file such as `./mine.py`.
 
-    Without a preset the file's first one is taken. A recipe file is code and runs when it is named.
+    Without a preset the file's first one is taken. A recipe file is code and runs when it is named; what its
+    steps return is checked.
 
     Raises:
         FsbenchError: no such recipe, file or preset, or a file without a well-formed `PRESETS`.
     """
-    path = Path(name)
-    if path.suffix != ".py":
+    path, own = Path(name), name.endswith(".py")
+    if not own:
         if name.replace("_", "-") not in recipe_names():
             raise unknown("recipe", name, recipe_names())
         path = content_folder("baselines") / f"{name.replace('-', '_')}.py"
@@ -195,19 +201,37 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
         preset = next(iter(presets))
     if preset not in presets:
         raise unknown(f"preset of recipe {path.stem}", preset, presets)
-    return presets[preset]
+    return _checked(presets[preset], path) if own else presets[preset]
+
+
+def _checked(recipe: Recipe, path: Path) -> Recipe:
+    """A user's recipe, whose steps fail in one line that names the file."""
+    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
+    return replace(recipe, stages=stages, code=sha256_of(path))
+
+
+def _checked_step(stage: Stage, path: Path) -> Step:
+    def step(model: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        what = f"recipe {path}, stage {stage.name}"
+        with user_code.one_line(what):
+            terms = stage.step(model, images, labels, rng)
+        kinds = (
+            [isinstance(term, Tensor) and term.ndim == 0 for term in terms.values()]
+            if isinstance(terms, dict)
+            else []
+        )
+        if not kinds or not all(kinds):
+            raise FsbenchError(
+                f"{what}: must return loss terms, name -> tensor of one number, but gave {terms!r:.80}"
+            )
+        return terms
+
+    return step
 
 
 def _presets(path: Path) -> Mapping[str, Recipe]:
     """Run a recipe file and return its `PRESETS`."""
-    spec = importlib.util.spec_from_file_location(f"fsbench_recipe_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise FsbenchError(f"recipe {path}: {type(error).__name__}: {error}") from error
+    module = user_code.module_of(path, "recipe")
     presets = getattr(module, "PRESETS", None)
     well_formed = isinstance(presets, Mapping) and all(isinstance(r, Recipe) for r in presets.values())
     if not presets or not well_formed:

@@ -9,7 +9,7 @@ import torch
 
 from fsbench import results, stats
 from fsbench.errors import FsbenchError
-from fsbench.evaluate import Output, evaluate
+from fsbench.evaluation import Output, evaluate
 from fsbench.files import sha256_of
 from fsbench.recipe import Recipe, load_recipe, resolve
 from fsbench.results import Result

@@ -6,7 +6,7 @@ keys inside are the identity that counts.
 
 import json
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.files import reason, write_text
+from fsbench.untrusted import Wrong, check, file_name, required
 
+OTHERS = ("bench", "diagnose")  # folders beside results: timings, reports on backbones
 SCHEMA = 1  # keys with a default came later: files without them still load
+_MOST = {"accuracy": 1, "half_width": 100, "class_half_width": 100, "dropout": 1}  # of two tasks up to 6.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class Result:
     source: str | None  # data set that the backbone was trained on
     source_fingerprint: str | None  # of the images it was trained on
     source_classes: int | None
+    seen: str | None = None  # what is known of target classes among those it was pretrained on
     image_size: int | None
     backbone: str | None
     dropout: float | None
@@ -63,6 +67,7 @@ class Result:
     transform: str | None
     feature_digest: str
     head: str
+    head_code: str | None = None  # SHA-256 of the file of a head that is not fsbench's
     preprocess: str
     transductive: bool
     class_prior: bool
@@ -97,7 +102,10 @@ class Result:
     def path(self) -> Path:
         """Where the file lies below the results folder."""
         target = self.dataset if self.split == "novel" else f"{self.dataset}-{self.split}"
-        name = f"{self.spec.name}-{self.head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
+        head = self.head
+        if self.head_code is not None:  # ./mine.py:head
+            head = f"{Path(head).name.replace('.py:', '.').replace(':', '.')}-{self.head_code[:8]}"
+        name = f"{self.spec.name}-{head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
         return Path(target, self.run, name)
 
     def line(self) -> str:
@@ -163,26 +171,61 @@ def read(path: Path) -> Result:
         raise FsbenchError(f"{path}: not a result file ({error})") from error
     if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
         raise FsbenchError(f"{path}: not a result file of schema {SCHEMA}")
-    required = {field.name for field in fields(Result) if field.default is MISSING}
-    wrong = sorted(document.keys() - {field.name for field in fields(Result)} | required - document.keys())
+    names = {field.name for field in fields(Result)}
+    wrong = sorted(document.keys() - names | required(Result) - document.keys())
     if wrong:
         raise FsbenchError(f"{path}: keys missing or unknown: {', '.join(wrong)}")
     lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list)}
     result = Result(**{**document, **lists})
-    if len(result.correct) != result.n_tasks or abs(result.accuracies.mean() - result.accuracy) > 1e-9:
-        raise FsbenchError(f"{path}: the tasks' scores do not give the accuracy {result.accuracy}")
+    try:
+        refuse_absurd(result)
+        _check_scores(result)
+    except (Wrong, FsbenchError) as error:
+        raise FsbenchError(f"{path}: {error}") from error
     return result
 
 
+def refuse_absurd(result: Result) -> None:
+    """Refuse values of other types than a result has, and names that would lead out of the results folder.
+
+    Raises:
+        Wrong: the first one is named.
+        FsbenchError: tasks that no data set could have.
+    """
+    check(Result, vars(result))
+    file_name("dataset", result.dataset)
+    file_name("run", result.run)
+    file_name("head", result.path.name)
+    if len(result.path.parts) != 3:
+        raise Wrong(f"split, head or preprocess lead to another folder: {result.path}")
+    for name, most in _MOST.items():
+        value = getattr(result, name)
+        if value is not None and not 0 <= value <= most:
+            raise Wrong(f"{name} must be in 0 to {most}, but is {value}")
+
+
+def _check_scores(result: Result) -> None:
+    """Refuse scores that are none of these tasks, or do not give the accuracy."""
+    queries = result.queries
+    alike = not isinstance(queries, tuple) or len(queries) == result.n_tasks
+    if len(result.correct) == result.n_tasks and alike:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = result.accuracies
+        if scores.min() >= 0 and scores.max() <= 1 and abs(scores.mean() - result.accuracy) <= 1e-9:
+            return
+    raise Wrong(f"the tasks' scores do not give the accuracy {result.accuracy}")
+
+
 def paths(folder: Path) -> list[Path]:
-    """Every result file below a folder, in order; `bench/` holds timings, which are no results.
+    """Every result file below a folder, in order; `bench/` and `diagnose/` hold what is no result.
 
     Raises:
         FsbenchError: no such folder.
     """
     if not folder.is_dir():
         raise FsbenchError(f"results folder {folder}: there is no such folder")
-    return [path for path in sorted(folder.rglob("*.json")) if folder / "bench" not in path.parents]
+    found = sorted(folder.rglob("*.json"))
+    return [path for path in found if path.relative_to(folder).parts[0] not in OTHERS]
 
 
 def read_all(folder: Path) -> Iterator[Result]:

@@ -1,6 +1,7 @@
 """From features, a task specification and a head to the answers of each task, in bounded memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,31 @@ from fsbench.streams import stream_seed
 _LARGEST_BATCH = {"cpu": 1 << 25, "cuda": 1 << 28}
 
 
+@dataclass(frozen=True)
+class Mapped:
+    """What stands for a tensor of features too many for memory: rows are prepared when a task takes them."""
+
+    stored: NDArray[np.float32]  # (n, d), mapped from a file
+    device: torch.device
+    preprocess: Callable[[Tensor], Tensor]  # of rows (m, d), each by itself
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.stored.shape
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a value."""
+        return self.stored.itemsize
+
+    def index_select(self, _: int, rows: Tensor) -> Tensor:
+        """Rows (m,) as the head gets them, (m, d)."""
+        return self.preprocess(torch.from_numpy(self.stored[rows.cpu().numpy()]).to(self.device))
+
+
 def answers(
-    values: Tensor,
+    values: Tensor | Mapped,
     labels: NDArray[np.integer],
     spec: TaskSpec,
     head: Head,
@@ -67,15 +91,15 @@ def right(tasks: Tasks, given: NDArray[np.int16]) -> NDArray[np.int64]:
     return counts
 
 
-def _tasks_at_once(values: Tensor, labels: NDArray[np.integer], spec: TaskSpec) -> int:
+def _tasks_at_once(values: Tensor | Mapped, labels: NDArray[np.integer], spec: TaskSpec) -> int:
     per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
-    bytes_a_task = spec.n_way * per_class * values.shape[1] * values.element_size()
+    bytes_a_task = spec.n_way * per_class * values.shape[1] * values.itemsize
     largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
     return max(1, min(largest, free_memory(values.device) // 8) // bytes_a_task)
 
 
 def _answer(
-    values: Tensor, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+    values: Tensor | Mapped, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
     """What the head says of tasks, those with the same number of queries together."""
     queries = tasks.queries
@@ -90,7 +114,7 @@ def _answer(
 
 
 def _classified(
-    values: Tensor, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+    values: Tensor | Mapped, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
     device = values.device
     support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
@@ -109,6 +133,6 @@ def _classified(
     return best.to(torch.int16).cpu().numpy()
 
 
-def _gather(values: Tensor, rows: Tensor) -> Tensor:
+def _gather(values: Tensor | Mapped, rows: Tensor) -> Tensor:
     """Rows of `values` (n, d) in the shape of `rows`, (..., d)."""
     return values.index_select(0, rows.flatten()).view(*rows.shape, values.shape[1])

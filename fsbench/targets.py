@@ -1,6 +1,5 @@
-"""What is evaluated: features of one split, of a checkpoint or out of a file, and what they come from."""
+"""What is evaluated: features of one split, of a backbone or out of a file, and what they come from."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from fsbench import features, foreign
-from fsbench.checkpoint import is_safetensors, load_provenance
+from fsbench.checkpoint import check_provenance, is_safetensors
 from fsbench.errors import FsbenchError
-from fsbench.extract import extract
+from fsbench.extract import extract, warn_of_seen
 from fsbench.features import Features
+from fsbench.frozen import Frozen, find, is_network, of_checkpoint
+from fsbench.untrusted import Wrong, as_json
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,27 @@ class Target:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What the checkpoint says of itself; empty for a feature file that does not tell."""
-        found: dict[str, Any] = json.loads(str(self.features.about.get("provenance", "{}")))
+        try:
+            found = as_json(str(self.features.about.get("provenance", "{}")))
+            check_provenance(found, needed=())
+        except Wrong as error:
+            raise FsbenchError(f"{self.run}: provenance of its features: {error}") from error
         return found
 
 
+def subject_of(text: str, architecture: str | None = None, image_size: int | None = None) -> Path | Frozen:
+    """What a user names: a file, or a backbone such as timm:resnet50 or ./mine.py:network, or weights.
+
+    Raises:
+        FsbenchError: a backbone that cannot be had.
+    """
+    if architecture is None and image_size is None and not is_network(text):
+        return Path(text)
+    return find(text, architecture, image_size)
+
+
 def targets(
-    subject: Path,
+    subject: Path | Frozen | Target,
     datasets: Sequence[str],
     split: str,
     *,
@@ -58,50 +74,60 @@ def targets(
     device: torch.device,
     quiet: bool,
 ) -> list[Target]:
-    """A target for each data set that a checkpoint is evaluated on, or the one that a feature file holds.
+    """A target for each data set that a backbone is evaluated on, or the one that a feature file holds.
 
-    `needs` says what heads use of the base classes: "mean", "features", both or nothing.
+    A path is that of a checkpoint or of a feature file; a target stands for itself. `needs` says what heads
+    use of the base classes: "mean", "features", both or nothing. Where a subject does not say what they are,
+    `base` is a file of their features.
 
     Raises:
         FsbenchError: a file that cannot be read, that holds something else than is asked for, or that comes
             without base features where they are needed.
     """
-    if features.is_store(subject):
-        found = [_of_store(subject, datasets, split, base if needs else None)]
-    elif not is_safetensors(subject) and foreign.recognise(subject):
-        found = [_of_others(subject, datasets, split, base if needs else None)]
+    base = base if needs else None
+    if isinstance(subject, Target):
+        found = [subject]
+    elif isinstance(subject, Path) and features.is_store(subject):
+        found = [_of_store(subject, datasets, split, base)]
+    elif isinstance(subject, Path) and not is_safetensors(subject) and foreign.recognise(subject):
+        found = [_of_others(subject, datasets, split, base)]
     else:
-        found = list(_of_checkpoint(subject, datasets, split, bool(needs), cache, device, quiet))
+        backbone = of_checkpoint(subject) if isinstance(subject, Path) else subject
+        found = list(_of_backbone(backbone, datasets, split, bool(needs), base, cache, device, quiet))
     target = found[0]
     if ("features" in needs and target.base is None) or ("mean" in needs and target.base_mean is None):
         raise FsbenchError(
-            f"{subject}: the head or preprocess needs base features; name them with --base FILE"
+            f"{target.run}: the head or preprocess needs base features; name them with --base FILE"
         )
     return found
 
 
-def _of_checkpoint(
-    checkpoint: Path,
+def _of_backbone(
+    backbone: Frozen,
     datasets: Sequence[str],
     split: str,
     with_base: bool,
+    base: Path | None,
     cache: Path | None,
     device: torch.device,
     quiet: bool,
 ) -> Iterator[Target]:
     """Features of each data set, extracted or found in the cache."""
-    provenance = load_provenance(checkpoint)
-    base = None
-    if with_base:
-        _, base = extract(checkpoint, provenance.source, "base", device=device, cache=cache, quiet=quiet)
-        if base.about["fingerprint"] != provenance.source_fingerprint:
+    source = backbone.dataset
+    of_base = None if base is None else _base_of(base, backbone.digest, backbone.run)
+    if with_base and of_base is None and source is not None:
+        _, of_base = extract(backbone, source, "base", device=device, cache=cache, quiet=quiet)
+        if of_base.about["fingerprint"] != backbone.provenance["source_fingerprint"]:
             raise FsbenchError(
-                f"data set {provenance.source}: base features are needed, but the prepared images are not "
-                f"those that {checkpoint} was trained on"
+                f"data set {source}: base features are needed, but the prepared images are not those that "
+                f"{backbone.run} was trained on"
             )
-    for dataset in datasets or [provenance.source]:
-        _, found = extract(checkpoint, dataset, split, device=device, cache=cache, quiet=quiet)
-        yield Target(found, provenance.run, base)
+    chosen = datasets or ([] if source is None else [source])
+    if not chosen:
+        raise FsbenchError(f"{backbone.run}: was trained on no data set of fsbench; name one with --dataset")
+    for dataset in chosen:
+        _, found = extract(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
+        yield Target(found, backbone.run, of_base)
 
 
 def _of_store(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
@@ -113,12 +139,17 @@ def _of_store(path: Path, datasets: Sequence[str], split: str, base: Path | None
             raise FsbenchError(f"feature file {path}: holds {about.get('dataset')}, not {dataset}")
     if split != about.get("split"):
         raise FsbenchError(f"feature file {path}: holds split {about.get('split')}, not {split}")
-    of_base = None
-    if base is not None:
-        of_base = features.read(base)
-        if of_base.about.get("checkpoint") != about.get("checkpoint"):
-            raise FsbenchError(f"--base {base}: its features come from another checkpoint than {path}")
+    warn_of_seen(found)
+    of_base = None if base is None else _base_of(base, about.get("checkpoint"), str(path))
     return Target(found, str(about.get("run", path.stem)), of_base)
+
+
+def _base_of(base: Path, digest: object, subject: str) -> Features:
+    """Base features in a file, which must come from the same backbone."""
+    found = features.read(base)
+    if found.about.get("checkpoint") != digest:
+        raise FsbenchError(f"--base {base}: its features come from another checkpoint than {subject}")
+    return found
 
 
 def _of_others(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:

@@ -7,7 +7,7 @@ started again goes on exactly as it would have gone.
 import math
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Never
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fsbench import checkpoint, machine, resume
+from fsbench import checkpoint, machine, resume, tracking
 from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
 from fsbench.data.augment import train_augment
@@ -26,12 +26,13 @@ from fsbench.data.label_noise import replaced
 from fsbench.data.prepare import load
 from fsbench.data.store import ImageSplit
 from fsbench.engine import Engine, keep_memory
-from fsbench.errors import FsbenchError
+from fsbench.errors import FsbenchError, enough_memory
 from fsbench.files import only_one, whole_file
-from fsbench.network import Network
+from fsbench.network import Network, assemble
 from fsbench.recipe import Recipe, Stage
 from fsbench.share import add_gradients, join, share_batch_norm
 from fsbench.streams import stream, stream_seed
+from fsbench.tracking import Track
 from fsbench.validation import val_images, validate
 
 LARGEST_SIZE = 84  # image size for data sets of larger images, unless another is asked for
@@ -50,6 +51,7 @@ class Run:
     val: ImageSplit | None
     engine: Engine
     provenance: Provenance
+    tensorboard: bool  # write the log as event files, too
 
     @property
     def best(self) -> Path:
@@ -82,19 +84,23 @@ def train_backbone(
     cache: Path | None = None,
     device: torch.device,
     engine: Engine = Engine(),
+    tensorboard: bool = False,
     force: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Train a backbone on the base classes of a data set; the run's folder holds best, last and a log.
 
     A finished run is left as it is and an unfinished one goes on, unless `force` starts it anew. `out` is
-    `runs/<run name>` when not given; its last part names the run. Under `torchrun` all processes call this
-    alike, share each batch, and the first one writes.
+    `runs/<run name>` when not given; its last part names the run. With `tensorboard` the log is an
+    event file, too. Under `torchrun` all processes call this alike, share each batch, and the first one
+    writes.
 
     Raises:
-        FsbenchError: an argument that no run can be made for, a folder that holds another run, or a loss that
-            is not finite.
+        FsbenchError: an argument that no run can be made for, a folder that holds another run, a loss or
+            weights that are not finite, or too little memory.
     """
+    if tensorboard:
+        tracking.require_tensorboard()
     base = load(dataset, "base", cache)
     val = val_images(dataset, cache)
     for stage in recipe.stages:
@@ -111,13 +117,8 @@ def train_backbone(
     alone = only_one(folder / "run") if share.rank == 0 else nullcontext()
     with alone, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(stream_seed(seed, "classifier"))
-        network = Network(
-            build(backbone, size, dropout=recipe.dropout, seed=stream_seed(seed, "backbone")),
-            max(len(base.class_names), recipe.classifier_width or 0),
-            recipe.classifier,
-            recipe.scale,
-            recipe.extra_heads,
-        )
+        untrained = build(backbone, size, dropout=recipe.dropout, seed=stream_seed(seed, "backbone"))
+        network = assemble(untrained, len(base.class_names), recipe.settings())
         network.backbone.share = share
         if share.size > 1:
             share_batch_norm(network)
@@ -153,6 +154,7 @@ def train_backbone(
                 micro_batch=engine.micro_batch,
                 versions=machine.versions(),
             ),
+            tensorboard=tensorboard,
         )
         finished, stopped = share.agree(lambda: (False, None) if force else _found(run))
         if not finished:
@@ -168,7 +170,10 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
     """Go through the stages from where an earlier process stopped; write the files after each epoch."""
     log = stopped.log if stopped else []
     images = run.recipe.epochs * len(run.labels)
-    with tqdm(total=images, unit="img", unit_scale=True, disable=True if quiet else None) as bar:
+    with (
+        _events(run, log) as track,
+        tqdm(total=images, unit="img", unit_scale=True, disable=True if quiet else None) as bar,
+    ):
         bar.update(len(log) * len(run.labels))
         for number, stage in enumerate(run.recipe.stages):
             if stopped and number < stopped.stage:
@@ -186,15 +191,26 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                 if _has_stalled(stage, epoch, log):
                     break
                 row = _train_epoch(run, stage, epoch, optimiser, scaler, bar)
+                _check_weights(run, stage, epoch)
                 accuracy = validate(run.network.backbone, run.val, run.labels.device)
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
                 if run.network.backbone.share.rank == 0:
-                    _write(run, log)
+                    _write(run, log, track)
                     place = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
                     resume.save(run.folder, run.network, optimiser, scaler, run.provenance, place)
     if run.network.backbone.share.rank == 0:
         _write(run, log, finished=True)
         resume.forget(run.folder)
+
+
+def _events(run: Run, log: list[dict[str, Any]]) -> AbstractContextManager[Track | None]:
+    """What takes each new row of the log, beside log.csv."""
+    first = run.network.backbone.share.rank == 0
+    if first and not log:
+        tracking.forget(run.folder)  # of the run that this one replaces
+    if first and run.tensorboard:
+        return tracking.event_file(run.folder, run.provenance, log)
+    return nullcontext()
 
 
 def _has_stalled(stage: Stage, epochs: int, log: list[dict[str, Any]]) -> bool:
@@ -228,20 +244,26 @@ def _train_epoch(
     ]  # one image has no statistics
     began = time.perf_counter()
     sums: dict[str, Tensor] = {}
+    losses: list[Tensor] = []  # of the steps since the last look
     for step, rows in enumerate(batches):
         optimiser.zero_grad()
-        terms = _backward(run, stage, rows, (stage.name, epoch, step), scaler)
+        with enough_memory(
+            f"{_where(stage, epoch, step)}, with {len(rows)} images",
+            f"{_kept(run, stage, epoch)}; a run with a smaller --micro-batch, or --batch-size, needs less",
+        ):
+            terms = _backward(run, stage, rows, (stage.name, epoch, step), scaler)
         add_gradients(run.network, run.network.backbone.share)
         scaler.step(optimiser)
         scaler.update()
         for name, term in terms.items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + term * len(rows)
-        if step % LOOK_EVERY == 0:
-            _look(run, stage, epoch, step, sum(term.item() for term in terms.values()), bar)
+        losses.append(torch.stack(tuple(terms.values())).sum())
+        if step % LOOK_EVERY == 0 or step == len(batches) - 1:
+            _look(run, stage, epoch, step, losses, bar)
+            losses.clear()
         bar.update(len(rows))
     seen = sum(map(len, batches))
     means = {f"loss_{name}": total.item() / seen for name, total in sums.items()}
-    _look(run, stage, epoch, step, sum(means.values()), bar)
     seconds = time.perf_counter() - began
     return {**means, "learning_rate": rate, "seconds": seconds, "images_per_second": seen / seconds}
 
@@ -274,27 +296,56 @@ def _backward(
     return means
 
 
-def _look(run: Run, stage: Stage, epoch: int, step: int, loss: float, bar: "tqdm[Never]") -> None:
-    """Show the loss; stop when it is no number any more."""
-    if not math.isfinite(loss):
-        kept = f"the last good checkpoint is {run.last}" if run.last.exists() else "nothing was kept"
-        raise FsbenchError(
-            f"loss is {loss} in stage {stage.name}, epoch {epoch + 1}, step {step + 1}; {kept}"
-        )
+def _look(
+    run: Run, stage: Stage, epoch: int, step: int, losses: list[Tensor], bar: "tqdm[Never]"
+) -> None:
+    """Show the loss of a step; stop when it, or one since the last look, is no number any more."""
+    values = torch.stack(losses).tolist()
+    for number, loss in enumerate(values, step + 1 - len(values)):
+        if not math.isfinite(loss):
+            where = _where(stage, epoch, number)
+            raise FsbenchError(f"loss is {loss} in {where}; {_kept(run, stage, epoch)}")
     bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
-    bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+    bar.set_postfix(loss=f"{values[-1]:.3f}", refresh=False)
 
 
-def _write(run: Run, log: list[dict[str, Any]], *, finished: bool = False) -> None:
+def _check_weights(run: Run, stage: Stage, epoch: int) -> None:
+    """Refuse to write weights that are no numbers: no loss has seen yet what the last step made of them."""
+    weights = run.network.state_dict().values()
+    if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
+        raise FsbenchError(
+            f"weights are not finite after stage {stage.name}, epoch {epoch + 1}; {_kept(run, stage, epoch)}"
+        )
+
+
+def _where(stage: Stage, epoch: int, step: int) -> str:
+    return f"stage {stage.name}, epoch {epoch + 1}, step {step + 1}"
+
+
+def _kept(run: Run, stage: Stage, epoch: int) -> str:
+    """What is left of a run that stops in this epoch of a stage, from where the same command goes on."""
+    if epoch == 0 and stage is run.recipe.stages[0]:
+        return "nothing was kept"
+    return f"the last good checkpoint is {run.last}"
+
+
+def _write(
+    run: Run, log: list[dict[str, Any]], track: Track | None = None, *, finished: bool = False
+) -> None:
     """Write the log, the last checkpoint, and the best one when this epoch is it."""
     accuracies = [row.get("val_accuracy", 0.0) for row in log]
     provenance = replace(run.provenance, epoch=len(log), val_accuracy=log[-1].get("val_accuracy"))
     weights = run.network.state_dict()
+    if len(log) == 1:  # what a run that this one replaces has left must not pass for this one's
+        resume.forget(run.folder)
+        run.last.unlink(missing_ok=True)
     if run.val is None or len(log) == 1 or accuracies[-1] > max(accuracies[:-1]):
         checkpoint.write(run.best, weights, provenance)
     checkpoint.write(run.last, weights, provenance, finished=finished)
     with whole_file(run.folder / "log.csv") as part:
         pd.DataFrame(log).to_csv(part, index=False)
+    if track:
+        track(log[-1])
 
 
 def _found(run: Run) -> tuple[bool, resume.State | None]:

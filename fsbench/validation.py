@@ -12,6 +12,7 @@ from fsbench.data.prepare import load, splits_of
 from fsbench.data.store import ImageSplit
 from fsbench.episodes import TaskSpec
 from fsbench.extract import embed
+from fsbench.frozen.transform import usual
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
 
@@ -36,7 +37,7 @@ def validate(backbone: Backbone, val: ImageSplit | None, device: torch.device) -
     """Nearest mean's accuracy on val classes and its half width, 0..1; nothing without val classes."""
     if val is None:
         return {}
-    values = l2(torch.from_numpy(embed(backbone, val.pixels, device)), None)
+    values = l2(torch.from_numpy(embed(backbone, usual(backbone.image_size), val.pixels, device)), None)
     accuracies = score.accuracies(values, val.labels, SPEC, find_head("nearest-mean"))
     accuracy, half_width = stats.mean_and_half_width(accuracies)
     return {"val_accuracy": accuracy, "val_half_width": half_width}

@@ -51,6 +51,10 @@ class TestHelp:
             ["leaderboard"],
             ["reproduce"],
             ["validate"],
+            ["plot"],
+            ["diagnose"],
+            ["doctor"],
+            ["completion"],
         ],
     )
     def test_every_verb_explains_itself(self, verb, capsys):
@@ -110,7 +114,7 @@ class TestMainJob:
         assert run("evaluate", out, *SMALL, *DEVICE, "--out", tmp_path / "results", "--quiet") == 0
         assert "tiny novel  5-way 1-shot  nearest-mean (l2)" in capsys.readouterr().out
 
-    def test_json_and_nothing_else_on_stdout(self, trained: Path, cache: Path, tmp_path: Path):
+    def test_json_and_nothing_else_on_stdout(self, trained: Path, cache: Path, tmp_path: Path, capsys):
         ask = [
             "evaluate",
             trained / "best.safetensors",
@@ -124,6 +128,7 @@ class TestMainJob:
         ]
         done = command(*ask, "--head", "nearest-mean", "logistic")
         assert done.returncode == 0, done.stderr
+        assert done.stderr == ""  # no terminal, no progress
         found = json.loads(done.stdout)
         assert [result["head"] for result in found] == ["nearest-mean", "logistic"]
         for result in found:
@@ -131,8 +136,8 @@ class TestMainJob:
             assert 0 < result["half_width"] < 1
             assert (result["n_tasks"], result["n_way"], result["n_shot"]) == (20, 5, 1)
             assert result["evaluate_seconds"] > 0
-        again = command(*ask, "--head", "nearest-mean", "logistic")
-        assert json.loads(again.stdout) == found  # finished ones are returned all the same
+        assert run(*ask, "--head", "nearest-mean", "logistic") == 0
+        assert json.loads(capsys.readouterr().out) == found  # finished ones are returned all the same
 
     def test_leaderboard_and_its_check(self, results_of_tiny: Path, capsys):
         capsys.readouterr()
@@ -223,7 +228,7 @@ TRAIN = (
 BAD = [  # command, what the line on stderr says
     ("", "arguments are required: VERB"),
     ("evaluat x", "invalid choice: 'evaluat'"),
-    ("evaluate", "arguments are required: CHECKPOINT|FEATURES"),
+    ("evaluate", "arguments are required: SUBJECT"),
     (EVALUATE + "--n-way five", "argument --n-way: invalid int value: 'five'"),
     (EVALUATE + "--n-way 1", "n_way must be at least 2, but is 1"),
     (EVALUATE + "--n-way 5 8", "n_way = 8, but the split has only 7 classes"),

@@ -192,13 +192,17 @@ class TestTorchvision:
         assert len(list((tmp_path / "omniglot-py").rglob("0001_01.png"))) == 2
         assert capsys.readouterr() == ("", "")
 
-    def test_what_torchvision_says_goes_to_stderr(self, tmp_path: Path, monkeypatch, capsys):
+    @pytest.mark.parametrize("terminal", [True, False])
+    def test_what_torchvision_says_goes_to_a_terminal(
+        self, tmp_path: Path, monkeypatch, capsys, terminal: bool
+    ):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
         self.pretend(monkeypatch, torchvision.datasets.omniglot, lambda root, _: root.mkdir(exist_ok=True))
         with pytest.raises(FsbenchError, match="Omniglot cannot be downloaded"):
             download.omniglot(tmp_path, quiet=False)
         said = capsys.readouterr()
         assert said.out == ""
-        assert "Downloading" in said.err
+        assert ("Downloading" in said.err) == terminal
 
     @pytest.mark.parametrize(
         "error", [ConnectionError("reset"), RuntimeError("File not found\nor corrupted.")]

@@ -142,7 +142,7 @@ def test_whole_data_sets_are_pinned():
 def test_conv4_has_room_above_and_below(tmp_path: Path):
     """ERM as the quickstart trains it; a better recipe can show, and so can a worse one."""
     from fsbench.episodes import TaskSpec
-    from fsbench.evaluate import Output, evaluate
+    from fsbench.evaluation import Output, evaluate
     from fsbench.recipe import load_recipe, resolve
     from fsbench.train import train_backbone
 

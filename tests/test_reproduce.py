@@ -10,7 +10,7 @@ import torch
 from fsbench import results
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
-from fsbench.evaluate import Output, evaluate
+from fsbench.evaluation import Output, evaluate
 from fsbench.recipe import load_recipe, resolve
 from fsbench.reproduce import recipe_of, reproduce
 

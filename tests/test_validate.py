@@ -11,7 +11,7 @@ import torch
 from fsbench import leaderboard, results, stats
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
-from fsbench.evaluate import Output, evaluate
+from fsbench.evaluation import Output, evaluate
 from fsbench.validate import problems
 
 

@@ -108,8 +108,8 @@ def _arrive(target: Path, get: Callable[[Path], None]) -> None:
 
 def _by_torchvision(dataset: Callable[..., object], folder: Path, *, quiet: bool, **options: bool) -> None:
     """Let torchvision download a data set; it speaks on stdout, which is for results."""
-    silence = io.StringIO()
-    with redirect_stdout(silence if quiet else sys.stderr), redirect_stderr(silence if quiet else sys.stderr):
+    told = io.StringIO() if quiet or not sys.stderr.isatty() else sys.stderr
+    with redirect_stdout(told), redirect_stderr(told):
         try:
             dataset(folder, download=True, **options)
         except (

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fsbench.data.readers import Picture
+from fsbench.data.readers import Encoded, Picture
 from fsbench.errors import FsbenchError
 from fsbench.files import reason
 
 _AT_ONCE = 1 << 24  # bytes of stored pixels in memory besides the file that is written
+P = TypeVar("P", bound=Picture)
 T = TypeVar("T")
 
 
@@ -44,7 +45,29 @@ def squares(pictures: Sequence[Picture], size: int) -> Iterator[NDArray[np.uint8
         yield np.stack(part)
 
 
-def _in_threads(work: Callable[[Picture], T], pictures: Sequence[Picture], at_once: int) -> Iterator[list[T]]:
+def tried_squares(pictures: Sequence[Picture], size: int) -> Iterator[list[NDArray[np.uint8] | FsbenchError]]:
+    """As `squares`, but with the error in the place of an image that cannot be read."""
+
+    def tried(picture: Picture) -> NDArray[np.uint8] | FsbenchError:
+        try:
+            return _square(picture, size)
+        except FsbenchError as error:
+            return error
+
+    yield from _in_threads(tried, pictures, max(1, _AT_ONCE // (3 * size * size)))
+
+
+def thumbnails(paths: Sequence[Path], side: int) -> Iterator[Image.Image]:
+    """Each image as large as a square of `side` pixels can hold, in RGB, with its own aspect ratio.
+
+    Raises:
+        FsbenchError: an image cannot be read; it is named.
+    """
+    for part in _in_threads(lambda path: _thumbnail(path, side), paths, 256):
+        yield from part
+
+
+def _in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) -> Iterator[list[T]]:
     """Results in the order of the pictures, by as many threads as there are cores: Pillow frees the lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(pictures), at_once):
@@ -52,24 +75,31 @@ def _in_threads(work: Callable[[Picture], T], pictures: Sequence[Picture], at_on
 
 
 def _look(picture: Picture) -> tuple[bytes, tuple[int, int]]:
-    if not isinstance(picture, Path):
+    if isinstance(picture, np.ndarray):
         height, width = picture.shape[:2]
         return hashlib.sha256(np.ascontiguousarray(picture).data).digest(), (width, height)
     with _named(picture):
-        content = picture.read_bytes()
+        content = picture.read_bytes() if isinstance(picture, Path) else picture.content
         with Image.open(BytesIO(content)) as image:
             return hashlib.sha256(content).digest(), image.size
 
 
 def _square(picture: Picture, size: int) -> NDArray[np.uint8]:
-    if isinstance(picture, Path):
-        with _named(picture), Image.open(picture) as opened:
-            image = _rgb(ImageOps.exif_transpose(opened))
-    else:
+    if isinstance(picture, np.ndarray):
         image = Image.fromarray(picture)
+    else:
+        file = picture if isinstance(picture, Path) else BytesIO(picture.content)
+        with _named(picture), Image.open(file) as opened:
+            image = _rgb(ImageOps.exif_transpose(opened))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def _thumbnail(path: Path, side: int) -> Image.Image:
+    with _named(path), Image.open(path) as opened:
+        opened.draft("RGB", (2 * side, 2 * side))  # a JPEG may be decoded at a half, a quarter or an eighth
+        return ImageOps.contain(_rgb(ImageOps.exif_transpose(opened)), (side, side))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -85,7 +115,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(picture: Path | Encoded) -> Iterator[None]:
     """Name the image that cannot be read."""
     try:
         yield
@@ -94,4 +124,5 @@ def _named(path: Path) -> Iterator[None]:
             why = "it is no image of a known format"
         else:
             why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-        raise FsbenchError(f"image {path}: cannot be read ({' '.join(why.split())})") from error
+        name = picture if isinstance(picture, Path) else picture.name
+        raise FsbenchError(f"image {name}: cannot be read ({' '.join(why.split())})") from error

@@ -87,6 +87,24 @@ def fingerprint_of(name: str, split: str, cache: Path | None = None) -> str:
         return str(store.group_of(file, split).attrs["fingerprint"])
 
 
+def shared(name: str, split: str, source: str, fingerprint: str, cache: Path | None = None) -> list[int]:
+    """Which images of a split are base images of the data set `source`, too, pixel by pixel.
+
+    Empty also where this cannot be told: the base images of that fingerprint are not at hand at the size of
+    the split's.
+    """
+    target = find_store(name, cache)
+    base = store.path_of(source, int(target.stem.rpartition("@")[2]), cache)
+    try:
+        with store.opened(base) as file:
+            if store.group_of(file, "base").attrs["fingerprint"] != fingerprint:
+                return []
+        known = set(store.digests(base, "base"))
+    except FsbenchError:
+        return []
+    return [place for place, digest in enumerate(store.digests(target, split)) if digest in known]
+
+
 def find_store(name: str, cache: Path | None = None) -> Path:
     """Where the store of a data set lies; `NAME@SIZE` tells one prepared at several sizes apart.
 
@@ -176,8 +194,6 @@ def _survey(name: str, listing: Listing, *, quiet: bool) -> tuple[str, int]:
 
 def _write(target: Path, listing: Listing, about: Mapping[str, str | bool], *, quiet: bool) -> None:
     """Write the store of these pictures, whole or not at all; whoever calls holds its lock."""
-    for torn in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
-        torn.unlink()
     size = int(target.stem.rpartition("@")[2])
     total = sum(len(items) for classes in listing.values() for items in classes.values())
     with whole_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:

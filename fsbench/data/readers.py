@@ -1,7 +1,7 @@
 """Layouts in which data sets lie on people's disks; each reader knows one.
 
 A reader takes a folder and returns what lies there, `{split: {class: {item: picture}}}`, or None when the
-folder is not of its layout. A picture is the path of an image file, or pixels where the layout has no files.
+folder is not of its layout. A picture is an image file, or pixels (h, w, 3) where the layout has no files.
 """
 
 import csv
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,22 @@ from numpy.typing import NDArray
 from fsbench import safe_pickle
 from fsbench.errors import FsbenchError
 
-Picture = Path | NDArray[np.uint8]
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image file that lies inside another file."""
+
+    name: str  # for people: which file, and where in it
+    content: bytes | memoryview
+
+
+Picture = Path | Encoded | NDArray[np.uint8]
 Listing = dict[str, dict[str, dict[str, Picture]]]
 Reader = Callable[[Path], Listing | None]
 
 _IMAGE = re.compile(r".+\.(avif|bmp|gif|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)", re.IGNORECASE)
 _OLD = {"base": "train", "val": "val", "novel": "test"}  # what publishers call the three splits
-_NAMES = {"base": {"base", "train"}, "val": {"val", "valid", "validation"}, "novel": {"novel", "test"}}
+SPLIT_NAMES = {"base": {"base", "train"}, "val": {"val", "valid", "validation"}, "novel": {"novel", "test"}}
 _SPLITS = Path(__file__).parent / "splits"
 
 # Meta-Dataset (arXiv:1903.03096) validates on the five smallest background alphabets and keeps Lake's own
@@ -64,7 +74,7 @@ def split_folders(root: Path) -> Listing | None:
         FsbenchError: two folders for one split.
     """
     found: Listing = {}
-    for split, names in _NAMES.items():
+    for split, names in SPLIT_NAMES.items():
         folders = [folder for folder in _folders(root) if folder.name.lower() in names]
         if len(folders) > 1:
             raise FsbenchError(f"{root}: {folders[0].name} and {folders[1].name} are both split {split}")
@@ -85,7 +95,7 @@ def cifar_release(root: Path) -> Listing | None:
     if not lists.is_dir():
         return None
     return {
-        split: {name: _images(root / "data" / name) for name in (lists / f"{old}.txt").read_text().split()}
+        split: {c: images_below(root / "data" / c) for c in (lists / f"{old}.txt").read_text().split()}
         for split, old in _OLD.items()
     }
 
@@ -148,7 +158,7 @@ def cub(root: Path) -> Listing | None:
     for folder in _folders(images):
         split = cub_split(folder.name)
         if split is not None:
-            found[split][folder.name] = _images(folder)
+            found[split][folder.name] = images_below(folder)
     return found if any(found.values()) else None
 
 
@@ -184,11 +194,11 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _classes(root: Path) -> dict[str, dict[str, Picture]]:
-    return {folder.name: _images(folder) for folder in _folders(root)}
+    return {folder.name: images_below(folder) for folder in _folders(root)}
 
 
-def _images(folder: Path) -> dict[str, Picture]:
-    """Image files below a class folder by their path in it; files of other kinds are no images.
+def images_below(folder: Path) -> dict[str, Picture]:
+    """Image files below a folder by their path in it; files of other kinds are no images.
 
     Raises:
         OSError: a folder cannot be read.
@@ -199,7 +209,7 @@ def _images(folder: Path) -> dict[str, Picture]:
     for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         real = Path(place).resolve()
         if real in seen:
-            raise FsbenchError(f"class folder {folder}: links lead to {real} twice")
+            raise FsbenchError(f"folder {folder}: links lead to {real} twice")
         seen.add(real)
         folders[:] = filter(_shown, folders)
         for path in (Path(place, name) for name in files if _shown(name) and _IMAGE.fullmatch(name)):

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fsbench.data import download, readers
+from fsbench import user_code
+from fsbench.data import download, from_function, readers
+from fsbench.data.hugging_face import hugging_face
 from fsbench.data.readers import Listing, Reader, class_list, cub_split
 from fsbench.data.store import SPLITS
 from fsbench.errors import FsbenchError
@@ -40,7 +42,7 @@ SOURCES: dict[str, Source] = {
     "cifar-fs": Source(
         paper="Bertinetto et al., arXiv:1805.08136",
         n_classes=(64, 16, 20),
-        readers=(readers.cifar_pickles, readers.cifar_release, readers.split_folders),
+        readers=(readers.cifar_pickles, readers.cifar_release, hugging_face, readers.split_folders),
         layouts="cifar-100-python/{train,test,meta}, cifar100/{data,splits}, or {base,val,novel}/<class>/*",
         download=download.cifar100,
         split_of=_listed("cifar-fs"),
@@ -48,21 +50,21 @@ SOURCES: dict[str, Source] = {
     "mini-imagenet": Source(
         paper="Ravi and Larochelle, ICLR 2017",
         n_classes=(64, 16, 20),
-        readers=(readers.csv_splits, readers.split_folders),
+        readers=(readers.csv_splits, hugging_face, readers.split_folders),
         layouts="images/ with train.csv, val.csv and test.csv, or {train,val,test}/<class>/*",
         split_of=_listed("mini-imagenet"),
     ),
     "tiered-imagenet": Source(
         paper="Ren et al., arXiv:1803.00676",
         n_classes=(351, 97, 160),
-        readers=(readers.split_folders,),
+        readers=(hugging_face, readers.split_folders),
         layouts="{train,val,test}/<class>/*",
         split_of=_listed("tiered-imagenet"),
     ),
     "cub": Source(
         paper="Chen et al., arXiv:1904.04232",
         n_classes=(100, 50, 50),
-        readers=(readers.cub, readers.split_folders),
+        readers=(readers.cub, hugging_face, readers.split_folders),
         layouts="CUB_200_2011/images/<001.Black_footed_Albatross>/*, or {base,val,novel}/<class>/*",
         download=download.cub,
         split_of=cub_split,
@@ -75,17 +77,33 @@ SOURCES: dict[str, Source] = {
         download=download.omniglot,
     ),
 }
-_OWN = (readers.split_folders, readers.class_folders)
-_OWN_LAYOUTS = "{base,val,novel}/<class>/* or <class>/*"
+_OWN = (hugging_face, readers.split_folders, readers.class_folders)
+_OWN_LAYOUTS = "{base,val,novel}/<class>/* or <class>/*, or be a folder of Hugging Face's datasets"
 
 
 def read(name: str, path: Path) -> Listing:
     """What lies at `path`: the published data set of that name, or class folders of one's own.
 
+    `path` may name a function instead, as `mine.py:function` or `package.module:function`; what that returns
+    stands in `from_function`.
+
     Raises:
-        FsbenchError: no such folder, another layout, other classes, an empty class, or one in two splits.
+        FsbenchError: no such folder or function, another layout, other classes, an empty class, or one in two
+            splits.
     """
     source = SOURCES.get(name)
+    if user_code.is_reference(str(path)) and not path.exists():
+        listing = from_function.read(str(path))
+    else:
+        listing = _laid_out(name, path, source)
+    if source is not None:
+        _check_published(name, source, path, listing)
+    _check_sound(name, listing)
+    return listing
+
+
+def _laid_out(name: str, path: Path, source: Source | None) -> Listing:
+    """What lies in a folder of one of the layouts."""
     try:
         if not path.is_dir():
             what = "a file" if path.exists() else "absent"
@@ -97,9 +115,6 @@ def read(name: str, path: Path) -> Listing:
     if listing is None:
         layouts = source.layouts if source else _OWN_LAYOUTS
         raise FsbenchError(f"data set {name}: {path} must hold {layouts}")
-    if source is not None:
-        _check_published(name, source, path, listing)
-    _check_sound(name, listing)
     return listing
 
 

@@ -22,6 +22,7 @@ from fsbench.files import cache_folder, reason
 
 FORMAT = 1
 SPLITS = ("base", "val", "novel")
+_AT_ONCE = 1 << 24  # bytes of pixels that are looked at together
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,19 @@ def read(path: Path, split: str) -> ImageSplit:
             fingerprint=str(group.attrs["fingerprint"]),
             synthetic=bool(file.attrs["synthetic"]),
         )
+
+
+def digests(path: Path, split: str) -> Iterator[bytes]:
+    """The SHA-256 of the pixels of each image of a split, in order; a few images are in memory at a time.
+
+    Raises:
+        FsbenchError: as `read`.
+    """
+    with opened(path) as file:
+        pixels = group_of(file, split)["pixels"]
+        at_once = max(1, _AT_ONCE * len(pixels) // pixels.nbytes)
+        for start in range(0, len(pixels), at_once):
+            yield from (hashlib.sha256(image.data).digest() for image in pixels[start : start + at_once])
 
 
 def group_of(file: h5py.File, split: str) -> h5py.Group:

@@ -26,7 +26,7 @@ from fsbench.errors import FsbenchError, unknown
 from fsbench.features import Features
 from fsbench.files import sha256_of
 from fsbench.foreign import contents, forms
-from fsbench.foreign.contents import Wrong
+from fsbench.untrusted import Wrong
 
 
 @dataclass(frozen=True)

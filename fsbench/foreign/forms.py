@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench.foreign.contents import Wrong, kind
+from fsbench.foreign.contents import kind
+from fsbench.untrusted import Wrong
 
 FORMS = ("s2m2", "pt-map", "tim", "simpleshot", "easy", "pair")
 _FILLED = (

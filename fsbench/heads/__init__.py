@@ -5,14 +5,19 @@ support (tasks, n_way, n_shot, d), query (tasks, queries, d), logits (tasks, que
 It holds no state, reads no global random stream and treats every task by itself, so results do not
 depend on how tasks are batched. Features are preprocessed before they reach it (`preprocess.py`).
 What else a head takes, by keyword, its entry says: `keys`, `base`, `shots`.
+
+A head of one's own is such a function, or a `Head` that says more of it: named as `./mine.py:head` or
+`package.module:head`, or by the name of an entry point in the group `fsbench.heads` of an installed package.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 
 from torch import Tensor
 
-from fsbench.errors import unknown
+from fsbench import user_code
+from fsbench.errors import FsbenchError, unknown
 from fsbench.heads.bd_cspn import bd_cspn
 from fsbench.heads.cosine_sgd import cosine_sgd
 from fsbench.heads.distribution_calibration import distribution_calibration
@@ -39,6 +44,7 @@ class Head:
     random: bool = False  # takes keys (tasks,) int64; what it draws for a task depends on its key alone
     needs_base: bool = False  # takes base, the BaseStatistics of raw base features
     uneven: bool = False  # takes shots (tasks, n_way); support rows beyond a class's shots have no influence
+    code: str | None = None  # SHA-256 of the file that a head of one's own is written in
 
 
 HEADS: dict[str, Head] = {
@@ -71,11 +77,47 @@ HEADS: dict[str, Head] = {
 
 
 def find_head(name: str) -> Head:
-    """The head of that name.
+    """The head of that name: a shipped one, one of an installed package, or one in a user's file.
 
     Raises:
-        FsbenchError: no head has that name; the nearest one is named.
+        FsbenchError: no head has that name, then the nearest one is named; or code that is no head.
     """
-    if name not in HEADS:
-        raise unknown("head", name, HEADS)
-    return HEADS[name]
+    if name in HEADS:
+        return HEADS[name]
+    if user_code.is_reference(name):
+        return _of_user(name, name)
+    offered = entry_points(group="fsbench.heads")
+    for entry in offered.select(name=name):
+        return _of_user(name, entry.value)
+    raise unknown("head", name, {*HEADS, *offered.names})
+
+
+def _of_user(name: str, reference: str) -> Head:
+    """A head that is not fsbench's: a function, used on features as they are, or a `Head`."""
+    found = user_code.find(reference, "head")
+    if isinstance(found.value, Head):
+        head = found.value
+    elif callable(found.value):
+        head = Head(found.value, paper=name, preprocess="none")
+    else:
+        raise FsbenchError(f"head {name}: must be a function or a Head, but is {type(found.value).__name__}")
+    return replace(head, classify=_checked(name, head.classify), code=found.digest)
+
+
+def _checked(name: str, classify: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A user's function, whose answer must be one: no largest logit is a class where one is not a number."""
+
+    def checked(support: Tensor, query: Tensor, **asked: Tensor) -> Tensor:
+        with user_code.one_line(f"head {name}"):
+            logits = classify(support, query, **asked)
+        wanted = (*query.shape[:2], support.shape[1])
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted or logits.isnan().any():
+            what = type(logits).__name__
+            if isinstance(logits, Tensor):
+                what = f"{tuple(logits.shape)}{' with NaN' if logits.isnan().any() else ''}"
+            raise FsbenchError(
+                f"head {name}: must return logits (tasks, queries, n_way) {wanted}, but gave {what}"
+            )
+        return logits
+
+    return checked

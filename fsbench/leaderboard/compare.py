@@ -54,7 +54,7 @@ def pairwise_p(results: Sequence[Result]) -> NDArray[np.float64]:
 
     lists = defaultdict(list)
     for place, result in enumerate(results):
-        lists[result.task_digest, result.n_tasks].append(place)
+        lists[result.fingerprint, result.task_digest, result.n_tasks].append(place)
     for places in lists.values():
         n_tasks = number[places[0]]
         covariance = np.cov([scores[place] for place in places]).reshape(len(places), len(places))

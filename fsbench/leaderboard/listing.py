@@ -9,8 +9,8 @@ from typing import Any
 from fsbench.leaderboard.tables import Cell, Table
 from fsbench.results import Result
 
-PERCENT = ("accuracy_percent", "half_width_percent", "class_half_width_percent")
-OTHERWISE = ("accuracy", "half_width", "class_half_width", "correct", "queries", "versions")
+MEASURED = ("accuracy", "half_width", "class_half_width")  # in the file as, for example, accuracy_percent
+OTHERWISE = (*MEASURED, "correct", "queries", "versions")
 KEYS = tuple(field.name for field in fields(Result) if field.name not in OTHERWISE)
 
 
@@ -18,7 +18,7 @@ def listing(tables: Sequence[Table]) -> str:
     """A line a result, in the tables' order: file, accuracy and 95 % half widths in %, then all keys."""
     text = StringIO()
     write = csv.writer(text, lineterminator="\n").writerow
-    write(["file", *PERCENT, *KEYS])
+    write(["file", *(f"{name}_percent" for name in MEASURED), *KEYS])
     for table in tables:
         for cell in (cell for line in table.lines for cell in line.cells.values() if isinstance(cell, Cell)):
             found = cell.result.accuracy, cell.half_width, cell.result.class_half_width

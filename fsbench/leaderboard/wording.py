@@ -13,6 +13,8 @@ TELLING = {  # how a key reads that tells rows apart, most telling first; others
     "seed": "task seed {}",
     "n_tasks": "{:,} tasks",
     **{name: f"{name} {{}}" for name in FAMILY if name not in ("classifier", "dropout", "transform", "seed")},
+    "head_code": "head's code {:.8}",
+    "seen": "{}",
     "run": "run {}",
     "checkpoint": "checkpoint {:.8}",
     "feature_digest": "features {:.8}",
@@ -89,7 +91,7 @@ def lead(group: Sequence[Result]) -> str:
     covers = "tasks and images, not of" if first.disjoint else "tasks, not of images or"
     text = (
         f"Accuracy in %, ± 95 % Student-t half width over {number}; it covers the drawing of {covers} "
-        f"training seeds. {_queries(first).capitalize()}."
+        f"training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
     )
     if first.synthetic:
         text += " The images are synthetic, drawn by code: nothing follows from them for photographs."
@@ -119,6 +121,15 @@ def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -
     if any(result.class_prior for result in group):
         found.append("‡: is told how many query images each class has.")
     return " ".join(found)
+
+
+def _over_classes(group: Sequence[Result]) -> str:
+    """How wide the intervals would be had classes and images been drawn anew, too; empty where none says."""
+    widths = [100 * width for result in group if (width := result.class_half_width) is not None]
+    if not widths:
+        return ""
+    ends = dict.fromkeys(f"{width:.1f}" for width in (min(widths), max(widths)))
+    return f" With classes and images drawn anew as well the half width is {' to '.join(ends)}."
 
 
 def _queries(first: Result) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ from torch import Tensor
 
 from fsbench import episodes, machine, results, stats, tasklists
 from fsbench.details import details
+from fsbench.engine import keep_memory
 from fsbench.episodes import Tasks, TaskSpec
-from fsbench.errors import FsbenchError
+from fsbench.errors import FsbenchError, enough_memory
+from fsbench.frozen import Frozen
 from fsbench.heads import find_head
 from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.results import Result
-from fsbench.score import answers, right
+from fsbench.score import Mapped, answers, right
 from fsbench.targets import Target, targets
 from fsbench.tasklists import TaskList
+from fsbench.untrusted import Wrong
 
 USUAL = (TaskSpec(n_shot=1), TaskSpec(n_shot=5))
 
@@ -30,14 +34,14 @@ USUAL = (TaskSpec(n_shot=1), TaskSpec(n_shot=5))
 class Output:
     """Where results go and what becomes of those that are there."""
 
-    folder: Path = Path("results")
+    folder: Path | None = Path("results")  # None: written nowhere
     force: bool = False  # make results again that are there
     details: bool = False  # tables of classes, their confusion and the hardest tasks beside each new result
     quiet: bool = False
 
 
 def evaluate(
-    subject: Path,
+    subject: Path | Frozen | Target,
     *,
     specs: Sequence[TaskSpec] = USUAL,
     task_lists: Sequence[str] = (),
@@ -60,6 +64,8 @@ def evaluate(
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
+    if device.type == "cpu":
+        keep_memory()
     pinned = [tasklists.read(name) for name in task_lists]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:
@@ -112,27 +118,33 @@ def _results(
     found = [None if again else _known(output.folder, question) for question in questions]
     if all(found):
         return [result for result in found if result]
-    values = _preprocessed(target, questions[0].preprocess, device)
-    base = _statistics(target, device) if find_head(questions[0].head).needs_base else None
-    return [
-        result or _answer(question, target, values, base, output)
-        for question, result in zip(questions, found, strict=True)
-    ]
+    head = questions[0].head
+    with enough_memory(f"head {head}", "results so far are kept; try --device cpu, or free some of it"):
+        values = _preprocessed(target, questions[0].preprocess, device)
+        base = _statistics(target, device) if find_head(head).needs_base else None
+        return [
+            result or _answer(question, target, values, base, output)
+            for question, result in zip(questions, found, strict=True)
+        ]
 
 
-def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor:
+def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor | Mapped:
     """The target's features as a head gets them, on the device, shape (n, d)."""
     mean = None
     if step in NEEDS_BASE_MEAN:
         assert target.base_mean is not None
         mean = torch.from_numpy(target.base_mean).to(device)
-    return find_preprocess(step)(torch.from_numpy(target.features.values).to(device), mean)
+    preprocess = partial(find_preprocess(step), base_mean=mean)
+    values = target.features.values
+    if isinstance(values, np.memmap):
+        return Mapped(values, device, preprocess)
+    return preprocess(torch.from_numpy(values).to(device))
 
 
 def _statistics(target: Target, device: torch.device) -> BaseStatistics:
     """Mean and covariance of each base class, of features as the backbone gives them."""
     assert target.base is not None
-    values, labels = (torch.from_numpy(x).to(device) for x in (target.base.values, target.base.labels))
+    values, labels = (torch.tensor(x, device=device) for x in (target.base.values, target.base.labels))
     return base_statistics(values, labels)
 
 
@@ -140,8 +152,8 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
     """A result whose outcome is still open."""
     about, made_by = target.features.about, target.provenance
     settings = made_by.get("settings", {})
-    return Result(
-        dataset=str(about["dataset"]),
+    question = Result(
+        dataset=str(about.get("dataset")),
         split=split,
         fingerprint=_text(about.get("fingerprint")),
         **vars(spec),
@@ -149,7 +161,10 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         run=target.run,
         source=made_by.get("source"),
         source_fingerprint=made_by.get("source_fingerprint"),
-        source_classes=len(made_by["class_names"]) if made_by else None,
+        source_classes=(
+            len(made_by["class_names"]) if "class_names" in made_by else made_by.get("source_classes")
+        ),
+        seen=_text(about.get("seen") or None),
         image_size=made_by.get("image_size"),
         backbone=made_by.get("backbone"),
         dropout=made_by.get("dropout"),
@@ -165,6 +180,7 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         transform=_text(about.get("transform")),
         feature_digest=target.digest,
         head=head,
+        head_code=find_head(head).code,
         preprocess=step,
         transductive=find_head(head).transductive,
         class_prior=find_head(head).class_prior,
@@ -172,10 +188,15 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         interval=stats.DISJOINT_INTERVAL if spec.disjoint else stats.INTERVAL,
         **{**results.OPEN, "extract_seconds": about.get("seconds")},
     )
+    try:
+        results.refuse_absurd(question)
+    except Wrong as error:
+        raise FsbenchError(f"{target.run}: {error}") from error
+    return question
 
 
 def _answer(
-    question: Result, target: Target, values: Tensor, base: BaseStatistics | None, output: Output
+    question: Result, target: Target, values: Tensor | Mapped, base: BaseStatistics | None, output: Output
 ) -> Result:
     """Evaluate one question and write its result."""
     began = time.perf_counter()
@@ -211,9 +232,10 @@ def _answer(
         half_width=half_width,
         class_half_width=_class_half_width(result.accuracies, np.concatenate(classes)),
     )
-    path = results.write(output.folder, result)
-    if output.details:
-        details(kept, labels, names).write(path)
+    if output.folder is not None:
+        path = results.write(output.folder, result)
+        if output.details:
+            details(kept, labels, names).write(path)
     return result
 
 
@@ -225,10 +247,10 @@ def _class_half_width(accuracies: NDArray[np.float64], classes: NDArray[np.integ
     return stats.mean_and_half_width(stats.class_values(accuracies, classes))[1]
 
 
-def _known(out: Path, question: Result) -> Result | None:
+def _known(out: Path | None, question: Result) -> Result | None:
     """The result that `out` holds for this question; one for other features or tasks does not count."""
-    path = out / question.path
-    if not path.exists():
+    path = out and out / question.path
+    if path is None or not path.exists():
         return None
     found = results.read(path)
     return found if found.same_question(question) else None

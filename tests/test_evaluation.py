@@ -12,7 +12,7 @@ import torch
 from fsbench import episodes, features, results, score, stats
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
-from fsbench.evaluate import Output, evaluate
+from fsbench.evaluation import Output, evaluate
 from fsbench.features import Features
 from fsbench.heads import HEADS, find_head
 from fsbench.heads.distribution_calibration import base_statistics

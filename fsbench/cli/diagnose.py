@@ -1,0 +1,48 @@
+"""`fsbench diagnose`: a report on backbones."""
+
+import argparse
+from pathlib import Path
+
+from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, answer
+
+
+def add(verbs: Verbs) -> None:
+    """`fsbench diagnose CHECKPOINT...`."""
+    verb = verbs.add_parser("diagnose", help="robustness, calibration and representation of backbones")
+    verb.add_argument("checkpoints", type=Path, nargs="*", metavar="CHECKPOINT")
+    verb.add_argument("--dataset", help="novel images (default: of the one they were trained on)")
+    verb.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="SECTION",
+        help="toy noise attack deform calibration between spectrum hardness (default: all)",
+    )
+    verb.add_argument(
+        "--questions", type=int, default=450, metavar="N", help="base images and query images (default: 450)"
+    )
+    verb.add_argument("--out", type=Path, default=Path("diagnosis"), help="folder (default: diagnosis)")
+    add_device(verb)
+    add_cache(verb)
+    add_config(verb)
+    add_quiet(verb)
+    add_json(verb)
+    verb.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Write a report and say where it lies."""
+    from fsbench.diagnose import diagnose
+    from fsbench.machine import find_device
+
+    report = diagnose(
+        chosen.checkpoints,
+        chosen.out,
+        dataset=chosen.dataset,
+        only=chosen.only,
+        questions=chosen.questions,
+        cache=chosen.cache,
+        device=find_device(chosen.device),
+        quiet=chosen.quiet,
+    )
+    answer(chosen, {"report": report}, str(report))

@@ -1,0 +1,64 @@
+"""`fsbench extract`: a checkpoint or any other backbone, and a split, to a feature file."""
+
+import argparse
+from pathlib import Path
+
+from fsbench.cli.options import (
+    Verbs,
+    add_backbone,
+    add_cache,
+    add_config,
+    add_device,
+    add_json,
+    add_quiet,
+    answer,
+)
+from fsbench.errors import FsbenchError
+
+
+def add(verbs: Verbs) -> None:
+    """`fsbench extract SUBJECT`."""
+    verb = verbs.add_parser("extract", help="write the features of a split to a file")
+    verb.add_argument(
+        "subject",
+        metavar="SUBJECT",
+        help="checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, "
+        "or a file of weights with --backbone",
+    )
+    add_backbone(verb)
+    verb.add_argument("--dataset", help="default: the one it was trained on")
+    verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
+    verb.add_argument("--out", type=Path, help="feature file (default: in the cache)")
+    verb.add_argument("--force", action="store_true", help="extract again, in place of what is there")
+    add_device(verb)
+    add_cache(verb)
+    add_config(verb)
+    add_quiet(verb)
+    add_json(verb)
+    verb.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Extract and print where the features lie."""
+    from fsbench.extract import extract
+    from fsbench.frozen import find
+    from fsbench.machine import find_device
+
+    backbone = find(chosen.subject, chosen.backbone, chosen.image_size)
+    dataset = chosen.dataset or backbone.dataset
+    if dataset is None:
+        raise FsbenchError(
+            f"{chosen.subject}: was trained on no data set of fsbench; name one with --dataset"
+        )
+    path, found = extract(
+        backbone,
+        dataset,
+        chosen.split,
+        device=find_device(chosen.device),
+        out=chosen.out,
+        cache=chosen.cache,
+        force=chosen.force,
+        quiet=chosen.quiet,
+    )
+    n, width = found.values.shape
+    answer(chosen, {"features": path, "images": n, "width": width, **found.about}, str(path))

@@ -1,0 +1,36 @@
+"""`fsbench reproduce`: a result file, run again."""
+
+import argparse
+from pathlib import Path
+
+from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, answer
+
+
+def add(verbs: Verbs) -> None:
+    """`fsbench reproduce RESULT`."""
+    verb = verbs.add_parser("reproduce", help="run again what a result file says, and compare")
+    verb.add_argument("result", type=Path)
+    verb.add_argument("--checkpoint", type=Path, help="evaluate this one again instead of training")
+    verb.add_argument("--out", type=Path, default=Path("reproduced"), help="default: reproduced")
+    add_device(verb)
+    add_cache(verb)
+    add_config(verb)
+    add_quiet(verb)
+    add_json(verb)
+    verb.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Run a result again and print how the two compare."""
+    from fsbench.machine import find_device
+    from fsbench.reproduce import reproduce
+
+    found = reproduce(
+        chosen.result,
+        checkpoint=chosen.checkpoint,
+        out=chosen.out,
+        cache=chosen.cache,
+        device=find_device(chosen.device),
+        quiet=chosen.quiet,
+    )
+    answer(chosen, found, found.line())

@@ -1,0 +1,114 @@
+"""Folders of Hugging Face's `datasets`, read by pyarrow alone: what `save_to_disk` writes, or parquet files.
+
+A split `train` is base, `validation` val and `test` novel, as in class folders; few-shot splits share no
+class. A data set without splits, such as one split of another saved by itself, is novel as a whole.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsbench.data.readers import SPLIT_NAMES, Encoded, Listing, Picture
+from fsbench.errors import FsbenchError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_LABELS = ("label", "labels", "fine_label", "class")  # tried in this order
+_PARQUET = re.compile(r"(\w+?)(-\d+-of-\d+)?\.parquet")
+
+
+def hugging_face(root: Path) -> Listing | None:
+    """`dataset_dict.json` with a folder a split, one such folder, or `[data/]<split>-*.parquet`.
+
+    Raises:
+        FsbenchError: pyarrow is not installed, a split of another name, a table without images or labels, or
+            one that cannot be read.
+    """
+    shards = _shards(root)
+    if not any(shards.values()):
+        return None
+    found: Listing = {}
+    for name, paths in shards.items():
+        split = next((split for split, names in SPLIT_NAMES.items() if name in names), None)
+        if split is None or split in found:
+            raise FsbenchError(f"{root}: split {name!r} must be one of train, validation and test, each once")
+        found[split] = _classes(paths)
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
+
+
+def _shards(root: Path) -> dict[str, list[Path]]:
+    """The tables of each split by its name, in order; novel where there are no splits."""
+    if (root / "dataset_dict.json").is_file():
+        folders = sorted(state.parent for state in root.glob("*/state.json"))
+        return {folder.name: sorted(folder.glob("*.arrow")) for folder in folders}
+    if (root / "state.json").is_file():
+        return {"novel": sorted(root.glob("*.arrow"))}
+    shards: dict[str, list[Path]] = {}
+    for path in sorted([*root.glob("*.parquet"), *root.glob("data/*.parquet")]):
+        match = _PARQUET.fullmatch(path.name)
+        shards.setdefault(match[1] if match else path.stem, []).append(path)
+    return shards
+
+
+def _classes(paths: list[Path]) -> dict[str, dict[str, Picture]]:
+    """The images of a split by class and item: its file name where that tells them apart, else its row."""
+    rows = [row for path in paths for row in _rows(path)]
+    often = Counter((label, file) for label, file, _ in rows)
+    found: dict[str, dict[str, Picture]] = {}
+    for number, (label, file, picture) in enumerate(rows):
+        item = file if file and often[label, file] == 1 else f"row-{number:08d}"
+        found.setdefault(label, {})[item] = picture
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str | None, Picture]]:
+    """Class name, file name and picture of each row of a table."""
+    table = _table(path)
+    metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", "{}"))
+    features = metadata.get("info", {}).get("features", {})
+    images = [
+        field.name
+        for field in table.schema
+        if str(field.type).startswith("struct<")
+        and {part.name for part in field.type} == {"bytes", "path"}
+        and features.get(field.name, {}).get("_type", "Image") == "Image"
+    ]
+    labels = [name for name in _LABELS if name in table.schema.names]
+    if len(images) != 1 or not labels:
+        columns = ", ".join(table.schema.names)
+        raise FsbenchError(
+            f"{path}: must have one column of images and one of {', '.join(_LABELS)}, but has {columns}"
+        )
+    names = features.get(labels[0], {}).get("names")
+    number = 0
+    for part in table.to_batches():  # parts of a mapped file, of which nothing is copied
+        contents, files = (part[images[0]].field(name) for name in ("bytes", "path"))
+        for label, file, content in zip(
+            part[labels[0]].to_pylist(), files.to_pylist(), contents, strict=True
+        ):
+            where = f"{path} row {number}"
+            if label is None or (names is not None and not 0 <= label < len(names)):
+                raise FsbenchError(f"{where}: must have a label, but has {label}")
+            if not content.is_valid and file is None:
+                raise FsbenchError(f"{where}: must have an image, but has none")
+            encoded = Encoded(where, memoryview(content.as_buffer())) if content.is_valid else Path(file)
+            yield str(label) if names is None else names[label], file and Path(file).name, encoded
+            number += 1
+
+
+def _table(path: Path) -> "pyarrow.Table":
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise FsbenchError(f"{path}: needs pyarrow, which is not installed: pip install pyarrow") from error
+    try:
+        if path.suffix == ".parquet":
+            return pyarrow.parquet.read_table(path)
+        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
+    except pyarrow.ArrowException as error:
+        raise FsbenchError(f"{path}: not a whole table ({' '.join(str(error).split())[:120]})") from error
