@@ -239,6 +239,17 @@ class TestComparison:
         assert "**" not in sections(tables([made(10, 12), made(10, 12, n_shot=5)]))
 
 
+class TestLead:
+    def test_says_how_wide_intervals_are_over_classes(self):
+        found = [made(10, 12, 14, class_half_width=0.072), made(8, 9, 10, n_shot=5, class_half_width=0.0904)]
+        text = sections(tables(found))
+        assert "With classes and images drawn anew as well the half width is 7.2 to 9.0." in text
+        assert "the half width is 7.2." in sections(tables(found[:1]))
+
+    def test_says_nothing_of_classes_where_no_result_does(self):
+        assert "drawn anew" not in sections(tables([made(10, 12, 14, class_half_width=None)]))
+
+
 class TestCells:
     def test_mean_and_half_width(self):
         """Of 10, 12, 14 right of 15: mean 80 %, s = 2 / 15, t(0.975, 2) = 4.3027."""
