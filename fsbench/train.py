@@ -70,7 +70,9 @@ class Run:
 
 def run_name(recipe: Recipe, dataset: str, backbone: str, image_size: int, seed: int) -> str:
     """The name of a run, from what usually tells it from others."""
-    return f"{recipe.name}-{recipe.preset}-{backbone}-{dataset}-{image_size}px-{recipe.epochs}ep-s{seed}"
+    noise = f"-noise{recipe.label_noise:g}" if recipe.label_noise else ""
+    name = f"{recipe.name}-{recipe.preset}-{backbone}-{dataset}-{image_size}px-{recipe.epochs}ep"
+    return f"{name}{noise}-s{seed}"
 
 
 def train_backbone(
@@ -296,9 +298,7 @@ def _backward(
     return means
 
 
-def _look(
-    run: Run, stage: Stage, epoch: int, step: int, losses: list[Tensor], bar: "tqdm[Never]"
-) -> None:
+def _look(run: Run, stage: Stage, epoch: int, step: int, losses: list[Tensor], bar: "tqdm[Never]") -> None:
     """Show the loss of a step; stop when it, or one since the last look, is no number any more."""
     values = torch.stack(losses).tolist()
     for number, loss in enumerate(values, step + 1 - len(values)):

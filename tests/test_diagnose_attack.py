@@ -62,6 +62,8 @@ def test_attacked_images_stay_within_epsilon_and_the_range_of_pixels():
     assert attacked.max() <= 1
     single = attack.fgsm(images, attack.loss_gradient(scores, images, answers), 0.1)
     loss = [F.cross_entropy(scores(changed), answers).item() for changed in (images, single, attacked)]
+    first = attack.loss_gradient(scores, images, answers)
+    assert torch.equal(attack.iterated_fgsm(scores, images, answers, 0.1, first=first), attacked)
     assert loss[0] < loss[2]
     assert loss[1] < loss[2]  # several steps follow what one step overshoots
 
@@ -82,7 +84,7 @@ def test_answers_of_a_known_margin_fall_at_a_known_epsilon():
         return images.flatten(1)[:, :2]
 
     batch = Batch(images, torch.tensor([0]), scores)
-    right = attack.answers_under_attack([(batch, None)])
+    right = attack.answers_under_attack([batch], attack.gradients([batch]), None)
     assert right["clean", 0].item()
     for epsilon in attack.EPSILONS:
         assert right["FGSM", epsilon].item() == (2 * epsilon / 255 < 0.05)
@@ -95,8 +97,9 @@ def test_a_transferred_attack_takes_the_other_network_s_gradient(linear):
     """An opposite network's gradient helps the attacked one; its own twin's is the white-box attack."""
     batch, _ = linear
     opposite = Batch(batch.images, batch.answers, lambda images: -batch.scores(images))
-    helped = attack.answers_under_attack([(batch, opposite)])
-    twin = attack.answers_under_attack([(batch, batch)])
+    own, foreign = attack.gradients([batch]), attack.gradients([opposite])
+    helped = attack.answers_under_attack([batch], own, foreign)
+    twin = attack.answers_under_attack([batch], own, own)
     for epsilon in attack.EPSILONS:
         assert helped["transferred", epsilon].all()
         assert torch.equal(twin["transferred", epsilon], twin["FGSM", epsilon])

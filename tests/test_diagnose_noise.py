@@ -47,11 +47,23 @@ def test_shares_by_hand():
     truth = torch.tensor([0, 0, 1, 1, 1, 1])
     taught = torch.tensor([0, 0, 2, 2, 0, 0])
     given = torch.tensor([0, 1, 2, 1, 0, 2])
-    assert noise.shares(given, truth, taught) == {
+    found = noise.shares(given, truth, taught)
+    assert {what: mean.mean for what, mean in found.items()} == {
+        "base accuracy": pytest.approx(100 / 3),
         "right, true label": 50.0,
-        "memorised": 50.0,
         "right, false label": 25.0,
+        "memorised": 50.0,
     }
+    half_width = 318.24 * (1 / 3) ** 0.5 / 2  # four of mean 1/2: t(3) = 3.1824, s = sqrt(1/3)
+    assert found["memorised"].half_width == pytest.approx(half_width, rel=1e-3)
+
+
+def test_without_false_labels_nothing_can_be_memorised():
+    labels = torch.tensor([0, 1, 2])
+    found = noise.shares(labels, labels, labels)
+    assert found["base accuracy"].mean == 100
+    assert found["memorised"] is None
+    assert found["right, false label"] is None
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
@@ -60,7 +72,9 @@ def test_a_share_out_of_range_is_refused(share):
         resolve(load_recipe("erm"), label_noise=share)
 
 
-def test_training_on_noise_is_recorded_and_learns_the_false_labels(cache: Path, tmp_path: Path):
+def test_training_on_noise_is_recorded_and_learns_the_false_labels(
+    cache: Path, trained: Path, tmp_path: Path
+):
     """120 images of six mean colours: after 15 epochs without augmentation some false labels are learned."""
     recipe = resolve(load_recipe("erm"), epochs=[15], batch_size=16, augment=False, label_noise=0.5)
     run = train_backbone(recipe, "tiny", out=tmp_path / "noisy", cache=cache, device=CPU, quiet=True)
@@ -72,11 +86,13 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(cache: Path, 
     assert run.labels.tolist() == taught.tolist()
     assert (taught != truth).mean() == pytest.approx(0.5 * 5 / 6, abs=0.12)
 
-    found = noise.section(load_study([run.last], cache=cache, device=CPU))
-    shares = next(iter(found.values.values()))
+    found = noise.section(load_study([run.last, trained / "last.safetensors"], cache=cache, device=CPU))
+    shares = found.values["erm (noise 0.5)"]
     assert shares["memorised"] > 100 / 6  # more often than a guess
     assert shares["right, true label"] > shares["right, false label"]
-    assert found.tables[0].rows[0][1] == "0.5"
+    (_, of_noisy, *_), (_, of_clean, _, right, *others, _, _) = found.tables[0].rows
+    assert (of_noisy, of_clean) == ("0.5", "0")
+    assert others == [right, "-", "-"]  # where no label is false nothing can be memorised
 
 
 def test_without_noise_there_is_nothing_to_say(cache: Path, trained: Path):

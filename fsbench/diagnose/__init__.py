@@ -5,9 +5,20 @@ from pathlib import Path
 
 import torch
 
-from fsbench.diagnose import attack, between, calibration, deform, hardness, noise, report, spectrum, toy
-from fsbench.diagnose.section import Section
-from fsbench.diagnose.subject import Study, load_study
+from fsbench.diagnose import (
+    attack,
+    between,
+    calibration,
+    claims,
+    deform,
+    hardness,
+    noise,
+    report,
+    spectrum,
+    toy,
+)
+from fsbench.diagnose.section import Section, Table
+from fsbench.diagnose.subject import QUESTIONS, Study, load_study
 from fsbench.engine import keep_memory
 from fsbench.errors import FsbenchError, unknown
 
@@ -29,6 +40,7 @@ def diagnose(
     *,
     dataset: str | None = None,
     only: Sequence[str] = (),
+    questions: int = QUESTIONS,
     cache: Path | None = None,
     device: torch.device,
     quiet: bool = False,
@@ -36,11 +48,12 @@ def diagnose(
     """Measure checkpoints side by side and write one report into `out`; the path of its Markdown file.
 
     Novel images are those of `dataset`, by default of the one the checkpoints were trained on, which must be
-    the same for all. `only` names the sections to write; the toy problems need no checkpoint.
+    the same for all. `only` names the sections to write; the toy problems need no checkpoint. Attacks,
+    deformations and calibration ask about `questions` base images and as many queries of novel tasks.
 
     Raises:
-        FsbenchError: an unknown section, checkpoints that cannot be compared, or a folder that cannot be
-            written.
+        FsbenchError: an unknown section, too few questions, checkpoints that cannot be compared, or a folder
+            that cannot be written.
     """
     for name in only:
         if name not in SECTIONS:
@@ -54,23 +67,31 @@ def diagnose(
     if of_checkpoints:
         if not checkpoints:
             raise FsbenchError(f"sections {', '.join(of_checkpoints)} need a checkpoint, but none is given")
-        study = load_study(checkpoints, dataset=dataset, cache=cache, device=device, quiet=quiet)
-        found = (OF_CHECKPOINTS[name](study) for name in of_checkpoints)
-        sections += [section for section in found if section is not None]
+        study = load_study(
+            checkpoints, dataset=dataset, questions=questions, cache=cache, device=device, quiet=quiet
+        )
+        measured = [OF_CHECKPOINTS[name](study) for name in of_checkpoints]
+        found = [section for section in measured if section is not None]
+        compared = claims.section([claim for section in found for claim in section.claims])
+        sections = [_networks(study), *([compared] if compared else []), *sections, *found]
         lead = _lead(study)
     return report.write(out, "Diagnosis", lead, sections)
 
 
 def _lead(study: Study) -> str:
-    """Which networks are compared, for people."""
-    networks = "; ".join(
-        f"{subject.name} ({subject.provenance.backbone}, run {subject.provenance.run}, "
-        f"epoch {subject.provenance.epoch} of {subject.provenance.epochs})"
-        for subject in study.subjects
-    )
     synthetic = " These images are drawn by code." if study.novel.synthetic else ""
     return (
-        f"Trained on {study.base.dataset}, asked about novel classes of {study.novel.dataset}: {networks}."
-        f" One training seed each, so differences between networks hold for these runs alone. All answer the"
-        f" same questions, so differences are surer than the intervals of single rows.{synthetic}"
+        f"Trained on {study.base.dataset}, asked about novel classes of {study.novel.dataset}.{synthetic} "
+        "Each network is one training seed, so differences between networks hold for these runs alone."
+    )
+
+
+def _networks(study: Study) -> Section:
+    """Which networks are compared."""
+    told = [(subject.name, subject.provenance) for subject in study.subjects]
+    rows = [(n, p.backbone, p.run, str(p.train_seed), f"{p.epoch} of {p.epochs}") for n, p in told]
+    heads = ("network", "backbone", "run", "seed", "epoch")
+    text = "The checkpoints, as they are named below."
+    return Section(
+        "networks", "Networks", text, (Table(heads, tuple(rows)),), {}, {n: p.run for n, p in told}
     )

@@ -1,15 +1,16 @@
 """Novel deformations: images turned, sheared and zoomed as no training image was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench.diagnose.plots import bars
-from fsbench.diagnose.section import Mean, Section, Table
-from fsbench.diagnose.subject import EPISODES, KINDS, Study, Subject, accuracy
+from fsbench.diagnose.section import Claim, Section, Table
+from fsbench.diagnose.subject import KINDS, Study, Subject, percent, shares_right
 from fsbench.streams import stream
 
 Deformation = Callable[[Tensor, np.random.Generator], Tensor]
@@ -70,8 +71,12 @@ DEFORMATIONS: dict[str, Deformation] = {
 
 def section(study: Study) -> Section:
     """Accuracy of every network on deformed base images and on novel tasks with deformed queries."""
+    shares = {
+        kind: {subject.name: _shares(study, subject, kind) for subject in study.subjects} for kind in KINDS
+    }
     found = {
-        kind: {subject.name: _means(study, subject, kind) for subject in study.subjects} for kind in KINDS
+        kind: {name: {d: percent(values) for d, values in row.items()} for name, row in rows.items()}
+        for kind, rows in shares.items()
     }
     return Section(
         "deform",
@@ -79,8 +84,9 @@ def section(study: Study) -> Section:
         "Accuracy (%, ± 95 % half width) on images turned or sheared by an angle drawn uniformly for each, "
         "the same for all networks, or zoomed: `zoom in 60 %` scales the middle 60 % of both sides to the "
         f"whole image, `zoom out` leaves a black frame. Base: {len(study.base_rows)} images that the "
-        f"networks were trained on. Few-shot: the queries of {EPISODES.n_tasks} tasks {EPISODES.name} are "
-        "deformed, their support is not. After Manifold Mixup (arXiv:1806.05236) table 9.",
+        f"networks were trained on. Few-shot: the queries of {study.episodes.n_tasks} tasks "
+        f"{study.episodes.name} are deformed, their support is not. After Manifold Mixup "
+        "(arXiv:1806.05236) table 9.",
         tuple(_table(kind, rows) for kind, rows in found.items()),
         {
             f"{kind} accuracy on deformed images": bars(
@@ -93,20 +99,33 @@ def section(study: Study) -> Section:
             kind: {name: {d: vars(mean) for d, mean in row.items()} for name, row in rows.items()}
             for kind, rows in found.items()
         },
+        tuple(
+            Claim(
+                f"{kind} accuracy, mean over deformations",
+                "MM table 9",
+                +1,
+                1,
+                {
+                    name: 100 * np.mean([values for d, values in row.items() if d != "none"], axis=0)
+                    for name, row in rows.items()
+                },
+            )
+            for kind, rows in shares.items()
+        ),
     )
 
 
-def _means(study: Study, subject: Subject, kind: str) -> dict[str, Mean]:
+def _shares(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[np.float64]]:
     right: dict[str, list[Tensor]] = {name: [] for name in DEFORMATIONS}
     for number, batch in enumerate(study.batches(subject, kind)):
         for name, deform in DEFORMATIONS.items():
             images = deform(batch.images, stream(0, "diagnose", "deform", kind, name, number))
             with torch.no_grad():
                 right[name].append(batch.scores(images).argmax(dim=1) == batch.answers)
-    return {name: accuracy(torch.cat(parts), kind) for name, parts in right.items()}
+    return {name: shares_right(torch.cat(parts), kind) for name, parts in right.items()}
 
 
-def _table(kind: str, rows: dict[str, dict[str, Mean]]) -> Table:
+def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> Table:
     return Table(
         (kind, *DEFORMATIONS),
         tuple((name, *(str(row[deformation]) for deformation in DEFORMATIONS)) for name, row in rows.items()),

@@ -57,7 +57,7 @@ def section(study: Study) -> Section:
     ways = [n_way for n_way in WAYS if n_way <= len(study.novel.class_names)]
     specs = [TaskSpec(n_way, n_shot, n_tasks=N_TASKS) for n_way in ways for n_shot in SHOTS]
     with torch.no_grad():
-        logits = judge.network.classifier(torch.from_numpy(judge.novel.values).to(judge.device)).cpu()
+        logits = judge.network.classifier(torch.tensor(judge.novel.values, device=judge.device)).cpu()
     hard = np.concatenate([_hardness(logits, labels, spec) for spec in specs])
     lines, accuracies, rows = {}, {}, []
     for subject in study.subjects:

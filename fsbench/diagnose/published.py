@@ -12,4 +12,5 @@ def published(section: str) -> Table | None:
         lines = [line for line in csv.DictReader(file) if line.pop("section") == section]
     if not lines:
         return None
-    return Table(tuple(lines[0]), tuple(tuple(text or "-" for text in line.values()) for line in lines))
+    heads = [head for head in lines[0] if any(line[head] for line in lines)]
+    return Table(tuple(heads), tuple(tuple(line[head] or "-" for head in heads) for line in lines))

@@ -17,14 +17,21 @@ from fsbench.files import whole_file, write_text
 
 _QUOTED = "Published on other data and networks, read in the paper; a trend to compare, not a number:"
 _STYLE = """
-body { margin: 0 auto; max-width: 75rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; }
+:root { --paper: #fff; }
+body { margin: 0 auto; max-width: 90rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif;
+  background: var(--paper); }
 p { max-width: 50rem; }
 div { overflow-x: auto; }
-table { border-collapse: collapse; margin: .75rem 0; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap; }
+blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: .3rem solid #8888; opacity: .85; }
+table { border-collapse: collapse; margin: .75rem 0; font-size: .85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .5rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
+@media (min-width: 40rem) {
+  th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); }
+}
+figure { margin: 1rem 0; }
 img { max-width: 100%; background: white; }
-@media (prefers-color-scheme: dark) { body { background: #14161a; color: #e7e9ec; } }
+@media (prefers-color-scheme: dark) { :root { --paper: #14161a; } body { color: #e7e9ec; } }
 """
 
 
@@ -49,11 +56,12 @@ def write(folder: Path, title: str, lead: str, sections: Sequence[Section]) -> P
         for what in section.figures:
             markdown.append(f"![{what}]({_file(section.name, what)})")
             picture = base64.b64encode(pictures[section.name, what]).decode()
-            page.append(f'<p><img alt="{escape(what)}" src="data:image/png;base64,{picture}"></p>')
+            page.append(f'<figure><img alt="{escape(what)}" src="data:image/png;base64,{picture}"></figure>')
         if quoted:
-            markdown += [_QUOTED, _markdown(quoted)]
-            page += [f"<p>{_QUOTED}</p>", _html(quoted)]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+            markdown.append("\n".join(f"> {line}" for line in [_QUOTED, "", *_markdown(quoted).split("\n")]))
+            page.append(f"<blockquote><p>{_QUOTED}</p>{_html(quoted)}</blockquote>")
+    phone = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">{phone}<title>{escape(title)}</title><style>{_STYLE}</style>'
     write_text(folder / "report.html", f'<!doctype html><html lang="en">{head}' + "\n".join(page) + "\n")
     values = {section.name: section.values for section in sections}
     write_text(folder / "report.json", json.dumps(values, indent=1) + "\n")

@@ -1,10 +1,12 @@
-"""What a diagnosis hands to the report: a paragraph, tables, figures, and the numbers behind them."""
+"""What a diagnosis hands to the report: a paragraph, tables, figures, claims, and the numbers behind them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,17 @@ class Table:
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number that a paper says mixing raises or lowers, measured of every network on the same questions."""
+
+    what: str
+    paper: str
+    sign: int  # +1: mixing raises it, -1: lowers it, 0: no paper says either
+    digits: int  # after the point, for people
+    samples: Mapping[str, NDArray[np.float64]]  # by network, one value a question (n,), in the same order
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,7 @@ class Section:
     tables: tuple[Table, ...]
     figures: Mapping[str, Figure] = field(default_factory=dict)  # by what they show
     values: Mapping[str, Any] = field(default_factory=dict)  # JSON, unrounded
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)

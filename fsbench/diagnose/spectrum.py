@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import stats
-from fsbench.diagnose.plots import curves, points
-from fsbench.diagnose.section import Section, Table
+from fsbench.diagnose.plots import Panel, panels, points
+from fsbench.diagnose.section import Claim, Section, Table
 from fsbench.diagnose.subject import FEW_SHOT, Study, Subject
 from fsbench.heads.preprocess import l2
 
@@ -47,30 +47,37 @@ def variance_ratio(features: Tensor, labels: Tensor) -> float:
     return float(within / between)
 
 
-def describe(features: Tensor, labels: Tensor) -> dict[str, float]:
-    """What the paper says of spectra, as means over classes, and two further numbers."""
+def describe(features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What the paper says of spectra, and effective rank, of each class (classes,); one number of all."""
     spectra = class_spectra(features.double(), labels)
     return {
-        "largest": spectra[:, 0].mean().item(),
-        "sum of others": spectra[:, 1:].sum(dim=1).mean().item(),
-        "effective rank": effective_rank(spectra).mean().item(),
-        "within / between": variance_ratio(features.double(), labels),
+        "largest": spectra[:, 0],
+        "sum of others": spectra[:, 1:].sum(dim=1),
+        "effective rank": effective_rank(spectra),
+        "within / between": torch.tensor([variance_ratio(features.double(), labels)], dtype=torch.float64),
     }
 
 
 def section(study: Study) -> Section:
     """Spectra of every network's base and novel features, and how they go with its few-shot accuracy."""
-    found: dict[str, dict[str, dict[str, float]]] = {"base": {}, "novel": {}}
-    spectra: dict[str, list[tuple[float, float]]] = {}
+    described: dict[str, dict[str, dict[str, Tensor]]] = {"base": {}, "novel": {}}
+    spectra: dict[str, Tensor] = {}
     for subject in study.subjects:
         base, novel = _base_features(study, subject), _novel_features(study, subject)
-        found["base"][subject.name], found["novel"][subject.name] = describe(*base), describe(*novel)
+        described["base"][subject.name], described["novel"][subject.name] = describe(*base), describe(*novel)
         mean = class_spectra(*novel).mean(dim=0)
-        spectra[subject.name] = [(float(place), value) for place, value in enumerate(mean.tolist(), 1)]
+        n = len(novel[1]) // len(novel[1].unique())
+        spectra[subject.name] = mean[: n - 1]  # n rows about their mean have n - 1 directions
+    found = {
+        split: {name: {w: v.mean().item() for w, v in row.items()} for name, row in rows.items()}
+        for split, rows in described.items()
+    }
     tables = [_table(split, rows, study) for split, rows in found.items()]
-    one_shot = {name: means[0].mean for name, means in study.few_shot.items()}
+    one_shot = {name: means[0] for name, means in study.few_shot.items()}
     correlations = {
-        f"{split}: {what}": stats.correlation([rows[name][what] for name in rows], [*one_shot.values()])
+        f"{split}: {what}": stats.correlation(
+            [rows[name][what] for name in rows], [mean.mean for mean in one_shot.values()]
+        )
         for split, rows in found.items()
         for what in next(iter(rows.values()))
     }
@@ -79,6 +86,9 @@ def section(study: Study) -> Section:
             (what, "-" if r is None else f"{r:+.2f}", str(len(one_shot))) for what, r in correlations.items()
         )
         tables.append(Table(("number", "correlation with 1-shot accuracy", "networks"), relation))
+    common = min(map(len, spectra.values()))  # narrow features have fewer
+    spectra = {name: values[:common] for name, values in spectra.items()}
+    first = next(iter(spectra.values()))
     return Section(
         "spectrum",
         "Representation",
@@ -91,20 +101,43 @@ def section(study: Study) -> Section:
         "Manifold Mixup (arXiv:1806.05236) section 3.2.",
         tuple(tables),
         {
-            "mean spectrum of a novel class": curves(
-                spectra, "singular value", "share of the norm", log=True
+            "mean spectrum of a novel class": panels(
+                [
+                    Panel(
+                        "share of the norm", {n: _curve(values) for n, values in spectra.items()}, log=True
+                    ),
+                    Panel(
+                        f"the same, divided by that of {study.subjects[0].name}",
+                        {n: _curve(values / first) for n, values in spectra.items()},
+                    ),
+                ],
+                "singular value",
             ),
-            "effective rank and accuracy": points(
+            "novel features and accuracy": points(
                 {
-                    name: (row["effective rank"], study.few_shot[name][0])
-                    for name, row in found["novel"].items()
+                    what: {n: (row[what], one_shot[n]) for n, row in found["novel"].items()}
+                    for what in next(iter(found["novel"].values()))
                 },
-                "effective rank of novel classes",
                 "5-way 1-shot accuracy, %",
             ),
         },
         {**found, "correlations": correlations},
+        tuple(
+            Claim(
+                f"singular values of {split} classes: {what}",
+                "MM §3.2",
+                -1,
+                digits,
+                {name: row[what].numpy() for name, row in rows.items()},
+            )
+            for split, rows in described.items()
+            for what, digits in (("largest", 4), ("sum of others", 3))
+        ),
     )
+
+
+def _curve(values: Tensor) -> list[tuple[float, float]]:
+    return [(float(place), value) for place, value in enumerate(values.tolist(), 1)]
 
 
 def _base_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """What is diagnosed: trained networks, and the images that they are all asked about."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.extract import extract
 from fsbench.features import Features
+from fsbench.frozen import of_checkpoint
 from fsbench.heads import find_head
 from fsbench.heads.nearest_mean import nearest_mean
 from fsbench.heads.preprocess import l2
@@ -27,13 +28,10 @@ from fsbench.network import Network
 from fsbench.streams import stream
 
 FEW_SHOT = (TaskSpec(n_shot=1, n_tasks=1000), TaskSpec(n_shot=5, n_tasks=1000))
+QUESTIONS = 450  # of each kind, asked of every network
 N_QUERY = 3
-EPISODES = TaskSpec(n_shot=5, n_query=N_QUERY, n_tasks=40)  # whose queries are attacked and deformed
-BASE_IMAGES = 512
-KINDS = {
-    "base": 1,
-    "few-shot": EPISODES.n_way * N_QUERY,
-}  # what is asked; answers that an interval takes together
+EPISODE = TaskSpec(n_shot=5, n_query=N_QUERY)  # the tasks whose queries are attacked and deformed
+KINDS = {"base": 1, "few-shot": EPISODE.n_way * N_QUERY}  # answers that an interval takes together
 _TASKS_AT_ONCE, _IMAGES_AT_ONCE = 8, 128
 
 Scores = Callable[[Tensor], Tensor]
@@ -59,6 +57,11 @@ class Subject:
     novel: Features  # of the target's novel images, as `fsbench extract` writes them
 
     @property
+    def label_noise(self) -> float:
+        """The share of base labels that were replaced when the network was trained."""
+        return _label_noise(self.provenance)
+
+    @property
     def device(self) -> torch.device:
         """Where the network lies."""
         return next(self.network.parameters()).device
@@ -80,7 +83,7 @@ class Subject:
 
     def few_shot(self, spec: TaskSpec) -> NDArray[np.float64]:
         """Nearest mean's accuracy on each novel task, (tasks,), 0..1."""
-        values = l2(torch.from_numpy(self.novel.values), None)
+        values = l2(torch.tensor(self.novel.values), None)
         return score.accuracies(values, self.novel.labels, spec, find_head("nearest-mean"))
 
 
@@ -91,6 +94,12 @@ class Study:
     subjects: tuple[Subject, ...]
     base: ImageSplit  # what they were trained on
     novel: ImageSplit
+    questions: int = QUESTIONS  # base images, and query images of novel tasks
+
+    @property
+    def episodes(self) -> TaskSpec:
+        """The novel tasks whose queries are asked about."""
+        return replace(EPISODE, n_tasks=self.questions // KINDS["few-shot"])
 
     @cached_property
     def few_shot(self) -> dict[str, tuple[Mean, ...]]:
@@ -107,7 +116,7 @@ class Study:
     @cached_property
     def base_rows(self) -> NDArray[np.int64]:
         """The base images that are asked about, evenly of all classes."""
-        return evenly(self.base.labels, BASE_IMAGES)
+        return evenly(self.base.labels, self.questions)
 
     def _base_batches(self, subject: Subject) -> Iterator[Batch]:
         """The base images: scored by the classifier that was trained with the backbone."""
@@ -118,7 +127,7 @@ class Study:
 
     def _episode_batches(self, subject: Subject) -> Iterator[Batch]:
         """Queries of novel tasks, whole tasks in a batch: scored by nearest mean of clean support images."""
-        for tasks in episodes.blocks(self.novel.labels, EPISODES, at_once=_TASKS_AT_ONCE):
+        for tasks in episodes.blocks(self.novel.labels, self.episodes, at_once=_TASKS_AT_ONCE):
             images = subject.images(self.novel.pixels[tasks.query.ravel()])
             values = torch.from_numpy(subject.novel.values[tasks.support])
             support = l2(values.to(images.device), None)  # (tasks, n_way, n_shot, d)
@@ -134,6 +143,7 @@ def load_study(
     paths: Sequence[Path],
     *,
     dataset: str | None = None,
+    questions: int = QUESTIONS,
     cache: Path | None = None,
     device: torch.device,
     quiet: bool = True,
@@ -141,8 +151,12 @@ def load_study(
     """Load checkpoints and the images they are asked about: their base classes, novel ones of `dataset`.
 
     Raises:
-        FsbenchError: a checkpoint cannot be read, or they were not all trained on the images at hand.
+        FsbenchError: too few questions, a checkpoint cannot be read, or they were not all trained on the
+            images at hand.
     """
+    least = 2 * KINDS["few-shot"]  # an interval needs two tasks
+    if questions < least:
+        raise FsbenchError(f"questions must be at least {least}, but is {questions}")
     loaded = [checkpoint.load_network(path) for path in paths]
     source = loaded[0][1].source
     base = load(source, "base", cache)
@@ -157,11 +171,13 @@ def load_study(
             name,
             network.to(device).to(memory_format=torch.channels_last),
             provenance,
-            extract(path, dataset or source, "novel", device=device, cache=cache, quiet=quiet)[1],
+            extract(frozen, dataset or source, "novel", device=device, cache=cache, quiet=quiet)[1],
         )
-        for name, path, (network, provenance) in zip(_names(paths, loaded), paths, loaded, strict=True)
+        for name, frozen, (network, provenance) in zip(
+            _names(paths, loaded), map(of_checkpoint, paths), loaded, strict=True
+        )
     ]
-    return Study(tuple(subjects), base, novel)
+    return Study(tuple(subjects), base, novel, questions)
 
 
 def evenly(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
@@ -180,22 +196,42 @@ def percent(shares: NDArray[np.float64]) -> Mean:
     return Mean(100 * mean, 100 * half_width)
 
 
-def accuracy(correct: Tensor, kind: str) -> Mean:
-    """Accuracy in % of answers (n,) bool; its interval is over base images or over few-shot tasks."""
-    return percent(correct.double().view(-1, KINDS[kind]).mean(dim=1).cpu().numpy())
+def shares_right(correct: Tensor, kind: str) -> NDArray[np.float64]:
+    """Answers (n,) bool as what an interval is over: base images, or accuracies 0..1 of few-shot tasks."""
+    shares: NDArray[np.float64] = correct.double().view(-1, KINDS[kind]).mean(dim=1).cpu().numpy()
+    return shares
 
 
 def _names(paths: Sequence[Path], loaded: Sequence[tuple[Network, Provenance]]) -> list[str]:
-    """The shortest names that tell the checkpoints apart: their recipes, runs or paths."""
+    """The shortest names that tell the checkpoints apart: of their recipes, runs and files."""
+    noises = [f" (noise {share:g})" if (share := _label_noise(of)) else "" for _, of in loaded]
+    recipes = [of.recipe + noise for (_, of), noise in zip(loaded, noises, strict=True)]
+    runs = _without_common_end([of.run for _, of in loaded])
+    runs = [run + noise for run, noise in zip(runs, noises, strict=True)]
+    stems = [path.stem for path in paths]
     choices = (
-        [provenance.recipe for _, provenance in loaded],
-        [provenance.run for _, provenance in loaded],
+        [run if recipes.count(recipe) > 1 else recipe for recipe, run in zip(recipes, runs, strict=True)],
+        [f"{recipe}/{stem}" for recipe, stem in zip(recipes, stems, strict=True)],
+        [f"{run}/{stem}" for run, stem in zip(runs, stems, strict=True)],
         [f"{path.parent.name}/{path.stem}" for path in paths],
     )
     for names in choices:
         if len(set(names)) == len(names):
             return names
     raise FsbenchError("checkpoints must differ, but one is given twice")
+
+
+def _label_noise(provenance: Provenance) -> float:
+    return float(provenance.settings.get("label_noise") or 0.0)
+
+
+def _without_common_end(runs: Sequence[str]) -> list[str]:
+    """Names of runs without the parts between hyphens that all of them end in."""
+    parts = [run.split("-") for run in runs]
+    common = 0
+    while common < min(map(len, parts)) - 1 and len({tuple(p[-common - 1 :]) for p in parts}) == 1:
+        common += 1
+    return ["-".join(p[: len(p) - common]) for p in parts]
 
 
 def _normalised(images: Tensor) -> Tensor:

@@ -34,12 +34,12 @@ def class_values(accuracies: ArrayLike, classes: NDArray[np.integer]) -> NDArray
     """
     scores = np.asarray(accuracies, dtype=np.float64)
     names, places = np.unique(classes, return_inverse=True)
-    without = np.ones((len(scores), len(names)))
-    without[np.arange(len(scores))[:, None], places.reshape(classes.shape)] = 0
-    counts = without.sum(axis=0)
+    places = places.ravel()
+    counts = len(scores) - np.bincount(places)  # of tasks without each class
     assert (counts > 0).all(), "a class is in every task"
     mean = scores.mean()
-    values: NDArray[np.float64] = mean + (len(names) - 1) * (mean - scores @ without / counts)
+    without = (scores.sum() - np.bincount(places, np.repeat(scores, classes.shape[1]))) / counts
+    values: NDArray[np.float64] = mean + (len(names) - 1) * (mean - without)
     return values
 
 
