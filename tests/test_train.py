@@ -12,7 +12,7 @@ from fsbench import train as training
 from fsbench.errors import FsbenchError
 from fsbench.files import sha256_of
 from fsbench.recipe import Stage, load_recipe, resolve
-from fsbench.train import train_backbone
+from fsbench.train import run_name, train_backbone
 
 CPU = torch.device("cpu")
 
@@ -204,3 +204,11 @@ class TestCheckpoint:
         save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
         with pytest.raises(FsbenchError, match="is not marked as fsbench-checkpoint-1"):
             checkpoint.read(tmp_path / "x.safetensors")
+
+
+def test_a_run_with_false_labels_has_a_name_of_its_own():
+    clean, noisy = (resolve(load_recipe("erm"), label_noise=share) for share in (None, 0.5))
+    assert run_name(clean, "tiny", "conv4", 16, 0) == f"erm-cosine-conv4-tiny-16px-{clean.epochs}ep-s0"
+    assert (
+        run_name(noisy, "tiny", "conv4", 16, 0) == f"erm-cosine-conv4-tiny-16px-{noisy.epochs}ep-noise0.5-s0"
+    )
