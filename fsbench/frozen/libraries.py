@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from torch import nn
 
 from fsbench.errors import FsbenchError, unknown
@@ -72,6 +71,8 @@ def torchvision_model(name: str, *, pretrained: bool) -> Model:
     Raises:
         FsbenchError: torchvision has no such model or weights, or they cannot be had.
     """
+    import torchvision  # takes a second, and few need it
+
     architecture, _, tag = name.partition(".")
     models = torchvision.models.list_models(module=torchvision.models)
     if architecture not in models:

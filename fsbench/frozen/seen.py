@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchvision.models import ResNet18_Weights
-
 _SYNSETS = Path(__file__).parent / "imagenet-1k.txt"  # WordNet ids of ILSVRC 2012 in order of its classes
 _WORDNET = re.compile(r"n\d{8}")
 IMAGENET_1K = "imagenet-1k"
@@ -27,6 +25,8 @@ class Seen:
 
 def imagenet_1k() -> Seen:
     """The 1,000 classes of ImageNet-1k."""
+    from torchvision.models import ResNet18_Weights  # takes a second to import, and few need it
+
     ids, names = _SYNSETS.read_text(encoding="utf-8").split(), ResNet18_Weights.DEFAULT.meta["categories"]
     return Seen(IMAGENET_1K, dict(zip(ids, names, strict=True)))
 

@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from fsbench.data.augment import MEAN, STD, eval_transform, transform_name
 
@@ -55,6 +54,8 @@ def _resize_crop(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Tensor:
+    from torchvision.transforms.v2 import functional as F  # takes a second, and few need it
+
     images = pixels.permute(0, 3, 1, 2)
     images = F.resize(images, [resize, resize], F.InterpolationMode(interpolation), antialias=True)
     images = F.to_dtype(F.center_crop(images, [size, size]), torch.float32, scale=True)

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old forms of files, which load all the same
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                        raise pickle.UnpicklingError("torch packs nothing, and what is packed has no bounds")
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
@@ -54,10 +59,20 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
     tensors = found if isinstance(found, dict) else {}
-    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not tensors or not all(isinstance(name, str) and _is_plain(value) for name, value in tensors.items()):
         places = ", ".join(_WITHIN)
         raise FsbenchError(f"{path}: must hold tensors by name, as they are or under one of {places}")
     return tensors
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor of numbers that lie in memory, one after the other."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
 
 
 def fit_own(backbone: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
