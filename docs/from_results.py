@@ -1,0 +1,138 @@
+"""Tables of the pages that follow from the committed results."""
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from from_code import table
+
+from fsbench import results
+from fsbench.leaderboard import wording
+from fsbench.leaderboard.rows import Row, families, groups
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+
+
+def recipes() -> str:
+    """A section a recipe: what its file says of it, its presets, and what was measured."""
+    from fsbench.recipe import recipe_names
+
+    measured = [row for row in _measured() if row.tried.head == "nearest-mean"]
+    return "\n\n".join(
+        _recipe(name, [row for row in measured if row.tried.recipe == name]) for name in recipe_names()
+    )
+
+
+def _recipe(name: str, measured: list[Row]) -> str:
+    module = _module(ROOT / "baselines" / f"{name.replace('-', '_')}.py")
+    title, _, about = module.__doc__.partition("\n")
+    idea = title.partition(": ")[2]
+    presets = [
+        [
+            f"`{preset}`",
+            " + ".join(f"{stage.epochs} {stage.name}" for stage in recipe.stages),
+            recipe.batch_size,
+            f"{recipe.optimiser.name} {recipe.optimiser.learning_rate:g}",
+            recipe.classifier,
+        ]
+        for preset, recipe in module.PRESETS.items()
+    ]
+    rows = [
+        [
+            row.tried.backbone,
+            ", ".join(filter(None, [row.tried.preset, row.tried.overrides])),
+            row.tried.train_seed,
+            row.tried.source,
+            row.tried.dataset,
+            *_shots(row),
+        ]
+        for row in measured
+    ]
+    head = ["backbone", "preset and changes", "seed", "trained on", "tasks from", "1-shot", "5-shot"]
+    return "\n\n".join(
+        [
+            f"## {name}",
+            idea[0].upper() + idea[1:],
+            re.sub(r"^    (fsbench .*)$", r"```bash\n\1\n```", about.strip(), flags=re.MULTILINE),
+            table(["preset", "epochs", "batch", "optimiser", "classifier"], presets),
+            table(head, rows) if rows else "Not measured yet.",
+        ]
+    )
+
+
+def measured_heads() -> str:
+    """A table a setting: all heads on the one training run that most heads were measured on."""
+    settings: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in _measured():
+        tried = row.tried
+        setting = f"{tried.backbone}, {wording.heading(replace(tried, class_prior=False))}"
+        settings[setting][tried.run].append(row)
+    tables = []
+    for setting, runs in settings.items():
+        run = max(runs, key=lambda name: len(runs[name]))
+        if len(runs[run]) > 2:
+            rows = [[wording.head(row.tried), *_shots(row)] for row in runs[run]]
+            tables.append(f"{setting}, run `{run}`:\n\n{table(['head', '1-shot', '5-shot'], rows)}")
+    return "\n\n".join(tables)
+
+
+def three_widths() -> str:
+    """One measured accuracy with the half width over tasks and that over classes."""
+    result = next(
+        result
+        for row in _measured()
+        for result in row.results.values()
+        if result.class_half_width is not None
+    )
+    return (
+        f"For example `results/{result.path}` says {100 * result.accuracy:.2f} % with a half width of "
+        f"{100 * result.half_width:.2f} over {result.n_tasks:,} tasks, and of "
+        f"{100 * result.class_half_width:.2f} over classes."
+    )
+
+
+def speed() -> str:
+    """A table for each file of figures."""
+    tables = []
+    for path in sorted((RESULTS / "bench").glob("*.json")):
+        bench = json.loads(path.read_text(encoding="utf-8"))
+        rows = [[name, f"{value:,.4g}"] for name, value in bench["figures"].items()]
+        tables.append(
+            f"{bench['device']}, torch {bench['versions']['torch']}:\n\n" + table(["what", "figure"], rows)
+        )
+    return "\n\n".join(tables)
+
+
+def diagnosis() -> str:
+    """What the diagnoses found, as their own page says it, below its heading."""
+    page = (RESULTS / "diagnose" / "README.md").read_text(encoding="utf-8")
+    return page.partition("\n")[2].strip()
+
+
+def _measured() -> list[Row]:
+    """Usual 5-way results on novel classes, in the order of the leaderboard."""
+    usual = [
+        result
+        for result in results.read_all(RESULTS)
+        if result.split == "novel" and result.spec.name in ("5w1s15q", "5w5s15q")
+    ]
+    return [row for group in groups(usual) for family in families(group) for row in family.rows]
+
+
+def _shots(row: Row) -> list[str]:
+    found = (row.results.get((5, n_shot)) for n_shot in (1, 5))
+    return [f"{100 * r.accuracy:.2f}\u00a0±\u00a0{100 * r.half_width:.2f}" if r else "-" for r in found]
+
+
+def _module(path: Path) -> Any:
+    spec = spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
