@@ -90,6 +90,7 @@ def epochs(
         val=None,
         engine=engine,
         provenance=SimpleNamespace(train_seed=0),
+        tensorboard=False,
     )
     optimiser, scaler = chosen.optimiser.build(network.parameters()), engine.scaler(device)
     bar = tqdm(disable=True)

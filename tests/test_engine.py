@@ -146,6 +146,7 @@ def backward(name, micro_batch, *, training, rows=range(10)) -> dict[str, torch.
         val=None,
         engine=Engine(micro_batch=micro_batch),
         provenance=SimpleNamespace(train_seed=0),
+        tensorboard=False,
     )
     engine = run.engine
     _backward(run, recipe.stages[0], torch.tensor(list(rows)), HERE, engine.scaler(CPU))
@@ -234,6 +235,7 @@ def test_fourfold_batches_of_64_stay_below_24_gigabytes_on_a_gpu():
         val=None,
         engine=Engine("bf16", micro_batch=32),
         provenance=SimpleNamespace(train_seed=0),
+        tensorboard=False,
     )
     adam = recipe.optimiser.build(network.parameters())
     torch.cuda.reset_peak_memory_stats()
