@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 
 UV := $(BIN)/uv run --isolated --no-project --with-editable ".[test]"
 TESTS ?= -n auto
+INPUTS ?= 100000
 
 .PHONY: quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
-.PHONY: bench lint docs leaderboard check-results
+.PHONY: bench lint docs leaderboard check-results fuzz audit
 
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
@@ -44,6 +45,13 @@ test-lowest: $(BIN)/uv  ## the default tests on the oldest Python with the lowes
 bench: $(BIN)/.ready  ## speed, as ratios in one run
 	$(BIN)/python -m pytest tests/bench_*.py -m bench --benchmark-enable --benchmark-only -s
 
+fuzz: $(BIN)/.fuzz  ## a million mutated files over all readers: 20 minutes on one core; INPUTS=1000 for fewer
+	$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
+
+audit: $(BIN)/.audit  ## known holes in what is installed; needs the network
+	$(BIN)/python -m pip freeze --exclude-editable > $(BIN)/.installed
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(BIN)/.installed
+
 lint: $(BIN)/.ready  ## style, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -62,6 +70,10 @@ check-results: $(BIN)/.ready  ## fail when a result file or a committed table is
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
+	touch $@
+
+$(BIN)/.fuzz $(BIN)/.audit: $(BIN)/.%: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
 $(BIN)/.docs: $(BIN)/.ready

@@ -56,12 +56,17 @@ class Provenance:
     @property
     def n_outputs(self) -> int:
         """Outputs of all classifiers together."""
-        width = self.settings["classifier_width"] or 0
-        return max(len(self.class_names), width) + sum(self.settings["extra_heads"].values())
+        width: int = self.settings["classifier_width"] or 0
+        extra: dict[str, int] = self.settings["extra_heads"]
+        return max(len(self.class_names), width) + sum(extra.values())
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **extra: object) -> None:
     """Write tensors and provenance, whole or not at all; `extra` are further JSON values to keep."""
+    try:
+        check_provenance(asdict(provenance))
+    except Wrong as error:
+        raise FsbenchError(f"checkpoint {path}: {error}") from error
     about = json.dumps({**asdict(provenance), **extra})
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with whole_file(path) as part:
@@ -155,9 +160,7 @@ def load_network(path: Path) -> tuple[Network, Provenance]:
     backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)
     claimed = backbone.feature_dim * provenance.n_outputs
     if claimed > sum(tensor.numel() for tensor in tensors.values()):
-        raise FsbenchError(
-            f"checkpoint {path}: claims {claimed:,} weights of classifiers, more than it holds"
-        )
+        raise FsbenchError(f"checkpoint {path}: claims {claimed:,} classifier weights, more than it holds")
     network = assemble(backbone, len(provenance.class_names), provenance.settings)
     fit(network, tensors, path)
     return network.eval().requires_grad_(False), provenance

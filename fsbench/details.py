@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fsbench.episodes import Tasks
 from fsbench.files import whole_file
 from fsbench.score import right
+from fsbench.untrusted import as_cell
 
 HARDEST = 20  # tasks that are listed
 
@@ -53,7 +54,7 @@ def details(
         accuracies.append(right(tasks, given) / tasks.queries)
         chosen.append(classes)
     accuracy, tried = np.concatenate(accuracies), np.concatenate(chosen)
-    names = np.array(class_names, dtype=object)
+    names = np.array([as_cell(name) for name in class_names], dtype=object)
     asked = counts.sum(axis=1)
     shares = 100 * counts / np.maximum(asked, 1)[:, None]
     others = np.where(np.eye(len(names), dtype=bool), -1, counts)

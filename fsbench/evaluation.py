@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +118,7 @@ def _results(
     if all(found):
         return [result for result in found if result]
     head = questions[0].head
-    with enough_memory(f"head {head}", "results so far are kept; try --device cpu, or free some of it"):
+    with enough_memory(f"head {head}", "results so far are kept; free some of it, or use another --device"):
         values = _preprocessed(target, questions[0].preprocess, device)
         base = _statistics(target, device) if find_head(head).needs_base else None
         return [
@@ -134,11 +133,10 @@ def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor | M
     if step in NEEDS_BASE_MEAN:
         assert target.base_mean is not None
         mean = torch.from_numpy(target.base_mean).to(device)
-    preprocess = partial(find_preprocess(step), base_mean=mean)
-    values = target.features.values
+    values, preprocess = target.features.values, find_preprocess(step)
     if isinstance(values, np.memmap):
-        return Mapped(values, device, preprocess)
-    return preprocess(torch.from_numpy(values).to(device))
+        return Mapped(values, device, lambda rows: preprocess(rows, mean))
+    return preprocess(torch.from_numpy(values).to(device), mean)
 
 
 def _statistics(target: Target, device: torch.device) -> BaseStatistics:

@@ -39,7 +39,7 @@ def embed(
     Raises:
         FsbenchError: the network returns something else than features (b, d).
     """
-    parts: list[NDArray[np.float32]] = []
+    values = np.empty((0, 0), dtype=np.float32)
     at_once = min(256, max(1, _PIXELS // transform.size**2))
     training = network.training
     network.eval()
@@ -50,15 +50,18 @@ def embed(
         ) as bar,
     ):
         for start in range(0, len(pixels), at_once):
-            images = torch.from_numpy(pixels[start : start + at_once]).to(device)
+            images = torch.tensor(pixels[start : start + at_once], device=device)
             found = network(transform.apply(images))
             if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
                 shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
                 raise FsbenchError(f"backbone: must return features ({len(images)}, d), but returned {shape}")
-            parts.append(found.float().cpu().numpy())
+            if start == 0:
+                values = np.empty((len(pixels), found.shape[1]), dtype=np.float32)
+            assert found.shape[1] == values.shape[1], "features of another width"
+            values[start : start + at_once] = found.float().cpu().numpy()
             bar.update(len(images))
     network.train(training)
-    return np.concatenate(parts)
+    return values
 
 
 def extract(
@@ -143,10 +146,10 @@ def _extracted(
     images = load(dataset, split, cache)
     if images.fingerprint != key["fingerprint"]:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
-    with enough_memory(f"{backbone.run} on images of {dataset}", "try --device cpu, or free some of it"):
+    with enough_memory(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
         network = backbone.network.to(device).to(memory_format=torch.channels_last)
         values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
-    if not np.isfinite(values).all():
+    if not np.isfinite(values.sum(axis=1, dtype=np.float64)).all():  # a mask of all values takes more memory
         raise FsbenchError(f"{backbone.run}: features of {dataset} are not all finite")
     about: dict[str, str | int | float] = {
         **key,

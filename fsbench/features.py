@@ -56,6 +56,7 @@ def read(path: Path, **expected: str | int | float) -> Features:
     """
     try:
         most = hdf5.capacity(path)
+        hdf5.refuse_endless_heaps(path)
         with h5py.File(path, "r") as file:
             attributes = hdf5.attributes(file)
             if attributes.pop("format", None) != FORMAT:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fsbench import results, stats
+from fsbench import results, stats, user_code
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output, evaluate
 from fsbench.files import sha256_of
@@ -52,6 +52,7 @@ def reproduce(
     path: Path,
     *,
     checkpoint: Path | None = None,
+    head: str | None = None,
     out: Path = Path("reproduced"),
     cache: Path | None = None,
     device: torch.device,
@@ -60,13 +61,17 @@ def reproduce(
     """Train and evaluate again what the result file says, below `out`, and compare the scores task by task.
 
     With `checkpoint` nothing is trained: its evaluation alone is run again, and it must be the file that the
-    result names.
+    result names. A result may name a file of code as its head; it runs only if `head` names it, too.
 
     Raises:
-        FsbenchError: no result file, one that does not say how its backbone was trained, or a checkpoint that
-            is another one.
+        FsbenchError: no result file, one that does not say how its backbone was trained, a checkpoint that
+            is another one, or a head whose code nobody asked to run.
     """
     before = results.read(path)
+    if user_code.is_reference(before.head) and head != before.head:
+        raise FsbenchError(
+            f"{path}: its head is code, which runs only if you name it, too: --head {before.head}"
+        )
     if checkpoint is None:
         checkpoint = _trained(path, before, out, cache, device, quiet)
     elif sha256_of(checkpoint) != before.checkpoint:
@@ -98,10 +103,15 @@ def recipe_of(result: Result) -> Recipe:
     """
     if result.recipe is None or result.preset is None:
         raise FsbenchError(f"{result.path}: does not say how its backbone was trained; name a --checkpoint")
+    if result.recipe.endswith(".py"):  # a name that a file of code would be run for
+        raise FsbenchError(f"{result.path}: recipe must be the name of one, but is {result.recipe}")
     changed = {}
     for part in filter(None, (result.overrides or "").split(", ")):
         name, _, value = part.partition(" ")
-        changed[name] = _PARSE[name](value)
+        try:
+            changed[name] = _PARSE[name](value)
+        except (KeyError, ValueError) as error:
+            raise FsbenchError(f"{result.path}: overrides hold {part!r}, which no recipe has") from error
     return resolve(load_recipe(result.recipe, result.preset), **changed)
 
 

@@ -5,6 +5,7 @@ keys inside are the identity that counts.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -91,7 +92,12 @@ class Result:
     def accuracies(self) -> NDArray[np.float64]:
         """Accuracy of each task, shape (n_tasks,), 0..1."""
         queries = self.n_way * self.n_query if self.queries is None and self.n_query else self.queries
-        return np.asarray(self.correct, dtype=np.float64) / np.asarray(queries, dtype=np.float64)
+        right: NDArray[Any]
+        try:
+            right = np.frombuffer(bytes(self.correct), dtype=np.uint8)  # five times as fast as from a tuple
+        except ValueError:  # some are above 255
+            right = np.asarray(self.correct, dtype=np.float64)
+        return right / np.asarray(queries, dtype=np.float64)
 
     @property
     def spec(self) -> TaskSpec:
@@ -128,6 +134,7 @@ class Result:
         return replace(self, **OPEN) == replace(other, **OPEN)
 
 
+_NAMES = frozenset(field.name for field in fields(Result))
 OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
     "task_digest": "",
     "accuracy": 0.0,
@@ -171,8 +178,7 @@ def read(path: Path) -> Result:
         raise FsbenchError(f"{path}: not a result file ({error})") from error
     if not isinstance(document, dict) or document.pop("schema", None) != SCHEMA:
         raise FsbenchError(f"{path}: not a result file of schema {SCHEMA}")
-    names = {field.name for field in fields(Result)}
-    wrong = sorted(document.keys() - names | required(Result) - document.keys())
+    wrong = sorted(document.keys() - _NAMES | required(Result) - document.keys())
     if wrong:
         raise FsbenchError(f"{path}: keys missing or unknown: {', '.join(wrong)}")
     lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list)}
@@ -195,9 +201,10 @@ def refuse_absurd(result: Result) -> None:
     check(Result, vars(result))
     file_name("dataset", result.dataset)
     file_name("run", result.run)
-    file_name("head", result.path.name)
     if len(result.path.parts) != 3:
         raise Wrong(f"split, head or preprocess lead to another folder: {result.path}")
+    for part in result.path.parts:
+        file_name("a part of its path", part)
     for name, most in _MOST.items():
         value = getattr(result, name)
         if value is not None and not 0 <= value <= most:
@@ -220,12 +227,20 @@ def paths(folder: Path) -> list[Path]:
     """Every result file below a folder, in order; `bench/` and `diagnose/` hold what is no result.
 
     Raises:
-        FsbenchError: no such folder.
+        FsbenchError: no such folder, or one in it cannot be read.
     """
     if not folder.is_dir():
         raise FsbenchError(f"results folder {folder}: there is no such folder")
-    found = sorted(folder.rglob("*.json"))
-    return [path for path in found if path.relative_to(folder).parts[0] not in OTHERS]
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        if Path(place) == folder:
+            folders[:] = (name for name in folders if name not in OTHERS)
+        found += (Path(place, name) for name in names if name.endswith(".json"))
+    return sorted(found, key=lambda path: path.parts)
+
+
+def _refuse(error: OSError) -> None:
+    raise FsbenchError(f"cannot read {error.filename}: {reason(error)}") from error
 
 
 def read_all(folder: Path) -> Iterator[Result]:

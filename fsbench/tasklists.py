@@ -20,6 +20,7 @@ from fsbench.content import content_folder
 from fsbench.episodes import SAMPLER, TaskSpec
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files import reason, write_text
+from fsbench.untrusted import Wrong, check
 
 _ALWAYS = ("n_way", "n_shot", "n_query", "n_tasks", "seed")  # keys of every list
 _USUAL = {field.name: field.default for field in fields(TaskSpec)}
@@ -93,12 +94,15 @@ def read(name: str) -> TaskList:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         asked = {key: document.pop(key) for key in _USUAL if key in document or key in _ALWAYS}
         asked["n_query"] = None if asked["n_query"] == "all" else asked["n_query"]
-        spec = TaskSpec(**{**asked, "classes": tuple(asked.get("classes", ()))})
-        sizes = tuple((int(classes), int(images)) for classes, images in document.pop("class_sizes"))
-        tasks = TaskList(spec=spec, class_sizes=sizes, **document)
+        if isinstance(asked.get("classes"), list):
+            asked["classes"] = tuple(asked["classes"])
+        check(TaskSpec, asked)
+        sizes = tuple(tuple(run) for run in document.pop("class_sizes"))
+        tasks = TaskList(spec=TaskSpec(**asked), class_sizes=sizes, **document)
+        check(TaskList, vars(tasks))
     except OSError as error:
         raise FsbenchError(f"cannot read task list {path}: {reason(error)}") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (Wrong, FsbenchError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise FsbenchError(f"task list {path}: not a list of fsbench ({error})") from error
     if tasks.sampler != SAMPLER:
         raise FsbenchError(

@@ -132,7 +132,7 @@ def train_backbone(
             folder=folder,
             recipe=recipe,
             network=network,
-            pixels=torch.from_numpy(base.pixels).to(device),
+            pixels=torch.tensor(base.pixels, device=device),
             labels=torch.from_numpy(labels).long().to(device),
             val=val,
             engine=engine,

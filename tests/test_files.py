@@ -47,6 +47,49 @@ def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     assert not path.exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="folders cannot be synced elsewhere")
+def test_data_reach_the_disk_before_the_name_and_the_name_before_the_end(tmp_path: Path, monkeypatch):
+    """What the system is asked for, in order; a file is the same one under both of its names."""
+    asked: list[tuple[str, int, int]] = []  # what, on which file or folder, bytes in it
+
+    def fsync(handle: int) -> None:
+        found = os.fstat(handle)
+        asked.append(("sync", found.st_ino, found.st_size))
+        sync(handle)
+
+    def replace(old: Path, new: Path) -> None:
+        asked.append(("rename", old.stat().st_ino, old.stat().st_size))
+        rename(old, new)
+
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_text(tmp_path / "a.txt", "x" * 100_000)
+    asked.append(("end", 0, 0))
+    file, folder = (tmp_path / "a.txt").stat().st_ino, tmp_path.stat()
+    assert asked == [
+        ("sync", file, 100_000),
+        ("rename", file, 100_000),
+        ("sync", folder.st_ino, folder.st_size),
+        ("end", 0, 0),
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no process holds a folder elsewhere")
+def test_what_a_killed_write_left_goes_with_the_next_but_not_what_is_being_written(tmp_path: Path):
+    for name in (".a.txt.abc.part", ".[a].txt.abc.part", ".b.txt.abc.part", "a.txt.abc.part"):
+        (tmp_path / name).touch()
+    with whole_file(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        write_text(tmp_path / "a.txt", "second")
+        assert first.exists()
+    kept = {".[a].txt.abc.part", ".b.txt.abc.part", "a.txt.abc.part"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", *kept}
+    assert (tmp_path / "a.txt").read_text() == "first"
+    write_text(tmp_path / "[a].txt", "third")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "[a].txt", *kept} - {".[a].txt.abc.part"}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
 def test_a_full_disk_is_one_line(tmp_path: Path):
     with (

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert path == tmp_path / "cifar-fs" / "erm-conv4" / "5w1s2q-nearest-mean-l2-3t-s0.json"
     assert results.read(path) == made()
     np.testing.assert_array_equal(made().accuracies, [0.4, 0.5, 0.6])
+
+
+def test_scores_of_any_size_are_accuracies(tmp_path: Path):
+    large = made(n_query=None, queries=(10, 1000, 65_540), correct=(4, 700, 65_537), accuracy=0.7)
+    np.testing.assert_array_equal(large.accuracies, np.array([4, 700, 65_537]) / [10, 1000, 65_540])
+    large = replace(large, accuracy=float(large.accuracies.mean()))
+    assert results.read(results.write(tmp_path, large)) == large
 
 
 def test_a_file_is_a_key_a_line(tmp_path: Path):
@@ -81,6 +89,32 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
     with pytest.raises(FsbenchError) as raised:
         list(results.read_all(tmp_path))
     assert "\n" not in str(raised.value)
+
+
+def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch):
+    for name in (
+        "b/a.json",
+        "a-b/x.json",
+        "a/x.json",
+        "a/y/z.json",
+        "bench/x.json",
+        "a/diagnose/x.json",
+        "a/b.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in results.paths(tmp_path)]
+    assert found == ["a/diagnose/x.json", "a/x.json", "a/y/z.json", "a-b/x.json", "b/a.json"]
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("a-b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(FsbenchError, match=r"cannot read .*a-b: permission denied"):
+        results.paths(tmp_path)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path):

@@ -118,12 +118,13 @@ def test_settings_and_accuracy_tell_runs_apart(cache: Path, tmp_path: Path):
     assert "_hparams_/session_end_info" in first.summary_metadata
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
         ("resume", "save", 2),  # the second epoch is in the events and not in the state
-        pytest.param("tracking", "_add", 2, marks=pytest.mark.slow),  # it is in log.csv and nowhere else
-        pytest.param("train", "_backward", 8, marks=pytest.mark.slow),  # in the third of three steps each
+        ("tracking", "_add", 2),  # it is in log.csv and nowhere else
+        ("train", "_backward", 8),  # in the third of three steps each
     ],
 )
 def test_a_killed_run_shows_each_epoch_once(cache: Path, tmp_path: Path, owner: str, name: str, call: int):

@@ -87,7 +87,7 @@ def _check_encoding() -> None:
     """Refuse a Python that reads names of files and classes in another encoding, as they are part of keys."""
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
-        raise FsbenchError(f"locale: names must be read as utf-8, but are read as {encoding}; set PYTHONUTF8=1")
+        raise FsbenchError(f"names must be read as utf-8, but this locale reads {encoding}; set PYTHONUTF8=1")
 
 
 def _complain(line: str) -> None:

@@ -52,7 +52,7 @@ def _table(path: Path, verb: list[str]) -> dict[str, Any]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FsbenchError(f"{path}: not a TOML file ({error})") from error
     name = ".".join(verb)
     for key, value in document.items():
@@ -75,6 +75,6 @@ def _typed(key: str, value: Any, action: argparse.Action, path: Path) -> list[st
     kind, types = _TYPES.get(action.type, _ANY)
     several = isinstance(value, list) and action.nargs is not None
     for one in value if several else [value]:
-        if isinstance(one, bool) or not isinstance(one, types):
+        if isinstance(one, bool) or not isinstance(one, types) or not str(one).isprintable():
             raise FsbenchError(f"{path}: {key} must be {kind}, but is {one!r}")
     return [f"--{key}", *map(str, value)] if several else [f"--{key}={value}"]

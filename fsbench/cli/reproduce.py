@@ -11,6 +11,9 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser("reproduce", help="run again what a result file says, and compare")
     verb.add_argument("result", type=Path)
     verb.add_argument("--checkpoint", type=Path, help="evaluate this one again instead of training")
+    verb.add_argument(
+        "--head", help="the result's own, where that is a file of code: it is run only if named"
+    )
     verb.add_argument("--out", type=Path, default=Path("reproduced"), help="default: reproduced")
     add_device(verb)
     add_cache(verb)
@@ -28,6 +31,7 @@ def run(chosen: argparse.Namespace) -> None:
     found = reproduce(
         chosen.result,
         checkpoint=chosen.checkpoint,
+        head=chosen.head,
         out=chosen.out,
         cache=chosen.cache,
         device=find_device(chosen.device),

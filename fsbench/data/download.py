@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import sys
 import tarfile
 import urllib.request
@@ -88,18 +89,20 @@ def unpack(archive: Path, folder: Path) -> None:
             # Python has it from 3.11.4 on; before, the checksum alone vouches for the archive.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(folder)  # noqa: S202 - the line above filters
-    except (tarfile.TarError, EOFError, OSError) as error:
-        why = reason(error) if isinstance(error, OSError) else str(error)
+    except Exception as error:  # what is torn or forged ends in errors of many kinds
+        why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
         raise FsbenchError(f"cannot unpack {archive}: {why}") from error
 
 
 def _arrive(target: Path, get: Callable[[Path], None]) -> None:
     """Let `get` leave the target in a fresh folder and move it from there: it is whole or absent."""
     with only_one(target):
+        for torn in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
+            shutil.rmtree(torn, ignore_errors=True)
         if target.is_dir():
             return
         try:
-            with TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as part:
+            with TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as part:
                 get(Path(part))
                 (Path(part) / target.name).replace(target)
         except OSError as error:

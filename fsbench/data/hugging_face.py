@@ -56,7 +56,16 @@ def _shards(root: Path) -> dict[str, list[Path]]:
 
 def _classes(paths: list[Path]) -> dict[str, dict[str, Picture]]:
     """The images of a split by class and item: its file name where that tells them apart, else its row."""
-    rows = [row for path in paths for row in _rows(path)]
+    rows: list[tuple[str, str | None, Picture]] = []
+    for path in paths:
+        try:
+            rows += _rows(path)
+        except (FsbenchError, OSError):
+            raise
+        except Exception as error:  # what Arrow and its metadata make of a torn file has no bounds
+            raise FsbenchError(
+                f"{path}: not a table of images ({' '.join(str(error).split())[:120]})"
+            ) from error
     often = Counter((label, file) for label, file, _ in rows)
     found: dict[str, dict[str, Picture]] = {}
     for number, (label, file, picture) in enumerate(rows):
@@ -96,7 +105,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str | None, Picture]]:
             if not content.is_valid and file is None:
                 raise FsbenchError(f"{where}: must have an image, but has none")
             encoded = Encoded(where, memoryview(content.as_buffer())) if content.is_valid else Path(file)
-            yield str(label) if names is None else names[label], file and Path(file).name, encoded
+            yield str(label if names is None else names[label]), file and Path(file).name, encoded
             number += 1
 
 
@@ -108,7 +117,10 @@ def _table(path: Path) -> "pyarrow.Table":
         raise FsbenchError(f"{path}: needs pyarrow, which is not installed: pip install pyarrow") from error
     try:
         if path.suffix == ".parquet":
-            return pyarrow.parquet.read_table(path)
-        return pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
-    except pyarrow.ArrowException as error:
+            table = pyarrow.parquet.read_table(path)
+        else:
+            table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
+        table.validate(full=True)  # Arrow by itself believes every offset in a file
+    except (pyarrow.ArrowException, OSError) as error:
         raise FsbenchError(f"{path}: not a whole table ({' '.join(str(error).split())[:120]})") from error
+    return table

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +20,9 @@ from fsbench.errors import FsbenchError
 from fsbench.files import reason
 
 _AT_ONCE = 1 << 24  # bytes of stored pixels in memory besides the file that is written
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# Above 89 million pixels Pillow only warns, up to twice as many. A filter, since threads share them all.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 P = TypeVar("P", bound=Picture)
 T = TypeVar("T")
 
@@ -79,8 +84,8 @@ def _look(picture: Picture) -> tuple[bytes, tuple[int, int]]:
         height, width = picture.shape[:2]
         return hashlib.sha256(np.ascontiguousarray(picture).data).digest(), (width, height)
     with _named(picture):
-        content = picture.read_bytes() if isinstance(picture, Path) else picture.content
-        with Image.open(BytesIO(content)) as image:
+        content = _regular(picture).read_bytes() if isinstance(picture, Path) else picture.content
+        with Image.open(BytesIO(content), formats=_formats()) as image:
             return hashlib.sha256(content).digest(), image.size
 
 
@@ -88,18 +93,33 @@ def _square(picture: Picture, size: int) -> NDArray[np.uint8]:
     if isinstance(picture, np.ndarray):
         image = Image.fromarray(picture)
     else:
-        file = picture if isinstance(picture, Path) else BytesIO(picture.content)
-        with _named(picture), Image.open(file) as opened:
-            image = _rgb(ImageOps.exif_transpose(opened))
+        with _named(picture):
+            file = _regular(picture) if isinstance(picture, Path) else BytesIO(picture.content)
+            with Image.open(file, formats=_formats()) as opened:
+                image = _rgb(ImageOps.exif_transpose(opened))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 
 def _thumbnail(path: Path, side: int) -> Image.Image:
-    with _named(path), Image.open(path) as opened:
+    with _named(path), Image.open(_regular(path), formats=_formats()) as opened:
         opened.draft("RGB", (2 * side, 2 * side))  # a JPEG may be decoded at a half, a quarter or an eighth
         return ImageOps.contain(_rgb(ImageOps.exif_transpose(opened)), (side, side))
+
+
+@cache
+def _formats() -> list[str]:
+    """The formats that files are taken for images by; Pillow hands others to programs, EPS to Ghostscript."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _regular(path: Path) -> Path:
+    """The path, if no pipe or device hides behind it, which may have no end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("it is no regular file")
+    return path
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -95,7 +95,9 @@ def cifar_release(root: Path) -> Listing | None:
     if not lists.is_dir():
         return None
     return {
-        split: {c: images_below(root / "data" / c) for c in (lists / f"{old}.txt").read_text().split()}
+        split: {
+            c: images_below(_in(root / "data", c, lists / f"{old}.txt")) for c in _words(lists / f"{old}.txt")
+        }
         for split, old in _OLD.items()
     }
 
@@ -145,7 +147,8 @@ def csv_splits(root: Path) -> Listing | None:
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
                 for row in csv.DictReader(file):
-                    classes.setdefault(row["label"].strip(), {})[row["filename"]] = images / row["filename"]
+                    picture = _in(images, row["filename"], table)
+                    classes.setdefault(row["label"].strip(), {})[row["filename"]] = picture
         except (KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
             raise FsbenchError(f"{table}: must be a table with the header filename,label") from error
     return found
@@ -177,6 +180,20 @@ def omniglot(root: Path) -> Listing | None:
             for name, items in _classes(alphabet).items():
                 found[split][f"{alphabet.name}/{name}"] = items
     return found
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except ValueError as error:
+        raise FsbenchError(f"{path}: must be text in UTF-8") from error
+
+
+def _in(folder: Path, name: str, source: Path) -> Path:
+    """A path below a folder, by what a table or list says of it, which may not lead elsewhere."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise FsbenchError(f"{source}: {name!r} must lie below {folder}")
+    return folder / name
 
 
 def _within(root: Path, name: str) -> Path:
@@ -232,7 +249,7 @@ def _unpickled(path: Path) -> Iterator[Any]:
     document = safe_pickle.read(path)
     try:
         yield document
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise FsbenchError(
             f"{path}: is not the file of CIFAR-100 ({' '.join(str(error).split())})"
         ) from error

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from fsbench.errors import FsbenchError
 from fsbench.files import cache_folder, reason
+from fsbench.untrusted import Wrong, hdf5
 
 FORMAT = 1
 SPLITS = ("base", "val", "novel")
+_GLANCE = 1 << 24  # bytes; the names of a store lie at its beginning, and few calls read all of it
 _AT_ONCE = 1 << 24  # bytes of pixels that are looked at together
 
 
@@ -60,8 +62,7 @@ class SplitWriter:
             self._group.create_dataset(name, data=np.array(texts, dtype=object), dtype=h5py.string_dtype())
         self._pixels = self._group.create_dataset("pixels", shape, dtype=np.uint8)
         self._written = 0
-        self._digest = hashlib.sha256(repr((shape, tuple(class_names), tuple(items))).encode())
-        self._digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
+        self._digest = _digest_of_all_but_pixels(shape, class_names, items, labels)
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
         """Write the next images, (some, height, width, 3)."""
@@ -124,20 +125,28 @@ def read(path: Path, split: str) -> ImageSplit:
     """Read one split into memory.
 
     Raises:
-        FsbenchError: the file is not an image store, or has no such split.
+        FsbenchError: the file is not an image store, has no such split, or holds other images than were
+            written.
     """
     with opened(path) as file:
-        group = group_of(file, split)
-        return ImageSplit(
-            dataset=str(file.attrs["name"]),
+        hdf5.refuse_endless_heaps(path)
+        group, about, most = group_of(file, split), hdf5.attributes(file), hdf5.capacity(path)
+        found = ImageSplit(
+            dataset=str(about["name"]),
             split=split,
-            pixels=group["pixels"][()],
-            labels=group["labels"][()],
-            class_names=tuple(group["class_names"].asstr()[()]),
-            items=tuple(group["items"].asstr()[()]),
-            fingerprint=str(group.attrs["fingerprint"]),
-            synthetic=bool(file.attrs["synthetic"]),
+            pixels=hdf5.numbers(group, "pixels", np.uint8, 4, most),
+            labels=hdf5.numbers(group, "labels", np.int32, 1, most),
+            class_names=hdf5.texts(group, "class_names", most),
+            items=hdf5.texts(group, "items", most),
+            fingerprint=str(hdf5.attributes(group)["fingerprint"]),
+            synthetic=bool(about["synthetic"]),
         )
+        _check(found)
+    digest = _digest_of_all_but_pixels(found.pixels.shape, found.class_names, found.items, found.labels)
+    digest.update(np.ascontiguousarray(found.pixels).data)
+    if digest.hexdigest() != found.fingerprint:
+        raise FsbenchError(f"{path}: images of {split} do not match their fingerprint; prepare them again")
+    return found
 
 
 def digests(path: Path, split: str) -> Iterator[bytes]:
@@ -147,7 +156,7 @@ def digests(path: Path, split: str) -> Iterator[bytes]:
         FsbenchError: as `read`.
     """
     with opened(path) as file:
-        pixels = group_of(file, split)["pixels"]
+        pixels = hdf5.dataset(group_of(file, split), "pixels", "u", 4, hdf5.capacity(path))
         at_once = max(1, _AT_ONCE * len(pixels) // pixels.nbytes)
         for start in range(0, len(pixels), at_once):
             yield from (hashlib.sha256(image.data).digest() for image in pixels[start : start + at_once])
@@ -161,7 +170,7 @@ def group_of(file: h5py.File, split: str) -> h5py.Group:
     """
     if split not in file:
         raise FsbenchError(f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}")
-    return file[split]
+    return hdf5.inside(file, split)
 
 
 @contextmanager
@@ -172,14 +181,35 @@ def opened(path: Path) -> Iterator[h5py.File]:
         FsbenchError: the file cannot be read or is not an image store of this format.
     """
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        hdf5.refuse_endless_heaps(path, _GLANCE)
+        with h5py.File(path, "r") as file:
+            form = hdf5.attributes(file).get("format")
+            if form != FORMAT:
+                raise FsbenchError(f"{path}: image store format is {form}, not {FORMAT}; prepare it again")
+            yield file
+    except FsbenchError:
+        raise
+    except Exception as error:  # HDF5 names no bounds to what a torn file raises, then or while it is read
         raise FsbenchError(
-            f"{path}: not a readable image store ({reason(error)}); prepare it again"
+            f"{path}: not a readable image store ({hdf5.why(error)}); prepare it again"
         ) from error
-    with file:
-        if file.attrs.get("format") != FORMAT:
-            raise FsbenchError(
-                f"{path}: image store format is {file.attrs.get('format')}, not {FORMAT}; prepare it again"
-            )
-        yield file
+
+
+def _check(found: ImageSplit) -> None:
+    """Refuse parts that do not fit each other."""
+    n, labels = len(found.pixels), found.labels
+    if not n == len(labels) == len(found.items) or not found.pixels.size or found.pixels.shape[3] != 3:
+        raise Wrong(
+            f"pixels {found.pixels.shape} do not fit {len(labels)} labels or {len(found.items)} items"
+        )
+    if labels[0] < 0 or labels[-1] >= len(found.class_names) or (np.diff(labels) < 0).any():
+        raise Wrong(f"labels must be sorted numbers of {len(found.class_names)} classes")
+
+
+def _digest_of_all_but_pixels(
+    shape: tuple[int, ...], class_names: Sequence[str], items: Sequence[str], labels: NDArray[np.int32]
+) -> "hashlib._Hash":
+    """What a fingerprint begins with."""
+    digest = hashlib.sha256(repr((shape, tuple(class_names), tuple(items))).encode())
+    digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
+    return digest

@@ -48,6 +48,7 @@ def kind(thing: object) -> str:
 
 def _hdf5(path: Path, most: int) -> dict[str, NDArray[Any]]:
     """The arrays of an s2m2 file."""
+    hdf5.refuse_endless_heaps(path)
     with h5py.File(path, "r") as file:
         names = [name for name in ("all_feats", "all_labels", "count") if file.get(name, getlink=True)]
         return {name: np.asarray(hdf5.dataset(file, name, "fiu", None, most)[()]) for name in names}

@@ -57,7 +57,8 @@ def pairwise_p(results: Sequence[Result]) -> NDArray[np.float64]:
         lists[result.fingerprint, result.task_digest, result.n_tasks].append(place)
     for places in lists.values():
         n_tasks = number[places[0]]
-        covariance = np.cov([scores[place] for place in places]).reshape(len(places), len(places))
+        centred = np.stack([scores[place] for place in places]) - mean[places, None]
+        covariance = centred @ centred.T / (n_tasks - 1)
         own = covariance.diagonal()
         block = np.ix_(places, places)
         variance[block] = np.maximum(own[:, None] + own - 2 * covariance, 0) / n_tasks

@@ -8,6 +8,7 @@ from typing import Any
 
 from fsbench.leaderboard.tables import Cell, Table
 from fsbench.results import Result
+from fsbench.untrusted import as_cell
 
 MEASURED = ("accuracy", "half_width", "class_half_width")  # in the file as, for example, accuracy_percent
 OTHERWISE = (*MEASURED, "correct", "queries", "versions")
@@ -24,10 +25,15 @@ def listing(tables: Sequence[Table]) -> str:
             found = cell.result.accuracy, cell.half_width, cell.result.class_half_width
             percent = ["" if value is None else f"{100 * value:.4f}" for value in found]
             write(
-                [cell.result.path.as_posix(), *percent, *(_text(getattr(cell.result, key)) for key in KEYS)]
+                [
+                    _text(cell.result.path.as_posix()),
+                    *percent,
+                    *(_text(getattr(cell.result, key)) for key in KEYS),
+                ]
             )
     return text.getvalue()
 
 
 def _text(value: Any) -> Any:
-    return "; ".join(value) if isinstance(value, tuple) else value
+    text = "; ".join(value) if isinstance(value, tuple) else value
+    return as_cell(text) if isinstance(text, str) else text

@@ -1,6 +1,9 @@
 """The files that show the results: three beside them, and a part of a project's README."""
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fsbench.errors import FsbenchError
@@ -60,7 +63,8 @@ def stale(folder: Path, readme: Path | None, *, memory_rows: bool = False) -> li
 
 def _pages(folder: Path, readme: Path | None, memory_rows: bool) -> dict[Path, str]:
     """Each page's path and its whole text."""
-    found = tables(read_all(folder))
+    with _without_collector():
+        found = tables(read_all(folder))
     photographs = [table.results[0] for table in found if not table.results[0].synthetic]
     pairs = {(first.source or first.dataset, first.dataset) for first in photographs}
     below = quoted(quotations(pairs, memory_rows=memory_rows))
@@ -73,6 +77,18 @@ def _pages(folder: Path, readme: Path | None, memory_rows: bool) -> dict[Path, s
         prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
         pages[readme] = _with_block(readme, sections(found, f"{prefix}/") + below)
     return pages
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's garbage collector would go through every score of every task again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _with_block(readme: Path, block: str) -> str:

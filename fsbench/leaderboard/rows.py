@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -136,7 +137,8 @@ def _fixed(row: Row) -> tuple[Any, ...]:
 
 
 def _values(result: Result, names: Iterable[str]) -> tuple[Any, ...]:
-    return tuple(getattr(result, name) for name in names)
+    found: tuple[Any, ...] = attrgetter(*names)(result)
+    return found
 
 
 def _sortable(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:

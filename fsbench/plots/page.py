@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from fsbench.errors import FsbenchError
@@ -65,6 +66,8 @@ def save(figure: Figure, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in UNDATED:
         raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names may hold dollar signs
     with rc_context({"svg.hashsalt": "fsbench"}), whole_file(path) as part:
         figure.savefig(part, format=suffix[1:], dpi=200, metadata=UNDATED[suffix])
 

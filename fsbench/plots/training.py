@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -56,12 +57,16 @@ def _read(path: Path) -> pd.DataFrame:
         log = pd.read_csv(path)
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
-    except ValueError as error:
+    except Exception as error:  # pandas names no bounds to what a torn table raises
         raise FsbenchError(f"{path}: not the log of a run ({error})") from error
     missing = COLUMNS - set(log.columns)
     if missing or log.empty:
         raise FsbenchError(f"{path}: not the log of a run (no {', '.join(sorted(missing)) or 'epochs'})")
-    return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
+    numbers = log.drop(columns="stage")
+    if numbers.select_dtypes("number").shape != numbers.shape:
+        raise FsbenchError(f"{path}: not the log of a run (all but stage must be numbers)")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
 
 
 def _caption(logs: Sequence[pd.DataFrame]) -> str:

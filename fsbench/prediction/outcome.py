@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fsbench.untrusted import as_cell
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -79,11 +81,11 @@ class Prediction:
 
     def table(self) -> pd.DataFrame:
         """A row an image: path, class, probability, and the score of each class."""
-        names = np.array(self.class_names, dtype=object)
+        names = np.array([as_cell(name) for name in self.class_names], dtype=object)
         columns: dict[str, Any] = {
-            "path": self.images,
+            "path": [name if as_cell(name) == name else f"./{name}" for name in self.images],
             "class": names[self.given],
             "probability": self.sureness.round(6),
         }
-        scores = {f"score {name}": self.scores[:, row] for row, name in enumerate(names)}
+        scores = {f"score {name}": self.scores[:, row] for row, name in enumerate(self.class_names)}
         return pd.DataFrame({**columns, **scores})

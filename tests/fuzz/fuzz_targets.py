@@ -1,0 +1,372 @@
+"""Every reader of files as a function of bytes, with the valid files that mutations start from.
+
+A reader may do two things with any bytes: read them, or raise one FsbenchError of one printable line.
+"""
+
+import csv
+import io
+import json
+import pickle
+import shutil
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save as safetensors
+
+from fsbench import checkpoint, features, foreign, results, safe_pickle, tasklists
+from fsbench.cli import make_parser
+from fsbench.data import overview, pictures, readers, store
+from fsbench.data.download import unpack
+from fsbench.data.hugging_face import hugging_face
+from fsbench.data.readers import Encoded
+from fsbench.errors import FsbenchError
+from fsbench.features import Features
+from fsbench.frozen import weights
+from fsbench.leaderboard.listing import listing
+from fsbench.leaderboard.markdown import sections
+from fsbench.leaderboard.tables import tables
+from fsbench.plots import training
+from fsbench.recipe import load_recipe, resolve
+from fsbench.reproduce import recipe_of
+from fsbench.results import Result
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+VALUES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+LABELS = np.repeat(np.arange(3, dtype=np.int32), 2)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader."""
+
+    read: Callable[[Path], object]  # of a file
+    seeds: Callable[[], list[bytes]]  # valid files, small ones
+    share: float = 1.0  # of the inputs that are asked for: the faster the more
+
+
+def attempt(target: Target, data: bytes, folder: Path) -> str:
+    """Let a reader have the bytes, as a file in an empty folder; its complaint, or nothing.
+
+    Raises whatever else the reader raises.
+    """
+    path = folder / "x"
+    path.write_bytes(data)
+    try:
+        target.read(path)
+    except FsbenchError as error:
+        line = str(error)
+        assert line
+        assert line.isprintable(), line
+        return line
+    finally:
+        for left in folder.iterdir():
+            left.unlink()
+    return ""
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory where the system has one."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def written(write: Callable[[Path], object], name: str = "x") -> bytes:
+    """The bytes of the file that a function writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        write(path)
+        return path.read_bytes()
+
+
+@cache
+def result() -> Result:
+    return results.read(next((GOLDEN / "results").glob("*.json")))
+
+
+def _feature_stores() -> list[bytes]:
+    about = {"dataset": "tiny", "split": "novel", "seconds": 0.5, "provenance": "{}"}
+    return [written(lambda path: features.write(path, Features(VALUES, LABELS, ("a", "b", "ç"), about)))]
+
+
+def _read_features(path: Path) -> None:
+    features.is_store(path)
+    features.read(path)
+
+
+def _image_stores() -> list[bytes]:
+    def write(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            store.begin(file, {"name": "tiny", "key": "k", "synthetic": False})
+            writer = store.SplitWriter(file, "novel", (2, 4, 4, 3), LABELS[:2], ["a"], ["1", "2"])
+            writer.add(np.zeros((2, 4, 4, 3), np.uint8))
+            writer.finish()
+
+    return [written(write)]
+
+
+def _read_images(path: Path) -> None:
+    overview.contents(path)
+    store.read(path, "novel")
+    list(store.digests(path, "novel"))
+
+
+def _s2m2() -> list[bytes]:
+    def write(path: Path, **packed: object) -> None:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("all_feats", data=VALUES, **packed)
+            file["all_labels"], file["count"] = LABELS, np.array([6])
+
+    return [written(write), written(lambda path: write(path, compression="gzip", shuffle=True))]
+
+
+def _things() -> list[object]:
+    """What foreign feature files hold."""
+    by_class = {c: list(VALUES[c == LABELS]) for c in range(3)}
+    tensors = {"concat_features": torch.from_numpy(VALUES), "concat_labels": torch.from_numpy(LABELS)}
+    return [by_class, [VALUES[0], -1, by_class, by_class], tensors, {"features": VALUES, "labels": LABELS}]
+
+
+def _pickles() -> list[bytes]:
+    return [
+        *(pickle.dumps(thing, protocol) for thing in _things() for protocol in (0, 2, 4, 5)),
+        written(lambda path: torch.save(_things()[2], path)),
+        written(lambda path: torch.save(_things()[2], path, _use_new_zipfile_serialization=False)),
+    ]
+
+
+def _numpy_files() -> list[bytes]:
+    def npz(path: Path, save: Callable[..., None]) -> None:
+        with path.open("wb") as file:
+            save(file, features=VALUES, labels=LABELS)
+
+    return [written(lambda path: npz(path, np.savez)), written(lambda path: npz(path, np.savez_compressed))]
+
+
+def _numpy_arrays() -> list[bytes]:
+    return [written(lambda path: np.save(path, VALUES.reshape(3, 2, 3)), "x.npy")]
+
+
+def _read_foreign(path: Path) -> None:
+    foreign.recognise(path)
+    foreign.read(path, "mine", "novel")
+
+
+def _provenance() -> checkpoint.Provenance:
+    return checkpoint.Provenance(
+        run="tiny-erm", backbone="conv4", image_size=16, dropout=0.0, source="tiny",
+        source_fingerprint="f" * 64, class_names=("a", "b"), synthetic=False, recipe="erm", preset="cosine",
+        epochs=2, epoch=1, train_seed=0, val_accuracy=0.5, settings=resolve(load_recipe("erm")).settings(),
+        versions={"torch": "2.8.0"},
+    )  # fmt: skip
+
+
+def _checkpoints() -> list[bytes]:
+    return [written(lambda path: checkpoint.write(path, {"w": torch.arange(3.0)}, _provenance()))]
+
+
+def _read_checkpoint(path: Path) -> None:
+    checkpoint.is_safetensors(path)
+    checkpoint.load_provenance(path)
+
+
+def _weights() -> list[bytes]:
+    found = {"feature.w": torch.arange(3.0), "n": torch.tensor(1)}
+    return [
+        written(lambda path: torch.save(found, path)),
+        written(lambda path: torch.save({"state": found}, path, _use_new_zipfile_serialization=False)),
+        safetensors(found),
+    ]
+
+
+def _read_result(path: Path) -> None:
+    found = results.read(path)
+    found.line()
+    assert not Path(found.path).is_absolute()
+    assert ".." not in found.path.parts
+    shown = tables([found])
+    sections(shown)
+    listing(shown)
+
+
+def _task_lists() -> list[bytes]:
+    shipped = [path.read_bytes() for path in sorted((GOLDEN.parents[1] / "episodes").glob("*.toml"))[:2]]
+    spec = asdict(result().spec) | {"classes": ("a", "b"), "query_alpha": 2.0, "n_shot": 2, "least_shot": 1}
+    every = tasklists.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
+    return [*shipped, written(lambda path: tasklists.write(path, every))]
+
+
+def _spec(values: dict[str, object]) -> "results.TaskSpec":
+    return results.TaskSpec(**{**values, "n_way": 2, "n_tasks": 2})  # type: ignore[arg-type]
+
+
+def _read_task_list(path: Path) -> None:
+    tasklists.read(str(path.rename(path.with_suffix(".toml"))))
+
+
+_CONFIG = b"""\
+[train-backbone]
+dataset = "cifar-fs"
+epochs = [4, 2]
+learning-rate = 0.5
+no-augment = true
+out = "runs/x"
+
+[data.prepare]
+image-size = 32
+"""
+
+
+@cache
+def _parser() -> "object":
+    return make_parser()
+
+
+def _read_config(path: Path) -> None:
+    _parser().parse_args(["train-backbone", "erm", "--config", str(path)])  # type: ignore[attr-defined]
+
+
+def _tables() -> list[bytes]:
+    text = io.StringIO()
+    csv.writer(text).writerows(
+        [("filename", "label"), ("n01.jpg", "n1"), ('a "b".png', "ü"), ("c,d.png", "n1")]
+    )
+    return [text.getvalue().encode(), b"\xef\xbb\xbffilename,label\na.jpg,n1\n"]
+
+
+def _read_table(path: Path) -> None:
+    for name in ("train", "val", "test"):
+        shutil.copyfile(path, path.with_name(f"{name}.csv"))
+    for classes in (readers.csv_splits(path.parent) or {}).values():
+        for items in classes.values():
+            for picture in items.values():
+                assert isinstance(picture, Path)
+                assert ".." not in picture.relative_to(path.parent).parts
+
+
+def _cifar() -> list[bytes]:
+    meta = {"fine_label_names": ["apple", "bear"]}
+    train = {"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0, 1], "filenames": ["a.png", "b.png"]}
+    return [pickle.dumps(meta | train, protocol) for protocol in (2, 4)]
+
+
+def _read_cifar(path: Path) -> None:
+    for name in ("train", "test", "meta"):
+        shutil.copyfile(path, path.with_name(name))
+    readers.cifar_pickles(path.parent)
+
+
+def _arrow() -> list[bytes]:
+    import pyarrow as pa
+
+    images = pa.array(
+        [{"bytes": b"abc", "path": "a.png"}, {"bytes": b"", "path": None}],
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    )
+    info = {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"]}}}}
+    table = pa.table({"image": images, "label": pa.array([0, 1])})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return [sink.getvalue()]
+
+
+def _read_arrow(path: Path) -> None:
+    path.with_name("state.json").write_text("{}")
+    path.rename(path.with_name("data.arrow"))
+    hugging_face(path.parent)
+
+
+def _images() -> list[bytes]:
+    image = Image.effect_noise((6, 5), 50).convert("RGB")
+    found = []
+    for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"):
+        file = io.BytesIO()
+        image.save(file, form)
+        found.append(file.getvalue())
+    return found
+
+
+def _read_image(path: Path) -> None:
+    pictures._look(path)
+    pictures._square(Encoded("x", path.read_bytes()), 8)
+    pictures._thumbnail(path, 4)
+
+
+def _archives() -> list[bytes]:
+    def pack(mode: str) -> bytes:
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode=mode) as tar:
+            for name in ("a/b.jpg", "c"):
+                info = tarfile.TarInfo(name)
+                info.size = 3
+                tar.addfile(info, io.BytesIO(b"abc"))
+        return file.getvalue()
+
+    return [pack("w"), pack("w:gz")]
+
+
+def _read_archive(path: Path) -> None:
+    out = path.parent / "deep" / "out"
+    try:
+        unpack(path, out)
+    finally:
+        assert {other.name for other in path.parent.iterdir()} <= {"x", "deep"}
+        if out.parent.exists():
+            assert [other.name for other in out.parent.iterdir()] == ["out"]
+            shutil.rmtree(out.parent)
+
+
+def _overrides() -> list[bytes]:
+    return [
+        b"erm\ncosine\nepochs 20, batch_size 64",
+        b"s2m2-r\npaper\nepochs 4 + 2, patience 3, learning_rate 0.1, dropout 0.5, augment off",
+    ]
+
+
+def _read_overrides(path: Path) -> None:
+    recipe, preset, overrides = [*path.read_text(errors="replace").split("\n", 2), "", ""][:3]
+    found = recipe_of(replace(result(), recipe=recipe, preset=preset, overrides=overrides))
+    assert found.epochs > 0
+
+
+def _logs() -> list[bytes]:
+    return [
+        b"stage,epoch,seconds,images_per_second,cross_entropy,val_accuracy,val_half_width\ntrain,1,2.0,9,1.5,0.4,0.1\n"
+    ]
+
+
+TARGETS = {
+    "feature-store": Target(_read_features, _feature_stores, 0.03),
+    "image-store": Target(_read_images, _image_stores, 0.03),
+    "foreign-hdf5": Target(_read_foreign, _s2m2, 0.03),
+    "foreign-numpy": Target(_read_foreign, _numpy_files, 0.1),
+    "foreign-array": Target(foreign.recognise, _numpy_arrays),
+    "foreign-pickle": Target(_read_foreign, _pickles, 0.6),
+    "pickle": Target(safe_pickle.read, _pickles),
+    "checkpoint": Target(_read_checkpoint, _checkpoints, 1.5),
+    "weights": Target(weights.read, _weights, 0.5),
+    "result": Target(_read_result, lambda: [json.dumps(results.to_json(result())).encode()], 1.2),
+    "task-list": Target(_read_task_list, _task_lists, 1.2),
+    "config": Target(_read_config, lambda: [_CONFIG], 0.2),
+    "split-table": Target(_read_table, _tables, 0.8),
+    "cifar": Target(_read_cifar, _cifar, 0.8),
+    "arrow": Target(_read_arrow, _arrow, 0.6),
+    "image": Target(_read_image, _images, 0.8),
+    "archive": Target(_read_archive, _archives, 0.02),
+    "overrides": Target(_read_overrides, _overrides, 0.2),
+    "log": Target(training._read, _logs, 0.03),
+}
+assert tomllib.loads(_CONFIG.decode())
