@@ -103,7 +103,7 @@ LOOPS = {
 }
 # Of the others 20. BD-CSPN reads the features five times and does little else: a loop whose one task stays in
 # a core's cache reads them faster.
-FLOORS = {"logistic": 30, "bd-cspn": 15}
+FLOORS = {"logistic": 20, "bd-cspn": 15}
 
 
 @pytest.mark.bench

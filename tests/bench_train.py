@@ -135,7 +135,7 @@ def test_augmentation_on_one_core(in_turns, figures, pixels):
     )
     figures["augmentation, 32 px, 1 thread: images/s"] = 20 * BATCH_SIZE / ours
     figures["augmentation, 32 px, 1 thread: times torchvision on PIL images"] = 20 * theirs / ours
-    assert 20 * theirs >= 15 * ours
+    assert 20 * theirs >= 9 * ours
 
 
 def test_augmentation_is_a_small_part_of_an_epoch(in_turns, figures, pixels):
@@ -162,7 +162,7 @@ def test_the_fourfold_batch_of_rotation(in_turns, figures, pixels):
         lambda: turned_one_by_one([TRANSFORM(picture) for picture in pictures]),
     )
     figures["fourfold batch of 64 images, 32 px, 1 thread: times image by image"] = 20 * theirs / ours
-    assert 20 * theirs >= 10 * ours
+    assert 20 * theirs >= 7 * ours
 
 
 def test_turning_alone(in_turns, figures, pixels):
