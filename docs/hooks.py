@@ -25,12 +25,15 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """The leaderboard and the reports of the diagnoses are parts of the site as they are."""
-    from mkdocs.structure.files import File
+    """The leaderboard is a part of the site as it is; reports of diagnoses are pages beside their figures."""
+    from mkdocs.structure.files import File, InclusionLevel
 
-    for path in [*RESULTS.glob("leaderboard.*"), *RESULTS.glob("diagnose/*/report.html")]:
+    reports = [*RESULTS.glob("diagnose/*/report.md"), *RESULTS.glob("diagnose/*/figures/*.png")]
+    for path in [*RESULTS.glob("leaderboard.*"), *reports]:
         place = f"results/{path.relative_to(RESULTS).as_posix()}"
-        files.append(File.generated(config, place, abs_src_path=str(path)))
+        file = File.generated(config, place, abs_src_path=str(path))
+        file.inclusion = InclusionLevel.NOT_IN_NAV
+        files.append(file)
     return files
 
 
