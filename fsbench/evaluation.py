@@ -18,11 +18,11 @@ from fsbench.episodes import Tasks, TaskSpec
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.frozen import Frozen
 from fsbench.heads import find_head
-from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
+from fsbench.heads.distribution_calibration import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.results import Result
 from fsbench.score import Mapped, answers, right
-from fsbench.targets import Target, targets
+from fsbench.targets import Target, preprocessing, statistics_of, targets
 from fsbench.tasklists import TaskList
 from fsbench.untrusted import Wrong
 
@@ -120,7 +120,7 @@ def _results(
     head = questions[0].head
     with enough_memory(f"head {head}", "results so far are kept; free some of it, or use another --device"):
         values = _preprocessed(target, questions[0].preprocess, device)
-        base = _statistics(target, device) if find_head(head).needs_base else None
+        base = statistics_of(target, device) if find_head(head).needs_base else None
         return [
             result or _answer(question, target, values, base, output)
             for question, result in zip(questions, found, strict=True)
@@ -129,26 +129,15 @@ def _results(
 
 def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor | Mapped:
     """The target's features as a head gets them, on the device, shape (n, d)."""
-    mean = None
-    if step in NEEDS_BASE_MEAN:
-        assert target.base_mean is not None
-        mean = torch.from_numpy(target.base_mean).to(device)
-    values, preprocess = target.features.values, find_preprocess(step)
+    values, preprocess = target.features.values, preprocessing(step, target, device)
     if isinstance(values, np.memmap):
-        return Mapped(values, device, lambda rows: preprocess(rows, mean))
-    return preprocess(torch.from_numpy(values).to(device), mean)
-
-
-def _statistics(target: Target, device: torch.device) -> BaseStatistics:
-    """Mean and covariance of each base class, of features as the backbone gives them."""
-    assert target.base is not None
-    values, labels = (torch.tensor(x, device=device) for x in (target.base.values, target.base.labels))
-    return base_statistics(values, labels)
+        return Mapped(values, device, preprocess)
+    return preprocess(torch.from_numpy(values).to(device))
 
 
 def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) -> Result:
     """A result whose outcome is still open."""
-    about, made_by = target.features.about, target.provenance
+    about, made_by, entry = target.features.about, target.provenance, find_head(head)
     settings = made_by.get("settings", {})
     question = Result(
         dataset=str(about.get("dataset")),
@@ -178,10 +167,10 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         transform=_text(about.get("transform")),
         feature_digest=target.digest,
         head=head,
-        head_code=find_head(head).code,
+        head_code=entry.code,
         preprocess=step,
-        transductive=find_head(head).transductive,
-        class_prior=find_head(head).class_prior,
+        transductive=entry.transductive,
+        class_prior=entry.class_prior,
         synthetic=bool(about.get("synthetic", False)),
         interval=stats.DISJOINT_INTERVAL if spec.disjoint else stats.INTERVAL,
         **{**results.OPEN, "extract_seconds": about.get("seconds")},

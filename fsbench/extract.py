@@ -149,7 +149,7 @@ def _extracted(
     with enough_memory(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
         network = backbone.network.to(device).to(memory_format=torch.channels_last)
         values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
-    if not np.isfinite(values.sum(axis=1, dtype=np.float64)).all():  # a mask of all values takes more memory
+    if not features.are_finite(values):
         raise FsbenchError(f"{backbone.run}: features of {dataset} are not all finite")
     about: dict[str, str | int | float] = {
         **key,

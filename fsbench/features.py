@@ -99,12 +99,16 @@ def is_store(path: Path) -> bool:
         raise FsbenchError(f"cannot read {path}: {hdf5.why(error)}") from error
 
 
+def are_finite(values: NDArray[np.float32]) -> bool:
+    """Whether all of the features (n, d) are numbers; a mask of all of them would take more memory."""
+    return bool(np.isfinite(values.sum(axis=1, dtype=np.float64)).all())
+
+
 def _check(features: Features) -> None:
     """Refuse parts that do not fit each other, and what no head can take."""
     values, labels, names = features.values, features.labels, features.class_names
     if len(values) != len(labels) or not values.size:
         raise Wrong(f"features {values.shape} do not fit labels {labels.shape}")
-    if labels[0] < 0 or labels[-1] >= len(names) or (np.diff(labels) < 0).any():
-        raise Wrong(f"labels must be sorted numbers of {len(names)} classes")
-    if not np.isfinite(values.sum(axis=1, dtype=np.float64)).all():  # a mask of all values takes more memory
+    hdf5.check_labels(labels, len(names))
+    if not are_finite(values):
         raise Wrong("features must be finite")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from fsbench import episodes
 from fsbench.episodes import Tasks, TaskSpec
 from fsbench.errors import FsbenchError
-from fsbench.heads import Head
+from fsbench.heads import Head, ask
 from fsbench.heads.distribution_calibration import BaseStatistics
 from fsbench.machine import free_memory
 from fsbench.streams import stream_seed
@@ -119,18 +118,12 @@ def _classified(
     device = values.device
     support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
     query = _gather(values, torch.from_numpy(tasks.query).to(device))  # (tasks, queries, d)
-    asked: dict[str, Any] = {}
+    shots = None
     if head.uneven and (tasks.support < 0).any():
-        asked["shots"] = torch.from_numpy(tasks.shots).to(device)
-    if head.random:
-        asked["keys"] = keys.to(device)
-    if head.needs_base:
-        asked["base"] = base
-    logits = head.classify(support, query, **asked)  # (tasks, queries, n_way)
-    best = logits.max(
-        dim=-1
-    ).indices  # argmax is twenty times slower where classes are not the last in memory
-    return best.to(torch.int16).cpu().numpy()
+        shots = torch.from_numpy(tasks.shots).to(device)
+    logits = ask(head, support, query, keys=keys.to(device), shots=shots, base=base)
+    # argmax is twenty times slower where classes are not the last in memory
+    return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
 
 
 def _gather(values: Tensor | Mapped, rows: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What is evaluated: features of one split, of a backbone or out of a file, and what they come from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fsbench import features, foreign
 from fsbench.checkpoint import check_provenance, is_safetensors
@@ -16,6 +17,8 @@ from fsbench.errors import FsbenchError
 from fsbench.extract import extract, warn_of_seen
 from fsbench.features import Features
 from fsbench.frozen import Frozen, find, is_network, of_checkpoint
+from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
+from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.untrusted import Wrong, as_json
 
 
@@ -50,6 +53,25 @@ class Target:
         except Wrong as error:
             raise FsbenchError(f"{self.run}: provenance of its features: {error}") from error
         return found
+
+
+def preprocessing(step: str, target: Target | None, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """What turns features (m, d) on the device into what a head gets; `target` has the base mean it needs."""
+    mean = None
+    if step in NEEDS_BASE_MEAN:
+        assert target is not None
+        assert target.base_mean is not None
+        mean = torch.from_numpy(target.base_mean).to(device)
+    preprocess = find_preprocess(step)
+    return lambda values: preprocess(values, mean)
+
+
+def statistics_of(target: Target | None, device: torch.device) -> BaseStatistics:
+    """Mean and covariance of each base class, of features as the backbone gives them."""
+    assert target is not None
+    assert target.base is not None
+    values, labels = (torch.tensor(x, device=device) for x in (target.base.values, target.base.labels))
+    return base_statistics(values, labels)
 
 
 def subject_of(text: str, architecture: str | None = None, image_size: int | None = None) -> Path | Frozen:

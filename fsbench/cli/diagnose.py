@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, answer
+from fsbench.cli.options import Verbs, add_computing, answer
 
 
 def add(verbs: Verbs) -> None:
@@ -22,11 +22,7 @@ def add(verbs: Verbs) -> None:
         "--questions", type=int, default=450, metavar="N", help="base images and query images (default: 450)"
     )
     verb.add_argument("--out", type=Path, default=Path("diagnosis"), help="folder (default: diagnosis)")
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

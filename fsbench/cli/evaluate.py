@@ -8,16 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from fsbench.cli.colour import paint
-from fsbench.cli.options import (
-    Verbs,
-    add_backbone,
-    add_cache,
-    add_config,
-    add_device,
-    add_json,
-    add_quiet,
-    answer,
-)
+from fsbench.cli.options import Verbs, add_backbone, add_computing, answer
 
 _ACCURACY = re.compile(r"[\d.]+ ± [\d.]+ %")
 
@@ -79,11 +70,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw them: a sweep, a cross-domain matrix, a heat map"
     )
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

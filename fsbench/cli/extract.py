@@ -3,16 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import (
-    Verbs,
-    add_backbone,
-    add_cache,
-    add_config,
-    add_device,
-    add_json,
-    add_quiet,
-    answer,
-)
+from fsbench.cli.options import Verbs, add_backbone, add_computing, answer
 from fsbench.errors import FsbenchError
 
 
@@ -30,11 +21,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
     verb.add_argument("--out", type=Path, help="feature file (default: in the cache)")
     verb.add_argument("--force", action="store_true", help="extract again, in place of what is there")
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

@@ -53,6 +53,12 @@ def add_json(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
 
+def add_computing(verb: argparse.ArgumentParser) -> None:
+    """What every verb takes that runs networks or heads: device, cache, config, quiet, json."""
+    for add in (add_device, add_cache, add_config, add_quiet, add_json):
+        add(verb)
+
+
 def answer(chosen: argparse.Namespace, value: object, text: str) -> None:
     """Print what came out: the value where JSON is asked for, else the text."""
     if chosen.json:

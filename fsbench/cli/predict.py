@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, answer
+from fsbench.cli.options import Verbs, add_backbone, add_computing, answer
 
 DESCRIPTION = """
 Says of each query image which class it is, from a few images of each class. Support is a folder of class
@@ -33,8 +33,7 @@ def add(verbs: Verbs) -> None:
         "--support", type=Path, required=True, metavar="FOLDER", help="a folder of class folders"
     )
     verb.add_argument("--query", type=Path, required=True, metavar="FOLDER", help="a folder of images")
-    verb.add_argument("--backbone", help="architecture of a file of weights that does not say it")
-    verb.add_argument("--image-size", type=int, metavar="PIXELS", help="for weights of any image size")
+    add_backbone(verb)
     verb.add_argument(
         "--head", default="nearest-mean", help="nearest-mean, logistic, tim ... (default: nearest-mean)"
     )
@@ -53,11 +52,7 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "--sheet", type=Path, metavar="FILE", help="also a contact sheet, .png, with the least sure marked"
     )
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

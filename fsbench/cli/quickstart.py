@@ -3,18 +3,14 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, answer
+from fsbench.cli.options import Verbs, add_computing, answer
 
 
 def add(verbs: Verbs) -> None:
     """`fsbench quickstart`."""
     verb = verbs.add_parser("quickstart", help="train, evaluate and rank on embedded synthetic images")
     verb.add_argument("--out", type=Path, default=Path("quickstart"), help="where all of it goes")
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

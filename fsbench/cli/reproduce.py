@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, answer
+from fsbench.cli.options import Verbs, add_computing, answer
 
 
 def add(verbs: Verbs) -> None:
@@ -15,11 +15,7 @@ def add(verbs: Verbs) -> None:
         "--head", help="the result's own, where that is a file of code: it is run only if named"
     )
     verb.add_argument("--out", type=Path, default=Path("reproduced"), help="default: reproduced")
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

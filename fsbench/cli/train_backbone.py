@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_cache, add_config, add_device, add_json, add_quiet, print_json
+from fsbench.cli.options import Verbs, add_computing, print_json
 
 
 def add(verbs: Verbs) -> None:
@@ -55,11 +55,7 @@ def add(verbs: Verbs) -> None:
         "--tensorboard", action="store_true", help="write the log as TensorBoard events, too, beside log.csv"
     )
     verb.add_argument("--force", action="store_true", help="train anew, in place of what is there")
-    add_device(verb)
-    add_cache(verb)
-    add_config(verb)
-    add_quiet(verb)
-    add_json(verb)
+    add_computing(verb)
     verb.set_defaults(run=run)
 
 

@@ -202,8 +202,7 @@ def _check(found: ImageSplit) -> None:
         raise Wrong(
             f"pixels {found.pixels.shape} do not fit {len(labels)} labels or {len(found.items)} items"
         )
-    if labels[0] < 0 or labels[-1] >= len(found.class_names) or (np.diff(labels) < 0).any():
-        raise Wrong(f"labels must be sorted numbers of {len(found.class_names)} classes")
+    hdf5.check_labels(labels, len(found.class_names))
 
 
 def _digest_of_all_but_pixels(

@@ -20,7 +20,7 @@ from fsbench import user_code
 from fsbench.errors import FsbenchError, unknown
 from fsbench.heads.bd_cspn import bd_cspn
 from fsbench.heads.cosine_sgd import cosine_sgd
-from fsbench.heads.distribution_calibration import distribution_calibration
+from fsbench.heads.distribution_calibration import BaseStatistics, distribution_calibration
 from fsbench.heads.laplacian_shot import laplacian_shot
 from fsbench.heads.linear_sgd import linear_sgd
 from fsbench.heads.logistic import logistic
@@ -74,6 +74,29 @@ HEADS: dict[str, Head] = {
         soft_kmeans, "EASY, arXiv:2201.09699", preprocess="cl2n", transductive=True, class_prior=True
     ),
 }
+
+
+def ask(
+    head: Head,
+    support: Tensor,
+    query: Tensor,
+    *,
+    keys: Tensor,
+    shots: Tensor | None = None,
+    base: BaseStatistics | None = None,
+) -> Tensor:
+    """Logits of a head, which is given of the rest what its entry says; shapes as in this module's head.
+
+    `shots` are given only where classes have different numbers of them.
+    """
+    asked: dict[str, Tensor | BaseStatistics | None] = {}
+    if shots is not None:
+        asked["shots"] = shots
+    if head.random:
+        asked["keys"] = keys
+    if head.needs_base:
+        asked["base"] = base
+    return head.classify(support, query, **asked)
 
 
 def find_head(name: str) -> Head:

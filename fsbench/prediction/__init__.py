@@ -16,14 +16,13 @@ from fsbench.data.pictures import tried_squares
 from fsbench.errors import FsbenchError
 from fsbench.extract import embed
 from fsbench.frozen import Frozen
-from fsbench.heads import HEADS, Head, find_head
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads import HEADS, Head, ask, find_head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.prediction import folders
 from fsbench.prediction.folders import Names
 from fsbench.prediction.outcome import Prediction
 from fsbench.streams import stream_seed
-from fsbench.targets import Target, targets
+from fsbench.targets import Target, preprocessing, statistics_of, targets
 
 __all__ = ["Prediction", "predict"]
 
@@ -81,8 +80,9 @@ def predict(
         found = _look(backbone, network, query, asked, device, bar)
     if not found.names:
         raise FsbenchError(f"--query {query}: no image can be read; the first: {found.unreadable[0]}")
+    prepared = preprocessing(step, base, device)
     support_values, query_values = (
-        _preprocessed(seen.features, step, base, device) for seen in (known, found)
+        prepared(torch.from_numpy(seen.features).to(device)) for seen in (known, found)
     )
     return Prediction(
         run=backbone.run,
@@ -165,31 +165,18 @@ def _look(
     return _Seen(tuple(read), features, tuple(digests), tuple(unreadable))
 
 
-def _preprocessed(
-    values: NDArray[np.float32], step: str, base: Target | None, device: torch.device
-) -> Tensor:
-    mean = None
-    if step in NEEDS_BASE_MEAN:
-        assert base is not None
-        assert base.base_mean is not None
-        mean = torch.from_numpy(base.base_mean).to(device)
-    return find_preprocess(step)(torch.from_numpy(values).to(device), mean)
-
-
 def _scores(
     support: Tensor, query: Tensor, shots: Sequence[int], head: Head, base: Target | None, seed: int
 ) -> NDArray[np.float32]:
     """The head's scores (queries, n_way) of query (queries, d) from support (shots of all, d) by class."""
     padded = torch.nn.utils.rnn.pad_sequence(list(support.split(list(shots))), batch_first=True)
-    asked: dict[str, Any] = {}
-    if len(set(shots)) > 1:
-        asked["shots"] = torch.tensor([list(shots)], device=query.device)
-    if head.random:
-        asked["keys"] = torch.tensor([stream_seed(seed, "head")], device=query.device)
-    if head.needs_base:
-        assert base is not None
-        assert base.base is not None
-        values, labels = (torch.tensor(x, device=query.device) for x in (base.base.values, base.base.labels))
-        asked["base"] = base_statistics(values, labels)
-    scores: NDArray[np.float32] = head.classify(padded[None], query[None], **asked)[0].cpu().numpy()
+    logits = ask(
+        head,
+        padded[None],
+        query[None],
+        keys=torch.tensor([stream_seed(seed, "head")], device=query.device),
+        shots=torch.tensor([list(shots)], device=query.device) if len(set(shots)) > 1 else None,
+        base=statistics_of(base, query.device) if head.needs_base else None,
+    )
+    scores: NDArray[np.float32] = logits[0].cpu().numpy()
     return scores

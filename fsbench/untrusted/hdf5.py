@@ -162,3 +162,13 @@ def numbers(group: h5py.Group, name: str, dtype: type, ndim: int, most: int) -> 
     if array.dtype.itemsize != np.dtype(dtype).itemsize:
         raise Wrong(f"{name} must be {np.dtype(dtype)}, but are {array.dtype}")
     return np.asanyarray(values_of(array), dtype=dtype)  # mapped values stay so
+
+
+def check_labels(labels: NDArray[np.int32], n_classes: int) -> None:
+    """Refuse labels (n,) that are not sorted indices of so many classes; there is at least one.
+
+    Raises:
+        Wrong: they are not.
+    """
+    if labels[0] < 0 or labels[-1] >= n_classes or (np.diff(labels) < 0).any():
+        raise Wrong(f"labels must be sorted numbers of {n_classes} classes")
