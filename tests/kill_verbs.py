@@ -54,6 +54,7 @@ CALLS = {
 TIMES = ("seconds", "images_per_second", "extract_seconds", "evaluate_seconds")  # of the machine
 README = "# Mine\n\n<!-- leaderboard:begin -->\n<!-- leaderboard:end -->\n"
 NEVER = 1 << 62
+GOLDEN = (5**0.5 - 1) / 2  # steps of it spread over the whole duration, however many there are
 counted = mmap.mmap(-1, 8)  # shared with the children: how many of CALLS one has made
 
 
@@ -83,12 +84,12 @@ def kill(
     wanted, allowed = outcome(whole), (outcome(before), outcome(whole))
     calls = NEVER - count_calls(line, before, at)
     seconds = statistics.median(timed(line, before, at) for _ in range(3))
-    hits, tries, moments, torn = {"moment": 0, "call": 0}, 0, [], 0
+    hits, tries, moments, torn, phase = {"moment": 0, "call": 0}, 0, [], 0, rng.random()
     while sum(hits.values()) < kills:
         how = "moment" if hits["moment"] <= hits["call"] else "call"
         tries += 1
         expect(tries < 4 * kills, name, "ends before it can be killed")
-        when = rng.random()
+        when = (phase + tries * GOLDEN) % 1
         copied(before, at)
         if how == "call":
             status = call(at, line, die_at=1 + int(when * calls))
