@@ -283,10 +283,10 @@ def _backward(
     images, such as batch statistics, mixing and mining, it does within a micro-batch.
     """
     device, seed, share = rows.device, run.provenance.train_seed, run.network.backbone.share
-    draws = torch.Generator(device).manual_seed(stream_seed(seed, "augment", *here))
     torch.manual_seed(stream_seed(seed, "dropout", *here) + share.rank)  # masks of its own for each process
     pixels = run.pixels[rows.repeat(stage.views)]
-    images = train_augment(pixels, run.network.backbone.image_size, draws, run.recipe.augment)
+    rng = stream(seed, "augment", *here)
+    images = train_augment(pixels, run.network.backbone.image_size, rng, run.recipe.augment)
     views = images.unflatten(0, (stage.views, len(rows)))
     means: dict[str, Tensor] = {}
     for part in run.engine.parts(len(rows)):

@@ -59,6 +59,16 @@ def in_turns(benchmark) -> Seconds:
     return measure
 
 
+def repeated(times: int, function: Callable[[], object]) -> Callable[[], None]:
+    """`function` several times, what it returns let go at once, as in training."""
+
+    def run() -> None:
+        for _ in range(times):
+            function()
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def pixels() -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
@@ -128,23 +138,23 @@ def test_augmentation_on_one_core(in_turns, figures, pixels):
     torch.set_num_threads(1)
     keep_memory()
     batch, pictures = pixels[:BATCH_SIZE], pil_images(pixels[:BATCH_SIZE])
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     ours, theirs = in_turns(
-        lambda: [train_augment(batch, 32, generator, Augment()) for _ in range(20)],
+        repeated(20, lambda: train_augment(batch, 32, rng, Augment())),
         lambda: [TRANSFORM(picture) for picture in pictures],
     )
     figures["augmentation, 32 px, 1 thread: images/s"] = 20 * BATCH_SIZE / ours
     figures["augmentation, 32 px, 1 thread: times torchvision on PIL images"] = 20 * theirs / ours
-    assert 20 * theirs >= 9 * ours
+    assert 20 * theirs >= 15 * ours
 
 
 def test_augmentation_is_a_small_part_of_an_epoch(in_turns, figures, pixels):
     torch.set_num_threads(2)
     keep_memory()
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(pixels)))
     augment, epoch = in_turns(
-        lambda: [train_augment(pixels[rows], 32, generator, Augment()) for rows in order.split(BATCH_SIZE)],
+        lambda: [train_augment(pixels[rows], 32, rng, Augment()) for rows in order.split(BATCH_SIZE)],
         epochs("erm", pixels),
     )
     figures["conv4, 32 px, 2 threads: share of augmentation in an epoch"] = augment / epoch
@@ -156,26 +166,24 @@ def test_the_fourfold_batch_of_rotation(in_turns, figures, pixels):
     torch.set_num_threads(1)
     keep_memory()
     batch, pictures = pixels[:BATCH_SIZE], pil_images(pixels[:BATCH_SIZE])
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     ours, theirs = in_turns(
-        lambda: [turned(train_augment(batch, 32, generator, Augment())) for _ in range(20)],
+        repeated(20, lambda: turned(train_augment(batch, 32, rng, Augment()))),
         lambda: turned_one_by_one([TRANSFORM(picture) for picture in pictures]),
     )
     figures["fourfold batch of 64 images, 32 px, 1 thread: times image by image"] = 20 * theirs / ours
-    assert 20 * theirs >= 7 * ours
+    assert 20 * theirs >= 20 * ours
 
 
 def test_turning_alone(in_turns, figures, pixels):
-    """On a CPU most of it is moving memory, which a loop has to do as well; on GPUs it would be launches."""
+    """Most of it is moving memory, which a loop has to do as well."""
     torch.set_num_threads(1)
     keep_memory()
-    images = train_augment(pixels[:BATCH_SIZE], 32, torch.Generator().manual_seed(0), Augment())
+    images = train_augment(pixels[:BATCH_SIZE], 32, np.random.default_rng(0), Augment())
     contiguous = images.contiguous()
-    ours, theirs = in_turns(
-        lambda: [turned(images) for _ in range(50)], lambda: turned_one_by_one(contiguous)
-    )
+    ours, theirs = in_turns(repeated(50, lambda: turned(images)), lambda: turned_one_by_one(contiguous))
     figures["turning 64 images, 32 px, 1 thread: times image by image"] = 50 * theirs / ours
-    assert 50 * theirs >= 2 * ours
+    assert 50 * theirs >= 4 * ours
 
 
 def pil_images(pixels: torch.Tensor) -> list[Image.Image]:

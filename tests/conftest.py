@@ -1,8 +1,11 @@
 """What the tests share: a small data set on disk, prepared once, and one backbone trained on it."""
 
+import atexit
 import json
 import os
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +14,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+if "NUMBA_CACHE_DIR" not in os.environ:  # one compilation for all processes of this run, not one for each
+    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fsbench-tests-")
+    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 
 torch.set_num_threads(1)  # two processes with two threads each on two cores run eight times slower
 

@@ -8,8 +8,18 @@ from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as tv
 
-from fsbench.data import augment
-from fsbench.data.augment import MEAN, OFF, STD, Augment, eval_transform, train_augment
+from fsbench.data.augment import (
+    MEAN,
+    OFF,
+    STD,
+    Augment,
+    Draws,
+    by_kernel,
+    by_matrices,
+    draw,
+    eval_transform,
+    train_augment,
+)
 
 PLAIN_CROP = Augment(flip=0.0, jitter=0.0)
 
@@ -27,28 +37,44 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     return tv.normalize(images, list(MEAN), list(STD))
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def drawn(boxes, factors=None) -> Draws:
+    factors = np.ones((len(boxes), 3)) if factors is None else factors
+    return Draws(np.array(boxes), np.zeros(len(boxes), bool), np.array(factors, np.float32))
 
 
+on_every_device = pytest.mark.parametrize("apply", [by_matrices, by_kernel])
+
+
+@on_every_device
 @pytest.mark.parametrize("size", [16, 32, 50])
-def test_a_crop_equals_torchvisions(size):
+def test_a_crop_equals_torchvisions(apply, size):
     """Smaller and larger than the output, at the edges and inside."""
     boxes = [(0, 0, 40, 60), (3, 7, 16, 16), (10, 50, 30, 10), (39, 59, 1, 1), (5, 0, 33, 44)]
     pictures = pixels(len(boxes), 40, 60)
-    top, left, tall, wide = (torch.tensor(x, dtype=torch.float32) for x in zip(*boxes, strict=True))
-    rows, columns = augment._resize(top, tall, size, 40), augment._resize(left, wide, size, 60)
-    ours = augment._resample(pictures, rows, columns)
+    ours = apply(pictures, size, drawn(boxes))
     for i, box in enumerate(boxes):
         theirs = tv.resized_crop(planes(pictures)[i], *box, [size, size], antialias=True)
-        torch.testing.assert_close(ours[i], theirs, rtol=0, atol=2e-5)
+        torch.testing.assert_close(ours[i], normalised(theirs), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(32, 32, 32), (105, 105, 32), (84, 84, 80), (50, 90, 84)]
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_kernel_equals_the_matrices(height, width, size, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    pictures = pixels(9, height, width)
+    draws = draw(np.random.default_rng(0), 9, height, width, Augment())
+    assert 0 < draws.flipped.sum() < 9
+    ours, theirs = by_kernel(pictures, size, draws), by_matrices(pictures, size, draws)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 48), (20, 200)])
 def test_crops_are_distributed_as_torchvisions(height, width):
     """Two-sample Kolmogorov-Smirnov tests; in the last shape most attempts fail and the centre is taken."""
     count = 4000
-    ours = torch.stack(augment._crops(count, height, width, Augment(), generator(1))).double().numpy()
+    ours = draw(np.random.default_rng(1), count, height, width, Augment()).boxes.T.astype(float)
     torch.manual_seed(2)
     blank = torch.empty(3, height, width)
     theirs = np.array(
@@ -70,37 +96,24 @@ def test_crops_are_distributed_as_torchvisions(height, width):
         assert stats.ks_2samp(measure(*ours), measure(*theirs)).pvalue > 1e-3
 
 
-def test_jitter_equals_torchvisions_in_the_order_of_s2m2():
-    images = planes(pixels(4, 12, 12))
-    factors = torch.tensor([[0.6, 1.4, 1.0, 0.9], [1.3, 0.7, 1.0, 0.6], [1.4, 0.6, 1.0, 1.2]])
-    bright = (images * factors[0, :, None, None, None]).clamp(0, 1).contiguous()
-    ours = augment._recoloured(bright, factors[1], factors[2])
-    for i in range(4):
-        image = tv.adjust_brightness(images[i], factors[0, i].item())
-        image = tv.adjust_contrast(image, factors[1, i].item())
-        image = tv.adjust_saturation(image, factors[2, i].item())
-        torch.testing.assert_close(ours[i], image, rtol=0, atol=5e-4)  # torchvision rounds luma's weights
-
-
-def test_brightness_is_part_of_the_crop_and_clipped_before_contrast():
-    """Of a whole image that stays as it is, with draws that the generator repeats."""
-    pictures = pixels(8, 12, 12)
-    whole = Augment(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
-    ours = train_augment(pictures, 12, generator(), whole)
-    repeat = generator()
-    augment._crops(8, 12, 12, whole, repeat)
-    factors = 0.6 + 0.8 * torch.rand(3, 8, generator=repeat)
+@on_every_device
+def test_jitter_equals_torchvisions_in_the_order_of_s2m2(apply):
+    """Each factor clips before the next one sees the image."""
+    pictures = pixels(4, 12, 12)
+    factors = np.array([[0.6, 1.3, 1.4], [1.4, 0.7, 0.6], [1.0, 1.0, 1.0], [0.9, 0.6, 1.2]])
+    ours = apply(pictures, 12, drawn([(0, 0, 12, 12)] * 4, factors))
     for i, image in enumerate(planes(pictures)):
-        image = tv.adjust_brightness(image, factors[0, i].item())
-        image = tv.adjust_contrast(image, factors[1, i].item())
-        image = tv.adjust_saturation(image, factors[2, i].item())
-        torch.testing.assert_close(ours[i], normalised(image), rtol=0, atol=3e-3)
+        brightness, contrast, colour = factors[i]
+        image = tv.adjust_brightness(image, brightness)
+        image = tv.adjust_contrast(image, contrast)
+        image = tv.adjust_saturation(image, colour)
+        torch.testing.assert_close(ours[i], normalised(image), rtol=0, atol=3e-3)  # torchvision rounds luma
 
 
 def test_jitter_is_uniform_and_its_own_for_each_image():
     """A grey image only changes in brightness, by a factor uniform in 0.6 to 1.4 (clipping aside)."""
     grey = torch.full((4000, 1, 1, 3), 100, dtype=torch.uint8)
-    images = train_augment(grey, 1, generator(), Augment(flip=0.0))
+    images = train_augment(grey, 1, np.random.default_rng(0), Augment(flip=0.0))
     level = images[:, 0, 0, 0] * STD[0] + MEAN[0]
     assert stats.kstest(level.numpy() * 255 / 100, stats.uniform(0.6, 0.8).cdf).pvalue > 1e-3
 
@@ -110,7 +123,7 @@ def test_half_of_the_images_are_flipped():
     halves = torch.zeros(4000, 2, 2, 3, dtype=torch.uint8)
     halves[:, :, 1] = 255
     whole = Augment(scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter=0.0)
-    images = train_augment(halves, 2, generator(), whole)
+    images = train_augment(halves, 2, np.random.default_rng(0), whole)
     flipped = (images[:, 0, 0, 0] > images[:, 0, 0, 1]).sum().item()
     assert stats.binomtest(flipped, 4000).pvalue > 1e-3
     torch.testing.assert_close(
@@ -140,25 +153,30 @@ def test_evaluation_agrees_with_pillow_to_its_rounding():
 def test_without_augmentation_training_sees_what_evaluation_sees():
     pictures = pixels(3, 40, 40)
     torch.testing.assert_close(
-        train_augment(pictures, 32, generator(), OFF), eval_transform(pictures, 32), rtol=0, atol=0
+        train_augment(pictures, 32, np.random.default_rng(0), OFF),
+        eval_transform(pictures, 32),
+        rtol=0,
+        atol=0,
     )
 
 
 def test_images_depend_on_the_generator_alone():
     pictures = pixels(4, 32, 32)
-    one, two, other = (train_augment(pictures, 32, generator(seed), Augment()) for seed in (0, 0, 1))
+    one, two, other = (
+        train_augment(pictures, 32, np.random.default_rng(seed), Augment()) for seed in (0, 0, 1)
+    )
     torch.testing.assert_close(one, two, rtol=0, atol=0)
     assert (one - other).abs().max() > 0.1
 
 
 def test_copies_of_an_image_are_augmented_each_in_its_own_way():
-    copies = train_augment(pixels(1, 32, 32).expand(8, -1, -1, -1), 32, generator(), PLAIN_CROP)
+    copies = train_augment(pixels(1, 32, 32).expand(8, -1, -1, -1), 32, np.random.default_rng(0), PLAIN_CROP)
     distances = torch.cdist(copies.flatten(1), copies.flatten(1)) + torch.eye(8) * 1e9
     assert distances.min() > 1
 
 
 def test_training_images_are_channels_last_float32():
-    images = train_augment(pixels(2, 32, 32), 16, generator(), Augment())
+    images = train_augment(pixels(2, 32, 32), 16, np.random.default_rng(0), Augment())
     assert images.shape == (2, 3, 16, 16)
     assert images.dtype == torch.float32
     assert images.is_contiguous(memory_format=torch.channels_last)

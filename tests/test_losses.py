@@ -134,8 +134,10 @@ def test_official_manifold_mixup_is_binary_cross_entropy():
     torch.testing.assert_close(loss, expected)
 
 
-def test_rotations_match_rot90_and_their_labels():
-    pictures = images()
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("asks_gradient", [False, True])  # the kernel, or torch as on other devices
+def test_rotations_match_rot90_and_their_labels(layout, asks_gradient):
+    pictures = images().contiguous(memory_format=layout).requires_grad_(asks_gradient)
     turned = losses.turned(pictures)
     for turn in range(4):
         for i in range(4):

@@ -1,14 +1,19 @@
 """Images for training and for evaluation: batches of uint8 pixels in, normalised float tensors out.
 
 A random resized crop with flip is, for each image, one matrix for its rows and one for its columns, so that a
-whole batch is two batched matrix products on whatever device it lies on, with no loop over images.
+whole batch is two batched matrix products on whatever device it lies on, with no loop over images. For CPUs a
+compiled kernel computes the same. Draws are made on the host, so that every device sees the same crops.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from fsbench.threads import in_threads
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the field's code has them
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2 luma
@@ -28,28 +33,73 @@ class Augment:
 OFF = Augment(scale=None, flip=0.0, jitter=0.0)
 
 
-def train_augment(pixels: Tensor, size: int, generator: torch.Generator, augment: Augment) -> Tensor:
+@dataclass(frozen=True)
+class Draws:
+    """What chance decides about each image of a batch."""
+
+    boxes: NDArray[np.int64] | None  # (b, 4) top, left, height and width of its crop; None: the centre
+    flipped: NDArray[np.bool_]  # (b,)
+    factors: NDArray[np.float32]  # (b, 3) of brightness, contrast and colour
+
+
+def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: Augment) -> Tensor:
     """Augmented images (b, 3, size, size) float32 of pixels (b, h, w, 3) uint8, normalised, channels last.
 
     Every image has its own draws. Crop and flip follow torchvision's `RandomResizedCrop` and
     `RandomHorizontalFlip`; brightness, contrast and colour are changed in this order, as S2M2's ImageJitter.
     """
+    if augment == OFF:
+        return eval_transform(pixels, size)
     count, height, width = pixels.shape[:3]
-    if augment.scale is None:
+    draws = draw(rng, count, height, width, augment)
+    if pixels.device.type == "cpu" and draws.boxes is not None:
+        return by_kernel(pixels, size, draws)
+    return by_matrices(pixels, size, draws)
+
+
+def draw(rng: np.random.Generator, count: int, height: int, width: int, augment: Augment) -> Draws:
+    """Draws for `count` images of height x width pixels."""
+    boxes = None if augment.scale is None else _crops(rng, count, height, width, augment.scale, augment.ratio)
+    flipped = rng.random(count) < augment.flip
+    factors = 1 + augment.jitter * (2 * rng.random((count, 3)) - 1)
+    return Draws(boxes, flipped, factors.astype(np.float32))
+
+
+def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
+    """What `train_augment` returns for these draws, on any device."""
+    count, height, width = pixels.shape[:3]
+    flipped, factors = (torch.from_numpy(x).to(pixels.device) for x in (draws.flipped, draws.factors))
+    if draws.boxes is None:
         rows, columns = (
             _centre(length, size, pixels.device).expand(count, -1, -1) for length in (height, width)
         )
     else:
-        top, left, tall, wide = _crops(count, height, width, augment, generator)
+        top, left, tall, wide = torch.from_numpy(draws.boxes.astype(np.float32)).to(pixels.device).unbind(1)
         rows, columns = _resize(top, tall, size, height), _resize(left, wide, size, width)
-    if augment.flip > 0:
-        flipped = (_uniform(generator, count) < augment.flip)[:, None, None]
-        columns = torch.lerp(columns, columns.flip(1), flipped.float())
-    if augment.jitter == 0:
-        return _normalise(_resample(pixels, rows, columns))
-    brightness, contrast, colour = 1 + augment.jitter * (2 * _uniform(generator, 3, count) - 1)
+    columns = torch.lerp(columns, columns.flip(1), flipped[:, None, None].float())
+    brightness, contrast, colour = factors.unbind(1)
     images = _resample(pixels, rows * brightness[:, None, None], columns).clamp_(0, 1)
     return _normalise(_recoloured(images, contrast, colour))
+
+
+def by_kernel(pixels: Tensor, size: int, draws: Draws) -> Tensor:
+    """What `train_augment` returns for these draws of crops, on torch's number of CPU threads."""
+    from fsbench.data.image_kernels import augment_images  # compiles on its first call, 2 s
+
+    assert draws.boxes is not None
+    images = torch.empty(len(pixels), size, size, 3)
+    grey, mean, std = (np.array(x, np.float32) for x in (_GREY, MEAN, STD))
+    in_threads(
+        lambda p, boxes, flips, factors, into: augment_images(
+            p, boxes, flips, factors, grey, mean, std, into
+        ),
+        pixels.contiguous().numpy(),
+        draws.boxes,
+        draws.flipped,
+        draws.factors,
+        images.numpy(),
+    )
+    return images.permute(0, 3, 1, 2)
 
 
 def eval_transform(pixels: Tensor, size: int) -> Tensor:
@@ -68,26 +118,27 @@ def transform_name(size: int) -> str:
 
 
 def _crops(
-    count: int, height: int, width: int, augment: Augment, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Top, left, height and width of a random crop each, (count,), by the rule of RandomResizedCrop."""
-    assert augment.scale is not None
-    low, high = augment.scale
-    area = height * width * (low + (high - low) * _uniform(generator, _ATTEMPTS, count))
-    narrow, broad = map(math.log, augment.ratio)
-    ratio = torch.exp(narrow + (broad - narrow) * _uniform(generator, _ATTEMPTS, count))
-    wide, tall = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)  # (attempts, count)
-    first = fits.int().argmax(dim=0, keepdim=True)
-    wide, tall, fits = (x.gather(0, first)[0] for x in (wide, tall, fits))
+    rng: np.random.Generator,
+    count: int,
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+) -> NDArray[np.int64]:
+    """Top, left, height and width of a random crop each, (count, 4), by the rule of RandomResizedCrop."""
+    area = height * width * rng.uniform(*scale, (_ATTEMPTS, count))
+    narrow, broad = map(math.log, ratio)
+    shape = np.exp(rng.uniform(narrow, broad, (_ATTEMPTS, count)))
+    wide, tall = np.rint(np.sqrt(area * shape)), np.rint(np.sqrt(area / shape))
+    fits = (wide >= 1) & (wide <= width) & (tall >= 1) & (tall <= height)
+    first = fits.argmax(axis=0), np.arange(count)
+    wide, tall, fits = wide[first], tall[first], fits[first]  # (count,)
+    places = rng.random((2, count))
+    top, left = np.floor(places[0] * (height - tall + 1)), np.floor(places[1] * (width - wide + 1))
     # none fits: the largest centred crop whose ratio is in range
-    spare_width = min(width, round(height * augment.ratio[1]))
-    spare_height = min(height, round(width / augment.ratio[0]))
-    wide, tall = wide.where(fits, spare_width), tall.where(fits, spare_height)
-    places = _uniform(generator, 2, count)
-    top = (places[0] * (height - tall + 1)).floor().where(fits, (height - spare_height) // 2)
-    left = (places[1] * (width - wide + 1)).floor().where(fits, (width - spare_width) // 2)
-    return top, left, tall, wide
+    spare = min(height, round(width / ratio[0])), min(width, round(height * ratio[1]))
+    centred = ((height - spare[0]) // 2, (width - spare[1]) // 2, *spare)
+    return np.where(fits, (top, left, tall, wide), np.array(centred)[:, None]).T.astype(np.int64, order="C")
 
 
 def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
@@ -143,8 +194,3 @@ def _normalise(images: Tensor) -> Tensor:
     """Images (b, 3, s, s) in 0..1 with ImageNet's mean and deviation taken out, channels last; overwrites."""
     mean, std = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, STD))
     return images.sub_(mean).mul_(1 / std).contiguous(memory_format=torch.channels_last)
-
-
-def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
-    """Uniform numbers in [0, 1) on the generator's device."""
-    return torch.rand(shape, generator=generator, device=generator.device)

@@ -14,7 +14,6 @@ g / |v|, the chain rule gives the gradients (r . v) / |v| by g and a r - a (r . 
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from fsbench.errors import FsbenchError
 from fsbench.heads.draws import bits, permutations, uniforms
+from fsbench.threads import in_threads
 
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
 BATCH = 4
@@ -69,11 +69,11 @@ def _train_on_cpu(gram: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int],
 
     mixture = gram.new_empty(len(gram), len(epochs), n_way, gram.shape[1])
     epoch_keys = bits(keys.unsqueeze(1), torch.arange(1, epochs[-1] + 1))
-    threads = torch.get_num_threads()
-    parts = [np.array_split(x.numpy(), threads) for x in (gram, epoch_keys, mixture)]
     ends = np.array(epochs)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda g, k, m: train_tasks(g, k.view(np.uint64), ends, cosine, m), *parts))
+    in_threads(
+        lambda grams, words, mixtures: train_tasks(grams, words.view(np.uint64), ends, cosine, mixtures),
+        *(x.numpy() for x in (gram, epoch_keys, mixture)),
+    )
     return mixture.flatten(1, 2)
 
 

@@ -1,0 +1,174 @@
+"""Augmentation and quarter turns compiled for processors: an image stays in its core's cache throughout.
+
+A crop needs two or three input pixels an output pixel, where matrix products take them all. Rows are the last
+axis of what is worked on, so that inner loops are of vector instructions. Arrays are never sliced: a slice
+counts its references, which takes as long as a row.
+"""
+
+import math
+import os
+from typing import TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int64]
+Bytes: TypeAlias = NDArray[np.uint8]
+Bools: TypeAlias = NDArray[np.bool_]
+
+# Typed, since a number of Python's would widen what it meets.
+ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
+
+# Sums in any order use vector registers; NaN and infinity keep their meaning. Compiling takes two seconds a
+# process, unless numba is told where to keep what it compiled.
+compiled = njit(
+    nogil=True,
+    error_model="numpy",
+    fastmath={"contract", "reassoc", "nsz"},
+    cache="NUMBA_CACHE_DIR" in os.environ,
+)
+
+
+@compiled
+def augment_images(
+    pixels: Bytes,
+    boxes: Ints,
+    flipped: Bools,
+    factors: Floats,
+    grey: Floats,
+    mean: Floats,
+    std: Floats,
+    images: Floats,
+) -> None:
+    """Fill images (b, size, size, 3) from pixels (b, h, w, 3), as `augment.by_matrices`.
+
+    boxes (b, 4) are top, left, height and width of crops inside the image; factors (b, 3) those of
+    brightness, contrast and colour. grey, mean and std (3,): weights of luma, what normalisation takes out.
+    """
+    count, height, width, _ = pixels.shape
+    size, full = images.shape[1], max(height, width)
+    lines = pixels.reshape(count, height, 3 * width)
+    taps, starts, ends = (
+        np.empty((size, full), np.float32),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+    )
+    line, narrow = np.empty(3 * width, np.float32), np.empty((3 * width, size), np.float32)
+    planes = np.empty((3, size, size), np.float32)  # channel, column, row
+    for b in range(count):
+        top, left, tall, wide = boxes[b]
+        _find_taps(tall, taps, starts, ends)
+        _resize_rows(lines, b, top, taps, starts, ends, line, narrow)
+        _find_taps(wide, taps, starts, ends)
+        _resize_columns(narrow, left, taps, starts, ends, flipped[b], planes)
+        _recolour(planes, factors[b], grey, mean, std)
+        for i in range(size):
+            for j in range(size):
+                for c in range(3):
+                    images[b, i, j, c] = planes[c, j, i]
+
+
+@compiled
+def turn_images(images: Floats, turned: Floats) -> None:
+    """Fill turned (4, b, s, s, 3) with images (b, s, s, 3) turned by 0, 90, 180 and 270 degrees."""
+    count, size = images.shape[:2]
+    sources, last = images.reshape(count, size * size, 3), size - 1
+    corners = (0, last, last * size + last, last * size)  # pixels of an image as it was
+    downs, acrosses = (size, -1, -size, 1), (1, size, -1, -size)
+    for b in range(count):
+        for turn in range(4):
+            for i in range(size):
+                pixel = corners[turn] + i * downs[turn]
+                for j in range(size):
+                    for c in range(3):
+                        turned[turn, b, i, j, c] = sources[b, pixel, c]
+                    pixel += acrosses[turn]
+
+
+@compiled
+def _find_taps(length: int, taps: Floats, starts: Ints, ends: Ints) -> None:
+    """How `length` pixels become len(taps): weights of pixels starts to ends of each, from taps[:, 0] on.
+
+    As `augment._resize`: a triangle as wide as an output pixel, at least one input pixel, cut off at edges.
+    """
+    size = len(taps)
+    step = np.float32(length) / np.float32(size)
+    reach = max(step, ONE)
+    for i in range(size):
+        centre = (np.float32(i) + HALF) * step
+        start = max(0, math.floor(centre - reach + HALF))
+        end = min(length, math.ceil(centre + reach - HALF) + 1)
+        total = ZERO
+        for k in range(start, end):
+            weight = max(ZERO, ONE - abs(np.float32(k) + HALF - centre) / reach)
+            taps[i, k - start] = weight
+            total += weight
+        for k in range(end - start):
+            taps[i, k] /= total
+        starts[i], ends[i] = start, end
+
+
+@compiled
+def _resize_rows(
+    lines: Bytes, b: int, top: int, taps: Floats, starts: Ints, ends: Ints, line: Floats, narrow: Floats
+) -> None:
+    """Image `b` with the crop's new rows, in 0..1, each a column of narrow (3 width, size)."""
+    for i in range(len(taps)):
+        for q in range(len(line)):
+            line[q] = ZERO
+        for k in range(starts[i], ends[i]):
+            weight, row = taps[i, k - starts[i]] / WHITE, top + k
+            for q in range(len(line)):
+                line[q] += weight * np.float32(lines[b, row, q])
+        for q in range(len(line)):
+            narrow[q, i] = line[q]
+
+
+@compiled
+def _resize_columns(
+    narrow: Floats, left: int, taps: Floats, starts: Ints, ends: Ints, flipped: bool, planes: Floats
+) -> None:
+    """Planes (3, columns, rows) of what `_resize_rows` left."""
+    size = len(taps)
+    for j in range(size):
+        place = size - 1 - j if flipped else j
+        for c in range(3):
+            for i in range(size):
+                planes[c, place, i] = ZERO
+            for k in range(starts[j], ends[j]):
+                weight, source = taps[j, k - starts[j]], 3 * (left + k) + c
+                for i in range(size):
+                    planes[c, place, i] += weight * narrow[source, i]
+
+
+@compiled
+def _recolour(planes: Floats, factors: Floats, grey: Floats, mean: Floats, std: Floats) -> None:
+    """Brightness, contrast and colour of planes (3, s, s) in 0..1, each clipped, then normalisation."""
+    brightness, contrast, colour = factors
+    flat = planes.reshape(3, -1)
+    n = flat.shape[1]
+    level = ZERO
+    for c in range(3):
+        total = ZERO
+        for p in range(n):
+            value = _clip(flat[c, p] * brightness)
+            flat[c, p] = value
+            total += value
+        level += grey[c] * total / np.float32(n)
+    level *= ONE - contrast
+    scale_1, scale_2, scale_3 = ONE / std[0], ONE / std[1], ONE / std[2]
+    for p in range(n):
+        red = _clip(flat[0, p] * contrast + level)
+        green = _clip(flat[1, p] * contrast + level)
+        blue = _clip(flat[2, p] * contrast + level)
+        luma = (ONE - colour) * (grey[0] * red + grey[1] * green + grey[2] * blue)
+        flat[0, p] = (_clip(red * colour + luma) - mean[0]) * scale_1
+        flat[1, p] = (_clip(green * colour + luma) - mean[1]) * scale_2
+        flat[2, p] = (_clip(blue * colour + luma) - mean[2]) * scale_3
+
+
+@compiled
+def _clip(value: np.float32) -> np.float32:
+    return min(max(value, ZERO), ONE)
