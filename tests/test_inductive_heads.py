@@ -104,7 +104,7 @@ def test_is_exact_at_any_scale(name, scale):
     torch.testing.assert_close(found, torch.tensor(np.stack(expected)).float(), atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["nearest-mean", "ridge", "logistic"])
+@pytest.mark.parametrize("name", ["nearest-mean", "ridge", "logistic", "svm"])
 def test_uneven_shots_equal_plain_code(name):
     support, query = features(1, 3, n_shot=5, d=20)
     shots = torch.tensor([[5, 1, 3], [2, 2, 5], [1, 4, 1]])

@@ -176,7 +176,8 @@ class TestHeads:
     def test_uneven_support_is_refused_with_a_way_out(self, backbone, folders, cache: Path, head: str):
         message = (
             f"head {head}: must be given as many support images of every class, but novel-2 has 4 and "
-            "novel-0 2; take --n-shot 2, or a head of nearest-mean, logistic, ridge"
+            "novel-0 2; take --n-shot 2, or a head of nearest-mean, "
+            "cosine-sgd, linear-sgd, logistic, ridge, svm"
         )
         with pytest.raises(FsbenchError, match=message):
             ask(backbone, folders, head=head, cache=cache)

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -44,10 +45,11 @@ def linear_classifier(n_way: int, d: int, key: Tensor) -> nn.Module:
 CLASSIFIERS = {"cosine-sgd": CosineClassifier, "linear-sgd": linear_classifier}
 
 
-def by_torch(name: str, support: Tensor, query: Tensor, key: Tensor, epochs: int) -> Tensor:
+def by_torch(name: str, support: Sequence[Tensor], query: Tensor, key: Tensor, epochs: int) -> Tensor:
     """One task as the papers' code trains it; only what is random comes from the key."""
-    n_way, n_shot, d = support.shape
-    points, labels = support.flatten(0, 1).double(), torch.arange(n_way).repeat_interleave(n_shot)
+    n_way, d = len(support), query.shape[1]
+    points = torch.cat(list(support)).double()  # of classes that may have different numbers of them
+    labels = torch.arange(n_way).repeat_interleave(torch.tensor([len(of_class) for of_class in support]))
     model = CLASSIFIERS[name](n_way, d, key)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, dampening=0.9, weight_decay=0.001)
     for epoch in range(1, epochs + 1):
@@ -96,15 +98,29 @@ def test_equals_torch_to_the_end(name, n_way, n_shot, d):
 
 
 @both_heads
+def test_uneven_shots_equal_torch(name):
+    """Tasks of 9, 9 and 6 points: of whole batches, and with a last one that is short."""
+    support, query, keys = tasks(3, 3, 5, 20, n_query=15)
+    shots = torch.tensor([[5, 1, 3], [2, 2, 5], [1, 4, 1]])
+    logits = HEADS[name](support, query, shots, keys=keys, epochs=30)
+    for task in range(3):
+        of_classes = [rows[:n] for rows, n in zip(support[task], shots[task], strict=True)]
+        expected = by_torch(name, of_classes, query[task], keys[task], epochs=30)
+        torch.testing.assert_close(logits[task], expected, rtol=1e-4, atol=1e-4)
+
+
+@both_heads
 @pytest.mark.parametrize(("n_way", "n_shot", "d"), [(5, 5, 640), (3, 3, 4), (20, 1, 16)])
-def test_what_other_devices_run_equals_the_kernel(name, n_way, n_shot, d):
+def test_what_other_devices_run_equals_the_kernel(name, n_way, n_shot, d, monkeypatch):
     support, _, keys = tasks(3, n_way, n_shot, d)
     points, cosine = F.normalize(support, dim=-1), name == "cosine-sgd"
     initial = sgd.initial_weights(keys, n_way, d, d**-0.5)
-    basis = torch.cat([points.flatten(1, 2), initial], dim=1)
-    mixture = sgd.train_by_torch(basis @ basis.mT, n_way, keys, (2, 18, 19), cosine)
-    by_kernel = sgd.train(points, initial, keys, (2, 18, 19), cosine)
-    torch.testing.assert_close(mixture @ basis, by_kernel, rtol=1e-5, atol=1e-6)
+    shots = torch.tensor([n_shot, 1, n_shot]).view(3, 1).repeat(1, n_way)
+    shots[2, 0] = 1
+    by_kernel = sgd.train(points, initial, shots, keys, (2, 18, 19), cosine)
+    monkeypatch.setattr(sgd, "_train_on_cpu", sgd.train_by_torch)
+    by_torch = sgd.train(points, initial, shots, keys, (2, 18, 19), cosine)
+    torch.testing.assert_close(by_torch, by_kernel, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.gpu

@@ -50,12 +50,16 @@ class Head:
 HEADS: dict[str, Head] = {
     "nearest-mean": Head(nearest_mean, "SimpleShot, arXiv:1911.04623", preprocess="l2", uneven=True),
     "cosine-sgd": Head(
-        cosine_sgd, "S2M2, arXiv:1907.12087; Baseline++, arXiv:1904.04232", preprocess="none", random=True
+        cosine_sgd,
+        "S2M2, arXiv:1907.12087; Baseline++, arXiv:1904.04232",
+        preprocess="none",
+        random=True,
+        uneven=True,
     ),
-    "linear-sgd": Head(linear_sgd, "Baseline, arXiv:1904.04232", preprocess="none", random=True),
+    "linear-sgd": Head(linear_sgd, "Baseline, arXiv:1904.04232", preprocess="none", random=True, uneven=True),
     "logistic": Head(logistic, "RFS, arXiv:2003.11539", preprocess="l2", uneven=True),
     "ridge": Head(ridge, "R2-D2, arXiv:1805.08136", preprocess="l2", uneven=True),
-    "svm": Head(svm, "LIBLINEAR, JMLR 9 (2008)", preprocess="l2"),
+    "svm": Head(svm, "LIBLINEAR, JMLR 9 (2008)", preprocess="l2", uneven=True),
     "distribution-calibration": Head(
         distribution_calibration,
         "Distribution calibration, arXiv:2101.06395",

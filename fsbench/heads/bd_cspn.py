@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads.nearest_mean import distance_logits
+from fsbench.heads.points import class_means
 from fsbench.heads.soft_kmeans import one_hot
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
@@ -16,7 +17,7 @@ def bd_cspn(support: Tensor, query: Tensor) -> Tensor:
     term that is the same for every class. Source: Liu, Song, Qin (arXiv:1911.10713); the code of Realistic
     Transductive Few-Shot (arXiv:2204.11181), which scores the queries where they are, not shifted.
     """
-    return nearest_mean(rectified_means(support, query).unsqueeze(2), query)
+    return distance_logits(rectified_means(support, query), query)
 
 
 def rectified_means(support: Tensor, query: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ def rectified_means(support: Tensor, query: Tensor) -> Tensor:
     # Memory is what takes the time here: the shift enters by inner products, so that no feature is copied,
     # and what can be done to weights of points or to products is not done to features.
     n_way, n_shot = support.shape[1:3]
-    shots, means = support.flatten(1, 2), support.mean(dim=2)  # (tasks, points, d), (tasks, n_way, d)
+    shots, means = support.flatten(1, 2), class_means(support)  # (tasks, points, d), (tasks, n_way, d)
     shift = means.mean(dim=1, keepdim=True) - query.mean(dim=1, keepdim=True)  # (tasks, 1, d)
     directions = torch.cat([means, shift], dim=1)
     shifted = directions @ query.mT + directions @ shift.mT  # (tasks, n_way + 1, queries)

@@ -11,35 +11,43 @@ EPOCHS = 101, 201, 301  # passes before each score: the code runs range(301), sc
 EPSILON = 1e-5  # added to the norm of a feature
 
 
-def cosine_sgd(support: Tensor, query: Tensor, *, keys: Tensor, epochs: int = EPOCHS[-1]) -> Tensor:
+def cosine_sgd(
+    support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS[-1]
+) -> Tensor:
     """Score queries by a weight-normalised cosine classifier after a number of epochs of SGD.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d), one key a task (tasks,) int64 -> logits
-    (tasks, queries, n_way). Features go in as they are. Initial weights and the order of every epoch depend
-    on the task's key alone. Source: S2M2 (arXiv:1907.12087) and Baseline++ (arXiv:1904.04232), both as their
+    (tasks, queries, n_way). Shots (tasks, n_way) count the support of each class, rows beyond are padding.
+    Features go in as they are. Initial weights and the order of every epoch depend on the task's key alone.
+    Source: S2M2 (arXiv:1907.12087) and Baseline++ (arXiv:1904.04232), both as their
     code has it: scale 2, the length of each class's weights is learnt too, and nn.Linear's initial weights.
     """
-    return cosine_sgd_snapshots(support, query, keys=keys, epochs=(epochs,))[0]
+    return cosine_sgd_snapshots(support, query, shots, keys=keys, epochs=(epochs,))[0]
 
 
 def cosine_sgd_snapshots(
-    support: Tensor, query: Tensor, *, keys: Tensor, epochs: Sequence[int] = EPOCHS
+    support: Tensor,
+    query: Tensor,
+    shots: Tensor | None = None,
+    *,
+    keys: Tensor,
+    epochs: Sequence[int] = EPOCHS,
 ) -> Tensor:
     """`cosine_sgd` after each number of epochs of one run, logits (len(epochs), tasks, queries, n_way).
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
     """
-    chunks = sgd.chunks(support, query, keys)
+    chunks = sgd.chunks(support, query, shots, keys)
     return torch.cat([_classify(*chunk, epochs) for chunk in chunks], dim=1)
 
 
-def _classify(support: Tensor, query: Tensor, keys: Tensor, epochs: Sequence[int]) -> Tensor:
+def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int]) -> Tensor:
     """Logits of some tasks."""
     _, n_way, _, d = support.shape
     points = support / (torch.linalg.vector_norm(support, dim=-1, keepdim=True) + EPSILON)
     initial = sgd.initial_weights(keys, n_way, d, bound=d**-0.5)
-    weights = sgd.train(points, initial, keys, epochs, cosine=True)  # (tasks, snapshots n_way, d)
+    weights = sgd.train(points, initial, shots, keys, epochs, cosine=True)  # (tasks, snapshots n_way, d)
     norms = torch.linalg.vector_norm(query, dim=-1, keepdim=True) + EPSILON
     logits = sgd.COSINE_SCALE * (query @ weights.mT) / norms
     return torch.movedim(logits.unflatten(2, (len(epochs), n_way)), 2, 0)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from fsbench.heads.bd_cspn import rectified_means
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads.nearest_mean import distance_logits
 
 NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
 UPDATES = 20
@@ -21,7 +21,7 @@ def laplacian_shot(support: Tensor, query: Tensor, smoothing: float | None = Non
     """
     if smoothing is None:
         smoothing = 0.7 if support.shape[2] == 1 else 0.3
-    unary = nearest_mean(rectified_means(support, query).unsqueeze(2), query).mT  # (tasks, n_way, queries)
+    unary = distance_logits(rectified_means(support, query), query).mT  # (tasks, n_way, queries)
     near = smoothing * _neighbours(query)
     logits = unary
     for _ in range(UPDATES):

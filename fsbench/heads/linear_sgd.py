@@ -9,22 +9,25 @@ from fsbench.heads import sgd
 EPOCHS = 100
 
 
-def linear_sgd(support: Tensor, query: Tensor, *, keys: Tensor, epochs: int = EPOCHS) -> Tensor:
+def linear_sgd(
+    support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS
+) -> Tensor:
     """Score queries by a linear classifier with intercepts after a number of epochs of SGD.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d), one key a task (tasks,) int64 -> logits
-    (tasks, queries, n_way). Initial weights, those of nn.Linear, and the order of every epoch depend on the
-    task's key alone. Source: Baseline (arXiv:1904.04232) as its code has it.
+    (tasks, queries, n_way). Shots (tasks, n_way) count the support of each class, rows beyond are padding.
+    Initial weights, those of nn.Linear, and the order of every epoch depend on the task's key alone.
+    Source: Baseline (arXiv:1904.04232) as its code has it.
 
     Raises:
         FsbenchError: `epochs` is not positive.
     """
-    return torch.cat([_classify(*chunk, epochs) for chunk in sgd.chunks(support, query, keys)])
+    return torch.cat([_classify(*chunk, epochs) for chunk in sgd.chunks(support, query, shots, keys)])
 
 
-def _classify(support: Tensor, query: Tensor, keys: Tensor, epochs: int) -> Tensor:
+def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: int) -> Tensor:
     """Logits of some tasks; the intercept is the weight of a constant feature, decayed like the others."""
     _, n_way, _, d = support.shape
     initial = sgd.initial_weights(keys, n_way, d + 1, bound=d**-0.5)
-    weights = sgd.train(F.pad(support, (0, 1), value=1.0), initial, keys, (epochs,), cosine=False)
+    weights = sgd.train(F.pad(support, (0, 1), value=1.0), initial, shots, keys, (epochs,), cosine=False)
     return query @ weights[..., :-1].mT + weights[..., -1].unsqueeze(1)

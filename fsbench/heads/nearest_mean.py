@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.points import real_rows
+from fsbench.heads.points import class_means
 
 
 def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
@@ -14,11 +14,10 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
     for every class and left out, so logits are 2 q.m - |m|^2. Source: SimpleShot (arXiv:1911.04623) eq. 2;
     Snell et al. (arXiv:1703.05175) eq. 1-2.
     """
-    if support.shape[2] == 1:
-        means = support.squeeze(2)
-    elif shots is None:
-        means = support.mean(dim=2)  # (tasks, n_way, d)
-    else:
-        means = (support * real_rows(support, shots).unsqueeze(3)).sum(dim=2) / shots.unsqueeze(2)
+    return distance_logits(class_means(support, shots), query)
+
+
+def distance_logits(means: Tensor, query: Tensor) -> Tensor:
+    """Logits (tasks, queries, n_way) of query (tasks, queries, d) by distance to means (tasks, n_way, d)."""
     squares = means.square().sum(dim=-1, keepdim=True)
     return torch.baddbmm(squares, means, query.mT, beta=-1, alpha=2).mT

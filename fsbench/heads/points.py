@@ -1,4 +1,4 @@
-"""The support of a task as linear heads are fitted to it: points around their mean, in double precision.
+"""The support of a task as heads are fitted to it: class means, and points around the mean of all.
 
 Classes may have fewer than n_shot support images; rows of a class beyond its shots are then padding.
 """
@@ -12,6 +12,18 @@ def real_rows(support: Tensor, shots: Tensor) -> Tensor:
     return torch.arange(support.shape[2], device=support.device) < shots.unsqueeze(2)
 
 
+def class_means(support: Tensor, shots: Tensor | None = None) -> Tensor:
+    """The mean of each class's support (tasks, n_way, n_shot, d), without padding: (tasks, n_way, d)."""
+    n_tasks, n_way, n_shot, _ = support.shape
+    if n_shot == 1:
+        return support.squeeze(2)
+    if shots is None:
+        weights = support.new_full((n_tasks, n_way, n_shot), 1 / n_shot)
+    else:
+        weights = real_rows(support, shots) / shots.unsqueeze(2)
+    return (weights.unsqueeze(2) @ support).squeeze(2)  # a product is faster than an average
+
+
 def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """What a linear classifier with free intercepts is fitted to, in double precision: exact at any scale.
 
@@ -23,9 +35,11 @@ def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tens
     points = support.flatten(1, 2)
     labels = torch.eye(n_way, dtype=torch.float64, device=points.device).repeat_interleave(n_shot, dim=1)
     if shots is None:
-        points = points.double()  # before it is averaged: faster than an average in another precision
+        points = points.to(
+            torch.float64, copy=True
+        )  # averaged after: an average in another precision is slower
         centre = points.mean(dim=1, keepdim=True)
-        return centre, points - centre, labels.expand(n_tasks, -1, -1)
+        return centre, points.sub_(centre), labels.expand(n_tasks, -1, -1)
     real = real_rows(support, shots).flatten(1).unsqueeze(2)  # (tasks, points, 1)
     centre = (points.double() * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
     return centre, (points - centre) * real, labels * real.mT

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from fsbench.errors import FsbenchError
 from fsbench.heads.draws import bits, permutations, uniforms
+from fsbench.heads.points import real_rows
 from fsbench.threads import in_threads
 
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
@@ -31,13 +32,17 @@ _FLOATS_ELSEWHERE = 1 << 26  # 256 MiB; a step costs the same for few tasks
 _EPOCHS_AT_ONCE = 16  # shuffled together where tasks are trained by torch
 
 
-def chunks(support: Tensor, query: Tensor, keys: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The same few tasks of each, as many as a device trains well at once."""
-    _, n_way, n_shot, d = support.shape
+def chunks(
+    support: Tensor, query: Tensor, shots: Tensor | None, keys: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """The same few tasks of each, as many as a device trains well at once; without shots, all rows count."""
+    n_tasks, n_way, n_shot, d = support.shape
+    if shots is None:
+        shots = torch.full((n_tasks, n_way), n_shot, device=support.device)
     floats = _FLOATS_AT_ONCE.get(support.device.type, _FLOATS_ELSEWHERE)
     at_once = max(1, floats // (n_way * (n_shot + 1) * d))
     keys = keys.to(support.device)
-    return zip(support.split(at_once), query.split(at_once), keys.split(at_once), strict=True)
+    return zip(*(x.split(at_once) for x in (support, query, shots, keys)), strict=True)
 
 
 def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tensor:
@@ -45,12 +50,15 @@ def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tenso
     return bound * (2 * uniforms(bits(keys, keys.new_zeros(())), n_way * width).view(-1, n_way, width) - 1)
 
 
-def train(support: Tensor, initial: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool) -> Tensor:
+def train(
+    support: Tensor, initial: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
     """Weights after each number of epochs, shape (tasks, len(epochs) n_way, d).
 
-    support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), keys (tasks,) int64 for the order
-    of every epoch. Minimises the cross-entropy of COSINE_SCALE times weight-normalised scores if `cosine`,
-    else of plain scores, by mini-batches of BATCH; the last of an epoch may be short.
+    support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way), beyond which
+    support rows are padding, keys (tasks,) int64 for the order of every epoch. Minimises the cross-entropy
+    of COSINE_SCALE times weight-normalised scores if `cosine`, else of plain scores, by mini-batches of
+    BATCH; the last of an epoch may be short.
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
@@ -58,30 +66,52 @@ def train(support: Tensor, initial: Tensor, keys: Tensor, epochs: Sequence[int],
     if not epochs or min(epochs) < 1 or list(epochs) != sorted(set(epochs)):
         raise FsbenchError(f"epochs must be positive and increasing, but are {list(epochs)}")
     basis = torch.cat([support.flatten(1, 2), initial], dim=1)  # (tasks, n_way n_shot + n_way, d)
+    real = real_rows(support, shots).flatten(1)  # (tasks, points)
+    points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
     run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
-    mixture = run(basis @ basis.mT, initial.shape[1], keys, epochs, cosine)
+    mixture = run(basis @ basis.mT, points, counts, keys, epochs, cosine)
     return mixture @ basis
 
 
-def _train_on_cpu(gram: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool) -> Tensor:
+def _train_on_cpu(
+    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
     """What `train_by_torch` computes, one task after the other, on torch's number of threads."""
     from fsbench.heads.sgd_kernel import train_tasks  # compiles on its first call, 3.5 s
 
+    n_way = gram.shape[1] - points.shape[1]
     mixture = gram.new_empty(len(gram), len(epochs), n_way, gram.shape[1])
     epoch_keys = bits(keys.unsqueeze(1), torch.arange(1, epochs[-1] + 1))
     ends = np.array(epochs)
     in_threads(
-        lambda grams, words, mixtures: train_tasks(grams, words.view(np.uint64), ends, cosine, mixtures),
-        *(x.numpy() for x in (gram, epoch_keys, mixture)),
+        lambda grams, points, counts, words, mixtures: train_tasks(
+            grams, points, counts, words.view(np.uint64), ends, cosine, mixtures
+        ),
+        *(x.numpy() for x in (gram, points, counts, epoch_keys, mixture)),
     )
     return mixture.flatten(1, 2)
 
 
-def train_by_torch(gram: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool) -> Tensor:
-    """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis), all tasks in step.
+def train_by_torch(
+    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
+    """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis).
 
-    gram (tasks, basis, basis), the initial weights last.
+    gram (tasks, basis, basis), the initial weights last; points (tasks, basis - n_way) are places in the
+    basis, of which the first of each task, as many as its count (tasks,) says, are trained on.
     """
+    n_way = gram.shape[1] - points.shape[1]
+    mixture = gram.new_empty(len(gram), len(epochs) * n_way, gram.shape[1])
+    for count in counts.unique().tolist():
+        same = counts == count
+        mixture[same] = _train_in_step(gram[same], points[same, :count], n_way, keys[same], epochs, cosine)
+    return mixture
+
+
+def _train_in_step(
+    gram: Tensor, trained: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
+    """`train_by_torch` of tasks with equally many points `trained` (tasks, count)."""
     n_tasks, n_basis, _ = gram.shape
     n_points = n_basis - n_way
     # What a vector of the basis adds to scores and coefficients, side by side.
@@ -93,8 +123,8 @@ def train_by_torch(gram: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int]
     labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
     first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)
     temperature, share, found = COSINE_SCALE if cosine else 1.0, 1.0, []
-    for epoch, order in enumerate(_orders(keys, epochs[-1], n_points), start=1):
-        for batch in order.split(BATCH, dim=1):  # (tasks, batch)
+    for epoch, order in enumerate(_orders(keys, epochs[-1], trained.shape[1]), start=1):
+        for batch in trained.gather(1, order).split(BATCH, dim=1):  # (tasks, batch)
             norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
             unit = length / norm
             of_batch = scores.gather(2, batch.unsqueeze(1).expand(-1, n_way, -1))  # (tasks, n_way, batch)

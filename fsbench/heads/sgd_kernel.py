@@ -33,15 +33,23 @@ compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"
 
 
 @compiled
-def train_tasks(grams: Floats, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats) -> None:
-    """Fill mixtures (tasks, len(epochs), n_way, basis); grams (tasks, basis, basis), keys (tasks, epochs)."""
+def train_tasks(
+    grams: Floats, points: Ints, counts: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
+) -> None:
+    """Fill mixtures (tasks, len(epochs), n_way, basis).
+
+    grams (tasks, basis, basis), points (tasks, basis - n_way) and counts (tasks,) as `sgd.train_by_torch`,
+    keys (tasks, epochs).
+    """
     for task in range(len(grams)):
-        _train(grams[task], epoch_keys[task], epochs, cosine, mixtures[task])
+        _train(grams[task], points[task, : counts[task]], epoch_keys[task], epochs, cosine, mixtures[task])
 
 
 @compiled
-def _train(gram: Floats, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats) -> None:
-    """SGD of one task."""
+def _train(
+    gram: Floats, trained: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
+) -> None:
+    """SGD of one task on the points `trained`."""
     n_way, n_basis = mixtures.shape[1:]
     n_points = n_basis - n_way
     scores, coefficients = gram[n_points:].copy(), np.zeros((n_way, n_basis), np.float32)
@@ -52,14 +60,14 @@ def _train(gram: Floats, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures
     if cosine:
         _find_norms(scores, coefficients, norms)
     lengths, length_velocity = norms.copy(), np.zeros_like(norms)
-    order = np.zeros(n_points + BATCH, np.int64)  # fills the last batch up with a point that has no error
+    order = np.zeros(len(trained) + BATCH, np.int64)  # fills the last batch up with a point that has no error
     errors, decays = np.empty((n_way, BATCH), np.float32), np.empty(n_way, np.float32)
     share, found = ONE, 0
     for epoch in range(epochs[-1]):
-        _shuffle(order, n_points, epoch_keys[epoch])
-        for start in range(0, n_points, BATCH):
+        _shuffle(order, trained, epoch_keys[epoch])
+        for start in range(0, len(trained), BATCH):
             batch = order[start], order[start + 1], order[start + 2], order[start + 3]
-            _find_errors(scores, lengths, norms, batch, min(BATCH, n_points - start), cosine, errors)
+            _find_errors(scores, lengths, norms, batch, min(BATCH, len(trained) - start), cosine, errors)
             decays[:] = DECAY
             if cosine:
                 _move_lengths(lengths, length_velocity, norms, scores, batch, share, errors, decays)
@@ -165,12 +173,12 @@ def _find_norms(scores: Floats, coefficients: Floats, norms: Floats) -> None:
 
 
 @compiled
-def _shuffle(order: Ints, n: int, key: np.uint64) -> None:
-    """`draws.permutations` of one key."""
-    for i in range(n):
-        order[i] = i
+def _shuffle(order: Ints, points: Ints, key: np.uint64) -> None:
+    """Points in the order of `draws.permutations` of one key."""
+    for i in range(len(points)):
+        order[i] = points[i]
     state = _scramble(key + STEP)
-    for last in range(n - 1, 0, -1):
+    for last in range(len(points) - 1, 0, -1):
         high = _scramble(state + np.uint64(last) * STEP) >> HALF
         chosen = np.int64((high * np.uint64(last + 1)) >> HALF)
         order[last], order[chosen] = order[chosen], order[last]

@@ -3,37 +3,43 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.points import real_rows
+
 COST = 1.0  # of a squared violation of the margin
 MOST_STEPS, MOST_HALVINGS = 50, 20
 _FLOATS_AT_ONCE = 1 << 21  # of the systems that are solved together
 
 
-def svm(support: Tensor, query: Tensor) -> Tensor:
+def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by linear support vector machines with squared hinge loss, one class against the rest.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), distances
-    from each class's margin hyperplane in units of the margin. The intercept is the weight of a constant
+    from each class's margin hyperplane in units of the margin. Shots (tasks, n_way) count the support of
+    each class, rows beyond are padding. The intercept is the weight of a constant
     feature 1 and penalised like the others: what scikit-learn's LinearSVC minimises at C = 1, for which
     squared hinge and one against the rest are the defaults. Source: LIBLINEAR, Fan et al. (JMLR 9, 2008).
     Unlike the hinge of Crammer and Singer that MetaOptNet (arXiv:1904.03758) is trained with, this loss is
     piecewise quadratic without constraints: Newton's method ends at the optimum itself.
     """
-    n_way, n_points = support.shape[1], support.shape[1] * support.shape[2]
+    n_tasks, n_way, n_shot, _ = support.shape
+    n_points = n_way * n_shot
+    if shots is None:
+        shots = torch.full((n_tasks, n_way), n_shot, device=support.device)
     at_once = len(query)
     if query.device.type == "cpu":
         at_once = max(1, _FLOATS_AT_ONCE // (n_way * n_points**2))
-    chunks = zip(support.split(at_once), query.split(at_once), strict=True)
+    chunks = zip(*(x.split(at_once) for x in (support, query, shots)), strict=True)
     return torch.cat([_classify(*chunk) for chunk in chunks])
 
 
-def _classify(support: Tensor, query: Tensor) -> Tensor:
+def _classify(support: Tensor, query: Tensor, shots: Tensor) -> Tensor:
     """Logits of some tasks, fitted together."""
     n_tasks, n_way, n_shot, _ = support.shape
     points = support.flatten(1, 2).double()  # so that a fit is exact at any scale
     gram = points @ points.mT + 1  # the constant feature's product
     labels = torch.eye(n_way, dtype=points.dtype, device=points.device).repeat_interleave(n_shot, dim=1)
-    sides = (2 * labels - 1).repeat(n_tasks, 1)  # one row a machine: its own class is 1, the rest -1
-    mixture = fit(gram.repeat_interleave(n_way, dim=0), sides).view(n_tasks, n_way, -1)
+    sides = (2 * labels - 1) * real_rows(support, shots).view(n_tasks, 1, -1)
+    mixture = fit(gram.repeat_interleave(n_way, dim=0), sides.flatten(0, 1)).view(n_tasks, n_way, -1)
     weights = (mixture @ points).to(query.dtype)  # (tasks, n_way, d)
     return torch.baddbmm(mixture.sum(dim=2, keepdim=True).to(query.dtype), weights, query.mT).mT
 
@@ -41,16 +47,17 @@ def _classify(support: Tensor, query: Tensor) -> Tensor:
 def fit(gram: Tensor, sides: Tensor) -> Tensor:
     """Minimise half the squared weights plus COST times the squared hinge losses, each machine by itself.
 
-    gram (machines, points, points), inner products of the points, sides (machines, points) of 1 and -1 ->
-    mixture (machines, points) of the points that makes the weights. Each Newton step is least squares on
-    the points inside the margin; where that set stays as it was, the minimum is found. Source: Keerthi and
-    DeCoste (JMLR 6, 2005); Chapelle (Neural Computation 19, 2007).
+    gram (machines, points, points), inner products of the points, sides (machines, points): 1 of a machine's
+    own class, -1 of the rest, 0 of padding -> mixture (machines, points) of the points that makes the
+    weights. Each Newton step is least squares on the points inside the margin; where that set stays as it
+    was, the minimum is found. Source: Keerthi and DeCoste (JMLR 6, 2005); Chapelle (Neural Computation 19,
+    2007).
     """
     found = torch.zeros_like(sides)
     todo = torch.arange(len(sides), device=sides.device)
     mixture, scores = found, found  # scores are mixture @ gram
     for _ in range(MOST_STEPS):
-        inside = (sides * scores < 1).to(gram.dtype)
+        inside = _inside(scores, sides).to(gram.dtype)
         system = inside.unsqueeze(2) * gram * inside.unsqueeze(1)
         system.diagonal(dim1=1, dim2=2).add_(1 / (2 * COST))
         factor = torch.linalg.cholesky(system)
@@ -59,11 +66,16 @@ def fit(gram: Tensor, sides: Tensor) -> Tensor:
         size = _step_size(mixture, scores, step, step_scores, sides)
         mixture, scores = mixture + size * step, scores + size * step_scores
         found[todo] = mixture
-        left = ((sides * scores < 1) != inside.bool()).any(dim=1) | (size < 1).squeeze(1)
+        left = (_inside(scores, sides) != inside.bool()).any(dim=1) | (size < 1).squeeze(1)
         todo, gram, sides, mixture, scores = (x[left] for x in (todo, gram, sides, mixture, scores))
         if len(todo) == 0:
             break
     return found
+
+
+def _inside(scores: Tensor, sides: Tensor) -> Tensor:
+    """Which points lie on the wrong side of their margin, shape (machines, points)."""
+    return sides * scores < sides.square()
 
 
 def _step_size(mixture: Tensor, scores: Tensor, step: Tensor, step_scores: Tensor, sides: Tensor) -> Tensor:
@@ -81,5 +93,5 @@ def _step_size(mixture: Tensor, scores: Tensor, step: Tensor, step_scores: Tenso
 
 def _loss(mixture: Tensor, scores: Tensor, sides: Tensor) -> Tensor:
     """What is minimised, shape (machines, 1)."""
-    violations = (1 - sides * scores).clamp_min(0)
+    violations = (sides.square() - sides * scores).clamp_min(0)  # none of padding
     return (mixture * scores / 2 + COST * violations.square()).sum(dim=1, keepdim=True)
