@@ -50,11 +50,8 @@ def augment_images(
     count, height, width, _ = pixels.shape
     size, full = images.shape[1], max(height, width)
     lines = pixels.reshape(count, height, 3 * width)
-    taps, starts, ends = (
-        np.empty((size, full), np.float32),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-    )
+    taps = np.empty((size, full), np.float32)
+    starts, ends = np.empty(size, np.int64), np.empty(size, np.int64)
     line, narrow = np.empty(3 * width, np.float32), np.empty((3 * width, size), np.float32)
     planes = np.empty((3, size, size), np.float32)  # channel, column, row
     for b in range(count):
