@@ -4,7 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-_NO_MEMORY = ("OutOfMemoryError", "can't allocate memory", "Cannot allocate memory")  # torch's on GPU and CPU
+# Of torch on GPUs and CPUs; the last one is of oneDNN, which lacks room for the code that it makes.
+_NO_MEMORY = (
+    "OutOfMemoryError",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "could not create a primitive",
+)
 _LONGEST = 2000  # characters of a message: what a file says may be without end
 
 

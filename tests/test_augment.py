@@ -1,5 +1,9 @@
 """Augmentation equals torchvision's for the same crop, and draws crops with the same statistics."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +171,30 @@ def test_images_depend_on_the_generator_alone():
     )
     torch.testing.assert_close(one, two, rtol=0, atol=0)
     assert (one - other).abs().max() > 0.1
+
+
+BITS = """
+import hashlib, numpy as np, torch
+from fsbench.data.augment import Augment, train_augment
+pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (16, 20, 24, 3), dtype=np.uint8))
+images = train_augment(pixels, 16, np.random.default_rng(1), Augment())
+print(hashlib.sha256(images.numpy().tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_bits_are_the_same_compiled_now_or_kept(tmp_path):
+    """A run that goes on in a process of its own must end as if it had not been stopped."""
+    kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    now = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", BITS], env=env, check=True, capture_output=True, text=True
+        ).stdout
+        for env in (now, kept, kept)
+    ]
+    assert list(tmp_path.rglob("*.nbc"))
+    assert len(set(digests)) == 1
 
 
 def test_copies_of_an_image_are_augmented_each_in_its_own_way():

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 
 from fsbench import checkpoint, features, results, tasklists, train
@@ -368,11 +369,12 @@ class TestNumbers:
 
 NO_MEMORY = {
     "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..."),
+    "oneDNN": RuntimeError("could not create a primitive"),
     "python": MemoryError(),
 }
 
 
-@pytest.fixture(params=["gpu", "cpu", "numpy", "python"])
+@pytest.fixture(params=["gpu", "cpu", "numpy", "oneDNN", "python"])
 def no_memory(request: pytest.FixtureRequest) -> Exception:
     """What says that there is too little memory; torch's on a CPU, and NumPy's, are their own."""
     if request.param in NO_MEMORY:
@@ -457,13 +459,15 @@ class TestTooLittleMemory:
     @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
     @pytest.mark.parametrize("verb", ["train", "extract", "evaluate"])
     def test_a_limit_of_the_process_is_one_line_or_enough(self, verb: str, here: Path):
-        """More and more memory, until there is enough; libraries are loaded before, since an import that
-        lacks memory ends in errors of any kind.
+        """More and more memory, until there is enough; libraries are loaded and kernels compiled before: an
+        import or a compiler that lacks memory ends in errors of any kind.
         """
         code = (
             "import resource, sys; from pathlib import Path\n"
             "import tabulate, torch, torch._dynamo; torch.set_num_threads(1)\n"
             "from fsbench import evaluation, train; from fsbench.cli import main\n"
+            "from fsbench.data.augment import Augment, train_augment; from numpy.random import default_rng\n"
+            "train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, default_rng(0), Augment())\n"
             "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
             "resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]),) * 2)\n"
             "sys.exit(main(sys.argv[2:]))"
@@ -484,7 +488,14 @@ class TestTooLittleMemory:
         assert codes[-1] == 0
         assert len(codes) > 1
         assert main(lines(here, here / "whole")[verb]) == 0
-        assert_same(verb, here / "whole", here / "out")
+        if verb != "train":
+            assert_same(verb, here / "whole", here / "out")
+            return
+        # oneDNN, without room for the code that it makes, takes other code of its own, which rounds otherwise
+        whole, limited = (
+            safetensors.torch.load_file(here / name / "run" / "last.safetensors") for name in ("whole", "out")
+        )
+        torch.testing.assert_close(limited, whole, rtol=1e-3, atol=1e-4)
 
 
 class TestClock:

@@ -21,14 +21,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 # Typed, since a number of Python's would widen what it meets.
 ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
 
-# Sums in any order use vector registers; NaN and infinity keep their meaning. Compiling takes two seconds a
-# process, unless numba is told where to keep what it compiled.
-compiled = njit(
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract", "reassoc", "nsz"},
-    cache="NUMBA_CACHE_DIR" in os.environ,
-)
+# Without fast mathematics: floats are added and multiplied as written, so bits depend on no choice of the
+# compiler. Compiling takes two seconds a process, unless numba is told where to keep what it compiled.
+compiled = njit(nogil=True, error_model="numpy", cache="NUMBA_CACHE_DIR" in os.environ)
 
 
 @compiled
@@ -53,14 +48,14 @@ def augment_images(
     taps = np.empty((size, full), np.float32)
     starts, ends = np.empty(size, np.int64), np.empty(size, np.int64)
     line, narrow = np.empty(3 * width, np.float32), np.empty((3 * width, size), np.float32)
-    planes = np.empty((3, size, size), np.float32)  # channel, column, row
+    planes, sums = np.empty((3, size, size), np.float32), np.empty(size, np.float32)  # channel, column, row
     for b in range(count):
         top, left, tall, wide = boxes[b]
         _find_taps(tall, taps, starts, ends)
         _resize_rows(lines, b, top, taps, starts, ends, line, narrow)
         _find_taps(wide, taps, starts, ends)
         _resize_columns(narrow, left, taps, starts, ends, flipped[b], planes)
-        _recolour(planes, factors[b], grey, mean, std)
+        _recolour(planes, factors[b], grey, mean, std, sums)
         for i in range(size):
             for j in range(size):
                 for c in range(3):
@@ -141,20 +136,26 @@ def _resize_columns(
 
 
 @compiled
-def _recolour(planes: Floats, factors: Floats, grey: Floats, mean: Floats, std: Floats) -> None:
+def _recolour(planes: Floats, factors: Floats, grey: Floats, mean: Floats, std: Floats, sums: Floats) -> None:
     """Brightness, contrast and colour of planes (3, s, s) in 0..1, each clipped, then normalisation."""
     brightness, contrast, colour = factors
-    flat = planes.reshape(3, -1)
-    n = flat.shape[1]
+    size = len(sums)
     level = ZERO
     for c in range(3):
+        for i in range(size):
+            sums[i] = ZERO
+        for j in range(size):
+            for i in range(size):
+                value = _clip(planes[c, j, i] * brightness)
+                planes[c, j, i] = value
+                sums[i] += value
         total = ZERO
-        for p in range(n):
-            value = _clip(flat[c, p] * brightness)
-            flat[c, p] = value
-            total += value
-        level += grey[c] * total / np.float32(n)
-    level *= ONE - contrast
+        for i in range(size):
+            total += sums[i]
+        level += grey[c] * total
+    level *= (ONE - contrast) / np.float32(size * size)
+    flat = planes.reshape(3, -1)
+    n = flat.shape[1]
     scale_1, scale_2, scale_3 = ONE / std[0], ONE / std[1], ONE / std[2]
     for p in range(n):
         red = _clip(flat[0, p] * contrast + level)
