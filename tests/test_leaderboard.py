@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from threadpoolctl import threadpool_limits
 
 from fsbench import leaderboard, results, stats
 from fsbench.errors import FsbenchError
@@ -434,9 +435,10 @@ def many(folder: Path, n_files: int, n_tasks: int) -> None:
     [(300, 500, 3), pytest.param(10_000, 10_000, 10, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
 )
 def test_many_results_take_seconds(tmp_path: Path, n_files, n_tasks, limit):
-    """Of processor time, which other work on the machine leaves alone."""
+    """Of processor time, which other work on the machine leaves alone, unless a thread waits for others."""
     many(tmp_path, n_files, n_tasks)
-    began = time.process_time()
-    pages = leaderboard.update(tmp_path, None)
-    assert time.process_time() - began < limit
+    with threadpool_limits(1):
+        began = time.process_time()
+        pages = leaderboard.update(tmp_path, None)
+        assert time.process_time() - began < limit
     assert len(pages[1].read_text().splitlines()) == 1 + n_files
