@@ -3,7 +3,7 @@
     kill_job.py CACHE OUT PLACE...
 
 A place is `never:0`, `fsync:3` (killed at that call) or `random:7` (killed over and over). A run is a forked
-child, which spares the imports; it lies in the folder OUT/PLACE. Prints how often each place killed.
+child, which spares the imports and compiling; it lies in the folder OUT/PLACE. Prints how often each place killed.
 """
 
 import os
@@ -19,6 +19,8 @@ import numpy as np
 import torch
 
 from fsbench import train
+from fsbench.data.augment import Augment, train_augment
+from fsbench.losses import turned
 from fsbench.recipe import load_recipe, resolve
 
 KILLABLE = {"fsync": (os, "fsync"), "step": (train, "_backward"), "epoch": (train, "validate")}
@@ -26,6 +28,9 @@ KILLABLE = {"fsync": (os, "fsync"), "step": (train, "_backward"), "epoch": (trai
 
 def main(cache: Path, out: Path, places: list[str]) -> None:
     torch.set_num_threads(1)
+    turned(
+        train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, np.random.default_rng(0), Augment())
+    )
     for place in places:
         deaths = until_done(cache, out / place, *place.split(":"))
         sys.stdout.write(f"{place} {deaths}\n")
