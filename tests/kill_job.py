@@ -3,7 +3,8 @@
     kill_job.py CACHE OUT PLACE...
 
 A place is `never:0`, `fsync:3` (killed at that call) or `random:7` (killed over and over). A run is a forked
-child, which spares the imports and compiling; it lies in the folder OUT/PLACE. Prints how often each place killed.
+child, which spares the imports and compiling; it lies in the folder OUT/PLACE. Prints how often each place
+killed.
 """
 
 import os
