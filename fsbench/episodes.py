@@ -17,7 +17,9 @@ from fsbench.errors import FsbenchError, unknown
 
 SAMPLER = "uniform-1"  # the rule of `sample`; another name when its lists change
 BLOCK = 4096  # tasks that are drawn at a time where a whole list is gone through
-_ENTRIES_AT_ONCE = 1 << 19  # class-table entries shuffled at once: 2 MiB, which a core keeps in its cache
+_ENTRIES_AT_ONCE = (
+    1 << 20
+)  # class-table entries shuffled at once: fewer take more calls, more leave the caches
 
 
 @dataclass(frozen=True)
