@@ -17,9 +17,8 @@ from fsbench.errors import FsbenchError, unknown
 
 SAMPLER = "uniform-1"  # the rule of `sample`; another name when its lists change
 BLOCK = 4096  # tasks that are drawn at a time where a whole list is gone through
-_ENTRIES_AT_ONCE = (
-    1 << 20
-)  # class-table entries shuffled at once: fewer take more calls, more leave the caches
+# class-table entries shuffled at once: fewer take more calls, more leave the caches
+_ENTRIES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -110,9 +110,8 @@ def train_backbone(
             raise FsbenchError(
                 f"dataset {dataset}: stage {stage.name} ends by val accuracy, but it has no val classes"
             )
-    pixels = np.require(
-        base.pixels, requirements="W"
-    )  # a copy of what is mapped: torch takes nothing read-only
+    # a copy of what is mapped: torch takes nothing read-only
+    pixels = np.require(base.pixels, requirements="W")
     labels = replaced(base.labels, len(base.class_names), recipe.label_noise or 0.0, seed)
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed))

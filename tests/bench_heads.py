@@ -103,7 +103,6 @@ LOOPS = {
     "laplacian-shot": partial(loop_of_numpy, "laplacian-shot"),
     "soft-kmeans": partial(loop_of_numpy, "soft-kmeans"),
 }
-
 FLOORS = {"logistic": 30}  # of the others 20
 
 

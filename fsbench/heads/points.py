@@ -12,6 +12,12 @@ def real_rows(support: Tensor, shots: Tensor) -> Tensor:
     return torch.arange(support.shape[2], device=support.device) < shots.unsqueeze(2)
 
 
+def all_shots(support: Tensor) -> Tensor:
+    """Shots (tasks, n_way) of support (tasks, n_way, n_shot, d) without padding."""
+    n_tasks, n_way, n_shot, _ = support.shape
+    return torch.full((n_tasks, n_way), n_shot, device=support.device)
+
+
 def class_means(support: Tensor, shots: Tensor | None = None) -> Tensor:
     """The mean of each class's support (tasks, n_way, n_shot, d), without padding: (tasks, n_way, d)."""
     n_tasks, n_way, n_shot, _ = support.shape
@@ -35,9 +41,8 @@ def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tens
     points = support.flatten(1, 2)
     labels = torch.eye(n_way, dtype=torch.float64, device=points.device).repeat_interleave(n_shot, dim=1)
     if shots is None:
-        points = points.to(
-            torch.float64, copy=True
-        )  # averaged after: an average in another precision is slower
+        # averaged after, as an average in another precision is slower; a copy, which the mean is taken out of
+        points = points.to(torch.float64, copy=True)
         centre = points.mean(dim=1, keepdim=True)
         return centre, points.sub_(centre), labels.expand(n_tasks, -1, -1)
     real = real_rows(support, shots).flatten(1).unsqueeze(2)  # (tasks, points, 1)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fsbench.errors import FsbenchError
 from fsbench.heads.draws import bits, permutations, uniforms
-from fsbench.heads.points import real_rows
+from fsbench.heads.points import all_shots, real_rows
 from fsbench.threads import in_threads
 
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
@@ -36,9 +36,8 @@ def chunks(
     support: Tensor, query: Tensor, shots: Tensor | None, keys: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """The same few tasks of each, as many as a device trains well at once; without shots, all rows count."""
-    n_tasks, n_way, n_shot, d = support.shape
-    if shots is None:
-        shots = torch.full((n_tasks, n_way), n_shot, device=support.device)
+    _, n_way, n_shot, d = support.shape
+    shots = all_shots(support) if shots is None else shots
     floats = _FLOATS_AT_ONCE.get(support.device.type, _FLOATS_ELSEWHERE)
     at_once = max(1, floats // (n_way * (n_shot + 1) * d))
     keys = keys.to(support.device)

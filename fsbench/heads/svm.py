@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.points import real_rows
+from fsbench.heads.points import all_shots, real_rows
 
 COST = 1.0  # of a squared violation of the margin
 MOST_STEPS, MOST_HALVINGS = 50, 20
@@ -15,16 +15,14 @@ def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), distances
     from each class's margin hyperplane in units of the margin. Shots (tasks, n_way) count the support of
-    each class, rows beyond are padding. The intercept is the weight of a constant
-    feature 1 and penalised like the others: what scikit-learn's LinearSVC minimises at C = 1, for which
-    squared hinge and one against the rest are the defaults. Source: LIBLINEAR, Fan et al. (JMLR 9, 2008).
-    Unlike the hinge of Crammer and Singer that MetaOptNet (arXiv:1904.03758) is trained with, this loss is
-    piecewise quadratic without constraints: Newton's method ends at the optimum itself.
+    each class, rows beyond are padding. The intercept is the weight of a constant feature 1 and penalised
+    like the others: what scikit-learn's LinearSVC minimises at C = 1, for which squared hinge and one against
+    the rest are the defaults. Source: LIBLINEAR, Fan et al. (JMLR 9, 2008). Unlike the hinge of Crammer and
+    Singer that MetaOptNet (arXiv:1904.03758) is trained with, this loss is piecewise quadratic without
+    constraints: Newton's method ends at the optimum itself.
     """
-    n_tasks, n_way, n_shot, _ = support.shape
-    n_points = n_way * n_shot
-    if shots is None:
-        shots = torch.full((n_tasks, n_way), n_shot, device=support.device)
+    n_way, n_points = support.shape[1], support.shape[1] * support.shape[2]
+    shots = all_shots(support) if shots is None else shots
     at_once = len(query)
     if query.device.type == "cpu":
         at_once = max(1, _FLOATS_AT_ONCE // (n_way * n_points**2))
@@ -74,7 +72,7 @@ def fit(gram: Tensor, sides: Tensor) -> Tensor:
 
 
 def _inside(scores: Tensor, sides: Tensor) -> Tensor:
-    """Which points lie on the wrong side of their margin, shape (machines, points)."""
+    """Which points lie on the wrong side of their margin, padding never, shape (machines, points)."""
     return sides * scores < sides.square()
 
 
