@@ -91,18 +91,20 @@ def random_block(seed: int, needed: int, start: int, stop: int, stream: int = _S
 def ordered_subsets(sizes: NDArray[np.integer], random: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Ordered draws without replacement from range(sizes[r]) for each row r, shape of `random`.
 
-    The first steps of a Fisher-Yates shuffle, all rows at once: step i swaps entry i with one of the
-    entries i to sizes[r] - 1. `random` (rows, draws) is uniform in [0, 2**32). A row that is shorter than
-    the number of draws ends in entries that mean nothing.
+    The first steps of a Fisher-Yates shuffle, all rows at once: step i takes one of the entries i to
+    sizes[r] - 1 and puts entry i in its place. `random` (rows, draws) is uniform in [0, 2**32). A row that is
+    shorter than the number of draws ends in entries that mean nothing.
     """
-    rows = np.arange(len(sizes))
-    width = max(int(sizes.max(initial=1)), random.shape[1])
-    table = np.broadcast_to(np.arange(width, dtype=np.int32), (len(sizes), width)).copy()
-    sizes = sizes.astype(np.uint64)
-    for i in range(random.shape[1]):
-        left = np.maximum(sizes, np.uint64(i + 1)) - np.uint64(i)
-        at = np.minimum(i + ((random[:, i] * left) >> np.uint64(32)).astype(np.int64), width - 1)
-        taken = table[rows, at]
-        table[rows, at] = table[:, i]
-        table[:, i] = taken
-    return table[:, : random.shape[1]].astype(np.int64)
+    n_rows, n_draws = random.shape
+    width = max(int(sizes.max(initial=1)), n_draws)
+    step = np.arange(n_draws, dtype=np.uint64)[:, None]
+    left = np.maximum(sizes.astype(np.uint64), step + np.uint64(1)) - step  # (draws, rows)
+    at = np.minimum(step + ((random.T * left) >> np.uint64(32)), np.uint64(width - 1)).astype(np.int64)
+    at += np.arange(n_rows) * width
+    table = np.broadcast_to(np.arange(width, dtype=np.int32), (n_rows, width)).copy()
+    entries = table.ravel()
+    drawn = np.empty((n_draws, n_rows), dtype=np.int64)
+    for i, places in enumerate(at):
+        drawn[i] = entries[places]
+        entries[places] = table[:, i]
+    return drawn.T

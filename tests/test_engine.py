@@ -1,7 +1,9 @@
 """Precision, compilation and micro-batches: what they change and what they must not."""
 
+import os
 import platform
 import resource
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -190,6 +192,16 @@ def test_memory_is_kept_from_step_to_step():
         torch.ones(16 << 20)
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     assert max(faults[-10:]) < 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's huge pages")
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_huge_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypatch, before, after):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # so that it is taken back
+    if before is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    keep_memory()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == after
 
 
 @pytest.mark.slow

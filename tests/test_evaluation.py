@@ -149,13 +149,12 @@ def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Pat
 def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
     features.write(tmp_path / "mine.h5", clusters())
     spec = TaskSpec(3, 2, 2, 20, least_shot=1)
-    name = next(name for name, head in HEADS.items() if not head.uneven and not head.needs_base)
+    (tmp_path / "mine.py").write_text("def head(support, query): return query @ support.mean(2).mT\n")
     with pytest.raises(FsbenchError, match="as many shots in every class"):
         evaluate(
             tmp_path / "mine.h5",
             specs=[spec],
-            heads=[name],
-            preprocess=["none"],
+            heads=[f"{tmp_path}/mine.py:head"],
             output=Output(tmp_path, quiet=True),
             device=CPU,
         )

@@ -217,18 +217,19 @@ class TestDistributionCalibration:
                 spread = np.outer(variance, variance) + covariance**2
                 assert (abs(error) < 5 * np.sqrt(spread / count)).all()
 
-    @pytest.mark.parametrize("n_shot", [1, 5])
-    def test_equals_scikit_learn_on_the_same_draws(self, base, n_shot):
-        support, query = features(6, 2, n_shot, d=5)
-        keys = torch.tensor([11, 12])
-        found = find_head("distribution-calibration").classify(support, query, base=base, keys=keys)
+    @pytest.mark.parametrize("counts", [[[1] * 3] * 2, [[5] * 3] * 2, [[5, 1, 3], [2, 4, 1]]], ids=str)
+    def test_equals_scikit_learn_on_the_same_draws(self, base, counts):
+        support, query = features(6, 2, max(map(max, counts)), d=5)
+        keys, even = torch.tensor([11, 12]), len({n for task in counts for n in task}) == 1
+        given = None if even else torch.tensor(counts)
+        found = find_head("distribution-calibration").classify(support, query, given, base=base, keys=keys)
         for task in range(2):
             points = []
             for c, key in enumerate(bits(keys[task], torch.arange(3))):
-                shots = support[task, c]
-                drawn = draws(shots.unsqueeze(0), base, key.unsqueeze(0), DRAWS // n_shot)[0]
+                shots = support[task, c, : counts[task][c]]
+                drawn = draws(shots.unsqueeze(0), base, key.unsqueeze(0), DRAWS // len(shots))[0]
                 points.append(torch.cat([shots, drawn]).double().numpy())
-            assert [len(rows) for rows in points] == [n_shot + DRAWS] * 3
+            assert [len(rows) for rows in points] == [n + DRAWS // n * n for n in counts[task]]
             expected = plain_logistic(points, query[task].double().numpy())
             logits = up_to_a_constant(found[task].double().numpy())
             np.testing.assert_allclose(logits, expected, atol=3e-4)

@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans
 # The package's `tim` and `pt_map` are the functions.
 TIM, PT_MAP = (importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map"))
 Array = NDArray[np.float64]
+Support = Sequence[Array]  # of each class its rows (shots, d)
 
 
 def distances(points: Array, means: Array) -> Array:
@@ -28,14 +29,27 @@ def distances(points: Array, means: Array) -> Array:
     return ((points[:, None] - means[None]) ** 2).sum(-1)
 
 
+def class_means(support: Support) -> Array:
+    return np.stack([rows.mean(0) for rows in support])
+
+
+def one_hot(support: Support) -> Array:
+    """(points, n_way)."""
+    return np.repeat(np.eye(len(support)), [len(rows) for rows in support], axis=0)
+
+
+def mean_shots(support: Support) -> float:
+    return sum(len(rows) for rows in support) / len(support)
+
+
 def softmax(logits: Array) -> Array:
     odds = np.exp(logits - logits.max(-1, keepdims=True))
     return odds / odds.sum(-1, keepdims=True)
 
 
-def plain_rectified(support: Array, query: Array) -> Array:
-    means = support.mean(1)
-    points = np.concatenate([*support, query + support.mean((0, 1)) - query.mean(0)])
+def plain_rectified(support: Support, query: Array) -> Array:
+    means = class_means(support)
+    points = np.concatenate([*support, query + np.concatenate(support).mean(0) - query.mean(0)])
     cosine = (points[:, None] * means[None]).sum(-1)
     cosine /= np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(means, axis=1)[None]
     found = means.copy()
@@ -46,12 +60,12 @@ def plain_rectified(support: Array, query: Array) -> Array:
     return found
 
 
-def plain_bd_cspn(support: Array, query: Array) -> Array:
+def plain_bd_cspn(support: Support, query: Array) -> Array:
     return -distances(query, plain_rectified(support, query))
 
 
-def plain_laplacian_shot(support: Array, query: Array) -> Array:
-    smoothing = 0.7 if support.shape[1] == 1 else 0.3
+def plain_laplacian_shot(support: Support, query: Array) -> Array:
+    smoothing = 0.7 if mean_shots(support) == 1 else 0.3
     unary = distances(query, plain_rectified(support, query))
     kernel = np.zeros((len(query), len(query)))
     between = distances(query, query)
@@ -69,7 +83,7 @@ def plain_laplacian_shot(support: Array, query: Array) -> Array:
 
 
 def plain_tim(
-    support: Array, query: Array, weights: tuple[float, ...] = (0.1, 1.0, 0.1), alpha: float = 1
+    support: Support, query: Array, weights: tuple[float, ...] = (0.1, 1.0, 0.1), alpha: float = 1
 ) -> Array:
     def entropy(p: torch.Tensor) -> torch.Tensor:
         return -(p * p.log()).sum(-1) if alpha == 1 else (1 - p.pow(alpha).sum(-1)) / (alpha - 1)
@@ -78,13 +92,13 @@ def plain_tim(
         return -7.5 * (points[:, None] - means[None]).square().sum(-1)
 
     with torch.inference_mode(mode=False), torch.enable_grad():
-        shots, queries = torch.tensor(support), torch.tensor(query)
-        labels = torch.arange(len(shots)).repeat_interleave(shots.shape[1])
-        means = shots.mean(1).requires_grad_()
+        shots, queries = torch.tensor(np.concatenate(support)), torch.tensor(query)
+        labels = torch.tensor(one_hot(support))
+        means = torch.tensor(class_means(support)).requires_grad_()
         adam = torch.optim.Adam([means], lr=1e-4)
         for _ in range(1000):
             p = logits(queries).softmax(-1)
-            ce = F.cross_entropy(logits(shots.flatten(0, 1)), labels)
+            ce = F.cross_entropy(logits(shots), labels)
             loss = weights[0] * ce - weights[1] * entropy(p.mean(0)) + weights[2] * entropy(p).mean()
             adam.zero_grad()
             loss.backward()
@@ -92,8 +106,9 @@ def plain_tim(
         return logits(queries).detach().numpy()
 
 
-def plain_alpha_tim(support: Array, query: Array) -> Array:
-    alpha = {1: 2, 2: 5, 3: 5, 4: 5}.get(support.shape[1], 7)
+def plain_alpha_tim(support: Support, query: Array) -> Array:
+    shots = mean_shots(support)
+    alpha = 2 if shots == 1 else 5 if shots < 5 else 7
     return plain_tim(support, query, (1, 1, 1), alpha)
 
 
@@ -108,35 +123,38 @@ def plain_plan(score: Array, class_sum: float) -> Array:
     return softmax(score + minimize(dual, start, jac=True, method="BFGS", options={"gtol": 1e-9}).x)
 
 
-def plain_pt_map(support: Array, query: Array) -> Array:
-    n_way, n_shot, d = support.shape
-    shots = support.reshape(-1, d) - support.mean((0, 1))
+def plain_pt_map(support: Support, query: Array) -> Array:
+    n_way, shots = len(support), np.concatenate(support)
+    shots = shots - shots.mean(0)
     queries = query - query.mean(0)
     points = np.concatenate([shots, queries])
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     points = np.linalg.qr(points.T, mode="r").T
     shots, queries = points[: len(shots)], points[len(shots) :]
-    means = shots.reshape(n_way, n_shot, -1).mean(1)
+    labels = one_hot(support)
+    means = labels.T @ shots / labels.sum(0)[:, None]
     for update in range(21):
         plan = plain_plan(-10 * distances(queries, means), len(query) / n_way)
         if update < 20:
-            members = np.concatenate([np.eye(n_way).repeat(n_shot, 0), plan])
+            members = np.concatenate([labels, plan])
             means = means + 0.2 * (members.T @ points / members.sum(0)[:, None] - means)
     return np.log(plan)
 
 
-def plain_soft_kmeans(support: Array, query: Array) -> Array:
-    n_shot, per_class = support.shape[1], len(query) / len(support)
-    means = support.mean(1)
+def plain_soft_kmeans(support: Support, query: Array) -> Array:
+    per_class = len(query) / len(support)
+    sums = np.stack([rows.sum(0) for rows in support])
+    shots = one_hot(support).sum(0)[:, None]
+    means = sums / shots
     for _ in range(30):
         away = distances(query, means)
         share = softmax(-5 * away)
         share = share / share.sum(0)
-        means = (support.mean(1) * n_shot + share.T @ query * per_class) / (n_shot + per_class)
+        means = (sums + share.T @ query * per_class) / (shots + per_class)
     return -5 * away
 
 
-PLAIN: dict[str, Callable[[Array, Array], Array]] = {
+PLAIN: dict[str, Callable[[Support, Array], Array]] = {
     "bd-cspn": plain_bd_cspn,
     "laplacian-shot": plain_laplacian_shot,
     "tim": plain_tim,
@@ -162,16 +180,34 @@ def inference():
         yield
 
 
+def check(name: str, support: torch.Tensor, query: torch.Tensor, shots: torch.Tensor | None) -> None:
+    """In double precision: Adam divides by the size of gradients, so it makes rounding errors large."""
+    support, query = support.double(), query.double()
+    counts = torch.full(support.shape[:2], support.shape[2]) if shots is None else shots
+    expected = [
+        PLAIN[name]([rows[:n] for rows, n in zip(task, of_task, strict=True)], asked)
+        for task, asked, of_task in zip(support.numpy(), query.numpy(), counts.tolist(), strict=True)
+    ]
+    found = find_head(name).classify(support, query, shots)
+    # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
+    atol = {"pt-map": 5e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
+    torch.testing.assert_close(
+        found.softmax(-1), torch.from_numpy(softmax(np.stack(expected))), atol=atol, rtol=0
+    )
+
+
 @pytest.mark.parametrize("n_shot", [1, 3, 5])
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_plain_code(name, n_shot):
-    """In double precision: Adam divides by the size of gradients, so it makes rounding errors large."""
-    support, query = (x.double() for x in draw(seed=n_shot, n_tasks=1 if "tim" in name else 6, n_shot=n_shot))
-    expected = np.stack([PLAIN[name](*task) for task in zip(support.numpy(), query.numpy(), strict=True)])
-    found = find_head(name).classify(support, query)
-    # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
-    atol = {"pt-map": 5e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
-    torch.testing.assert_close(found.softmax(-1), torch.from_numpy(softmax(expected)), atol=atol, rtol=0)
+    check(name, *draw(seed=n_shot, n_tasks=1 if "tim" in name else 6, n_shot=n_shot), shots=None)
+
+
+@pytest.mark.parametrize("shots", [[5, 1, 3], [1, 1, 1], [5, 6, 5]], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_uneven_shots_equal_plain_code(name, shots):
+    """Of two tasks whose settings by shots differ."""
+    support, query = draw(seed=9, n_tasks=1 if "tim" in name else 2, n_shot=6)
+    check(name, support, query, torch.tensor([shots, [4, 2, 1]])[: len(support)])
 
 
 @pytest.mark.parametrize("name", NAMES)

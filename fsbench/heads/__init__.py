@@ -66,16 +66,26 @@ HEADS: dict[str, Head] = {
         preprocess="tukey",
         random=True,
         needs_base=True,
+        uneven=True,
     ),
-    "bd-cspn": Head(bd_cspn, "BD-CSPN, arXiv:1911.10713", preprocess="cl2n", transductive=True),
+    "bd-cspn": Head(bd_cspn, "BD-CSPN, arXiv:1911.10713", preprocess="cl2n", transductive=True, uneven=True),
     "laplacian-shot": Head(
-        laplacian_shot, "LaplacianShot, arXiv:2006.15486", preprocess="cl2n", transductive=True
+        laplacian_shot, "LaplacianShot, arXiv:2006.15486", preprocess="cl2n", transductive=True, uneven=True
     ),
-    "tim": Head(tim, "TIM-GD, arXiv:2008.11297", preprocess="l2", transductive=True),
-    "alpha-tim": Head(alpha_tim, "alpha-TIM, arXiv:2204.11181", preprocess="l2", transductive=True),
-    "pt-map": Head(pt_map, "PT-MAP, arXiv:2006.03806", preprocess="pt", transductive=True, class_prior=True),
+    "tim": Head(tim, "TIM-GD, arXiv:2008.11297", preprocess="l2", transductive=True, uneven=True),
+    "alpha-tim": Head(
+        alpha_tim, "alpha-TIM, arXiv:2204.11181", preprocess="l2", transductive=True, uneven=True
+    ),
+    "pt-map": Head(
+        pt_map, "PT-MAP, arXiv:2006.03806", preprocess="pt", transductive=True, class_prior=True, uneven=True
+    ),
     "soft-kmeans": Head(
-        soft_kmeans, "EASY, arXiv:2201.09699", preprocess="cl2n", transductive=True, class_prior=True
+        soft_kmeans,
+        "EASY, arXiv:2201.09699",
+        preprocess="cl2n",
+        transductive=True,
+        class_prior=True,
+        uneven=True,
     ),
 }
 

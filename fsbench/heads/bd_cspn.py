@@ -4,23 +4,23 @@ import torch
 from torch import Tensor
 
 from fsbench.heads.nearest_mean import distance_logits
-from fsbench.heads.points import class_means
-from fsbench.heads.soft_kmeans import one_hot
+from fsbench.heads.points import class_means, one_hot
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
 
 
-def bd_cspn(support: Tensor, query: Tensor) -> Tensor:
+def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared Euclidean distance to the rectified class means.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. Source: Liu, Song, Qin (arXiv:1911.10713); the code of Realistic
-    Transductive Few-Shot (arXiv:2204.11181), which scores the queries where they are, not shifted.
+    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
+    are padding. Source: Liu, Song, Qin (arXiv:1911.10713); the code of Realistic Transductive Few-Shot
+    (arXiv:2204.11181), which scores the queries where they are, not shifted.
     """
-    return distance_logits(rectified_means(support, query), query)
+    return distance_logits(rectified_means(support, query, shots), query)
 
 
-def rectified_means(support: Tensor, query: Tensor) -> Tensor:
+def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Class means that take in the queries, shape (tasks, n_way, d).
 
     Queries are shifted so that their mean is the support's. Each point then belongs to the class whose
@@ -31,24 +31,29 @@ def rectified_means(support: Tensor, query: Tensor) -> Tensor:
     """
     # Memory is what takes the time here: the shift enters by inner products, so that no feature is copied,
     # and what can be done to weights of points or to products is not done to features.
-    n_way, n_shot = support.shape[1:3]
-    shots, means = support.flatten(1, 2), class_means(support)  # (tasks, points, d), (tasks, n_way, d)
-    shift = means.mean(dim=1, keepdim=True) - query.mean(dim=1, keepdim=True)  # (tasks, 1, d)
+    points, means = (
+        support.flatten(1, 2),
+        class_means(support, shots),
+    )  # (tasks, points, d), (tasks, n_way, d)
+    labels = one_hot(support, shots)  # (tasks, n_way, points)
+    counts, n_support = labels.sum(dim=2, keepdim=True), labels.shape[2]
+    shift = (counts / counts.sum(dim=1, keepdim=True)).mT @ means - query.mean(dim=1, keepdim=True)
     directions = torch.cat([means, shift], dim=1)
     shifted = directions @ query.mT + directions @ shift.mT  # (tasks, n_way + 1, queries)
     squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # of the shifted queries' lengths
-    squares = torch.cat([_squares(shots), squares], dim=2)
-    products = torch.cat([means @ shots.mT, shifted[:, :-1]], dim=2)
+    squares = torch.cat([_squares(points), squares], dim=2)
+    products = torch.cat([means @ points.mT, shifted[:, :-1]], dim=2)
     cosine = products * _inverse_root(squares) * _inverse_root(_squares(means).mT)
     nearest = cosine.max(dim=1, keepdim=True).indices
-    own = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points)
+    own = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points and queries)
+    own[..., :n_support] *= labels.sum(dim=1, keepdim=True)  # padding belongs to no class
     empty = own.sum(dim=2, keepdim=True) == 0  # (tasks, n_way, 1)
     weights = (SCALE * cosine).softmax(dim=1) * own
-    weights[..., : n_way * n_shot] += empty * one_hot(support)
-    weights /= own.sum(dim=2, keepdim=True) + n_shot * empty
-    of_shots, of_query = weights.tensor_split([n_way * n_shot], dim=2)
+    weights[..., :n_support] += empty * labels
+    weights /= own.sum(dim=2, keepdim=True) + counts * empty
+    of_support, of_query = weights.tensor_split([n_support], dim=2)
     moved = of_query.sum(dim=2, keepdim=True) * shift
-    return moved.baddbmm_(of_query, query).baddbmm_(of_shots, shots)
+    return moved.baddbmm_(of_query, query).baddbmm_(of_support, points)
 
 
 def _squares(points: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from torch import Tensor
 from fsbench.errors import FsbenchError
 from fsbench.heads.draws import bits
 from fsbench.heads.logistic import fit
-from fsbench.heads.points import linear_logits
+from fsbench.heads.points import all_shots, linear_logits
 
 NEAREST = 2  # base classes a support borrows from
 SPREAD = 0.21  # added to every entry of a covariance, not to its diagonal alone
-DRAWS = 750  # a class; a support gets int(DRAWS / n_shot)
+DRAWS = 750  # a class; each of its shots gets int(DRAWS / shots)
 _TASKS_AT_ONCE = {"cpu": 1, "cuda": 16}  # what is made for one task takes 0.2 GB
 
 
@@ -49,26 +49,34 @@ def base_statistics(features: Tensor, labels: Tensor) -> BaseStatistics:
     return BaseStatistics(means, torch.nn.utils.rnn.pad_sequence(factors, batch_first=True))
 
 
-def distribution_calibration(support: Tensor, query: Tensor, *, base: BaseStatistics, keys: Tensor) -> Tensor:
-    """Log-odds of a logistic regression (L2, C = 1) on support and int(750 / n_shot) draws a support.
+def distribution_calibration(
+    support: Tensor, query: Tensor, shots: Tensor | None = None, *, base: BaseStatistics, keys: Tensor
+) -> Tensor:
+    """Log-odds of a logistic regression (L2, C = 1) on support and int(750 / shots) draws a support.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d), one key a task (tasks,) int64 -> logits
-    (tasks, queries, n_way). Draws depend on the task's key alone. Source: arXiv:2101.06395, section 3.
+    (tasks, queries, n_way). Shots (tasks, n_way) count the support of each class, rows beyond are padding.
+    Draws depend on the task's key alone. Source: arXiv:2101.06395, section 3.
     """
-    at_once = _TASKS_AT_ONCE.get(query.device.type, 1)
-    chunks = (slice(i, i + at_once) for i in range(0, len(query), at_once))
-    return torch.cat([_classify(support[i], query[i], base, keys[i]) for i in chunks])
+    at_once = 1
+    if shots is None:
+        shots, at_once = all_shots(support), _TASKS_AT_ONCE.get(query.device.type, 1)
+    chunks = zip(*(x.split(at_once) for x in (support, query, shots, keys)), strict=True)
+    return torch.cat([_classify(base, *chunk) for chunk in chunks])
 
 
-def _classify(support: Tensor, query: Tensor, base: BaseStatistics, keys: Tensor) -> Tensor:
-    """Logits of some tasks, fitted together."""
-    n_tasks, n_way, n_shot, _ = support.shape
+def _classify(base: BaseStatistics, support: Tensor, query: Tensor, shots: Tensor, keys: Tensor) -> Tensor:
+    """Logits of some tasks with the same shots, fitted together."""
+    n_tasks, n_way = support.shape[:2]
     class_keys = bits(keys.unsqueeze(1), torch.arange(n_way, device=keys.device))  # (tasks, n_way)
-    drawn = [draws(support[:, c], base, class_keys[:, c], DRAWS // n_shot) for c in range(n_way)]
-    points = torch.cat([support, torch.stack(drawn, dim=1)], dim=2).flatten(1, 2)  # (tasks, points, d)
-    labels = torch.eye(n_way, dtype=torch.float64, device=query.device)
-    labels = labels.repeat_interleave(points.shape[1] // n_way, dim=1).expand(n_tasks, -1, -1)
-    points = points.double()
+    of_classes = []
+    for c, count in enumerate(shots[0].tolist()):
+        real = support[:, c, :count]
+        of_classes.append(torch.cat([real, draws(real, base, class_keys[:, c], DRAWS // count)], dim=1))
+    points = torch.cat(of_classes, dim=1).double()  # (tasks, points, d)
+    sizes = torch.tensor([len(rows[0]) for rows in of_classes], device=query.device)
+    labels = torch.eye(n_way, dtype=torch.float64, device=query.device).repeat_interleave(sizes, dim=1)
+    labels = labels.expand(n_tasks, -1, -1)
     centre = points.mean(dim=1, keepdim=True)
     weights, intercepts = fit(points - centre, labels)
     return linear_logits(query, centre, weights, intercepts)

@@ -5,24 +5,25 @@ from torch import Tensor
 
 from fsbench.heads.bd_cspn import rectified_means
 from fsbench.heads.nearest_mean import distance_logits
+from fsbench.heads.points import mean_shots
 
 NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
 UPDATES = 20
 
 
-def laplacian_shot(support: Tensor, query: Tensor, smoothing: float | None = None) -> Tensor:
+def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by distance to the rectified class means and agreement with their neighbours.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. `smoothing` weighs the neighbours; None means 0.7 with one shot
-    and 0.3 with more, the values of arXiv:2204.11181 for balanced mini-ImageNet, so no head is tuned on the
-    data set it is measured on. Source: Ziko et al. (arXiv:2006.15486) eq. 7 and algorithm 1. The published
-    code stops before UPDATES once the energy changes by less than 1e-6 of itself, which only saves time.
+    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
+    are padding. Neighbours are weighed by 0.7 with one shot and 0.3 with more, the values of arXiv:2204.11181
+    for balanced mini-ImageNet, so no head is tuned on the data set it is measured on. Source: Ziko et al.
+    (arXiv:2006.15486) eq. 7 and algorithm 1. The published code stops before UPDATES once the energy changes
+    by less than 1e-6 of itself, which only saves time.
     """
-    if smoothing is None:
-        smoothing = 0.7 if support.shape[2] == 1 else 0.3
-    unary = distance_logits(rectified_means(support, query), query).mT  # (tasks, n_way, queries)
-    near = smoothing * _neighbours(query)
+    unary = distance_logits(rectified_means(support, query, shots), query).mT  # (tasks, n_way, queries)
+    average = mean_shots(support, shots)
+    near = torch.full_like(average, 0.3).masked_fill(average == 1, 0.7) * _neighbours(query)
     logits = unary
     for _ in range(UPDATES):
         logits = unary + logits.softmax(dim=1) @ near

@@ -19,5 +19,5 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
 
 def distance_logits(means: Tensor, query: Tensor) -> Tensor:
     """Logits (tasks, queries, n_way) of query (tasks, queries, d) by distance to means (tasks, n_way, d)."""
-    squares = means.square().sum(dim=-1, keepdim=True)
+    squares = torch.linalg.vector_norm(means, dim=-1, keepdim=True).square()  # in one pass
     return torch.baddbmm(squares, means, query.mT, beta=-1, alpha=2).mT

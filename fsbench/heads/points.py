@@ -18,6 +18,23 @@ def all_shots(support: Tensor) -> Tensor:
     return torch.full((n_tasks, n_way), n_shot, device=support.device)
 
 
+def mean_shots(support: Tensor, shots: Tensor | None) -> Tensor:
+    """Shots of a class on average, (tasks, 1, 1): what papers choose some settings by."""
+    n_tasks, _, n_shot, _ = support.shape
+    if shots is None:
+        return support.new_full((n_tasks, 1, 1), n_shot)
+    return shots.to(support.dtype).mean(dim=1).view(n_tasks, 1, 1)
+
+
+def one_hot(support: Tensor, shots: Tensor | None = None) -> Tensor:
+    """The classes of a task's support, (tasks, n_way, n_way * n_shot): one-hot, zero for padding."""
+    n_tasks, n_way, n_shot, _ = support.shape
+    labels = torch.eye(n_way, dtype=support.dtype, device=support.device).repeat_interleave(n_shot, dim=1)
+    if shots is None:
+        return labels.expand(n_tasks, -1, -1)
+    return labels * real_rows(support, shots).view(n_tasks, 1, -1)
+
+
 def class_means(support: Tensor, shots: Tensor | None = None) -> Tensor:
     """The mean of each class's support (tasks, n_way, n_shot, d), without padding: (tasks, n_way, d)."""
     n_tasks, n_way, n_shot, _ = support.shape
@@ -26,7 +43,7 @@ def class_means(support: Tensor, shots: Tensor | None = None) -> Tensor:
     if shots is None:
         weights = support.new_full((n_tasks, n_way, n_shot), 1 / n_shot)
     else:
-        weights = real_rows(support, shots) / shots.unsqueeze(2)
+        weights = real_rows(support, shots).to(support.dtype) / shots.unsqueeze(2)
     return (weights.unsqueeze(2) @ support).squeeze(2)  # a product is faster than an average
 
 
@@ -37,17 +54,15 @@ def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tens
     points minus the mean (tasks, points, d), classes (tasks, n_way, points), one-hot. Points and classes of
     padding are zero.
     """
-    n_tasks, n_way, n_shot, _ = support.shape
-    points = support.flatten(1, 2)
-    labels = torch.eye(n_way, dtype=torch.float64, device=points.device).repeat_interleave(n_shot, dim=1)
+    points, labels = support.flatten(1, 2), one_hot(support, shots).double()
     if shots is None:
         # averaged after, as an average in another precision is slower; a copy, which the mean is taken out of
         points = points.to(torch.float64, copy=True)
         centre = points.mean(dim=1, keepdim=True)
-        return centre, points.sub_(centre), labels.expand(n_tasks, -1, -1)
-    real = real_rows(support, shots).flatten(1).unsqueeze(2)  # (tasks, points, 1)
+        return centre, points.sub_(centre), labels
+    real = labels.sum(dim=1).unsqueeze(2)  # (tasks, points, 1): 0 for padding
     centre = (points.double() * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
-    return centre, (points - centre) * real, labels * real.mT
+    return centre, (points - centre) * real, labels
 
 
 def linear_logits(query: Tensor, centre: Tensor, weights: Tensor, intercepts: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.soft_kmeans import one_hot, start
+from fsbench.heads.points import one_hot
+from fsbench.heads.soft_kmeans import start
 
 SHARPNESS = 10.0  # the transport's inverse temperature
 STEP = 0.2  # how far a mean moves towards its estimate
@@ -11,18 +12,20 @@ UPDATES = 20
 TOLERANCE, MOST_ROUNDS, ROUNDS_A_CHECK = 1e-6, 1000, 4
 
 
-def pt_map(support: Tensor, query: Tensor) -> Tensor:
+def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by the logarithm of the mass that an optimal transport moves from them to each class.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. Every class receives queries / n_way: the head is given the class
-    prior, and is wrong by as much as the true counts differ. Source: Hu, Gripon, Pateux (arXiv:2006.03806)
-    algorithm 1. The published code first changes the basis by a QR decomposition; inner products, all that
-    is used, are the same in either basis, so it is left out.
+    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
+    are padding. Every class receives queries / n_way: the head is given the class prior, and is wrong by as
+    much as the true counts differ. Source: Hu, Gripon, Pateux (arXiv:2006.03806) algorithm 1. The published
+    code first changes the basis by a QR decomposition; inner products, all that is used, are the same in
+    either basis, so it is left out.
     """
-    shots, query = _centred(support.flatten(1, 2)), _centred(query)
-    labels = one_hot(support)
-    gram = torch.cat([shots @ query.mT, query @ query.mT], dim=1)  # of all points and the queries
+    labels, points = one_hot(support, shots), support.flatten(1, 2)
+    points = _centred(points, labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True) @ points)
+    query = _centred(query, query.mean(dim=1, keepdim=True))
+    gram = torch.cat([points @ query.mT, query @ query.mT], dim=1)  # of all points and the queries
     mixture = start(labels, query.shape[1])
     log_scale = gram.new_zeros(*labels.shape[:2], 1)
     for update in range(UPDATES + 1):
@@ -61,8 +64,8 @@ def transport(score: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
     return plan / plan.sum(dim=1, keepdim=True), log_scale + column.log()
 
 
-def _centred(points: Tensor) -> Tensor:
-    """Points (tasks, points, d) minus their mean, then of unit length."""
-    points = points - points.mean(dim=1, keepdim=True)
+def _centred(points: Tensor, centre: Tensor) -> Tensor:
+    """Points (tasks, points, d) minus a centre (tasks, 1, d), then of unit length."""
+    points = points - centre
     points /= torch.linalg.vector_norm(points, dim=-1, keepdim=True).clamp_min(1e-12)
     return points

@@ -3,48 +3,44 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.points import one_hot
+
 TEMPERATURE = 5.0
 UPDATES = 29  # the published loop makes 30, but decides by the distances to the means of the 29th
 
 
-def soft_kmeans(support: Tensor, query: Tensor) -> Tensor:
+def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared distance to the class means, times TEMPERATURE.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. A class weighs its queries as if it had queries / n_way of them,
-    so it is given the class prior. Source: EASY (arXiv:2201.09699), `softkmeans` of its published code.
+    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
+    are padding. A class weighs its queries as if it had queries / n_way of them, so it is given the class
+    prior. Source: EASY (arXiv:2201.09699), `softkmeans` of its published code.
     """
-    gram, labels = gram_and_labels(support, query)
+    gram, labels = _gram(support.flatten(1, 2), query), one_hot(support, shots)
     n_support, per_class = labels.shape[2], query.shape[1] / labels.shape[1]
-    known = labels / (support.shape[2] + per_class)
+    images = labels.sum(dim=2, keepdim=True) + per_class  # of a class, (tasks, n_way, 1)
+    known = labels / images
     mixture = start(labels, query.shape[1])
     for _ in range(UPDATES):
         score = TEMPERATURE * closeness(mixture, gram)[..., n_support:]  # (tasks, n_way, queries)
         # A softmax over queries makes a class's shares sum to one even where all of them underflow.
         share = score.log_softmax(dim=1).softmax(dim=2)
-        mixture = torch.cat([known, share * per_class / (support.shape[2] + per_class)], dim=2)
+        mixture = torch.cat([known, share * per_class / images], dim=2)
     return TEMPERATURE * closeness(mixture, gram)[..., n_support:].mT
 
 
-def gram_and_labels(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-    """Inner products of a task's points, support first, and the classes of its support, one-hot.
+def _gram(support: Tensor, query: Tensor) -> Tensor:
+    """Inner products of a task's points, support (tasks, points, d) first, (tasks, points, points).
 
-    Shapes (tasks, points, points) and (tasks, n_way, n_way * n_shot). A mean of points is a mixture of them,
-    so all that its distances need is in the Gram matrix: points by points instead of points by d.
+    A mean of points is a mixture of them, so all that its distances need is in the Gram matrix: points by
+    points instead of points by d.
     """
-    shots = support.flatten(1, 2)
-    across = shots @ query.mT
+    across = support @ query.mT
     # Block by block, which copies no feature, and a product of 75 x 75 is faster than one of 100 x 100.
-    upper = torch.cat([shots @ shots.mT, across], dim=2)
+    upper = torch.cat([support @ support.mT, across], dim=2)
     lower = torch.cat([across.mT, query @ query.mT], dim=2)
-    return torch.cat([upper, lower], dim=1), one_hot(support)
-
-
-def one_hot(support: Tensor) -> Tensor:
-    """The classes of a task's support, (tasks, n_way, n_way * n_shot)."""
-    n_tasks, n_way, n_shot, _ = support.shape
-    labels = torch.eye(n_way, dtype=support.dtype, device=support.device).repeat_interleave(n_shot, dim=1)
-    return labels.expand(n_tasks, -1, -1)
+    return torch.cat([upper, lower], dim=1)
 
 
 def start(labels: Tensor, n_query: int) -> Tensor:

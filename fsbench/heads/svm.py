@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.points import all_shots, real_rows
+from fsbench.heads.points import all_shots, one_hot
 
 COST = 1.0  # of a squared violation of the margin
 MOST_STEPS, MOST_HALVINGS = 50, 20
@@ -32,11 +32,11 @@ def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
 
 def _classify(support: Tensor, query: Tensor, shots: Tensor) -> Tensor:
     """Logits of some tasks, fitted together."""
-    n_tasks, n_way, n_shot, _ = support.shape
+    n_tasks, n_way = support.shape[:2]
     points = support.flatten(1, 2).double()  # so that a fit is exact at any scale
     gram = points @ points.mT + 1  # the constant feature's product
-    labels = torch.eye(n_way, dtype=points.dtype, device=points.device).repeat_interleave(n_shot, dim=1)
-    sides = (2 * labels - 1) * real_rows(support, shots).view(n_tasks, 1, -1)
+    labels = one_hot(support, shots).double()
+    sides = 2 * labels - labels.sum(dim=1, keepdim=True)
     mixture = fit(gram.repeat_interleave(n_way, dim=0), sides.flatten(0, 1)).view(n_tasks, n_way, -1)
     weights = (mixture @ points).to(query.dtype)  # (tasks, n_way, d)
     return torch.baddbmm(mixture.sum(dim=2, keepdim=True).to(query.dtype), weights, query.mT).mT

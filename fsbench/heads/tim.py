@@ -1,11 +1,13 @@
 """TIM and alpha-TIM: class weights that make the queries' predictions confident and evenly spread."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 from torch import Tensor
+
+from fsbench.heads.points import all_shots, class_means, mean_shots, one_hot
 
 TEMPERATURE = 15.0
 STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
@@ -17,27 +19,31 @@ _FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features: a thousand passes over them stay
 EntropyGradient = Callable[[Tensor, Tensor], Tensor]
 
 
-def tim(support: Tensor, query: Tensor) -> Tensor:
+def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """TIM-GD: minimise 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. Source: Boudiaf et al. (arXiv:2008.11297) eq. 3-5, with the 1000
-    steps of its scripts.
+    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
+    are padding. Source: Boudiaf et al. (arXiv:2008.11297) eq. 3-5, with the 1000 steps of its scripts.
     """
-    return _adapted(support, query, 0.1, _shannon)
+    return torch.cat([_adapt(*chunk, 0.1, _shannon) for chunk in _chunks(support, query, shots)])
 
 
-def alpha_tim(support: Tensor, query: Tensor) -> Tensor:
+def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """TIM-GD with Tsallis entropies, all three terms weighted 1: makes no class prior's mistake.
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. The entropies' alpha is 2 with one shot, 7 with five or more, and
-    5 between, which the published settings leave untuned; cross-entropy stays Shannon's. Source: Veilleux
-    et al. (arXiv:2204.11181) eq. 6 and the settings of its code.
+    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
+    are padding. The entropies' alpha is 2 with one shot, 7 with five or more on average, and 5 between, which
+    the published settings leave untuned; cross-entropy stays Shannon's. Source: Veilleux et al.
+    (arXiv:2204.11181) eq. 6 and the settings of its code.
     """
-    n_shot = support.shape[2]
-    alpha = 2.0 if n_shot == 1 else 7.0 if n_shot >= 5 else 5.0
-    return _adapted(support, query, 1.0, partial(_tsallis, alpha))
+    found = []
+    for chunk in _chunks(support, query, shots):
+        average = mean_shots(chunk[0], chunk[2])
+        alpha = torch.full_like(average, 5.0).masked_fill(average == 1, 2.0).masked_fill(average >= 5, 7.0)
+        found.append(_adapt(*chunk, 1.0, partial(_tsallis, alpha)))
+    return torch.cat(found)
 
 
 def _shannon(log_each: Tensor, mean: Tensor) -> Tensor:
@@ -45,34 +51,36 @@ def _shannon(log_each: Tensor, mean: Tensor) -> Tensor:
     return mean.clamp_min(torch.finfo(mean.dtype).tiny).log() - 0.1 * log_each
 
 
-def _tsallis(alpha: float, log_each: Tensor, mean: Tensor) -> Tensor:
+def _tsallis(alpha: Tensor, log_each: Tensor, mean: Tensor) -> Tensor:
     """Gradient of -H(mean) + mean H(each), where H(p) = (1 - sum p^alpha) / (alpha - 1)."""
     return alpha / (alpha - 1) * (mean.pow(alpha - 1) - log_each.mul(alpha - 1).exp())
 
 
-def _adapted(support: Tensor, query: Tensor, ce_weight: float, entropies: EntropyGradient) -> Tensor:
-    """Logits of the queries after the class weights of each task have been adapted."""
+def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The same few tasks of each, as many as a device adapts well at once; without shots, all rows count."""
     floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
     at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
-    starts = range(0, len(query), at_once)
-    chunks = ((support[i : i + at_once], query[i : i + at_once]) for i in starts)
-    return torch.cat([_adapt(*chunk, ce_weight, entropies) for chunk in chunks])
+    shots = all_shots(support) if shots is None else shots
+    return zip(*(x.split(at_once) for x in (support, query, shots)), strict=True)
 
 
-def _adapt(support: Tensor, query: Tensor, ce_weight: float, entropies: EntropyGradient) -> Tensor:
+def _adapt(
+    support: Tensor, query: Tensor, shots: Tensor, ce_weight: float, entropies: EntropyGradient
+) -> Tensor:
     """Logits of the queries after STEPS of Adam on the class weights, from the class means.
 
     Logits are -TEMPERATURE / 2 times the squared distance to the weights, here without the feature's own
     square. Adam divides each coordinate by its own gradients, so its path depends on the basis and features
     cannot be reduced to the span of a task's points, as other heads do.
     """
-    n_way, n_shot = support.shape[1:3]
-    n_support, n_query = n_way * n_shot, query.shape[1]
+    labels = one_hot(support, shots)  # (tasks, n_way, points)
+    n_support, n_query = labels.shape[2], query.shape[1]
     points = torch.cat([support.flatten(1, 2), query], dim=1)  # (tasks, points, d)
-    labels = torch.eye(n_way, dtype=points.dtype, device=points.device).repeat_interleave(n_shot, dim=1)
-    share = points.new_full((n_support + n_query,), 1 / n_query)  # of each point in the loss
-    share[:n_support] = ce_weight / n_support
-    weights = support.mean(dim=2)  # (tasks, n_way, d)
+    share = points.new_full((len(points), 1, n_support + n_query), 1 / n_query)  # of each point in the loss
+    share[..., :n_support] = (
+        ce_weight * labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True)
+    )
+    weights = class_means(support, shots).clone()  # (tasks, n_way, d)
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     for step in range(1, STEPS + 1):
         # Gradients by the logits go where the probabilities were: one tensor, support first.

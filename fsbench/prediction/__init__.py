@@ -16,7 +16,7 @@ from fsbench.data.pictures import tried_squares
 from fsbench.errors import FsbenchError
 from fsbench.extract import embed
 from fsbench.frozen import Frozen
-from fsbench.heads import HEADS, Head, ask, find_head
+from fsbench.heads import Head, ask, find_head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.prediction import folders
 from fsbench.prediction.folders import Names
@@ -102,10 +102,9 @@ def _check_shots(name: str, head: Head, shots: Mapping[str, int]) -> None:
     """Refuse classes with different numbers of images where the head takes one number for all."""
     most, least = max(shots, key=shots.__getitem__), min(shots, key=shots.__getitem__)
     if shots[most] != shots[least] and not head.uneven:
-        able = ", ".join(other for other, entry in HEADS.items() if entry.uneven)
         raise FsbenchError(
             f"head {name}: must be given as many support images of every class, but {most} has {shots[most]} "
-            f"and {least} {shots[least]}; take --n-shot {shots[least]}, or a head of {able}"
+            f"and {least} {shots[least]}; take --n-shot {shots[least]}, or a head of fsbench"
         )
 
 
