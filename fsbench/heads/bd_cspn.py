@@ -31,11 +31,9 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
     """
     # Memory is what takes the time here: the shift enters by inner products, so that no feature is copied,
     # and what can be done to weights of points or to products is not done to features.
-    points, means = (
-        support.flatten(1, 2),
-        class_means(support, shots),
-    )  # (tasks, points, d), (tasks, n_way, d)
+    points = support.flatten(1, 2)  # (tasks, points, d)
     labels = one_hot(support, shots)  # (tasks, n_way, points)
+    means = class_means(support, shots)  # (tasks, n_way, d)
     counts, n_support = labels.sum(dim=2, keepdim=True), labels.shape[2]
     shift = (counts / counts.sum(dim=1, keepdim=True)).mT @ means - query.mean(dim=1, keepdim=True)
     directions = torch.cat([means, shift], dim=1)
