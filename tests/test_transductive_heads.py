@@ -34,8 +34,8 @@ def class_means(support: Support) -> Array:
 
 
 def one_hot(support: Support) -> Array:
-    """(points, n_way)."""
-    return np.repeat(np.eye(len(support)), [len(rows) for rows in support], axis=0)
+    """(points, n_way), in the support's precision, as bench_heads.py times these functions in single."""
+    return np.repeat(np.eye(len(support), dtype=support[0].dtype), [len(rows) for rows in support], axis=0)
 
 
 def mean_shots(support: Support) -> float:
