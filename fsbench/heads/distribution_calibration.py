@@ -13,7 +13,7 @@ from torch import Tensor
 from fsbench.errors import FsbenchError
 from fsbench.heads.draws import bits
 from fsbench.heads.logistic import fit
-from fsbench.heads.points import all_shots, linear_logits
+from fsbench.heads.points import few_tasks, linear_logits
 
 NEAREST = 2  # base classes a support borrows from
 SPREAD = 0.21  # added to every entry of a covariance, not to its diagonal alone
@@ -58,10 +58,8 @@ def distribution_calibration(
     (tasks, queries, n_way). Shots (tasks, n_way) count the support of each class, rows beyond are padding.
     Draws depend on the task's key alone. Source: arXiv:2101.06395, section 3.
     """
-    at_once = 1
-    if shots is None:
-        shots, at_once = all_shots(support), _TASKS_AT_ONCE.get(query.device.type, 1)
-    chunks = zip(*(x.split(at_once) for x in (support, query, shots, keys)), strict=True)
+    at_once = _TASKS_AT_ONCE.get(query.device.type, 1) if shots is None else 1
+    chunks = few_tasks(at_once, support, query, shots, keys)
     return torch.cat([_classify(base, *chunk) for chunk in chunks])
 
 

@@ -3,6 +3,9 @@
 Classes may have fewer than n_shot support images; rows of a class beyond its shots are then padding.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,18 +15,23 @@ def real_rows(support: Tensor, shots: Tensor) -> Tensor:
     return torch.arange(support.shape[2], device=support.device) < shots.unsqueeze(2)
 
 
-def all_shots(support: Tensor) -> Tensor:
-    """Shots (tasks, n_way) of support (tasks, n_way, n_shot, d) without padding."""
+def shots_of(support: Tensor, shots: Tensor | None) -> Tensor:
+    """The given shots (tasks, n_way); without any, those of support (tasks, n_way, n_shot, d) in full."""
     n_tasks, n_way, n_shot, _ = support.shape
-    return torch.full((n_tasks, n_way), n_shot, device=support.device)
+    return torch.full((n_tasks, n_way), n_shot, device=support.device) if shots is None else shots
+
+
+def few_tasks(
+    at_once: int, support: Tensor, query: Tensor, shots: Tensor | None, *more: Tensor
+) -> Iterator[tuple[Any, ...]]:
+    """The same `at_once` tasks of each tensor, then the next ones; without shots, all rows count."""
+    tensors = support, query, shots_of(support, shots), *more
+    return zip(*(tensor.split(at_once) for tensor in tensors), strict=True)
 
 
 def mean_shots(support: Tensor, shots: Tensor | None) -> Tensor:
     """Shots of a class on average, (tasks, 1, 1): what papers choose some settings by."""
-    n_tasks, _, n_shot, _ = support.shape
-    if shots is None:
-        return support.new_full((n_tasks, 1, 1), n_shot)
-    return shots.to(support.dtype).mean(dim=1).view(n_tasks, 1, 1)
+    return shots_of(support, shots).to(support.dtype).mean(dim=1).view(-1, 1, 1)
 
 
 def one_hot(support: Tensor, shots: Tensor | None = None) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fsbench.errors import FsbenchError
 from fsbench.heads.draws import bits, permutations, uniforms
-from fsbench.heads.points import all_shots, real_rows
+from fsbench.heads.points import few_tasks, real_rows
 from fsbench.threads import in_threads
 
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
@@ -37,11 +37,9 @@ def chunks(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """The same few tasks of each, as many as a device trains well at once; without shots, all rows count."""
     _, n_way, n_shot, d = support.shape
-    shots = all_shots(support) if shots is None else shots
     floats = _FLOATS_AT_ONCE.get(support.device.type, _FLOATS_ELSEWHERE)
     at_once = max(1, floats // (n_way * (n_shot + 1) * d))
-    keys = keys.to(support.device)
-    return zip(*(x.split(at_once) for x in (support, query, shots, keys)), strict=True)
+    return few_tasks(at_once, support, query, shots, keys.to(support.device))
 
 
 def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.points import all_shots, one_hot
+from fsbench.heads.points import few_tasks, one_hot
 
 COST = 1.0  # of a squared violation of the margin
 MOST_STEPS, MOST_HALVINGS = 50, 20
@@ -22,12 +22,10 @@ def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     constraints: Newton's method ends at the optimum itself.
     """
     n_way, n_points = support.shape[1], support.shape[1] * support.shape[2]
-    shots = all_shots(support) if shots is None else shots
     at_once = len(query)
     if query.device.type == "cpu":
         at_once = max(1, _FLOATS_AT_ONCE // (n_way * n_points**2))
-    chunks = zip(*(x.split(at_once) for x in (support, query, shots)), strict=True)
-    return torch.cat([_classify(*chunk) for chunk in chunks])
+    return torch.cat([_classify(*chunk) for chunk in few_tasks(at_once, support, query, shots)])
 
 
 def _classify(support: Tensor, query: Tensor, shots: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fsbench.heads.points import all_shots, class_means, mean_shots, one_hot
+from fsbench.heads.points import class_means, few_tasks, mean_shots, one_hot
 
 TEMPERATURE = 15.0
 STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
@@ -60,8 +60,7 @@ def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tu
     """The same few tasks of each, as many as a device adapts well at once; without shots, all rows count."""
     floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
     at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
-    shots = all_shots(support) if shots is None else shots
-    return zip(*(x.split(at_once) for x in (support, query, shots)), strict=True)
+    return few_tasks(at_once, support, query, shots)
 
 
 def _adapt(
