@@ -1,6 +1,8 @@
 """What becomes of images of every kind: one known colour in, the expected RGB out."""
 
+import base64
 import hashlib
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 from PIL import Image
 
 from fsbench.data import pictures
-from fsbench.data.pictures import looks, squares
+from fsbench.data.pictures import decoder, identities, looks, native, squares
+from fsbench.data.readers import Encoded
 from fsbench.errors import FsbenchError
 
 SIZE = 4
@@ -101,6 +104,80 @@ def test_looks_are_digest_and_size(tmp_path: Path):
         (hashlib.sha256((tmp_path / "a.png").read_bytes()).digest(), (3, 5)),
         (hashlib.sha256(bytes(54)).digest(), (9, 2)),
     ]
+
+
+def test_native_pixels_are_those_of_squares_before_they_are_resized(tmp_path: Path):
+    clear = plain("RGBA", (100, 0, 200, 51)).resize((6, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    clear.save(tmp_path / "a.png", exif=exif)
+    pixels = native(tmp_path / "a.png")
+    assert pixels.shape == (6, 3, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == (224, 204, 244)).all()
+    (part,) = squares([tmp_path / "a.png"], 5)
+    resized = Image.fromarray(pixels).resize((5, 5), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(part[0], np.asarray(resized))
+    array = np.zeros((2, 9, 3), dtype=np.uint8)
+    assert native(array) is array
+
+
+def test_an_identity_is_a_digest_of_the_decoded_pixels_and_their_size(tmp_path: Path):
+    pixels = np.random.default_rng(0).integers(256, size=(5, 3, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(pixels).save(tmp_path / "a.bmp")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(pixels)).save(tmp_path / "turned.png", exif=exif)
+    copies = [
+        tmp_path / "a.png",
+        tmp_path / "a.bmp",
+        Encoded("x", (tmp_path / "a.png").read_bytes()),
+        tmp_path / "turned.png",
+        pixels,
+        np.ascontiguousarray(pixels.transpose(1, 0, 2)).transpose(1, 0, 2),  # laid out by columns
+    ]
+    digest = hashlib.sha256(np.array([5, 3], dtype="<i8").tobytes() + pixels.tobytes()).digest()
+    assert list(identities(copies)) == [(digest, (3, 5))] * 6
+
+
+def test_identities_of_other_pixels_and_shapes_differ():
+    black = np.zeros((4, 6, 3), dtype=np.uint8)
+    other = black.copy()
+    other[3, 5, 2] = 1
+    found = list(identities([black, other, black.reshape(6, 4, 3)]))
+    assert len({digest for digest, _ in found}) == 3
+    assert [size for _, size in found] == [(6, 4), (6, 4), (4, 6)]
+
+
+JPEG = base64.b64decode(  # 28 x 20 pixels of noise, quality 75
+    """
+    /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAx
+    NDQ0Hyc5PTgyPC4zNDL/2wBDAQkJCQwLDBgNDRgyIRwhMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIy
+    MjIyMjIyMjL/wAARCAAUABwDASIAAhEBAxEB/8QAFwAAAwEAAAAAAAAAAAAAAAAAAAMFBP/EACUQAAICAQQCAgIDAAAAAAAAAAEC
+    AxEEAAUSIRMxQVEiIzJhcf/EABYBAQEBAAAAAAAAAAAAAAAAAAIDBP/EACgRAAIABAQEBwAAAAAAAAAAAAECABEhMQNBUYESIlLR
+    BBNhkbHBwv/aAAwDAQACEQMRAD8Acu6OyTu2Sr4RjB4TwrQfxhwSQpVQqAqVJLEV0SFubFK7Sx8CIoVjlk8ohZ/2dFC0nYcmNQzE
+    1x+aAYa0Z64L4zzLkww5QxVXMkWdVJh5KxHRPJySBTGqIXq9B3SCTcnyMhTxqFo2CNNKhZUIKAi3Ugnok0xZgOxotwYaGQ1uPmhn
+    fLKtiIKeWSWFxty23uL30hDCTzSuyuI3WSKOOR5LnaqdAbCufViyOhRJDax7zhYU+f5PJjvG6B4zNxkYhvyJJkYHtix66o/d6uNB
+    LjZeKY9xCqVWCUx/jxQ+lhLgqaKhjfLsgL/KtSs7ZsXdhj5ku27pNzitBtQjeNFLMwUt8t3dixRXs6ZxmxCKFgvvUaEVIll6zuJs
+    46riBVc06SBmanagIvWdgIs7gBjQ40qAXK5w3FAAxCYRgdV6DMR9E/XWnDDjzcnFglebxs0qkGZmJ4kEG2JN25N+7APsXo0aulWV
+    TbSMfhObjDVk/wCj2ETIA0a4kiOFEPjKIqKALyFX2BYqr6Puz8nTId8zsLGx4Md0jjEMb1wB7ZA59/XKh/QH+6NGmiKwAYTqfuJu
+    SWcHq7x//9k=
+    """
+)
+
+
+def test_a_jpeg_is_decoded_as_everywhere():
+    ((digest, size),) = identities([Encoded("noise.jpg", JPEG)])
+    assert size == (28, 20)
+    assert digest.hex() == "ce75e417d85289878cfa56d9a3c00c213a25fa97d5229e8878fbafdb9e285f52", (
+        f"{decoder()} decodes JPEG to other pixels than libjpeg-turbo 3.2.0 does: data sets prepared with it "
+        "have other fingerprints"
+    )
+
+
+def test_the_decoder_is_named_with_its_versions():
+    assert re.fullmatch(r"Pillow \d+\.\S+, (libjpeg-turbo|libjpeg) \d\S*", decoder())
 
 
 def vast(side: int) -> bytes:

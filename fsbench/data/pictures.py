@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import __version__ as pillow_version
 
 from fsbench.data.readers import Encoded, Picture
 from fsbench.errors import FsbenchError
@@ -35,6 +37,38 @@ def looks(pictures: Sequence[Picture]) -> Iterator[tuple[bytes, tuple[int, int]]
     """
     for part in _in_threads(_look, pictures, 1024):
         yield from part
+
+
+def identities(pictures: Sequence[Picture]) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Digest of the decoded pixels, and width and height, of each picture.
+
+    The digest is SHA-256 over height and width, each as a little-endian 64-bit integer, and then the pixels
+    of `native`. Copies of an image in other lossless formats therefore have the same digest.
+
+    Raises:
+        FsbenchError: An image cannot be read; the message names it.
+    """
+    for part in _in_threads(_identity, pictures, 1024):
+        yield from part
+
+
+def native(picture: Picture) -> NDArray[np.uint8]:
+    """RGB pixels (h, w, 3) of a picture at its own size: upright by its EXIF data, transparency on white.
+
+    Raises:
+        FsbenchError: The image cannot be read; the message names it.
+    """
+    return picture if isinstance(picture, np.ndarray) else np.asarray(_decoded(picture))
+
+
+def decoder() -> str:
+    """Versions of the libraries that decode images, for example "Pillow 12.0.0, libjpeg-turbo 3.1.2".
+
+    JPEG leaves room for rounding, so that another decoder can give slightly different pixels.
+    """
+    turbo = features.version("libjpeg_turbo")
+    jpeg = f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version('jpg')}"
+    return f"Pillow {pillow_version}, {jpeg}"
 
 
 def squares(pictures: Sequence[Picture], size: int) -> Iterator[NDArray[np.uint8]]:
@@ -89,17 +123,27 @@ def _look(picture: Picture) -> tuple[bytes, tuple[int, int]]:
             return hashlib.sha256(content).digest(), image.size
 
 
+def _identity(picture: Picture) -> tuple[bytes, tuple[int, int]]:
+    pixels = native(picture)
+    height, width = pixels.shape[:2]
+    digest = hashlib.sha256(struct.pack("<qq", height, width))
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest(), (width, height)
+
+
 def _square(picture: Picture, size: int) -> NDArray[np.uint8]:
-    if isinstance(picture, np.ndarray):
-        image = Image.fromarray(picture)
-    else:
-        with _named(picture):
-            file = _regular(picture) if isinstance(picture, Path) else BytesIO(picture.content)
-            with Image.open(file, formats=_formats()) as opened:
-                image = _rgb(ImageOps.exif_transpose(opened))
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    pixels = native(picture)
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _decoded(picture: Path | Encoded) -> Image.Image:
+    """The image of a file, upright and in RGB, at its own size."""
+    with _named(picture):
+        file = _regular(picture) if isinstance(picture, Path) else BytesIO(picture.content)
+        with Image.open(file, formats=_formats()) as opened:
+            return _rgb(ImageOps.exif_transpose(opened))
 
 
 def _thumbnail(path: Path, side: int) -> Image.Image:
