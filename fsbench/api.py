@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fsbench import features
 from fsbench.arrays import Array, embedded, of_arrays, of_split
-from fsbench.data.prepare import load
+from fsbench.data.augment import resized
+from fsbench.data.prepare import load_for
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output
@@ -98,7 +99,8 @@ def evaluate(
         if images is not None:
             found = [of_arrays(network(images), labels, datasets, split)]
         elif datasets:
-            found = [of_split(load(one, split, _path(cache)), network) for one in datasets]
+            fits = type(subject).__name__, image_size, resized(image_size or 0), _path(cache)
+            found = [of_split(load_for(one, split, *fits), network) for one in datasets]
         else:
             raise FsbenchError("images are missing: a module needs them and labels, or the name of a dataset")
     if isinstance(base, tuple):

@@ -105,7 +105,7 @@ def _specs(
             raise FsbenchError(
                 f"--tasks: the list is of {tasks.dataset} {tasks.split}, not {dataset} {split}"
             )
-        tasks.check(labels, names)
+        tasks.check(labels, names, target.features.identity)
     return [replace(spec, n_tasks=episodes.count(labels, spec, names)) for spec in asked]
 
 
@@ -153,6 +153,7 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         ),
         seen=_text(about.get("seen") or None),
         image_size=made_by.get("image_size"),
+        stored_size=_integer(about.get("stored_size")),
         backbone=made_by.get("backbone"),
         dropout=made_by.get("dropout"),
         recipe=made_by.get("recipe"),
@@ -161,11 +162,13 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         classifier=settings.get("classifier"),
         epochs=made_by.get("epochs"),
         epoch=made_by.get("epoch"),
+        best_epoch=made_by.get("best_epoch"),
         train_seed=made_by.get("train_seed"),
         precision=made_by.get("precision"),
         checkpoint=_text(about.get("checkpoint")),
         transform=_text(about.get("transform")),
         feature_digest=target.digest,
+        base_digest=_base_digest(target, head, step),
         head=head,
         head_code=entry.code,
         preprocess=step,
@@ -243,5 +246,16 @@ def _known(out: Path | None, question: Result) -> Result | None:
     return found if found.same_question(question) else None
 
 
+def _base_digest(target: Target, head: str, step: str) -> str | None:
+    """The digest of the base features that a result depends on; None where it depends on none."""
+    if step not in NEEDS_BASE_MEAN and not find_head(head).needs_base:
+        return None
+    return target.base_digest
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None

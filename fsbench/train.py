@@ -21,9 +21,9 @@ from tqdm import tqdm
 from fsbench import checkpoint, machine, resume, tracking
 from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
-from fsbench.data.augment import train_augment
+from fsbench.data.augment import resized, train_augment
 from fsbench.data.label_noise import replaced
-from fsbench.data.prepare import load
+from fsbench.data.prepare import load_for
 from fsbench.data.store import ImageSplit
 from fsbench.engine import Engine, keep_memory
 from fsbench.errors import FsbenchError, enough_memory
@@ -103,8 +103,9 @@ def train_backbone(
     """
     if tensorboard:
         tracking.require_tensorboard()
-    base = load(dataset, "base", cache)
-    val = val_images(dataset, cache)
+    stored = resized(image_size or LARGEST_SIZE)
+    base = load_for(dataset, "base", backbone, image_size, stored, cache)
+    val = val_images(dataset, cache, stored)
     for stage in recipe.stages:
         if stage.patience is not None and val is None:
             raise FsbenchError(
@@ -145,6 +146,8 @@ def train_backbone(
                 dropout=network.backbone.dropout,
                 source=base.dataset,
                 source_fingerprint=base.fingerprint,
+                source_files=base.identity.files,
+                source_decoder=base.identity.decoder,
                 class_names=base.class_names,
                 synthetic=base.synthetic,
                 recipe=recipe.name,
@@ -336,12 +339,15 @@ def _write(
 ) -> None:
     """Write the log, the last checkpoint, and the best one when this epoch is it."""
     accuracies = [row.get("val_accuracy", 0.0) for row in log]
-    provenance = replace(run.provenance, epoch=len(log), val_accuracy=log[-1].get("val_accuracy"))
+    best = len(log) if run.val is None else 1 + int(np.argmax(accuracies))
+    provenance = replace(
+        run.provenance, epoch=len(log), best_epoch=best, val_accuracy=log[-1].get("val_accuracy")
+    )
     weights = run.network.state_dict()
     if len(log) == 1:  # what a run that this one replaces has left must not pass for this one's
         resume.forget(run.folder)
         run.last.unlink(missing_ok=True)
-    if run.val is None or len(log) == 1 or accuracies[-1] > max(accuracies[:-1]):
+    if best == len(log):
         checkpoint.write(run.best, weights, provenance)
     checkpoint.write(run.last, weights, provenance, finished=finished)
     with whole_file(run.folder / "log.csv") as part:

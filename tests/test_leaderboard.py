@@ -169,7 +169,17 @@ class TestGroups:
         """A key that makes results incomparable belongs in GROUP; all that stand here make rows."""
         assert set(rows.FAMILY) == {
             *("backbone", "dropout", "recipe", "preset", "overrides", "classifier", "epochs"),
-            *("precision", "transform", "seen", "head", "head_code", "preprocess", "transductive", "seed"),
+            *(
+                "precision",
+                "transform",
+                "stored_size",
+                "seen",
+                "head",
+                "head_code",
+                "preprocess",
+                "transductive",
+                "seed",
+            ),
         }
 
     def test_protocols_are_columns(self):

@@ -28,7 +28,9 @@ GROUP = (  # results that differ in one of these never share a table
     "query_alpha", "least_shot", "classes", "disjoint", "sampler", "fingerprint", "source_fingerprint",
 )  # fmt: skip
 CELL = ("n_way", "n_shot", "n_tasks", "task_digest", "interval")  # what the cells of a row may differ in
-TRAINED = ("train_seed", "epoch", "run", "checkpoint", "feature_digest")  # what a training seed changes
+TRAINED = (  # what a training seed changes
+    "train_seed", "epoch", "best_epoch", "run", "checkpoint", "feature_digest", "base_digest",
+)  # fmt: skip
 # Every other key tells rows apart, so that a key which a later version adds does so by itself.
 FAMILY = tuple(name for name in PLAIN if name not in {*GROUP, *CELL, *TRAINED, *OPEN})
 
@@ -120,7 +122,8 @@ def _rows(group: Iterable[Result]) -> list[Row]:
 def _tried(result: Result) -> tuple[Any, ...]:
     """What tells rows apart; features without a checkpoint stand for themselves."""
     trained = _values(result, ("train_seed", "epoch", "run"))
-    return (*_values(result, FAMILY), *trained, result.checkpoint or result.feature_digest)
+    features = (result.feature_digest, result.base_digest)
+    return (*_values(result, FAMILY), *trained, result.checkpoint or features)
 
 
 def _row(results: Iterable[Result]) -> Row:

@@ -6,18 +6,21 @@ from fsbench.leaderboard.compare import LEVEL
 from fsbench.leaderboard.rows import FAMILY
 from fsbench.results import Result
 
+_OTHERWISE = ("classifier", "dropout", "transform", "stored_size", "seed")  # worded below
 TELLING = {  # how a key reads that tells rows apart, most telling first; others read "key value"
     "classifier": "{} classifier",
     "dropout": "dropout {}",
     "transform": "{}",
+    "stored_size": "images stored at {} px",
     "seed": "task seed {}",
     "n_tasks": "{:,} tasks",
-    **{name: f"{name} {{}}" for name in FAMILY if name not in ("classifier", "dropout", "transform", "seed")},
+    **{name: f"{name} {{}}" for name in FAMILY if name not in _OTHERWISE},
     "head_code": "head's code {:.8}",
     "seen": "{}",
     "run": "run {}",
     "checkpoint": "checkpoint {:.8}",
     "feature_digest": "features {:.8}",
+    "base_digest": "base features {:.8}",
 }
 QUOTED = (
     "Numbers of others in %, as their sources print them, ± and all. Tasks, crops and training differ from "

@@ -140,7 +140,7 @@ def _look(
     bar: "tqdm[Any]",
 ) -> _Seen:
     """Decode and embed images, a part at a time."""
-    side = int(1.15 * backbone.transform.size)  # to which evaluation resizes: no image is resized twice
+    side = backbone.transform.stored  # no image is resized twice
     read: list[str] = []
     values: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)]
     digests: list[bytes] = []
