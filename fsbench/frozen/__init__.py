@@ -117,6 +117,7 @@ def _frozen(model: Model, run: str, seen: Seen | None, *, unique: bool = False) 
     return Frozen(model.network.eval(), model.transform, digest, run, about, seen)
 
 
+@torch.random.fork_rng(devices=[])  # layers draw weights, which are then replaced
 def _model(name: str, image_size: int | None, *, pretrained: bool) -> Model:
     """The network of that name; a user's own has whatever weights its function gives it."""
     for prefix, make in _LIBRARIES.items():
