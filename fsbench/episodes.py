@@ -78,7 +78,7 @@ class TaskSpec:
         return "-".join(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tasks:
     """Some tasks, as item indices; -1 fills rows that are shorter than others."""
 

@@ -19,7 +19,7 @@ from fsbench.network import Network
 _NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """Where a run stands after an epoch."""
 

@@ -39,7 +39,7 @@ LARGEST_SIZE = 84  # image size for data sets of larger images, unless another i
 LOOK_EVERY = 20  # steps between looks at the loss: each one waits for the device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One training run: all that stays the same while it goes on."""
 

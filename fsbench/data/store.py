@@ -27,7 +27,7 @@ _GLANCE = 1 << 24  # bytes; the names of a store lie at its beginning, and few c
 _AT_ONCE = 1 << 24  # bytes of pixels that are looked at together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSplit:
     """One split of a data set, in memory."""
 

@@ -37,7 +37,7 @@ class Way:
     depth: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A toy network, and what was measured of it."""
 

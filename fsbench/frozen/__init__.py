@@ -35,7 +35,7 @@ from fsbench.frozen.transform import Transform, usual
 _LIBRARIES = {"timm:": timm_model, "torchvision:": torchvision_model}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frozen:
     """A network that turns images into features, and what tells its features from those of others."""
 

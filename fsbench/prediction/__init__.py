@@ -27,7 +27,7 @@ from fsbench.targets import Target, preprocessing, statistics_of, targets
 __all__ = ["Prediction", "predict"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Seen:
     """The images of a list that could be read."""
 
