@@ -180,7 +180,7 @@ def _look(picture: Picture) -> tuple[bytes, tuple[int, int]]:
         return hashlib.sha256(np.ascontiguousarray(picture).data).digest(), (width, height)
     with _named(picture):
         content = _regular(picture).read_bytes() if isinstance(picture, Path) else picture.content
-        with _opened(Encoded(str(picture), content)) as image:
+        with _opened(Encoded("", content)) as image:
             return hashlib.sha256(content).digest(), image.size
 
 
