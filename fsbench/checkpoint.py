@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -164,7 +165,8 @@ def load_network(path: Path) -> tuple[Network, Provenance]:
     claimed = backbone.feature_dim * provenance.n_outputs
     if claimed > sum(tensor.numel() for tensor in tensors.values()):
         raise FsbenchError(f"checkpoint {path}: claims {claimed:,} classifier weights, more than it holds")
-    network = assemble(backbone, len(provenance.class_names), provenance.settings)
+    with torch.random.fork_rng(devices=[]):  # layers draw weights, which are then replaced
+        network = assemble(backbone, len(provenance.class_names), provenance.settings)
     fit(network, tensors, path)
     return network.eval().requires_grad_(False), provenance
 

@@ -80,7 +80,7 @@ class TaskSpec:
         return "-".join(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tasks:
     """Some tasks, as item indices; -1 fills rows that are shorter than others."""
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fsbench import episodes, machine, results, stats, tasklists
 from fsbench.details import details
-from fsbench.engine import keep_memory
 from fsbench.episodes import Tasks, TaskSpec
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.frozen import Frozen
@@ -63,8 +62,6 @@ def evaluate(
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
-    if device.type == "cpu":
-        keep_memory()
     pinned = [tasklists.read(name) for name in task_lists]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +39,16 @@ def embed(
 ) -> NDArray[np.float32]:
     """Features (n, d) of images (n, h, w, 3), in evaluation mode, without gradients.
 
+    The network is left in the mode that it was in, each submodule by itself.
+
     Raises:
         FsbenchError: the network returns something else than features (b, d).
     """
     values = np.empty((0, 0), dtype=np.float32)
     at_once = min(256, max(1, _PIXELS // transform.size**2))
-    training = network.training
-    network.eval()
     with (
-        torch.inference_mode(),
+        _evaluation_mode(network),
+        torch.no_grad(),  # not inference mode: what a module keeps for itself must serve in training, too
         tqdm(
             total=len(pixels), desc="extract", unit="img", unit_scale=True, disable=True if quiet else None
         ) as bar,
@@ -62,8 +64,19 @@ def embed(
             assert found.shape[1] == values.shape[1], "features of another width"
             values[start : start + at_once] = found.float().cpu().numpy()
             bar.update(len(images))
-    network.train(training)
     return values
+
+
+@contextmanager
+def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode in the block; then each submodule is as before, such as a frozen batch norm."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def extract(

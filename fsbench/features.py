@@ -22,7 +22,7 @@ from fsbench.untrusted import Wrong, hdf5
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """Features of one split of a data set by one backbone."""
 

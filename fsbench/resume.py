@@ -21,7 +21,7 @@ _FREE = {"epoch", "best_epoch", "val_accuracy", "versions", "class_names", "sour
 _NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """Where a run stands after an epoch."""
 

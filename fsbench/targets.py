@@ -24,7 +24,7 @@ from fsbench.identity import why_other
 from fsbench.untrusted import Wrong, as_json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """Features whose tasks are evaluated."""
 

@@ -542,7 +542,7 @@ for side in (31623, 10000):
 """
         run = [sys.executable, "-c", program, Path(__file__).parent, tmp_path / "x.png"]
         told = subprocess.run(run, capture_output=True, text=True, check=True)
-        assert told.stderr == ""
+        assert "Traceback" not in told.stderr  # Pillow warns, too
         assert told.stdout.count("decompression bomb") == told.stdout.count("\n") == 2
 
 

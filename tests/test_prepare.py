@@ -103,6 +103,17 @@ class TestWhatIsKept:
         assert all(re.fullmatch(f"fsbench: warning: {said}", message) for message in caplog.messages)
 
 
+    def test_all_splits_are_read_at_one_bit_depth(self, tmp_path: Path, cache: Path, caplog):
+        for split, value in (("base", 4095), ("novel", 900)):  # 12 bits, and 10 that would hold the second
+            (tmp_path / split / split).mkdir(parents=True)
+            Image.fromarray(np.full((6, 6), value, dtype=np.uint16)).save(tmp_path / split / split / "0.png")
+        prepare("deep", tmp_path, cache=cache, quiet=True)
+        levels = [load("deep", split, cache).pixels[0, 0, 0, 0] for split in ("base", "novel")]
+        assert levels == [255, round(900 * 255 / 4095)]
+        (warning,) = caplog.messages
+        assert "no value is above 4095, so they are read as 12-bit images" in warning
+
+
 class TestWhatReplacesWhat:
     def test_again_is_a_no_op(self, root: Path, cache: Path):
         path = prepare("mine", root, cache=cache, quiet=True)

@@ -33,7 +33,7 @@ class Augment:
 OFF = Augment(scale=None, flip=0.0, jitter=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draws:
     """What chance decides about each image of a batch."""
 

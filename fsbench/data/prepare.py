@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from fsbench import identity
 from fsbench.data import glyphs, sources, store
-from fsbench.data.pictures import decoder, identities, looks, squares
+from fsbench.data.pictures import Depth, decoder, identities, looks, squares
 from fsbench.data.readers import Listing, Picture
 from fsbench.data.sources import SOURCES
 from fsbench.data.store import SPLITS, ImageSplit, SplitInfo, SplitWriter
@@ -295,14 +295,16 @@ def _write(
     """Write the store of these pictures, whole or not at all; whoever calls holds its lock."""
     size = int(target.stem.rpartition("@")[2])
     splits = [split for split in SPLITS if split in listing]
-    orders = {split: _order(split, listing[split], quiet=quiet) for split in splits}
+    classes = [items for split in splits for items in listing[split].values()]
+    depth = Depth([picture for items in classes for picture in items.values()])
+    orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
     total = sum(len(rows) for rows, _ in orders.values())
     with whole_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:
         store.begin(file, {**about, "key": survey.key, "native": survey.native, "decoder": decoder()})
         writers = {split: _writer(file, split, *orders[split], survey, size) for split in splits}
         for split in splits:  # pixels come last, so that all names lie at the beginning of the file
             pictures = [listing[split][class_name][item] for class_name, item in orders[split][0]]
-            for pixels in squares(pictures, size):
+            for pixels in squares(pictures, size, depth):
                 writers[split].add(pixels)
                 check()
                 bar.update(len(pixels))
@@ -310,15 +312,14 @@ def _write(
 
 
 def _order(
-    split: str, classes: Mapping[str, Mapping[str, Picture]], *, quiet: bool
+    split: str, classes: Mapping[str, Mapping[str, Picture]], depth: Depth, *, quiet: bool
 ) -> tuple[list[tuple[str, str]], NDArray[np.uint8]]:
     """Class name and item of each image in the order of the store, and the images' digests (n, 32)."""
     rows = [(name, item) for name in sorted(classes) for item in sorted(classes[name])]
     digests: dict[str, dict[str, bytes]] = {name: {} for name in classes}
     with _progress(f"decode {split}", len(rows), quiet) as bar:
-        for (name, item), (digest, _) in zip(
-            rows, identities([classes[name][item] for name, item in rows]), strict=True
-        ):
+        pictures = [classes[name][item] for name, item in rows]
+        for (name, item), (digest, _) in zip(rows, identities(pictures, depth), strict=True):
             digests[name][item] = digest
             bar.update()
     ordered = [(name, item) for name, items in identity.ordered(digests).items() for item in items]

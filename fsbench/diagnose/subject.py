@@ -39,7 +39,7 @@ Scores = Callable[[Tensor], Tensor]
 """Images (b, 3, s, s) in 0..1 -> scores (b, classes), differentiable."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Images with the right answers, and how one network scores them."""
 
@@ -48,7 +48,7 @@ class Batch:
     scores: Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A trained network in evaluation mode, without gradients of its weights."""
 
@@ -88,7 +88,7 @@ class Subject:
         return score.accuracies(values, self.novel.labels, spec, find_head("nearest-mean"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """Networks that learned the same base classes, and the images that all of them are asked about."""
 

@@ -64,7 +64,7 @@ class Line:
         return ", ".join(filter(None, [self.tried.overrides, *self.details]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A comparison group; `p` (m, m) is over the lines of a column that hold a `Cell`, in their order."""
 
