@@ -213,11 +213,13 @@ def _answer(
         commit=machine.commit(),
     )
     accuracy, half_width = stats.mean_and_half_width(result.accuracies)
+    class_values = _class_values(result.accuracies, np.concatenate(classes))
     result = replace(
         result,
         accuracy=accuracy,
         half_width=half_width,
-        class_half_width=_class_half_width(result.accuracies, np.concatenate(classes)),
+        class_half_width=None if class_values is None else stats.mean_and_half_width(class_values)[1],
+        class_values=class_values,
     )
     if output.folder is not None:
         path = results.write(output.folder, result)
@@ -226,12 +228,12 @@ def _answer(
     return result
 
 
-def _class_half_width(accuracies: NDArray[np.float64], classes: NDArray[np.integer]) -> float | None:
-    """The half width over classes and their images; None where a class is in every task."""
+def _class_values(accuracies: NDArray[np.float64], classes: NDArray[np.integer]) -> tuple[float, ...] | None:
+    """The value of each class, in class order, to 9 decimals; None where a class is in every task."""
     in_tasks = np.unique(classes, return_counts=True)[1]
     if in_tasks.max() == len(accuracies):
         return None
-    return stats.mean_and_half_width(stats.class_values(accuracies, classes))[1]
+    return tuple(stats.class_values(accuracies, classes).round(9).tolist())
 
 
 def _known(out: Path | None, question: Result) -> Result | None:

@@ -84,6 +84,7 @@ class Result:
     accuracy: float  # mean over tasks, 0..1
     half_width: float  # 0..1
     class_half_width: float | None = None  # over classes and their images: jackknife, Student-t, 95 %
+    class_values: tuple[float, ...] | None = None  # `stats.class_values`, one per class, to 9 decimals
     extract_seconds: float | None  # for all images of the split, once
     evaluate_seconds: float
     device: str
@@ -108,6 +109,25 @@ class Result:
     def spec(self) -> TaskSpec:
         """What was asked, as the sampler takes it."""
         return TaskSpec(**{field.name: getattr(self, field.name) for field in fields(TaskSpec)})
+
+    @property
+    def image_identity(self) -> tuple[str, str]:
+        """Key that is equal for two results only if their tasks are drawn from the same images.
+
+        The fingerprint proves it. Where a feature file has none, only identical features do.
+        """
+        if self.fingerprint is None:
+            return "features", self.feature_digest
+        return "fingerprint", self.fingerprint
+
+    @property
+    def task_identity(self) -> tuple[str, TaskSpec, tuple[str, str]]:
+        """Key that is equal for two results only if task t holds the same images in both, for every t.
+
+        Task t depends on the specification, the seed and t alone, so the number of tasks is no part of the
+        key: the shorter list is the beginning of the longer one.
+        """
+        return self.sampler, replace(self.spec, n_tasks=2), self.image_identity
 
     @cached_property
     def path(self) -> Path:
@@ -158,6 +178,7 @@ OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
     "accuracy": 0.0,
     "half_width": 0.0,
     "class_half_width": None,
+    "class_values": None,
     "extract_seconds": None,
     "evaluate_seconds": 0.0,
     "device": "",
@@ -227,6 +248,9 @@ def refuse_absurd(result: Result) -> None:
         value = getattr(result, name)
         if value is not None and not 0 <= value <= most:
             raise Wrong(f"{name} must be in 0 to {most}, but is {value}")
+    values = result.class_values
+    if values is not None and (len(values) < 2 or max(map(abs, values)) > len(values)):
+        raise Wrong("class_values must be two or more numbers, none larger than their count")
 
 
 def _check_scores(result: Result) -> None:

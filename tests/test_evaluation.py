@@ -143,8 +143,9 @@ def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Pat
     values = scores.mean() + 5 * (scores.mean() - without)
     expected = stats.mean_and_half_width(values)[1]
     assert result.class_half_width == pytest.approx(expected)
+    np.testing.assert_allclose(result.class_values, values, atol=1e-9)
     (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path, quiet=True), **SMALL)
-    assert whole.class_half_width is None  # every class is in every task
+    assert (whole.class_half_width, whole.class_values) == (None, None)  # every class is in every task
 
 
 def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):

@@ -102,7 +102,6 @@ class TestWhatIsKept:
         assert len(caplog.messages) == 2
         assert all(re.fullmatch(f"fsbench: warning: {said}", message) for message in caplog.messages)
 
-
     def test_all_splits_are_read_at_one_bit_depth(self, tmp_path: Path, cache: Path, caplog):
         for split, value in (("base", 4095), ("novel", 900)):  # 12 bits, and 10 that would hold the second
             (tmp_path / split / split).mkdir(parents=True)

@@ -121,6 +121,29 @@ def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, mes
         results.read(path)
 
 
+def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
+    tasks = made().task_identity
+    assert made(n_tasks=2, run="b", task_digest="u" * 64, feature_digest="e" * 64).task_identity == tasks
+    for change in (
+        *({"seed": 1}, {"n_shot": 5}, {"disjoint": True}, {"classes": ("a",)}, {"query_alpha": 2.0}),
+        *({"sampler": "uniform-2"}, {"fingerprint": "g" * 64}, {"fingerprint": None}),
+    ):
+        assert made(**change).task_identity != tasks
+    unknown = made(fingerprint=None)
+    assert unknown.task_identity == made(fingerprint=None, run="b").task_identity
+    assert unknown.task_identity != made(fingerprint=None, feature_digest="e" * 64).task_identity
+    assert unknown.image_identity != made(fingerprint="d" * 64).image_identity, "a digest is no fingerprint"
+
+
+def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
+    result = made(class_values=(0.25, 1.5, -0.123456789))
+    assert results.read(results.write(tmp_path, result)) == result
+    document = results.to_json(made())
+    del document["class_values"]
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert results.read(tmp_path / "old.json") == made()
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 1}', "null", "\x00\xff"])
 def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
