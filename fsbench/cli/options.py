@@ -41,6 +41,16 @@ def add_quiet(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
+def add_over(verb: argparse.ArgumentParser) -> None:
+    """`--over {classes,tasks}`."""
+    verb.add_argument(
+        "--over",
+        choices=("classes", "tasks"),
+        default="classes",
+        help="what p-values are about: new classes, or only other tasks from these images (default: classes)",
+    )
+
+
 def add_config(verb: argparse.ArgumentParser) -> None:
     """`--config FILE`."""
     verb.add_argument(
