@@ -85,4 +85,4 @@ def _accuracy(table: Table, cell: Cell | Spread | None) -> str:
     if cell is None:
         return "-"
     text = table.text(cell)
-    return f"**{text}**" if isinstance(cell, Cell) and cell.best else text
+    return f"**{text}**" if cell.best else text

@@ -51,9 +51,13 @@ class Family:
 
     rows: Sequence[Row]
 
-    def accuracies(self, protocol: Protocol) -> list[float]:
-        """The accuracy of each row that has one, 0..1."""
-        return [row.results[protocol].accuracy for row in self.rows if protocol in row.results]
+    def results(self, protocol: Protocol) -> list[Result]:
+        """The result of each row that has one."""
+        return [row.results[protocol] for row in self.rows if protocol in row.results]
+
+    def has_seeds(self, protocol: Protocol) -> bool:
+        """Whether there are several training seeds, and a result for each of them."""
+        return len(self.rows) > 1 and all(protocol in row.results for row in self.rows)
 
 
 def groups(results: Iterable[Result]) -> list[list[Result]]:
@@ -88,7 +92,10 @@ def families(group: Sequence[Result]) -> list[Family]:
     columns = protocols(group)
 
     def place(family: Family) -> tuple[Any, ...]:
-        means = [float(np.mean(family.accuracies(column) or [-1.0])) for column in columns]
+        means = [
+            float(np.mean([result.accuracy for result in family.results(column)] or [-1.0]))
+            for column in columns
+        ]
         return (
             *_sortable([family.rows[0].tried.backbone]),
             [-mean for mean in means],
