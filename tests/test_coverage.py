@@ -178,7 +178,13 @@ def test_claims_about_recipes_hold_for_new_classes_and_new_seeds(of_seed, of_cla
 
 @pytest.mark.parametrize(
     ("n_methods", "n_benchmarks"),
-    [(10, 200), *(pytest.param(m, 4000, marks=pytest.mark.slow) for m in (3, 5, 10, 20))],
+    [
+        (10, 200),
+        *(
+            pytest.param(m, n, marks=pytest.mark.slow)
+            for m, n in ((3, 4000), (5, 4000), (10, 2000), (20, 1000))
+        ),
+    ],
 )
 def test_the_best_of_equal_methods_is_rarely_called_better(n_methods, n_benchmarks, monkeypatch):
     """`--against best` chooses its reference by the data. Were only its own pairs corrected for, as is right

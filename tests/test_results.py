@@ -126,7 +126,7 @@ def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
     assert made(n_tasks=2, run="b", task_digest="u" * 64, feature_digest="e" * 64).task_identity == tasks
     for change in (
         *({"seed": 1}, {"n_shot": 5}, {"disjoint": True}, {"classes": ("a",)}, {"query_alpha": 2.0}),
-        *({"sampler": "uniform-2"}, {"fingerprint": "g" * 64}, {"fingerprint": None}),
+        *({"sampler": "uniform-1"}, {"fingerprint": "g" * 64}, {"fingerprint": None}),
     ):
         assert made(**change).task_identity != tasks
     unknown = made(fingerprint=None)

@@ -110,7 +110,7 @@ def lead(group: Sequence[Result]) -> str:
         text += " The feature files do not tell which images they come from; rows may differ in them."
     if first.sampler != SAMPLER:
         text += (
-            f" Tasks are those of the older sampler {first.sampler}, which depend on the names of image files; "
+            f" The tasks are of the older sampler {first.sampler} and depend on the names of image files; "
             f"those of {SAMPLER} hold other images."
         )
     return text
