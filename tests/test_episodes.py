@@ -39,6 +39,23 @@ def test_task_list_is_pinned():
     assert episodes.SAMPLER == "uniform-2"
 
 
+STARTS = [  # of the digests of SPECS
+    "ec9129a5e7ed1ab2",
+    "f0f00a2db862f238",
+    "c86795a8e120710c",
+    "2bdf25af09f516bd",
+    "5933157a201406c5",
+    "0bf54eceac5a0129",
+    "9ac9bb548a1a8eb5",
+    "522e40305a51a556",
+]
+
+
+@pytest.mark.parametrize(("spec", "start"), list(zip(SPECS, STARTS, strict=True)))
+def test_every_kind_of_task_list_is_pinned(spec, start):
+    assert digest(UNEVEN, spec, NAMES)[:16] == start
+
+
 def plain_task(labels: np.ndarray, spec: TaskSpec, t: int) -> list[list[int]]:
     """Task t by the textbook: one Fisher-Yates shuffle at a time, on its own block of the stream."""
     steps = -(-spec.n_way * (1 + spec.n_shot + 2) // 4)
@@ -181,6 +198,38 @@ class TestDirichlet:
             shares = counts / 1000
             np.testing.assert_allclose(shares.mean(axis=0), 0.25, atol=0.01)
             np.testing.assert_allclose(shares.var(axis=0), 3 / (16 * (4 * alpha + 1)), rtol=0.06)
+
+    @pytest.mark.parametrize(
+        ("votes", "total", "seats"),
+        [
+            # the seven largest of 53, 53/3, 53/5 ... 24, 24/3 ... 23, 23/3 ...; D'Hondt gives 4 2 1, as does
+            # rounding down with the rest to the largest remainders
+            ((53, 24, 23), 7, (3, 2, 2)),
+            # 80, 80/3, 80/5; Adams gives 1 1 1, largest remainders 2 1 0
+            ((80, 11, 9), 3, (3, 0, 0)),
+            ((1, 1, 1), 4, (2, 1, 1)),  # the first of equals
+        ],
+    )
+    def test_queries_are_shared_by_websters_method(self, votes, total, seats):
+        """With alpha 1 a proportion is -log(1 - u), so that u = 1 - exp(-votes / 100) gives these votes."""
+        words = ((1 - np.exp(-np.array([votes]) / 100)) * 2**32).astype(np.uint64)
+        found = sampling.dirichlet_shares(words, 1.0, total, np.full((1, 3), total))
+        assert found.tolist() == [list(seats)]
+
+    def test_equals_the_largest_quotients(self):
+        """Of every class p, p / 3, p / 5 ...: the largest `total` of all, in 500 tasks of 5 classes."""
+        words = np.random.Philox(key=3).random_raw(2500).reshape(-1, 5) >> np.uint64(32)
+        found = sampling.dirichlet_shares(words, 2.0, 40, np.full((500, 5), 40))
+        proportions = stats.gamma.ppf((words.astype(np.float64) + 0.5) / 2**32, 2.0)
+        for shares, proportion in zip(found, proportions, strict=True):
+            quotients = proportion[:, None] / np.arange(1, 80, 2)
+            seats = np.argsort(-quotients, axis=None, kind="stable")[:40] // 40
+            assert shares.tolist() == np.bincount(seats, minlength=5).tolist()
+
+    def test_where_a_class_is_full_the_next_one_is_owed_most(self):
+        """Of 53 24 23 the first class has room for one: 24, 23, 24/3, 23/3, 24/5 and 23/5 are the next."""
+        words = ((1 - np.exp(-np.array([[53, 24, 23]]) / 100)) * 2**32).astype(np.uint64)
+        assert sampling.dirichlet_shares(words, 1.0, 6, np.array([[1, 9, 9]])).tolist() == [[1, 3, 2]]
 
     def test_no_class_gives_more_than_it_has(self):
         words = np.random.Philox(key=2).random_raw(400).reshape(-1, 4) >> np.uint64(32)

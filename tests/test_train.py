@@ -1,4 +1,5 @@
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fsbench import train as training
 from fsbench.data.pictures import decoder
 from fsbench.errors import FsbenchError
 from fsbench.files import sha256_of
+from fsbench.optimiser import Optimiser
 from fsbench.recipe import Stage, load_recipe, resolve
 from fsbench.train import run_name, train_backbone
 
@@ -170,6 +172,135 @@ def test_a_stage_ends_when_val_accuracy_has_not_risen_for_its_patience(before, a
     stage = Stage("manifold", step=None, epochs=9, patience=patience)
     log = [{"val_accuracy": accuracy} for accuracy in before + after]
     assert training._has_stalled(stage, len(after), log) == stalled
+
+
+class TestBestEpoch:
+    """Accuracies on val classes are made up, so that it is known which epoch is the best."""
+
+    @pytest.fixture
+    def train_with(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """Train one epoch for each of these accuracies on val classes."""
+
+        def run(name: str, accuracies: list[float], recipe=None):
+            values = iter(accuracies)
+            made_up = lambda *_: {"val_accuracy": next(values), "val_half_width": 0.01}  # noqa: E731
+            monkeypatch.setattr(training, "validate", made_up)
+            return train(tmp_path / name, cache, epochs=len(accuracies), recipe=recipe)
+
+        return run
+
+    @pytest.mark.parametrize(
+        ("accuracies", "best"),
+        [([0.3, 0.6, 0.5], 2), ([0.6, 0.3, 0.5], 1), ([0.3, 0.5, 0.6], 3), ([0.5, 0.5, 0.4], 1)],
+    )
+    def test_is_the_first_one_with_the_highest_val_accuracy(self, train_with, accuracies, best):
+        run = train_with("run", accuracies)
+        about = checkpoint.load_provenance(run.best)
+        assert (about.epoch, about.val_accuracy) == (best, accuracies[best - 1])
+        about = checkpoint.load_provenance(run.last)
+        assert (about.epoch, about.val_accuracy) == (3, accuracies[-1])
+
+    def test_leaves_its_own_weights(self, train_with):
+        """The recipe's learning rate is constant, so two epochs are the first two of three."""
+        three, two = train_with("three", [0.3, 0.6, 0.5]), train_with("two", [0.3, 0.6])
+        assert_same_weights(three.best, two.last)
+        assert not np.array_equal(
+            weights(three.best)["classifier.direction"], weights(three.last)["classifier.direction"]
+        )
+
+    def test_early_stopping_counts_epochs_after_it(self, train_with):
+        recipe = resolve(load_recipe("erm"), epochs=[6], batch_size=60)
+        recipe = replace(recipe, stages=(replace(recipe.stages[0], patience=2),))
+        run = train_with("run", [0.3, 0.6, 0.5, 0.55, 0.7, 0.8], recipe)
+        assert list(pd.read_csv(run.folder / "log.csv")["val_accuracy"]) == [0.3, 0.6, 0.5, 0.55]
+        assert checkpoint.load_provenance(run.best).epoch == 2
+
+
+class TestRandomNumbers:
+    """What a run draws, seen from the places that use the draws."""
+
+    @pytest.fixture
+    def drawn(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        """The first number of each generator in each step of a run of two stages, by what it is for."""
+        original = training.train_augment
+
+        def run(seed: int) -> dict[str, list[float]]:
+            numbers: dict[str, list[float]] = {"augment": [], "step": [], "dropout": [], "order": []}
+
+            def augment(pixels, size, rng, how):
+                numbers["augment"].append(deepcopy(rng).random())
+                return original(pixels, size, rng, how)
+
+            def step(network, images, labels, rng):
+                numbers["step"].append(rng.random())
+                numbers["dropout"].append(torch.rand(()).item())
+                numbers["order"].append(tuple(labels.tolist()))
+                return {"class": network(images).logsumexp(1).mean()}
+
+            monkeypatch.setattr(training, "train_augment", augment)
+            recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=40)
+            stages = tuple(replace(recipe.stages[0], name=name, step=step) for name in ("one", "two"))
+            train(tmp_path / "run", cache, recipe=replace(recipe, stages=stages), seed=seed, force=True)
+            return numbers
+
+        return run
+
+    def test_differ_in_every_step_and_follow_from_the_seed(self, drawn):
+        one, again, other = drawn(0), drawn(0), drawn(1)
+        for purpose, numbers in one.items():
+            assert len(numbers) == 2 * 2 * 3, purpose  # stages, epochs, steps
+            assert len(set(numbers)) == len(numbers), purpose
+            assert again[purpose] == numbers, purpose
+            assert not set(other[purpose]) & set(numbers), purpose
+
+    def test_the_seed_reaches_the_weights_that_training_starts_from(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Backbone and heads, also heads that a later stage draws anew."""
+        starts: dict[str, list[dict[str, torch.Tensor]]] = {}
+
+        def spy(run, *_):
+            state = run.network.state_dict()
+            starts.setdefault(run.folder.name, []).append({name: t.clone() for name, t in state.items()})
+            return {"loss_class": 0.0}
+
+        monkeypatch.setattr(training, "_train_epoch", spy)
+        recipe = resolve(load_recipe("s2m2-r", "official-code"), epochs=[1, 1])
+        for name, seed in (("zero", 0), ("again", 0), ("one", 1)):
+            train(tmp_path / name, cache, recipe=recipe, seed=seed)
+        random = [
+            name for name in starts["zero"][0] if name.endswith(("conv.weight", "direction", "0.weight"))
+        ]
+        heads = [name for name in starts["zero"][0] if name.startswith(("classifier", "extra_heads"))]
+        assert any(name.startswith("backbone") for name in random)
+        for stage in (0, 1):
+            zero, again, one = (starts[name][stage] for name in ("zero", "again", "one"))
+            assert all(torch.equal(zero[name], again[name]) for name in zero)
+            assert not any(torch.equal(zero[name], one[name]) for name in [*random, *heads])
+        first, second = starts["zero"]
+        assert not any(torch.equal(first[name], second[name]) for name in heads)
+
+
+def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path, monkeypatch):
+    """Half of four epochs are done before the third one begins, and three quarters before the fourth."""
+    used = []
+    original = training._backward
+
+    def spy(run, stage, *rest):
+        used.append(optimisers[-1].param_groups[0]["lr"])
+        return original(run, stage, *rest)
+
+    optimisers: list[torch.optim.Optimizer] = []
+    build = Optimiser.build
+    monkeypatch.setattr(
+        Optimiser, "build", lambda self, p: optimisers.append(build(self, p)) or optimisers[-1]
+    )
+    monkeypatch.setattr(training, "_backward", spy)
+    recipe = resolve(load_recipe("erm"), epochs=[4], batch_size=120)
+    recipe = replace(recipe, optimiser=Optimiser("sgd", learning_rate=0.1, milestones=(0.5, 0.75)))
+    run = train(tmp_path / "run", cache, recipe=recipe)
+    assert used == pytest.approx([0.1, 0.1, 0.01, 0.001])
+    assert pd.read_csv(run.folder / "log.csv")["learning_rate"].tolist() == pytest.approx(used)
 
 
 def test_data_without_base_classes_is_refused(cache: Path, tmp_path: Path, tiny_folder: Path):
