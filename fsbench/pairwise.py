@@ -23,7 +23,7 @@ LEVEL = 0.05  # familywise: the chance that any of several equal pairs is called
 FEWEST_SEEDS = 3  # of a recipe that is compared with others
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """An accuracy with the values that its intervals follow from: of one result, or of several seeds."""
 
@@ -36,7 +36,7 @@ class Measured:
     seed_variance: float = 0.0  # of the mean over seeds; 0 for a single result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """95 % half widths and two-sided p-values of all differences, each (m, m); NaN: nothing is claimed."""
 
@@ -44,7 +44,7 @@ class Claim:
     p: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """All pairs of m accuracies: the row's minus the column's, (m, m), and what is claimed of it."""
 

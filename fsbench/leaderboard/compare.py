@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fsbench.pairwise import LEVEL, Measured, Over, Pairs, adjusted, compare_pairs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compared:
     """The m accuracies of a column that are compared with each other."""
 

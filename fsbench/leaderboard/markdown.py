@@ -56,7 +56,7 @@ def _section(table: Table, link_prefix: str) -> list[str]:
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
         f"### {escape(table.heading)}",
-        lead(table.results),
+        escape(lead(table.results)),
         _markdown(cells, heads, align),
         table.legend,
     ]
