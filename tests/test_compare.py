@@ -218,6 +218,7 @@ def test_labels_say_no_more_than_is_needed(tmp_path: Path):
     assert labels(made(RIGHT, run="a"), made(RIGHT, run="b", train_seed=4)) == ["a", "b"]
     assert labels(made(RIGHT), made(RIGHT, seed=3)) == ["task seed 0", "task seed 3"]
     assert labels(made(RIGHT), made(RIGHT, train_seed=None)) == ["train seed 0", "train seed not given"]
+    assert labels(made(RIGHT), made(RIGHT, checkpoint="9" * 64))[1] == "checkpoint 99999999"
     again = labels(made(RIGHT), made(RIGHT))
     assert [Path(label).relative_to(tmp_path).parts[0] for label in again] == ["0", "1"]
 

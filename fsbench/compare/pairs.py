@@ -30,6 +30,9 @@ LABEL = {  # fields that name a result, the most telling one first
     "train_seed": "train seed {}",
     "seed": "task seed {}",
     "n_tasks": "{:,} tasks",
+    "epoch": "epoch {}",
+    "stored_size": "stored at {} px",
+    "checkpoint": "checkpoint {:.8}",
     "feature_digest": "features {:.8}",
 }
 
