@@ -22,6 +22,7 @@ from fsbench.data.sources import SOURCES
 from fsbench.data.store import SPLITS, ImageSplit, SplitInfo, SplitWriter
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files import cache_folder, only_one, sha256_of, whole_hdf5
+from fsbench.untrusted import hdf5
 
 UNEVEN_SIZE = 96  # store size for images of many sizes: what evaluation at 84 px resizes to
 _MAX_SIZE = 4096
@@ -114,13 +115,15 @@ def stored_for(
     if info.size >= size:
         return info
     with store.opened(path) as file:
-        plain, key = str(file.attrs["name"]), str(file.attrs["key"])
-        native, origin = int(file.attrs.get("native", info.size)), str(file.attrs.get("origin", ""))
-    larger = "" if "@" in name or native <= info.size else _made_larger(plain, key, origin, resize, cache)
+        about = hdf5.attributes(file)
+    plain, origin, native = str(about["name"]), str(about.get("origin", "")), int(about["native"])
+    larger = None
+    if native > info.size and "@" not in name:
+        larger = _made_larger(plain, str(about["key"]), origin, resize, cache)
     what = f"data set {name}: images are stored at {info.size} px, but {network} takes {size} px"
-    if larger:
+    if larger is not None:
         _log.warning("fsbench: warning: %s; stored again at %d px, from %s", what, resize, origin)
-        return store.look(Path(larger), split)
+        return store.look(larger, split)
     how = ""
     if native > info.size:
         how = f"; fsbench data prepare {plain} PATH --image-size {resize} stores larger ones"
@@ -229,19 +232,18 @@ def _origin(path: Path) -> dict[str, str]:
     return {"origin": origin} if path.is_dir() and origin.isprintable() else {}
 
 
-def _made_larger(name: str, key: str, origin: str, size: int, cache: Path | None) -> str:
-    """The path of a new store of the same files at another size; empty where they are no longer at hand."""
+def _made_larger(name: str, key: str, origin: str, size: int, cache: Path | None) -> Path | None:
+    """A new store of the same files at another size; None where they are no longer at hand."""
     if not origin or not Path(origin).is_dir() or size > _MAX_SIZE:
-        return ""
+        return None
     try:
-        listing = sources.read(name, Path(origin))
-        survey = _survey(listing, quiet=True)
+        survey = _survey(sources.read(name, Path(origin)), quiet=True)
         if survey.key != key:
-            return ""
-        return str(prepare(name, Path(origin), cache=cache, image_size=size, quiet=True))
+            return None
+        return prepare(name, Path(origin), cache=cache, image_size=size, quiet=True)
     except FsbenchError as error:
         _log.warning("fsbench: warning: %s", error)
-        return ""
+        return None
 
 
 def _survey(listing: Listing, *, quiet: bool) -> _Survey:
