@@ -1,6 +1,7 @@
 """`fsbench.evaluate`: few-shot accuracy as a data frame, of whatever one has in memory or on a disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from fsbench import features
 from fsbench.arrays import Array, embedded, of_arrays, of_split
-from fsbench.data.prepare import load
+from fsbench.data.augment import resized
+from fsbench.data.prepare import load_for
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output
@@ -62,8 +64,9 @@ def evaluate(
     Tasks have `n_way` classes with `n_shot` support and `n_query` query images each (None: all others);
     `tasks` are names of pinned lists or `TaskSpec`s in place of these. Several ways, shots, heads,
     preprocesses and data sets are combined. `base` are features of the base classes, for heads that need
-    them: a file, or features and labels. A module runs where it is, or on `device`, in evaluation mode and
-    anew in each call. Results are written only below `out`, where it is given, as those of `name`.
+    them: a file, or features and labels. A module runs where it is, or as a copy on another `device`, in
+    evaluation mode and anew in each call; it is left as it was. Results are written only below `out`, where
+    it is given, as those of `name`.
 
     Columns are those of the leaderboard's CSV, accuracy and 95 % half widths in percent among them, and last
     `task_accuracies_percent`, an array (n_tasks,) in each row.
@@ -71,7 +74,7 @@ def evaluate(
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
-    where = find_device(device or _device_of(subject))
+    where = find_device(device or next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
     specs = [
         TaskSpec(n_way=way, n_shot=shot, n_query=n_query, n_tasks=n_tasks, seed=seed)
         for way, shot in product(_several(n_way), _several(n_shot))
@@ -94,11 +97,12 @@ def evaluate(
     if not isinstance(subject, nn.Module):
         found = [of_arrays(subject, labels, datasets, split)]
     else:
-        network = partial(embedded, subject.to(where), image_size, transform, where, quiet)
+        network = partial(embedded, _on(subject, device), image_size, transform, where, quiet)
         if images is not None:
             found = [of_arrays(network(images), labels, datasets, split)]
         elif datasets:
-            found = [of_split(load(one, split, _path(cache)), network) for one in datasets]
+            fits = type(subject).__name__, image_size, resized(image_size or 0), _path(cache)
+            found = [of_split(load_for(one, split, *fits), network) for one in datasets]
         else:
             raise FsbenchError("images are missing: a module needs them and labels, or the name of a dataset")
     if isinstance(base, tuple):
@@ -135,10 +139,22 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _device_of(subject: object) -> str:
-    """Where a module is, else the best device."""
-    tensors = chain(subject.parameters(), subject.buffers()) if isinstance(subject, nn.Module) else ()
-    return next((str(tensor.device) for tensor in tensors), "auto")
+def _on(module: nn.Module, device: str | None) -> nn.Module:
+    """The module itself where it is on the device or none is given, else a copy of it on the device."""
+    if device is None or all(tensor.device == find_device(device) for tensor in _tensors(module)):
+        return module
+    try:
+        return deepcopy(module).to(find_device(device))
+    except RuntimeError as error:
+        why = " ".join(str(error).split())
+        raise FsbenchError(
+            f"device must be where the module is, as it cannot be copied to {device!r} ({why})"
+        ) from error
+
+
+def _tensors(subject: object) -> Iterator[Tensor]:
+    """Parameters and buffers of a module; nothing of other subjects."""
+    return chain(subject.parameters(), subject.buffers()) if isinstance(subject, nn.Module) else iter(())
 
 
 def _several(given: T | Sequence[T]) -> tuple[T, ...]:

@@ -51,7 +51,10 @@ def of_split(images: ImageSplit, network: Network) -> Features:
     about: dict[str, str | int | float] = {
         "dataset": images.dataset,
         "split": images.split,
-        "fingerprint": images.fingerprint,
+        "fingerprint": images.identity.fingerprint,
+        "files": images.identity.files,
+        "decoder": images.identity.decoder,
+        "stored_size": images.pixels.shape[1],
         "synthetic": images.synthetic,
     }
     return Features(network(images.pixels), images.labels, images.class_names, about)

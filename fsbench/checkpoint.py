@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -52,6 +53,9 @@ class Provenance:
     versions: dict[str, str]
     precision: str = "float32"  # of convolutions and matrix products
     micro_batch: int | None = None  # images a forward; batch norm sees no more at once
+    best_epoch: int | None = None  # that has the highest val accuracy, of those done
+    source_files: str | None = None  # digest of the files of the base images
+    source_decoder: str | None = None  # what decoded them
 
     @property
     def n_outputs(self) -> int:
@@ -161,7 +165,8 @@ def load_network(path: Path) -> tuple[Network, Provenance]:
     claimed = backbone.feature_dim * provenance.n_outputs
     if claimed > sum(tensor.numel() for tensor in tensors.values()):
         raise FsbenchError(f"checkpoint {path}: claims {claimed:,} classifier weights, more than it holds")
-    network = assemble(backbone, len(provenance.class_names), provenance.settings)
+    with torch.random.fork_rng(devices=[]):  # layers draw weights, which are then replaced
+        network = assemble(backbone, len(provenance.class_names), provenance.settings)
     fit(network, tensors, path)
     return network.eval().requires_grad_(False), provenance
 

@@ -16,11 +16,13 @@ from fsbench.untrusted import as_cell
 HARDEST = 20  # tasks that are listed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Details:
     """Three tables of one result."""
 
-    classes: pd.DataFrame  # a row a class, hardest first: accuracy in %, queries, most taken for
+    classes: (
+        pd.DataFrame
+    )  # one row per class, hardest first; most_taken_for is "" where it was never confused
     confusion: pd.DataFrame  # actual by given class: share of the actual class's queries, in %
     hardest: pd.DataFrame  # a row a task: index in the list, accuracy in %, its classes
 
@@ -63,7 +65,7 @@ def details(
             "class": names,
             "accuracy": np.diag(shares),
             "queries": asked,
-            "most_taken_for": names[others.argmax(axis=1)],
+            "most_taken_for": np.where(others.max(axis=1) > 0, names[others.argmax(axis=1)], ""),
         }
     )
     worst = np.argsort(accuracy, kind="stable")[:HARDEST]

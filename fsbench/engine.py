@@ -72,6 +72,8 @@ def choose(
 def keep_memory() -> None:
     """Make memory cheap to come by on Linux; no number that is computed changes.
 
+    It tunes the whole process, so only the command line calls it.
+
     glibc keeps what it has: it gives the large blocks of a step back to the system, and the page faults of
     the next step cost a quarter to a third of the time of a Conv4 on a CPU. Tensors that torch makes from
     its first one on lie on huge pages, unless the environment says otherwise: rows of features are then

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from fsbench import sampling
 from fsbench.errors import FsbenchError, unknown
 
-SAMPLER = "uniform-1"  # the rule of `sample`; another name when its lists change
+# The rule by which tasks are drawn, under another name when they change. uniform-1 drew the same places, but
+# of items ordered by the names of their files; those of uniform-2 are ordered by content (`identity`).
+SAMPLER = "uniform-2"
 BLOCK = 4096  # tasks that are drawn at a time where a whole list is gone through
 # class-table entries shuffled at once: fewer take more calls, more leave the caches
 _ENTRIES_AT_ONCE = 1 << 20
@@ -78,7 +80,7 @@ class TaskSpec:
         return "-".join(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tasks:
     """Some tasks, as item indices; -1 fills rows that are shorter than others."""
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fsbench import episodes, machine, results, stats, tasklists
 from fsbench.details import details
-from fsbench.engine import keep_memory
 from fsbench.episodes import Tasks, TaskSpec
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.frozen import Frozen
@@ -63,8 +62,6 @@ def evaluate(
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
-    if device.type == "cpu":
-        keep_memory()
     pinned = [tasklists.read(name) for name in task_lists]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:
@@ -105,7 +102,7 @@ def _specs(
             raise FsbenchError(
                 f"--tasks: the list is of {tasks.dataset} {tasks.split}, not {dataset} {split}"
             )
-        tasks.check(labels, names)
+        tasks.check(labels, names, target.features.identity)
     return [replace(spec, n_tasks=episodes.count(labels, spec, names)) for spec in asked]
 
 
@@ -153,6 +150,7 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         ),
         seen=_text(about.get("seen") or None),
         image_size=made_by.get("image_size"),
+        stored_size=_integer(about.get("stored_size")),
         backbone=made_by.get("backbone"),
         dropout=made_by.get("dropout"),
         recipe=made_by.get("recipe"),
@@ -161,11 +159,13 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         classifier=settings.get("classifier"),
         epochs=made_by.get("epochs"),
         epoch=made_by.get("epoch"),
+        best_epoch=made_by.get("best_epoch"),
         train_seed=made_by.get("train_seed"),
         precision=made_by.get("precision"),
         checkpoint=_text(about.get("checkpoint")),
         transform=_text(about.get("transform")),
         feature_digest=target.digest,
+        base_digest=_base_digest(target, head, step),
         head=head,
         head_code=entry.code,
         preprocess=step,
@@ -213,11 +213,13 @@ def _answer(
         commit=machine.commit(),
     )
     accuracy, half_width = stats.mean_and_half_width(result.accuracies)
+    class_values = _class_values(result.accuracies, np.concatenate(classes))
     result = replace(
         result,
         accuracy=accuracy,
         half_width=half_width,
-        class_half_width=_class_half_width(result.accuracies, np.concatenate(classes)),
+        class_half_width=None if class_values is None else stats.mean_and_half_width(class_values)[1],
+        class_values=class_values,
     )
     if output.folder is not None:
         path = results.write(output.folder, result)
@@ -226,12 +228,12 @@ def _answer(
     return result
 
 
-def _class_half_width(accuracies: NDArray[np.float64], classes: NDArray[np.integer]) -> float | None:
-    """The half width over classes and their images; None where a class is in every task."""
+def _class_values(accuracies: NDArray[np.float64], classes: NDArray[np.integer]) -> tuple[float, ...] | None:
+    """The value of each class, in class order, to 9 decimals; None where a class is in every task."""
     in_tasks = np.unique(classes, return_counts=True)[1]
     if in_tasks.max() == len(accuracies):
         return None
-    return stats.mean_and_half_width(stats.class_values(accuracies, classes))[1]
+    return tuple(stats.class_values(accuracies, classes).round(9).tolist())
 
 
 def _known(out: Path | None, question: Result) -> Result | None:
@@ -243,5 +245,16 @@ def _known(out: Path | None, question: Result) -> Result | None:
     return found if found.same_question(question) else None
 
 
+def _base_digest(target: Target, head: str, step: str) -> str | None:
+    """The digest of the base features that a result depends on; None where it depends on none."""
+    if step not in NEEDS_BASE_MEAN and not find_head(head).needs_base:
+        return None
+    return target.base_digest
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None

@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from fsbench import features
-from fsbench.data.prepare import fingerprint_of, load, shared
-from fsbench.data.store import ImageSplit
+from fsbench.data import store
+from fsbench.data.prepare import shared, stored_for
+from fsbench.data.store import ImageSplit, SplitInfo
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.features import Features
 from fsbench.files import cache_folder, only_one
@@ -36,15 +39,16 @@ def embed(
 ) -> NDArray[np.float32]:
     """Features (n, d) of images (n, h, w, 3), in evaluation mode, without gradients.
 
+    The network is left in the mode that it was in, each submodule by itself.
+
     Raises:
         FsbenchError: the network returns something else than features (b, d).
     """
     values = np.empty((0, 0), dtype=np.float32)
     at_once = min(256, max(1, _PIXELS // transform.size**2))
-    training = network.training
-    network.eval()
     with (
-        torch.inference_mode(),
+        _evaluation_mode(network),
+        torch.no_grad(),  # not inference mode: what a module keeps for itself must serve in training, too
         tqdm(
             total=len(pixels), desc="extract", unit="img", unit_scale=True, disable=True if quiet else None
         ) as bar,
@@ -60,8 +64,19 @@ def embed(
             assert found.shape[1] == values.shape[1], "features of another width"
             values[start : start + at_once] = found.float().cpu().numpy()
             bar.update(len(images))
-    network.train(training)
     return values
+
+
+@contextmanager
+def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode in the block; then each submodule is as before, such as a frozen batch norm."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def extract(
@@ -77,17 +92,22 @@ def extract(
 ) -> tuple[Path, Features]:
     """The feature store of a split, made now or found where it was made before; its path and its content.
 
-    Without `out` it lies in the cache under a digest of backbone, images and transform, so that another of
-    these is another file. A backbone that has learned classes or images of the split is a warning of the log.
+    Without `out` it lies in the cache under a digest of backbone, images, their stored size, class names and
+    transform, so that another of these is another file. A backbone that has learned classes or images of the
+    split is a warning of the log, and so are images that it sees enlarged.
 
     Raises:
         FsbenchError: the data set cannot be read, the features are not finite, `out` is a store of something
             else, or the store cannot be written.
     """
-    key = {
+    transform = backbone.transform
+    info = stored_for(dataset, split, backbone.run, transform.size, transform.stored, cache)
+    key: dict[str, str | int] = {
         "checkpoint": backbone.digest,
-        "fingerprint": fingerprint_of(dataset, split, cache),
-        "transform": backbone.transform.name,
+        "fingerprint": info.identity.fingerprint,
+        "stored_size": info.size,
+        "transform": transform.name,
+        "names": info.names,
     }
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()[:12]
     name = f"{dataset.partition('@')[0]}-{split}-{digest}.h5"
@@ -99,7 +119,7 @@ def extract(
             if path.exists() and not force:
                 found = features.read(path, **key)
             else:
-                found = _extracted(backbone, dataset, split, key, cache, device, quiet=quiet)
+                found = _extracted(backbone, dataset, split, info, key, cache, device, quiet=quiet)
                 features.write(path, found)
     warn_of_seen(found)
     return path, found
@@ -135,7 +155,8 @@ def _extracted(
     backbone: Frozen,
     dataset: str,
     split: str,
-    key: dict[str, str],
+    info: SplitInfo,
+    key: Mapping[str, str | int],
     cache: Path | None,
     device: torch.device,
     *,
@@ -143,8 +164,8 @@ def _extracted(
 ) -> Features:
     """The features of a split, made now."""
     began = time.perf_counter()
-    images = load(dataset, split, cache)
-    if images.fingerprint != key["fingerprint"]:
+    images = store.read(info.path, split)
+    if images.identity != info.identity:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
     with enough_memory(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
         network = backbone.network.to(device).to(memory_format=torch.channels_last)
@@ -153,6 +174,8 @@ def _extracted(
         raise FsbenchError(f"{backbone.run}: features of {dataset} are not all finite")
     about: dict[str, str | int | float] = {
         **key,
+        "files": info.identity.files,
+        "decoder": info.identity.decoder,
         "dataset": images.dataset,
         "split": split,
         "synthetic": images.synthetic,

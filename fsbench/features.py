@@ -16,19 +16,26 @@ from numpy.typing import NDArray
 
 from fsbench.errors import FsbenchError
 from fsbench.files import whole_hdf5
+from fsbench.identity import Identity
 from fsbench.untrusted import Wrong, hdf5
 
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """Features of one split of a data set by one backbone."""
 
     values: NDArray[np.float32]  # (n, d); mapped and read-only where they come from a large file
     labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
     class_names: tuple[str, ...]
-    about: Mapping[str, str | int | float]  # checkpoint, data set, split, fingerprint, transform ...
+    about: Mapping[str, str | int | float]  # checkpoint, data set, split, identity, transform ...
+
+    @property
+    def identity(self) -> Identity | None:
+        """Which images the features are of; None for a file that does not tell."""
+        parts = [self.about.get(name) for name in ("fingerprint", "files", "decoder")]
+        return None if parts[0] is None else Identity(*map(str, parts))
 
     @cached_property
     def digest(self) -> str:

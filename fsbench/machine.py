@@ -3,6 +3,8 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,8 @@ import torch
 
 from fsbench import __version__
 from fsbench.errors import FsbenchError
+
+_MEMINFO, _PROCESS_GROUP, _GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -28,7 +32,8 @@ def find_device(name: str = "auto") -> torch.device:
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        if name != "cpu":
+            torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         why = str(error).splitlines()[0]
         raise FsbenchError(f"device {name!r} cannot be used here: {why}") from error
@@ -43,13 +48,61 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device, or were when the system was asked; 1 GiB where it does not say."""
+    """Bytes that can be used on a device without swapping; 1 GiB where the system does not tell.
+
+    On Linux the system's caches count as free, and the limit of a container holds.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 30
+        free = _numbers(_MEMINFO)["MemAvailable:"] * 1024
+    except (OSError, KeyError, ValueError):
+        try:
+            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):
+            return 1 << 30
+    left = _left_in_group()
+    return free if left is None else max(0, min(free, left))
+
+
+def _left_in_group() -> int | None:
+    """Bytes that this process's control group may still use; None without a limit."""
+    try:
+        place = _PROCESS_GROUP.read_text().strip().rpartition("::/")[2]
+        group = _GROUPS / place
+        limit = int((group / "memory.max").read_text())  # "max" without a limit
+        used = int((group / "memory.current").read_text())
+        return limit - used + _numbers(group / "memory.stat")["inactive_file"]  # caches are given back
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The first number behind each name, of a file with one name per line."""
+    rows = (line.split() for line in path.read_text().splitlines())
+    return {name: int(number) for name, number, *_ in rows}
+
+
+@contextmanager
+def generators_kept(device: torch.device) -> Iterator[None]:
+    """Give torch's global generators, of the CPU and of a device, their state back after the block."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        before = torch.mps.get_rng_state() if device.type == "mps" else None
+        try:
+            yield
+        finally:
+            if before is not None:
+                torch.mps.set_rng_state(before)
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators of the CPU and of a device; torch.manual_seed seeds all devices."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def versions() -> dict[str, str]:

@@ -87,7 +87,7 @@ def reproduce(
         device=device,
         output=Output(out / "results", quiet=quiet),
     )
-    same_tasks = now.task_digest == before.task_digest
+    same_tasks = now.task_identity == before.task_identity and now.task_digest == before.task_digest
     if same_tasks:
         difference, half_width = stats.mean_and_half_width(now.accuracies - before.accuracies)
     else:

@@ -1,9 +1,10 @@
 """Result files: one JSON file a run, with every key that makes numbers incomparable and each task's score.
 
-A file lies at `<results>/<target>/<run>/<protocol>-<head>-....json`: the path is the identity for people, the
-keys inside are the identity that counts.
+A file lies at `<results>/<target>/<run>-<digest>/<tasks>-<head>-....json`: results that differ in what was
+evaluated or how have different paths, so that none takes the place of another.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from fsbench.errors import FsbenchError
 from fsbench.files import reason, write_text
 from fsbench.untrusted import Wrong, check, file_name, required
 
+_WITHOUT_DIGESTS = ("rs-choice-1", "uniform-1")  # samplers whose results have paths without digests
 OTHERS = ("bench", "diagnose")  # folders beside results: timings, reports on backbones
 SCHEMA = 1  # keys with a default came later: files without them still load
 _MOST = {"accuracy": 1, "half_width": 100, "class_half_width": 100, "dropout": 1}  # of two tasks up to 6.4
@@ -53,7 +55,8 @@ class Result:
     source_fingerprint: str | None  # of the images it was trained on
     source_classes: int | None
     seen: str | None = None  # what is known of target classes among those it was pretrained on
-    image_size: int | None
+    image_size: int | None  # pixels that the network takes
+    stored_size: int | None = None  # pixels of the stored images; where fewer, they were enlarged
     backbone: str | None
     dropout: float | None
     recipe: str | None
@@ -62,11 +65,13 @@ class Result:
     classifier: str | None
     epochs: int | None  # asked for
     epoch: int | None  # of this checkpoint
+    best_epoch: int | None = None  # of its training so far, by accuracy on val classes
     train_seed: int | None
     precision: str | None = None  # of training
     checkpoint: str | None  # SHA-256 of the checkpoint file
     transform: str | None
     feature_digest: str
+    base_digest: str | None = None  # of the base features, where head or preprocessing uses them
     head: str
     head_code: str | None = None  # SHA-256 of the file of a head that is not fsbench's
     preprocess: str
@@ -79,6 +84,7 @@ class Result:
     accuracy: float  # mean over tasks, 0..1
     half_width: float  # 0..1
     class_half_width: float | None = None  # over classes and their images: jackknife, Student-t, 95 %
+    class_values: tuple[float, ...] | None = None  # `stats.class_values`, one per class, to 9 decimals
     extract_seconds: float | None  # for all images of the split, once
     evaluate_seconds: float
     device: str
@@ -104,6 +110,25 @@ class Result:
         """What was asked, as the sampler takes it."""
         return TaskSpec(**{field.name: getattr(self, field.name) for field in fields(TaskSpec)})
 
+    @property
+    def image_identity(self) -> tuple[str, str]:
+        """Key that is equal for two results only if their tasks are drawn from the same images.
+
+        The fingerprint proves it. Where a feature file has none, only identical features do.
+        """
+        if self.fingerprint is None:
+            return "features", self.feature_digest
+        return "fingerprint", self.fingerprint
+
+    @property
+    def task_identity(self) -> tuple[str, TaskSpec, tuple[str, str]]:
+        """Key that is equal for two results only if task t holds the same images in both, for every t.
+
+        Task t depends on the specification, the seed and t alone, so the number of tasks is no part of the
+        key: the shorter list is the beginning of the longer one.
+        """
+        return self.sampler, replace(self.spec, n_tasks=2), self.image_identity
+
     @cached_property
     def path(self) -> Path:
         """Where the file lies below the results folder."""
@@ -111,8 +136,21 @@ class Result:
         head = self.head
         if self.head_code is not None:  # ./mine.py:head
             head = f"{Path(head).name.replace('.py:', '.').replace(':', '.')}-{self.head_code[:8]}"
-        name = f"{self.spec.name}-{head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}.json"
-        return Path(target, self.run, name)
+        name = f"{self.spec.name}-{head}-{self.preprocess}-{self.n_tasks}t-s{self.seed}"
+        if self.sampler in _WITHOUT_DIGESTS:
+            return Path(target, self.run, f"{name}.json")
+        model = (self.checkpoint or self.feature_digest)[:8]
+        epoch = "" if self.best_epoch in (None, self.epoch) else f"-epoch{self.epoch}"
+        run = self.run if self.run.endswith(f"-{model}") else f"{self.run}{epoch}-{model}"
+        stored = "" if self.stored_size is None else f"-{self.stored_size}px"
+        return Path(target, run, f"{name}{stored}-{self._inputs[:8]}.json")
+
+    @property
+    def _inputs(self) -> str:
+        """A digest of what the rest of the path does not tell: images, transform, base features, sampler."""
+        base = None if self.checkpoint else self.base_digest  # those of a checkpoint follow from it
+        inputs = (self.fingerprint, self.transform, self.image_size, base, self.sampler)
+        return hashlib.sha256(repr(inputs).encode()).hexdigest()
 
     def line(self) -> str:
         """The result for people, on one line."""
@@ -140,6 +178,7 @@ OPEN: dict[str, Any] = {  # the outcome of a question that is not answered yet
     "accuracy": 0.0,
     "half_width": 0.0,
     "class_half_width": None,
+    "class_values": None,
     "extract_seconds": None,
     "evaluate_seconds": 0.0,
     "device": "",
@@ -209,6 +248,9 @@ def refuse_absurd(result: Result) -> None:
         value = getattr(result, name)
         if value is not None and not 0 <= value <= most:
             raise Wrong(f"{name} must be in 0 to {most}, but is {value}")
+    values = result.class_values
+    if values is not None and (len(values) < 2 or max(map(abs, values)) > len(values)):
+        raise Wrong("class_values must be two or more numbers, none larger than their count")
 
 
 def _check_scores(result: Result) -> None:

@@ -16,10 +16,12 @@ from fsbench.checkpoint import Provenance
 from fsbench.errors import FsbenchError
 from fsbench.network import Network
 
+# What may differ between two starts of one run: how far it is, and what does not change its numbers.
+_FREE = {"epoch", "best_epoch", "val_accuracy", "versions", "class_names", "source_files", "source_decoder"}
 _NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """Where a run stands after an epoch."""
 
@@ -107,7 +109,7 @@ def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) ->
     wanted = json.loads(json.dumps(asdict(provenance)))
     wanted |= wanted.pop("settings")
     found = {**about, **about["settings"]}
-    for name in sorted(wanted.keys() - {"epoch", "val_accuracy", "versions"}):
+    for name in sorted(wanted.keys() - _FREE):
         if wanted[name] != found.get(name):
             raise FsbenchError(
                 f"--out {folder}: holds a run with {name} = {_short(found.get(name))}, "

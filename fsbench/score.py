@@ -22,7 +22,7 @@ from fsbench.streams import stream_seed
 _LARGEST_BATCH = {"cpu": 1 << 25, "cuda": 1 << 28}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mapped:
     """What stands for a tensor of features too many for memory: rows are prepared when a task takes them."""
 

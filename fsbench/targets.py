@@ -1,5 +1,6 @@
 """What is evaluated: features of one split, of a backbone or out of a file, and what they come from."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,10 +20,11 @@ from fsbench.features import Features
 from fsbench.frozen import Frozen, find, is_network, of_checkpoint
 from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
+from fsbench.identity import why_other
 from fsbench.untrusted import Wrong, as_json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """Features whose tasks are evaluated."""
 
@@ -43,6 +45,14 @@ class Target:
     def digest(self) -> str:
         """The features' digest, computed once."""
         return self.features.digest
+
+    @cached_property
+    def base_digest(self) -> str | None:
+        """The digest of the base features, or of their mean where that is all there is; None without any."""
+        if self.base is not None:
+            return self.base.digest
+        mean = self.base_mean
+        return None if mean is None else hashlib.sha256(np.ascontiguousarray(mean, "<f4").data).hexdigest()
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -139,10 +149,13 @@ def _of_backbone(
     of_base = None if base is None else _base_of(base, backbone.digest, backbone.run)
     if with_base and of_base is None and source is not None:
         _, of_base = extract(backbone, source, "base", device=device, cache=cache, quiet=quiet)
-        if of_base.about["fingerprint"] != backbone.provenance["source_fingerprint"]:
+        made_by, images = backbone.provenance, of_base.identity
+        assert images is not None
+        if images.fingerprint != made_by["source_fingerprint"]:
+            why = why_other(made_by.get("source_files"), made_by.get("source_decoder"), images)
             raise FsbenchError(
                 f"data set {source}: base features are needed, but the prepared images are not those that "
-                f"{backbone.run} was trained on"
+                f"{backbone.run} was trained on{why}"
             )
     chosen = datasets or ([] if source is None else [source])
     if not chosen:

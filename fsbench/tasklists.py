@@ -1,7 +1,8 @@
 """Pinned task lists: a specification and the digest that the tasks drawn from it must have.
 
 A list is a TOML file; the shipped ones lie in `episodes/`. It holds no tasks: they are drawn again from the
-specification, and the digest proves that they are the same, on any machine and at any time.
+specification, and the digest proves that they are the same, on any machine and at any time. A list names the
+images that it was pinned over by their fingerprint where everybody has the same ones, and refuses others.
 """
 
 import json
@@ -20,6 +21,7 @@ from fsbench.content import content_folder
 from fsbench.episodes import SAMPLER, TaskSpec
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files import reason, write_text
+from fsbench.identity import Identity, why_other
 from fsbench.untrusted import Wrong, check
 
 _ALWAYS = ("n_way", "n_shot", "n_query", "n_tasks", "seed")  # keys of every list
@@ -36,26 +38,63 @@ class TaskList:
     spec: TaskSpec
     class_sizes: tuple[tuple[int, int], ...]  # runs of (number of classes, images of each), in class order
     digest: str
+    fingerprint: str | None = None  # of the images it was pinned over; None: any of these class sizes
+    files: str | None = None  # digest of the files of these images
+    decoder: str | None = None  # what decoded them
 
-    def check(self, labels: NDArray[np.integer], class_names: Sequence[str] = ()) -> None:
-        """Refuse images, by their sorted labels (n,), that do not give these very tasks.
+    def check(
+        self,
+        labels: NDArray[np.integer],
+        class_names: Sequence[str] = (),
+        images: Identity | None = None,
+    ) -> None:
+        """Refuse images that do not give these very tasks.
+
+        Args:
+            labels: Sorted labels (n,) of the images.
+            class_names: Name of each label, for lists over chosen classes.
+            images: Which images they are; None where that is not known.
 
         Raises:
-            FsbenchError: the tasks have another digest, since classes or their sizes are others.
+            FsbenchError: the list was pinned over other images, or they give tasks of another digest.
         """
-        if episodes.digest(labels, self.spec, class_names) != self.digest:
+        if self.fingerprint is not None and images is None:
+            raise FsbenchError(
+                f"task list of {self.dataset} {self.split} is pinned over images of fingerprint "
+                f"{self.fingerprint[:12]}, but the features at hand do not say which images they are of; "
+                "draw tasks by --n-way, --n-shot and --n-query instead"
+            )
+        if self.fingerprint is not None and images is not None and images.fingerprint != self.fingerprint:
+            raise FsbenchError(
+                f"task list of {self.dataset} {self.split} is pinned over images of fingerprint "
+                f"{self.fingerprint[:12]}, but the images at hand have {images.fingerprint[:12]}"
+                f"{why_other(self.files, self.decoder, images)}"
+            )
+        sizes = sizes_of(labels)
+        if sizes != self.class_sizes:
             raise FsbenchError(
                 f"task list of {self.dataset} {self.split} is pinned over {_words(self.class_sizes)}, "
-                f"but the images at hand are {_words(sizes_of(labels))}"
+                f"but the images at hand are {_words(sizes)}"
+            )
+        if episodes.digest(labels, self.spec, class_names) != self.digest:
+            raise FsbenchError(
+                f"task list of {self.dataset} {self.split}: its digest is not that of the tasks that its "
+                "specification draws; pin it again"
             )
 
 
 def pin(
-    dataset: str, split: str, labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = ()
+    dataset: str,
+    split: str,
+    labels: NDArray[np.integer],
+    spec: TaskSpec,
+    class_names: Sequence[str] = (),
+    images: Identity | None = None,
 ) -> TaskList:
-    """The task list that `spec` draws over the sorted labels (n,) of a split."""
+    """The task list that `spec` draws over the sorted labels (n,) of a split, bound to `images` if given."""
     digest = episodes.digest(labels, spec, class_names)
-    return TaskList(dataset, split, SAMPLER, spec, sizes_of(labels), digest)
+    known = {} if images is None else vars(images)
+    return TaskList(dataset, split, SAMPLER, spec, sizes_of(labels), digest, **known)
 
 
 def sizes_of(labels: NDArray[np.integer]) -> tuple[tuple[int, int], ...]:
@@ -68,7 +107,9 @@ def write(path: Path, tasks: TaskList) -> None:
     """Write a task list as TOML, whole or not at all."""
     head = {"dataset": tasks.dataset, "split": tasks.split, "sampler": tasks.sampler}
     sizes = [list(run) for run in tasks.class_sizes]  # [classes, images of each]
-    values = head | _values(tasks.spec) | {"class_sizes": sizes, "digest": tasks.digest}
+    images = {name: getattr(tasks, name) for name in ("fingerprint", "files", "decoder")}
+    known = {name: value for name, value in images.items() if value is not None}
+    values = head | _values(tasks.spec) | {"class_sizes": sizes, "digest": tasks.digest} | known
     write_text(path, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
 
 

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from fsbench import checkpoint, machine, resume, tracking
 from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
-from fsbench.data.augment import train_augment
+from fsbench.data.augment import resized, train_augment
 from fsbench.data.label_noise import replaced
-from fsbench.data.prepare import load
+from fsbench.data.prepare import load_for
 from fsbench.data.store import ImageSplit
-from fsbench.engine import Engine, keep_memory
+from fsbench.engine import Engine
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.files import only_one, whole_file
 from fsbench.network import Network, assemble
@@ -39,7 +39,7 @@ LARGEST_SIZE = 84  # image size for data sets of larger images, unless another i
 LOOK_EVERY = 20  # steps between looks at the loss: each one waits for the device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One training run: all that stays the same while it goes on."""
 
@@ -103,8 +103,9 @@ def train_backbone(
     """
     if tensorboard:
         tracking.require_tensorboard()
-    base = load(dataset, "base", cache)
-    val = val_images(dataset, cache)
+    stored = resized(image_size or LARGEST_SIZE)
+    base = load_for(dataset, "base", backbone, image_size, stored, cache)
+    val = val_images(dataset, cache, stored)
     for stage in recipe.stages:
         if stage.patience is not None and val is None:
             raise FsbenchError(
@@ -115,12 +116,10 @@ def train_backbone(
     labels = replaced(base.labels, len(base.class_names), recipe.label_noise or 0.0, seed)
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed))
-    if device.type == "cpu":
-        keep_memory()
     share = join(device)
     alone = only_one(folder / "run") if share.rank == 0 else nullcontext()
-    with alone, torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(stream_seed(seed, "classifier"))
+    with alone, machine.generators_kept(device):
+        machine.seed_generators(stream_seed(seed, "classifier"), device)
         untrained = build(backbone, size, dropout=recipe.dropout, seed=stream_seed(seed, "backbone"))
         network = assemble(untrained, len(base.class_names), recipe.settings())
         network.backbone.share = share
@@ -145,6 +144,8 @@ def train_backbone(
                 dropout=network.backbone.dropout,
                 source=base.dataset,
                 source_fingerprint=base.fingerprint,
+                source_files=base.identity.files,
+                source_decoder=base.identity.decoder,
                 class_names=base.class_names,
                 synthetic=base.synthetic,
                 recipe=recipe.name,
@@ -189,7 +190,8 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                 first = stopped.epoch
                 stopped.restore(run.network, optimiser, scaler)
             elif stage.fresh_heads:
-                torch.manual_seed(stream_seed(run.provenance.train_seed, "heads", stage.name))
+                fresh = stream_seed(run.provenance.train_seed, "heads", stage.name)
+                machine.seed_generators(fresh, run.labels.device)
                 run.network.reset_heads()
             for epoch in range(first, stage.epochs):
                 if _has_stalled(stage, epoch, log):
@@ -282,7 +284,7 @@ def _backward(
     images, such as batch statistics, mixing and mining, it does within a micro-batch.
     """
     device, seed, share = rows.device, run.provenance.train_seed, run.network.backbone.share
-    torch.manual_seed(stream_seed(seed, "dropout", *here) + share.rank)  # masks of its own for each process
+    machine.seed_generators(stream_seed(seed, "dropout", *here) + share.rank, device)  # own masks per process
     pixels = run.pixels[rows.repeat(stage.views)]
     rng = stream(seed, "augment", *here)
     images = train_augment(pixels, run.network.backbone.image_size, rng, run.recipe.augment)
@@ -336,12 +338,15 @@ def _write(
 ) -> None:
     """Write the log, the last checkpoint, and the best one when this epoch is it."""
     accuracies = [row.get("val_accuracy", 0.0) for row in log]
-    provenance = replace(run.provenance, epoch=len(log), val_accuracy=log[-1].get("val_accuracy"))
+    best = len(log) if run.val is None else 1 + int(np.argmax(accuracies))
+    provenance = replace(
+        run.provenance, epoch=len(log), best_epoch=best, val_accuracy=log[-1].get("val_accuracy")
+    )
     weights = run.network.state_dict()
     if len(log) == 1:  # what a run that this one replaces has left must not pass for this one's
         resume.forget(run.folder)
         run.last.unlink(missing_ok=True)
-    if run.val is None or len(log) == 1 or accuracies[-1] > max(accuracies[:-1]):
+    if best == len(log):
         checkpoint.write(run.best, weights, provenance)
     checkpoint.write(run.last, weights, provenance, finished=finished)
     with whole_file(run.folder / "log.csv") as part:

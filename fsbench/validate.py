@@ -45,6 +45,10 @@ def _problems(
         half_width = stats.mean_and_half_width(result.accuracies)[1]
         if abs(half_width - result.half_width) > 1e-9:
             yield f"half_width is {result.half_width}, but the scores give {half_width}"
+    if result.class_values is not None:
+        half_width = stats.mean_and_half_width(result.class_values)[1]
+        if result.class_half_width is None or abs(half_width - result.class_half_width) > 1e-8:
+            yield f"class_half_width is {result.class_half_width}, but class_values give {half_width}"
     known = pinned.get((result.dataset, result.split, result.spec))
     if known is not None and known.sampler == result.sampler and known.digest != result.task_digest:
         yield f"task_digest is {result.task_digest[:12]}, but the pinned list has {known.digest[:12]}"

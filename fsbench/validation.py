@@ -20,11 +20,14 @@ SPEC = TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0)
 IMAGES = 100  # of each val class; ranks epochs at a small share of an epoch's time
 
 
-def val_images(dataset: str, cache: Path | None) -> ImageSplit | None:
-    """The first images of each val class; None when the data set has too few for the tasks."""
+def val_images(dataset: str, cache: Path | None, stored: int) -> ImageSplit | None:
+    """The first images of each val class, from the store that fits `stored` pixels.
+
+    None when the data set has too few for the tasks.
+    """
     if "val" not in splits_of(dataset, cache):
         return None
-    val = load(dataset, "val", cache)
+    val = load(dataset, "val", cache, stored)
     _, first, sizes = np.unique(val.labels, return_index=True, return_counts=True)
     assert SPEC.n_query is not None
     if len(sizes) < SPEC.n_way or sizes.min() < SPEC.n_shot + SPEC.n_query:

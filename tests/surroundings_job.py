@@ -22,7 +22,8 @@ def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
 
     from fsbench import checkpoint, features
     from fsbench.cli import main
-    from fsbench.data.prepare import fingerprint_of
+    from fsbench.data.prepare import find_store
+    from fsbench.data.store import fingerprints
 
     printed = io.StringIO()
 
@@ -49,7 +50,7 @@ def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
         "decimal point": locale.localeconv()["decimal_point"],
         "threads": torch.get_num_threads(),
         "printed": re.sub(r"(in )?[\d.]+ s\b", "", printed.getvalue().replace(str(out), "OUT")),
-        "images": [fingerprint_of("mine", split, out / "cache") for split in ("base", "novel")],
+        "images": [fingerprints(find_store("mine", out / "cache"))],
         "weights": {name: tensor.double().sum().item() for name, tensor in weights.items()},
         "log": log.to_dict("list"),
         "features": features.read(store).digest,

@@ -160,7 +160,7 @@ class TestMainJob:
         assert run("compare", logistic, nearest, "--json") == 0
         (pair,) = json.loads(capsys.readouterr().out)["pairs"]
         assert pair["same_tasks"]
-        assert 0 <= pair["p_t"] <= 1
+        assert 0 <= pair["p_classes"] <= 1
         assert run("compare", logistic, nearest) == 0
         assert "points" in capsys.readouterr().out
         assert run("validate", results_of_tiny) == 0

@@ -19,6 +19,8 @@ RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
 
 def made(correct, **changes) -> Result:
     values = {"head": "nearest-mean", "correct": tuple(map(int, correct)), "n_tasks": len(correct), **changes}
+    if "class_values" in values:
+        values["class_half_width"] = stats.mean_and_half_width(values["class_values"])[1]
     result = replace(BASE, **values)
     return replace(result, accuracy=float(result.accuracies.mean()))
 
@@ -28,31 +30,39 @@ def better(by: int, seed: int) -> np.ndarray:
     return np.clip(RIGHT + by + np.random.default_rng(seed).integers(-1, 2, 40), 0, 10)
 
 
+def of_classes(by: float, seed: int) -> tuple[float, ...]:
+    """Values of six classes, `by` above those of others on average."""
+    common = np.array([0.2, 0.4, 0.5, 0.6, 0.7, 0.9])
+    return tuple((common + by + np.random.default_rng(seed).normal(0, 0.04, 6)).round(9).tolist())
+
+
 @pytest.fixture
 def three(tmp_path: Path) -> list[Path]:
     """A run, one that is better by about a tenth, and one on other tasks."""
-    made_of = {"erm": RIGHT, "mixup": better(1, 1), "rotation": better(0, 2)[:30]}
-    digests = {"rotation": "other"}
     return [
-        results.write(tmp_path, made(right, run=run, task_digest=digests.get(run, "same")))
-        for run, right in made_of.items()
+        results.write(tmp_path, made(right, run=run, class_values=of_classes(by, seed), **changes))
+        for run, right, by, seed, changes in (
+            ("erm", RIGHT, 0, 1, {}),
+            ("mixup", better(1, 1), 0.1, 2, {}),
+            ("rotation", better(0, 2)[:30], 0.02, 3, {"seed": 7}),
+        )
     ]
 
 
 def test_pairs_on_the_same_tasks(three: list[Path]):
-    found = compare(three[:2])
-    (pair,) = found.pairs
+    comparison = compare(three[:2], over="tasks")
+    (pair,) = comparison.pairs
     first, second = RIGHT / 10, better(1, 1) / 10
     test = reference.ttest_rel(first, second)
     interval = test.confidence_interval()
-    assert (pair.first, pair.second, pair.same_tasks) == ("erm", "mixup", True)
+    assert (pair.first, pair.second, pair.same_tasks, pair.n_tasks) == ("erm", "mixup", True, 40)
     assert pair.difference == pytest.approx((first - second).mean())
     assert pair.difference - pair.half_width == pytest.approx(interval.low)
-    assert pair.p_t == pair.p_holm == pytest.approx(test.pvalue)
+    assert pair.p_tasks == pytest.approx(pair.p_holm) == pytest.approx(test.pvalue)
     assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
     assert pair.correlation == pytest.approx(np.corrcoef(first, second)[0, 1])
     assert pair.tasks_needed == stats.tasks_needed(pair.difference, (first - second).std(ddof=1))
-    entry = found.entries[1]
+    entry = comparison.entries[1]
     assert (entry.label, entry.path, entry.n_tasks) == ("mixup", str(three[1]), 40)
     assert (entry.accuracy, entry.half_width) == stats.mean_and_half_width(second)
 
@@ -61,7 +71,7 @@ def test_other_tasks_are_compared_without_pairs(three: list[Path]):
     (pair,) = compare([three[0], three[2]]).pairs
     first, second = RIGHT / 10, better(0, 2)[:30] / 10
     assert not pair.same_tasks
-    assert pair.p_t == pytest.approx(reference.ttest_ind(first, second, equal_var=False).pvalue)
+    assert pair.p_tasks == pytest.approx(reference.ttest_ind(first, second, equal_var=False).pvalue)
     assert (pair.p_wilcoxon, pair.correlation) == (None, None)
     deviation = (first.var(ddof=1) + second.var(ddof=1)) ** 0.5
     assert pair.tasks_needed == stats.tasks_needed(pair.difference, deviation)
@@ -69,40 +79,102 @@ def test_other_tasks_are_compared_without_pairs(three: list[Path]):
     assert "Welch" not in table(compare(three[:2]))
 
 
+def test_over_classes_values_are_paired_by_class(three: list[Path]):
+    """Also on other tasks: the classes are the same. The interval is around the difference of accuracies."""
+    for second, seed, by in ((three[1], 2, 0.1), (three[2], 3, 0.02)):
+        (pair,) = compare([three[0], second]).pairs
+        values = np.array(of_classes(0, 1)) - of_classes(by, seed)
+        error = values.std(ddof=1) / 6**0.5
+        assert pair.class_half_width == pytest.approx(reference.t.ppf(0.975, 5) * error)
+        assert pair.p_classes == pytest.approx(2 * reference.t.sf(abs(pair.difference) / error, 5))
+        assert pair.p_holm == pytest.approx(pair.p_classes)
+
+
+def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
+    right = better(1, 1)[:25]
+    paths = [results.write(tmp_path, made(answers, run=run)) for run, answers in (("a", RIGHT), ("b", right))]
+    (pair,) = compare(paths, over="tasks").pairs
+    first, second = RIGHT[:25] / 10, right / 10
+    assert (pair.same_tasks, pair.n_tasks) == (True, 25)
+    assert pair.difference == pytest.approx((first - second).mean())
+    assert pair.p_holm == pytest.approx(reference.ttest_rel(first, second).pvalue)
+    assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
+    assert "the tasks that both have" in table(compare(paths))
+
+
+def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_path: Path):
+    """Such as a float16 copy of a feature file whose rows are in another order."""
+
+    def pair(first: str, second: str):
+        unknown = {"fingerprint": None, "class_values": of_classes(0, 1)}
+        paths = [
+            results.write(tmp_path / str(i), made(RIGHT, feature_digest=digest, head=str(i), **unknown))
+            for i, digest in enumerate((first, second))
+        ]
+        return compare(paths).pairs[0]
+
+    same, other = pair("d" * 64, "d" * 64), pair("d" * 64, "e" * 64)
+    assert same.same_tasks
+    assert same.p_classes == 1
+    assert not other.same_tasks
+    assert (other.class_half_width, other.p_classes, other.p_holm) == (None, None, None)
+
+
+def test_without_class_values_nothing_is_claimed_of_classes(tmp_path: Path, three: list[Path]):
+    old = results.write(tmp_path, made(better(2, 3), run="old"))
+    comparison = compare([*three[:2], old])
+    known, *unknown = comparison.pairs
+    assert known.p_holm == known.p_classes, "pairs that are not tested do not count"
+    assert comparison.adjusted_for == 1
+    assert [pair.p_holm for pair in unknown] == [None, None]
+    assert all(pair.p_tasks < 0.05 for pair in unknown)
+    assert "class values are missing" in table(comparison)
+
+
 def test_p_values_are_adjusted_over_all_pairs(three: list[Path]):
-    pairs = compare(three).pairs
-    assert [(pair.first, pair.second) for pair in pairs] == [
-        ("erm", "mixup"), ("erm", "rotation"), ("mixup", "rotation"),
-    ]  # fmt: skip
-    np.testing.assert_array_equal([p.p_holm for p in pairs], stats.holm([p.p_t for p in pairs]))
-    assert pairs[0].p_holm > pairs[0].p_t
+    for over in ("classes", "tasks"):
+        pairs = compare(three, over=over).pairs
+        assert [(pair.first, pair.second) for pair in pairs] == [
+            ("erm", "mixup"), ("erm", "rotation"), ("mixup", "rotation"),
+        ]  # fmt: skip
+        raw = [pair.p_classes if over == "classes" else pair.p_tasks for pair in pairs]
+        np.testing.assert_array_equal([pair.p_holm for pair in pairs], stats.holm(raw))
+        assert pairs[0].p_holm > raw[0]
 
 
 def test_against_one_result(three: list[Path]):
-    first, best = compare(three, "first").pairs, compare(three, "best").pairs
-    assert [(pair.first, pair.second) for pair in first] == [("erm", "mixup"), ("erm", "rotation")]
-    assert [(pair.first, pair.second) for pair in best] == [("mixup", "erm"), ("mixup", "rotation")]
+    """The best one is chosen by the data, so the pairs of the others count, too."""
+    every, first, best = (compare(three, against) for against in ("all", "first", "best"))
+    assert [(pair.first, pair.second) for pair in first.pairs] == [("erm", "mixup"), ("erm", "rotation")]
+    assert [(pair.first, pair.second) for pair in best.pairs] == [("mixup", "erm"), ("mixup", "rotation")]
+    assert (every.adjusted_for, first.adjusted_for, best.adjusted_for) == (3, 2, 3)
+    assert [pair.p_holm for pair in best.pairs] == [every.pairs[0].p_holm, every.pairs[2].p_holm]
+    assert best.pairs[0].difference == -every.pairs[0].difference
+    np.testing.assert_array_equal(
+        [pair.p_holm for pair in first.pairs], stats.holm([pair.p_classes for pair in first.pairs])
+    )
 
 
 def test_the_order_of_arguments_is_the_sign(three: list[Path]):
     (there,), (back,) = compare(three[:2]).pairs, compare(three[1::-1]).pairs
     assert there.difference == -back.difference < 0
-    assert (there.p_t, there.half_width) == (back.p_t, back.half_width)
+    assert (there.p_holm, there.half_width) == pytest.approx((back.p_holm, back.half_width))
 
 
 def test_equal_results(tmp_path: Path):
-    """Two heads that answer alike do not differ, and no number of tasks would tell them apart."""
+    """Two heads that answer alike are not different, and no number of tasks would tell them apart."""
     paths = [results.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
     (pair,) = compare(paths).pairs
     assert (pair.first, pair.second) == ("nearest-mean", "ridge")
-    assert (pair.difference, pair.half_width, pair.p_t, pair.p_wilcoxon) == (0, 0, 1, 1)
-    assert (pair.correlation, pair.tasks_needed) == (pytest.approx(1), None)
+    assert (pair.difference, pair.p_tasks, pair.p_wilcoxon) == (0, 1, 1)
+    assert (pair.half_width, pair.correlation) == (pytest.approx(0), pytest.approx(1))
+    assert pair.tasks_needed is None
 
 
 def test_results_without_spread(tmp_path: Path):
     paths = [results.write(tmp_path, made([n] * 5, run=str(n))) for n in (4, 5)]
     (pair,) = compare(paths).pairs
-    assert (pair.difference, pair.half_width, pair.p_t) == (pytest.approx(-0.1), pytest.approx(0), 0)
+    assert (pair.difference, pair.half_width, pair.p_tasks) == (pytest.approx(-0.1), pytest.approx(0), 0)
     assert (pair.correlation, pair.tasks_needed) == (None, 2)
 
 
@@ -146,6 +218,7 @@ def test_labels_say_no_more_than_is_needed(tmp_path: Path):
     assert labels(made(RIGHT, run="a"), made(RIGHT, run="b", train_seed=4)) == ["a", "b"]
     assert labels(made(RIGHT), made(RIGHT, seed=3)) == ["task seed 0", "task seed 3"]
     assert labels(made(RIGHT), made(RIGHT, train_seed=None)) == ["train seed 0", "train seed not given"]
+    assert labels(made(RIGHT), made(RIGHT, checkpoint="9" * 64))[1] == "checkpoint 99999999"
     again = labels(made(RIGHT), made(RIGHT))
     assert [Path(label).relative_to(tmp_path).parts[0] for label in again] == ["0", "1"]
 
@@ -188,25 +261,48 @@ def test_it_is_plain_json(three: list[Path]):
 
 def test_the_table(three: list[Path]):
     """Numbers follow from the values above; a change here is one that people see."""
-    assert table(compare(three)) == GOLDEN
+    assert table(compare(three)) == OVER_CLASSES
+    assert table(compare(three, "best", "tasks")) == OVER_TASKS
 
 
-GOLDEN = """\
+OVER_CLASSES = """\
 cifar-fs novel 5w1s2q
 
-              accuracy    tasks
---------  ------------  -------
-erm       55.25 ± 5.70       40
-mixup     64.75 ± 5.32       40
-rotation  57.00 ± 7.67       30
+            accuracy    ± tasks    ± classes    tasks
+--------  ----------  ---------  -----------  -------
+erm            55.25       5.70        25.60       40
+mixup          64.75       5.32        28.12       40
+rotation       57.00       7.67        24.43       30
 
-A      B                  A - B    p (t)    p (Holm)    p (Wilcoxon)    correlation    tasks needed
------  ----------  ------------  -------  ----------  --------------  -------------  --------------
-erm    mixup       -9.50 ± 2.71  <0.0001     <0.0001         <0.0001           0.88               9
-erm    rotation *  -1.75 ± 9.39   0.7105      0.7105               -              -           1,898
-mixup  rotation *  +7.75 ± 9.18   0.0963      0.1927               -              -              94
+A      B             A - B    ± tasks    ± classes       p    p (Holm)
+-----  ----------  -------  ---------  -----------  ------  ----------
+erm    mixup         -9.50       2.71         3.95  0.0016      0.0049
+erm    rotation *    -1.75       9.39         7.45  0.5721      0.5721
+mixup  rotation *    +7.75       9.18         8.07  0.0567      0.1133
 
-±: 95 % Student-t half width in points; covers which tasks were drawn, not which images or seeds.
-p (Holm): p (t) adjusted for all 3 pairs.
-tasks needed: with so many a true difference of this size is found with probability 0.8.
-*: on other tasks than A, so not in pairs: Welch's t test, tasks needed on each side."""
+± tasks: 95 % half width in points over the tasks drawn from these images.
+± classes: the same over new classes and their images. Neither covers training seeds.
+p: claim over classes, for new classes with their images (narrower: --over tasks).
+p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different; else: not significantly different.
+*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one."""
+
+OVER_TASKS = """\
+cifar-fs novel 5w1s2q
+
+            accuracy    ± tasks    ± classes    tasks
+--------  ----------  ---------  -----------  -------
+erm            55.25       5.70        25.60       40
+mixup          64.75       5.32        28.12       40
+rotation       57.00       7.67        24.43       30
+
+A      B             A - B    ± tasks    ± classes        p    p (Holm)    p (Wilcoxon)    correlation    tasks needed
+-----  ----------  -------  ---------  -----------  -------  ----------  --------------  -------------  --------------
+mixup  erm           +9.50       2.71         3.95  <0.0001     <0.0001         <0.0001           0.88               9
+mixup  rotation *    +7.75       9.18         8.07   0.0963      0.1927               -              -              94
+
+± tasks: 95 % half width in points over the tasks drawn from these images.
+± classes: the same over new classes and their images. Neither covers training seeds.
+p: claim over tasks, for other tasks from the same images; not for new classes.
+p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different; else: not significantly different.
+tasks needed: to find a true difference of this size with probability 0.8.
+*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one."""  # noqa: E501 - as wide as the table is

@@ -4,12 +4,18 @@ A query is answered right when mu + own class + pull of the task's classes + que
 noise is positive, all of them normal, so the accuracy over new classes and images is known: Phi(mu / spread).
 """
 
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
 
+from fsbench import results
+from fsbench.compare import compare_groups
+from fsbench.pairwise import compare_pairs, of_result, of_seeds
+from fsbench.results import Result
 from fsbench.stats import (
     bootstrap_interval,
     class_values,
@@ -118,6 +124,97 @@ def test_intervals_over_classes_cover_the_difference_of_two_methods():
         jackknife.append(inside((np.mean(first - second), half_width), 0))
     assert as_often_as_it_says(jackknife)
     assert np.mean(usual) < 0.6
+
+
+BASE = results.read(Path(__file__).parent / "golden" / "results" / "schema-1.json")
+STEPS = 10**6  # accuracies are whole numbers of right answers
+
+
+def result_of(scores: np.ndarray, classes: np.ndarray | None = None, **changes) -> Result:
+    """A result with these task accuracies; the classes of its tasks give its class values."""
+    values = None if classes is None else tuple(class_values(scores, classes).tolist())
+    right = tuple(np.clip(np.round(scores * STEPS), 0, STEPS).astype(int).tolist())
+    made = replace(BASE, n_tasks=len(scores), correct=right, queries=STEPS, class_values=values, **changes)
+    return replace(made, accuracy=float(made.accuracies.mean()))
+
+
+@pytest.mark.parametrize("same_tasks", [True, False])
+def test_claims_over_classes_hold_on_the_same_and_on_other_tasks(same_tasks):
+    """Two methods that are equally good on all classes; class values are paired also on other task lists."""
+    rng = np.random.default_rng(10)
+    classes, items = many_tasks(20, 100, 600)
+    half = slice(300), slice(300) if same_tasks else slice(300, 600)
+    covered = []
+    for _ in range(BENCHMARKS):
+        both = new_data(classes, items, 0.6, rng, n_methods=2)
+        found = [
+            result_of(scores[part], classes[part], seed=part.start or 0)
+            for scores, part in zip(both, half, strict=True)
+        ]
+        pairs = compare_pairs([of_result(result) for result in found])
+        covered.append(bool(pairs.over["classes"].p[0, 1] >= 0.05))
+    # the noise of two lists does not cancel and counts about n_way times: cautious
+    assert as_often_as_it_says(covered) if same_tasks else 0.95 <= np.mean(covered) <= 1
+
+
+@pytest.mark.parametrize(
+    ("of_seed", "of_class"), [(0.01, 0.001), (0.001, 0.04), (0.01, 0.04)], ids=["seeds", "classes", "both"]
+)
+def test_claims_about_recipes_hold_for_new_classes_and_new_seeds(of_seed, of_class):
+    """Two recipes that are equally good; three seeds each, whichever of seeds and classes varies more."""
+    rng = np.random.default_rng(11)
+    covered = []
+    for _ in range(BENCHMARKS):
+        common = rng.normal(0.5, 0.1, 20)
+        recipes = []
+        for _ in range(2):
+            classes = common + rng.normal(0, of_class, 20)  # one task per class
+            seeds = [classes + shift for shift in rng.normal(0, of_seed, 3)]
+            recipes.append([replace(result_of(seed), class_values=tuple(seed)) for seed in seeds])
+        pairs = compare_pairs([of_seeds(seeds) for seeds in recipes])
+        covered.append(bool(pairs.over["classes"].p[0, 1] >= 0.05))
+    assert as_often_as_it_says(covered)
+
+
+@pytest.mark.parametrize(
+    ("n_methods", "n_benchmarks"),
+    [
+        (10, 200),
+        *(
+            pytest.param(m, n, marks=pytest.mark.slow)
+            for m, n in ((3, 4000), (5, 4000), (10, 2000), (20, 1000))
+        ),
+    ],
+)
+def test_the_best_of_equal_methods_is_rarely_called_better(n_methods, n_benchmarks, monkeypatch):
+    """`--against best` chooses its reference by the data. Were only its own pairs corrected for, as is right
+    for a reference that is chosen before, one of ten tables would show a difference between equal methods.
+    """
+    monkeypatch.setattr("fsbench.stats.wilcoxon_p", lambda *_: 1.0)  # takes most of the time, plays no part
+    rng = np.random.default_rng(12)
+    corrected, not_corrected = [], []
+    for _ in range(n_benchmarks):
+        methods = 0.6 + rng.normal(0, 0.1, 40) + rng.normal(0, 0.05, (n_methods, 40))
+        found = {Path(str(place)): result_of(scores) for place, scores in enumerate(methods)}
+        falling = dict(sorted(found.items(), key=lambda item: -item[1].accuracy))
+        for group, against, shown in ((found, "best", corrected), (falling, "first", not_corrected)):
+            pairs = compare_groups([group], against, "tasks").pairs
+            shown.append(min(pair.p_holm for pair in pairs) < 0.05)
+    assert np.mean(corrected) < 0.05 + 2 * (0.05 * 0.95 / n_benchmarks) ** 0.5
+    assert np.mean(not_corrected) > {3: 0.05, 5: 0.07, 10: 0.1, 20: 0.18}[n_methods]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_methods", [3, 10])
+def test_the_best_of_equal_methods_is_rarely_called_better_on_new_classes(n_methods):
+    rng = np.random.default_rng(13)
+    classes, items = many_tasks(20, 100, 300)
+    shown = []
+    for _ in range(BENCHMARKS):
+        methods = new_data(classes, items, 0.6, rng, n_methods)
+        found = {Path(str(i)): result_of(scores, classes) for i, scores in enumerate(methods)}
+        shown.append(min(pair.p_holm for pair in compare_groups([found], "best").pairs) < 0.05)
+    assert np.mean(shown) < 0.05 + 2 * (0.05 * 0.95 / BENCHMARKS) ** 0.5
 
 
 def new_images(

@@ -38,6 +38,16 @@ def test_per_class_accuracy_hardest_first():
     assert table["most_taken_for"].tolist() == ["a", "c", "b"]
 
 
+def test_a_class_that_was_never_confused_was_taken_for_no_other(tmp_path: Path):
+    (tasks, _), _ = batches()
+    given = np.array([[0, 0, 1, 1], [0, 0, 1, 0]], dtype=np.int16)  # one image of c is taken for b
+    found = details([(tasks, given)], LABELS, NAMES)
+    assert found.classes["class"].tolist() == ["c", "a", "b"]
+    assert found.classes["most_taken_for"].tolist() == ["b", "", ""]
+    lines = found.write(tmp_path / "5w1s.json")[0].read_text().splitlines()
+    assert lines[2] == "a,100.00,2,"
+
+
 def test_confusion_is_a_share_of_the_actual_class():
     table = details(batches(), LABELS, NAMES).confusion
     assert table.loc["a"].tolist() == pytest.approx([200 / 3, 100 / 3, 0, 0])

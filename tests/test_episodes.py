@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def rows(tasks: Tasks) -> list[list[int]]:
 def test_task_list_is_pinned():
     """A change here makes every published number incomparable: then SAMPLER gets another name."""
     assert digest(LABELS, TaskSpec(n_tasks=100))[:16] == "69c4aff2d2a96f4e"
-    assert episodes.SAMPLER == "uniform-1"
+    assert episodes.SAMPLER == "uniform-2"
 
 
 STARTS = [  # of the digests of SPECS
@@ -157,6 +158,15 @@ def test_another_process_draws_the_same_tasks():
 def test_seeds_share_no_task():
     one, two = (episodes.rows_of(sample(LABELS, TaskSpec(n_tasks=50, seed=seed))) for seed in (0, 1))
     assert not (one == two).all(axis=1).any()
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_a_longer_list_begins_with_the_shorter_one(spec: TaskSpec):
+    """So results on lists of other lengths are paired on the tasks that both have."""
+    longer, shorter = (sample(UNEVEN, replace(spec, n_tasks=n), 0, n, NAMES) for n in (40, 5))
+    assert len(shorter) == 5
+    for name in ("support", "query", "answers"):
+        np.testing.assert_array_equal(getattr(shorter, name), getattr(longer[:5], name))
 
 
 class TestDisjoint:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench import episodes, features, results, score, stats
+from fsbench import checkpoint, episodes, features, results, score, stats
+from fsbench.data.prepare import prepare
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output, evaluate
@@ -142,8 +143,9 @@ def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Pat
     values = scores.mean() + 5 * (scores.mean() - without)
     expected = stats.mean_and_half_width(values)[1]
     assert result.class_half_width == pytest.approx(expected)
+    np.testing.assert_allclose(result.class_values, values, atol=1e-9)
     (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path, quiet=True), **SMALL)
-    assert whole.class_half_width is None  # every class is in every task
+    assert (whole.class_half_width, whole.class_values) == (None, None)  # every class is in every task
 
 
 def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
@@ -276,6 +278,69 @@ def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content:
     with pytest.raises(FsbenchError) as raised:
         evaluate(tmp_path / "x", output=Output(tmp_path, quiet=True), **SMALL)
     assert "\n" not in str(raised.value)
+
+
+class TestNothingIsOverwritten:
+    def outcomes(self, folder: Path) -> list[tuple]:
+        found = list(results.read_all(folder))
+        return sorted((one.run, one.feature_digest, one.base_digest or "", one.correct) for one in found)
+
+    def test_two_epochs_of_one_run(self, trained: Path, cache: Path, tmp_path: Path):
+        ask = {"specs": asked([3], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        for name in ("best", "last"):
+            tensors, _ = checkpoint.read(trained / f"{name}.safetensors")
+            if name == "last":  # the best epoch of the fixture may be its last one
+                tensors["backbone.blocks.0.0.weight"] = -tensors["backbone.blocks.0.0.weight"]
+            path = tmp_path / f"{name}.safetensors"
+            checkpoint.write(path, tensors, checkpoint.load_provenance(trained / f"{name}.safetensors"))
+        found = [evaluate(tmp_path / f"{name}.safetensors", **ask)[0] for name in ("best", "last")]
+        assert len({result.path for result in found}) == 2
+        assert len(self.outcomes(tmp_path)) == 2
+        again = [evaluate(tmp_path / f"{name}.safetensors", **ask)[0] for name in ("best", "last")]
+        assert again == found  # each is found where it was written
+
+    def test_feature_files_of_one_name(self, tmp_path: Path):
+        for seed in range(2):
+            folder = tmp_path / str(seed)
+            folder.mkdir()
+            made = clusters(seed=seed)
+            by_class = {i: list(made.values[made.labels == i]) for i in range(6)}
+            (folder / "output.plk").write_bytes(pickle.dumps(by_class))
+            evaluate(
+                folder / "output.plk",
+                specs=asked([3], [1]),
+                datasets=["mine"],
+                output=Output(tmp_path / "results", quiet=True),
+                **SMALL,
+            )
+        found = self.outcomes(tmp_path / "results")
+        assert [run for run, *_ in found] == ["output", "output"]
+        assert found[0][1] != found[1][1]
+
+    def test_base_features_of_two_files(self, tmp_path: Path):
+        made = clusters()
+        about = {"dataset": "mine", "split": "novel"}
+        features.write(tmp_path / "mine.h5", Features(made.values, made.labels, made.class_names, about))
+        ask = {"specs": asked([3], [1]), "preprocess": ["cl2n"], **SMALL}
+        given = []
+        for seed in (1, 2):
+            base, path = clusters(seed=seed), tmp_path / f"base-{seed}.h5"
+            features.write(path, Features(base.values, base.labels, base.class_names, about))
+            given += evaluate(tmp_path / "mine.h5", base=path, output=Output(tmp_path, quiet=True), **ask)
+            assert given[-1].base_digest == base.digest
+        assert given[0].correct != given[1].correct
+        assert len(self.outcomes(tmp_path)) == 2
+
+    def test_stored_sizes_of_one_data_set(self, tiny_folder: Path, trained: Path, tmp_path: Path):
+        given = []
+        for size in (20, 40):
+            prepare("mine", tiny_folder, cache=tmp_path, image_size=size, quiet=True)
+            output = Output(tmp_path / "results", quiet=True)
+            ask = {"specs": asked([3], [1]), "cache": tmp_path, "output": output, **SMALL}
+            given += evaluate(trained / "best.safetensors", datasets=[f"mine@{size}"], **ask)
+        assert [result.stored_size for result in given] == [20, 40]
+        assert given[0].fingerprint == given[1].fingerprint
+        assert len(self.outcomes(tmp_path / "results")) == 2
 
 
 def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):

@@ -164,6 +164,15 @@ class TestEvaluation:
         assert len(found["pairs"]) == (3 if against == "all" else 2)
         assert {pair["first"] for pair in found["pairs"]} == firsts[against]
 
+    @pytest.mark.parametrize("over", ["classes", "tasks"])
+    def test_claims_are_about_what_is_asked_for(self, say: Say, tmp_path: Path, over: str):
+        say(self.LINE + "--head ridge nearest-mean")
+        (pair,) = json.loads(say(f"compare results --over {over} --json"))["pairs"]
+        assert pair["p_holm"] == pair[f"p_{over}"]
+        assert pair["p_classes"] != pair["p_tasks"]
+        say(f"leaderboard results --over {over}")
+        assert f"claim over {over}" in (tmp_path / "results" / "README.md").read_text()
+
     def test_a_head_of_code_runs_only_when_it_is_named(self, say: Say, best: Path, tmp_path: Path):
         (tmp_path / "h.py").write_text("def f(support, query): return query @ support.mean(2).mT\n")
         say(f"evaluate {best} --n-shot 1 --n-tasks 20 --head ./h.py:f --quiet")

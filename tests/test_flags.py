@@ -387,7 +387,10 @@ COMMANDS = {
     "compare": Command(
         "compare a b",
         {"fsbench.compare.compare": lambda *_: About(), "fsbench.compare.table": lambda found: "table"},
-        {"--against": Row("first", {"against": "first"}, OUTCOMES + "pairs_are_those_that_are_asked_for")},
+        {
+            "--against": Row("first", {"against": "first"}, OUTCOMES + "pairs_are_those_that_are_asked_for"),
+            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
+        },
     ),
     "plot": Command(
         "plot training run --out a.png",
@@ -429,11 +432,18 @@ COMMANDS = {
             "--memory-rows": Row(
                 "", {"memory_rows": True}, OUTCOMES + "rows_from_memory_are_shown_where_asked_for"
             ),
+            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
             "--check": Row(
                 "",
-                {"folder": GONE, "readme": GONE, "memory_rows": GONE},
+                {"folder": GONE, "readme": GONE, "memory_rows": GONE, "over": GONE},
                 CLI + "leaderboard_and_its_check",
-                {"stale.folder": Path("here"), "stale.readme": None, "stale.memory_rows": False, **PRINTED},
+                {
+                    "stale.folder": Path("here"),
+                    "stale.readme": None,
+                    "stale.memory_rows": False,
+                    "stale.over": "classes",
+                    **PRINTED,
+                },
             ),
         },
     ),

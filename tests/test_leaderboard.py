@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
 from fsbench import leaderboard, results, stats
@@ -22,10 +23,15 @@ from fsbench.leaderboard.markdown import quoted, sections
 from fsbench.leaderboard.published import quotations
 from fsbench.leaderboard.tables import Spread, tables
 from fsbench.leaderboard.web import page
+from fsbench.pairwise import OVER, compare_pairs, of_result, of_seeds
 from fsbench.results import Result
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard"
-BASE = results.read(GOLDEN / "results" / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
+BASE = replace(
+    results.read(GOLDEN / "results" / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json"),
+    class_values=None,
+    class_half_width=None,
+)
 
 
 def made(*correct: int, **changes) -> Result:
@@ -169,7 +175,17 @@ class TestGroups:
         """A key that makes results incomparable belongs in GROUP; all that stand here make rows."""
         assert set(rows.FAMILY) == {
             *("backbone", "dropout", "recipe", "preset", "overrides", "classifier", "epochs"),
-            *("precision", "transform", "seen", "head", "head_code", "preprocess", "transductive", "seed"),
+            *(
+                "precision",
+                "transform",
+                "stored_size",
+                "seen",
+                "head",
+                "head_code",
+                "preprocess",
+                "transductive",
+                "seed",
+            ),
         }
 
     def test_protocols_are_columns(self):
@@ -194,61 +210,143 @@ class TestGroups:
 
 
 class TestComparison:
-    # With three tasks the two-sided p of the t test is 1 - t / sqrt(t^2 + 2).
+    # With three tasks or classes the two-sided p of the t test is 1 - t / sqrt(t^2 + 2).
     FIRST, SECOND, THIRD = made(15, 15, 15), made(12, 11, 13, run="b"), made(11, 10, 9, run="c")
     FIRST_SECOND = 1 - (27 / 29) ** 0.5  # differences 3 4 2, t = 3 sqrt 3, p = 0.0351
     FIRST_THIRD = 1 - (75 / 77) ** 0.5  # differences 4 5 6, t = 5 sqrt 3, p = 0.0131
     SECOND_THIRD = 1 - 2 / 6**0.5  # differences 1 1 4, t = 2, p = 0.1835
+    CLASSES = tuple(  # the class values are the scores, so both claims have the same p-values
+        replace(one, class_values=tuple(one.accuracies)) for one in (FIRST, SECOND, THIRD)
+    )
 
-    def test_holm_over_all_pairs(self):
-        p = compare.adjusted_p([self.FIRST, self.SECOND, self.THIRD])
+    @pytest.mark.parametrize("over", OVER)
+    def test_holm_over_all_pairs(self, over):
+        p = compare.compared([of_result(result) for result in self.CLASSES], over).p
         smallest, middle = 3 * self.FIRST_THIRD, 2 * self.FIRST_SECOND  # 0.0392, 0.0702
         expected = [[1, middle, smallest], [middle, 1, self.SECOND_THIRD], [smallest, self.SECOND_THIRD, 1]]
-        np.testing.assert_allclose(p, expected, rtol=1e-12)
+        np.testing.assert_allclose(p, expected, rtol=1e-9)
 
-    def test_bold_is_the_best_and_what_does_not_differ_from_it(self):
-        """The second differs at 0.05 before Holm's adjustment, and not after it."""
-        text = sections(tables([self.THIRD, self.SECOND, self.FIRST]))
+    @pytest.mark.parametrize("over", OVER)
+    def test_bold_is_the_best_and_what_is_not_significantly_different(self, over):
+        """The second is significantly different at 0.05 before Holm's adjustment, and not after it."""
+        text = sections(tables(self.CLASSES[::-1], over))
         bold = [line.split("**")[1] for line in text.splitlines() if "**" in line]
         assert bold == ["100.00 ± 0.00", "80.00 ± 16.56"]
         assert "66.67 ± 16.56" in text
+        assert f"claim over {over}" in text
 
-    def test_rows_that_do_not_differ_share_a_rank(self):
-        (table,) = tables([self.FIRST, self.SECOND, self.THIRD])
+    @pytest.mark.parametrize("over", OVER)
+    def test_rows_that_are_not_significantly_different_share_a_rank(self, over):
+        (table,) = tables(self.CLASSES, over)
         assert [line.cells[5, 1].rank for line in table.lines] == [1, 1, 2]
 
+    def test_a_difference_on_these_images_alone_is_no_claim_over_classes(self):
+        """Task by task the first is far better, but only through one of four classes."""
+        rng = np.random.default_rng(0)
+        low, high = rng.integers(5, 7, 200), rng.integers(9, 11, 200)
+        first = made(*high, run="a", class_values=(0.9, 0.5, 0.6, 0.5))
+        second = made(*low, run="b", class_values=(0.1, 0.5, 0.6, 0.5))
+        for over, best in (("tasks", [True, False]), ("classes", [True, True])):
+            (table,) = tables([first, second], over)
+            assert [line.cells[5, 1].best for line in table.lines] == best
+
+    def test_without_class_values_nothing_is_claimed(self):
+        (table,) = tables([self.FIRST, self.THIRD])
+        assert [(line.cells[5, 1].rank, line.cells[5, 1].best) for line in table.lines] == [(None, False)] * 2
+        assert "they lack class values" in table.legend
+        (table,) = tables([self.FIRST, *self.CLASSES[1:]])
+        assert [line.cells[5, 1].rank for line in table.lines] == [None, 1, 1]
+        assert not any(line.cells[5, 1].best for line in table.lines), "the highest one is not compared"
+
     def test_each_pair_is_that_of_stats(self):
-        """Same tasks, other tasks, other numbers of tasks, equal scores, and scores a constant apart."""
+        """Same tasks, other tasks, more of the same tasks, equal scores, and scores a constant apart."""
         rng = np.random.default_rng(0)
         score = rng.binomial(15, 0.6, (4, 12)).clip(1, 14)
         score[1] = np.where(rng.random(12) < 0.8, score[0], score[1])
         found = [made(*correct, run=str(place)) for place, correct in enumerate(score.tolist())]
         found += [made(*score[0].tolist(), run="equal"), made(*(score[0] + 1).tolist(), run="apart")]
-        found += [made(*rng.binomial(15, 0.6, 30).tolist(), run="longer", task_digest="0" * 64)]
-        found += [
-            made(8, 8, run="constant", task_digest="1" * 64),
-            made(9, 9, run="too", task_digest="2" * 64),
-        ]
-        p = compare.pairwise_p(found)
+        found += [made(*rng.binomial(15, 0.6, 30).tolist(), run="other", seed=1)]
+        found += [made(*rng.binomial(15, 0.6, 30).tolist(), run="longer")]
+        found += [made(8, 8, run="constant", seed=2), made(9, 9, run="too", seed=3)]
+        pairs = compare_pairs([of_result(result) for result in found])
+        p, half_width = pairs.over["tasks"].p, pairs.over["tasks"].half_width
         for i, j in combinations(range(len(found)), 2):
-            same = found[i].task_digest == found[j].task_digest
-            test = stats.paired_p if same else stats.welch_p
-            assert p[i, j] == pytest.approx(test(found[i].accuracies, found[j].accuracies), abs=1e-9)
+            a, b = found[i], found[j]
+            same = a.seed == b.seed
+            both = min(a.n_tasks, b.n_tasks) if same else None
+            x, y = a.accuracies[:both], b.accuracies[:both]
+            test, interval = (
+                (stats.paired_p, stats.paired_difference) if same else (stats.welch_p, stats.welch_difference)
+            )
+            assert p[i, j] == pytest.approx(test(x, y), abs=1e-9)
+            assert (pairs.difference[i, j], half_width[i, j]) == pytest.approx(interval(x, y), abs=1e-7)
             assert p[j, i] == p[i, j]
 
     def test_one_row_has_nothing_to_beat(self):
         assert "**" not in sections(tables([made(10, 12), made(10, 12, n_shot=5)]))
 
 
+class TestRecipes:
+    def seeds(self, run: str, *correct: tuple[int, ...]) -> list[Result]:
+        return [
+            replace(result := made(*of, run=f"{run}{seed}", recipe=run, train_seed=seed),
+                    class_values=tuple(result.accuracies))
+            for seed, of in enumerate(correct)
+        ]  # fmt: skip
+
+    def recipes(self, found):
+        (table,) = tables(found)
+        return [line.cells[5, 1] for line in table.lines if line.n_seeds > 1], table
+
+    def test_three_seeds_are_compared(self):
+        good = self.seeds("good", (14, 15, 14), (15, 14, 14), (14, 14, 15))
+        bad = self.seeds("bad", (5, 4, 5), (4, 5, 5), (5, 5, 4))
+        cells, table = self.recipes([*good, *bad])
+        assert [(cell.rank, cell.best) for cell in cells] == [(1, True), (2, False)]
+        assert "claims about recipes" in table.legend
+        text = sections([table])
+        assert "**95.56 (seeds 95.56 to 95.56)**" in text
+
+    def test_the_variance_over_seeds_and_over_the_classes_are_added(self):
+        first = self.seeds("a", (10, 12, 14), (9, 12, 12), (14, 12, 10))
+        second = self.seeds("b", (8, 9, 10), (9, 9, 12), (7, 12, 5))
+        pairs = compare_pairs([of_seeds(first), of_seeds(second)])
+        of_runs = [np.array([result.accuracy for result in seeds]) for seeds in (first, second)]
+        parts = [of.var(ddof=1) / 3 for of in of_runs]
+        values = [np.mean([result.class_values for result in seeds], axis=0) for seeds in (first, second)]
+        parts.append((values[0] - values[1]).var(ddof=1) / 3)
+        freedom = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)  # each has two
+        error = sum(parts) ** 0.5
+        claim = pairs.over["classes"]
+        difference = of_runs[0].mean() - of_runs[1].mean()
+        assert pairs.difference[0, 1] == pytest.approx(difference)
+        assert claim.half_width[0, 1] == pytest.approx(student.ppf(0.975, freedom) * error)
+        assert claim.p[0, 1] == pytest.approx(2 * student.sf(difference / error, freedom))
+
+    def test_two_seeds_are_no_claim(self):
+        good = self.seeds("good", (14, 15, 14), (15, 14, 14), (14, 14, 15))
+        bad = self.seeds("bad", (5, 4, 5), (4, 5, 5))
+        cells, table = self.recipes([*good, *bad])
+        assert not any(cell.best for cell in cells)
+        assert [cell.compared for cell in cells] == [True, False]
+        assert "Recipes are not compared" in table.legend
+
+    def test_seeds_on_other_tasks_are_no_claim(self):
+        first, *others = self.seeds("a", (10, 12, 14), (9, 12, 12), (14, 12, 10))
+        assert of_seeds([first, *others])
+        assert of_seeds([replace(first, n_tasks=2, correct=first.correct[:2]), *others]) is None
+        assert of_seeds([replace(first, seed=1), *others]) is None
+
+
 class TestLead:
     def test_says_how_wide_intervals_are_over_classes(self):
         found = [made(10, 12, 14, class_half_width=0.072), made(8, 9, 10, n_shot=5, class_half_width=0.0904)]
         text = sections(tables(found))
-        assert "With classes and images drawn anew as well the half width is 7.2 to 9.0." in text
-        assert "the half width is 7.2." in sections(tables(found[:1]))
+        assert "The half width over new classes and their images is 7.2 to 9.0 points." in text
+        assert "their images is 7.2 points." in sections(tables(found[:1]))
 
     def test_says_nothing_of_classes_where_no_result_does(self):
-        assert "drawn anew" not in sections(tables([made(10, 12, 14, class_half_width=None)]))
+        assert "new classes" not in sections(tables([made(10, 12, 14, class_half_width=None)]))
 
 
 class TestCells:
@@ -262,16 +360,18 @@ class TestCells:
         assert sorted(line[5].rpartition(" ")[2] for line in table[1:]) == ["(2)", "(3)"]
 
     def test_seeds_are_averaged(self):
-        """Accuracies 60, 80 and 70 % have mean 70 and standard deviation 10."""
+        """Accuracies 60, 80 and 70 %; no ±, which is over tasks in the other rows."""
         seeds = [made(9, 9), made(12, 12, train_seed=1, run="b"), made(10, 11, train_seed=2, run="c")]
         (table,) = tables([*seeds, made(9, 9, n_shot=5)])
         assert [line.n_seeds for line in table.lines] == [3, 1, 1, 1]
         spread = table.lines[0].cells
         assert spread.keys() == {(5, 1)}, "not every seed has a 5-shot result"
         assert isinstance(spread[5, 1], Spread)
-        assert (spread[5, 1].mean, spread[5, 1].std) == pytest.approx((0.7, 0.1))
+        assert (spread[5, 1].mean, spread[5, 1].lowest, spread[5, 1].highest) == pytest.approx(
+            (0.7, 0.6, 0.8)
+        )
         text = shown(seeds)[0]
-        assert text[1][3:] == ["mean of 3 seeds", "nearest-mean (l2)", "70.00 ± 10.00 std"]
+        assert text[1][3:] == ["mean of 3 seeds", "nearest-mean (l2)", "70.00 (seeds 60.00 to 80.00)"]
 
     def test_two_runs_of_one_seed_are_not_seeds(self):
         (table,) = tables([made(9, 9), made(12, 12, run="again")])
@@ -310,7 +410,11 @@ class TestListing:
         lines = list(csv.DictReader(listing(tables(found)).splitlines()))
         assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in found)
         percent = {"accuracy", "half_width", "class_half_width"}
-        keys = results.to_json(BASE).keys() - {"schema", "correct", "queries", "versions"} - percent
+        keys = (
+            results.to_json(BASE).keys()
+            - {"schema", "class_values", "correct", "queries", "versions"}
+            - percent
+        )
         assert lines[0].keys() == {"file", *(f"{name}_percent" for name in percent), *keys}
 
     def test_numbers_and_odd_names(self):
@@ -405,12 +509,15 @@ class TestPage:
         assert data["tables"][0]["rows"][0]["recipe"] == name
 
     def test_p_values(self):
-        """Whole ten-thousandths, rounded down, row by row below the diagonal."""
+        """Whole ten-thousandths, p rounded down, row by row below the diagonal."""
         first, second, third = TestComparison.FIRST, TestComparison.SECOND, TestComparison.THIRD
-        text = page(tables([first, second, third]), [])
+        text = page(tables([first, second, third], "tasks"), [])
         data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
         assert data["level"] == 500
-        assert data["tables"][0]["p"] == [[701, 392, 1835]]  # second-first, third-first, third-second
+        (pairs,) = data["tables"][0]["checkpoints"]
+        assert pairs["p"] == [701, 392, 1835]  # second-first, third-first, third-second
+        assert pairs["difference"] == [-2000, -3333, -1333]
+        assert pairs["classes"] == [None] * 3
 
 
 def many(folder: Path, n_files: int, n_tasks: int) -> None:

@@ -74,7 +74,7 @@ class TestWaysAndShots:
         assert [text.get_text() for text in ways.texts] == ["1-shot", "5-shot"]
         assert {text.get_text() for text in shots.texts} == {"5-way", "10-way"}
         assert ways.get_ylabel() == "accuracy, %"
-        assert "3 tasks a number" in texts(figure).replace("\n", " ")
+        assert "mean over 3 tasks" in texts(figure).replace("\n", " ")
         assert "95 % Student-t interval" in texts(figure).replace("\n", " ")
 
     def test_a_sweep_of_shots_alone_is_one_panel(self):
@@ -153,10 +153,11 @@ class TestCrossDomain:
 
     def test_seeds_share_a_cell(self):
         second = [made(*(n + 1 for n in one.correct), **about(one, train_seed=1)) for one in domains()]
-        (axes,) = every_axes(plots.cross_domain([*domains(), *second]))
+        (axes,) = every_axes(figure := plots.cross_domain([*domains(), *second]))
         first = domains()[0].accuracy, second[0].accuracy
-        mean, half = stats.mean_and_half_width(np.array(first))
-        assert axes.texts[0].get_text() == f"{100 * mean:.2f} ± {100 * half:.2f}"
+        low, high = (100 * end for end in sorted(first))
+        assert axes.texts[0].get_text() == f"{(low + high) / 2:.2f}\n({low:.2f} to {high:.2f})"
+        assert "the lowest and the highest seed" in texts(figure).replace("\n", " ")
 
     def test_one_pair_is_no_matrix(self):
         with pytest.raises(FsbenchError, match="need two pairs of source and target, have 1"):

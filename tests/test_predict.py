@@ -100,6 +100,18 @@ class TestValues:
             np.testing.assert_allclose(found.probabilities[row], odds / odds.sum(), atol=1e-4)
             np.testing.assert_allclose(found.sureness[row], odds.max() / odds.sum(), atol=1e-4)
 
+    def test_support_and_query_of_16_bits_have_one_depth(self, backbone, folders, caplog):
+        """Where support alone uses 12 bits, query images of 10 are dark, not as bright as support."""
+        support, query = folders
+        for folder, factor in ((support, 16), (query, 4)):
+            for path in folder.rglob("*.png"):
+                grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+                Image.fromarray(grey * factor).save(path)
+        ask(backbone, folders)
+        (line,) = {record.getMessage() for record in caplog.records}
+        assert line.startswith("fsbench: warning: 21 images store 16 bits per value")
+        assert line.endswith("they are read as 12-bit images")
+
     def test_probabilities_classes_and_the_least_sure_by_hand(self):
         found = made([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
         np.testing.assert_allclose(found.probabilities[0], [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)

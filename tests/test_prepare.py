@@ -1,6 +1,7 @@
 """From folders to stores: what is kept, what replaces what, and what is refused with nothing left behind."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from fsbench.cli import main
 from fsbench.data import glyphs, store
 from fsbench.data import prepare as module
 from fsbench.data.overview import describe, overview
-from fsbench.data.prepare import find_store, fingerprint_of, load, prepare, splits_of
+from fsbench.data.prepare import find_store, load, prepare, splits_of
 from fsbench.errors import FsbenchError
 
 RNG = np.random.default_rng(0)
@@ -33,6 +34,10 @@ def save(root: Path, images=IMAGES, *, backwards: bool = False) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(root / name)
     return root
+
+
+def fingerprint_of(name: str, split: str, cache: Path) -> str:
+    return store.look(find_store(name, cache), split).identity.fingerprint
 
 
 def contents(folder: Path) -> dict[str, int]:
@@ -62,8 +67,8 @@ class TestWhatIsKept:
                 f"{split}/{found.class_names[label]}/{item}"
                 for label, item in zip(found.labels, found.items, strict=True)
             ]
-            assert names == list(expected)
-            np.testing.assert_array_equal(found.pixels, np.stack(list(expected.values())))
+            assert sorted(names) == sorted(expected)
+            np.testing.assert_array_equal(found.pixels, np.stack([expected[name] for name in names]))
             assert found.fingerprint == fingerprint_of("mine", split, cache)
             assert not found.synthetic
 
@@ -93,8 +98,19 @@ class TestWhatIsKept:
             (root / place / "copy.png").write_bytes((root / "base/ape/0.png").read_bytes())
         for _ in range(2):
             prepare("mine", root, cache=cache, quiet=True)
-        said = "data set mine: 2 images lie in two splits, as novel/fox/copy.png (also in base)"
-        assert caplog.messages == [f"fsbench: warning: {said}"] * 2
+        said = r"data set mine: 2 images lie in two splits, as novel/\w+/copy.png \(also in base\)"
+        assert len(caplog.messages) == 2
+        assert all(re.fullmatch(f"fsbench: warning: {said}", message) for message in caplog.messages)
+
+    def test_all_splits_are_read_at_one_bit_depth(self, tmp_path: Path, cache: Path, caplog):
+        for split, value in (("base", 4095), ("novel", 900)):  # 12 bits, and 10 that would hold the second
+            (tmp_path / split / split).mkdir(parents=True)
+            Image.fromarray(np.full((6, 6), value, dtype=np.uint16)).save(tmp_path / split / split / "0.png")
+        prepare("deep", tmp_path, cache=cache, quiet=True)
+        levels = [load("deep", split, cache).pixels[0, 0, 0, 0] for split in ("base", "novel")]
+        assert levels == [255, round(900 * 255 / 4095)]
+        (warning,) = caplog.messages
+        assert "no value is above 4095, so they are read as 12-bit images" in warning
 
 
 class TestWhatReplacesWhat:
@@ -108,9 +124,13 @@ class TestWhatReplacesWhat:
         assert contents(cache) != before
 
     @pytest.mark.parametrize("change", ["bytes", "name", "class", "split", "fewer"])
-    def test_other_images_replace_the_store(self, root: Path, cache: Path, change: str):
+    def test_other_images_or_names_replace_the_store(self, root: Path, cache: Path, change: str):
+        def state() -> tuple:
+            found = [load("mine", split, cache) for split in splits_of("mine", cache)]
+            return tuple((one.split, one.fingerprint, one.class_names, one.items) for one in found)
+
         path = prepare("mine", root, cache=cache, quiet=True)
-        before = describe(path)
+        before = state()
         if change == "bytes":
             Image.fromarray(255 - IMAGES["val/cow/0.png"]).save(root / "val/cow/0.png")
         elif change == "fewer":
@@ -122,7 +142,7 @@ class TestWhatReplacesWhat:
                 (root / "base").rename(root / "validation")
             (root / old).rename(root / new)
         assert prepare("mine", root, cache=cache, quiet=True) == path
-        assert describe(path) != before
+        assert state() != before
         assert list(contents(cache)) == ["images/mine@6.h5"]
 
     def test_several_sizes_lie_side_by_side(self, root: Path, cache: Path):
@@ -130,10 +150,21 @@ class TestWhatReplacesWhat:
         for size in (4, 12):
             assert prepare("mine", root, cache=cache, image_size=size, quiet=True).name == f"mine@{size}.h5"
             assert load(f"mine@{size}", "val", cache).pixels.shape == (3, size, size, 3)
-        with pytest.raises(FsbenchError, match="prepared at 4, 6, 12 px; say which, as mine@SIZE"):
-            load("mine", "val", cache)
+        for at_least, size in ((0, 4), (4, 4), (5, 6), (12, 12), (13, 12)):
+            assert find_store("mine", cache, at_least) == store.path_of("mine", size, cache)
+        assert len({fingerprint_of(f"mine@{size}", "val", cache) for size in (4, 6, 12)}) == 1
         with pytest.raises(FsbenchError, match="prepared at 4, 6, 12 px, but 5 is asked for"):
             load("mine@5", "val", cache)
+
+    def test_stores_of_one_name_that_hold_different_images_are_told_apart_by_size(
+        self, root: Path, cache: Path
+    ):
+        prepare("mine", root, cache=cache, quiet=True)
+        (root / "val/cow/0.png").unlink()
+        prepare("mine", root, cache=cache, image_size=12, quiet=True)
+        with pytest.raises(FsbenchError, match="6, 12 px hold different images; say which, as mine@SIZE"):
+            load("mine", "val", cache)
+        assert len(load("mine@12", "val", cache).items) == len(load("mine@6", "val", cache).items) - 1
 
     def test_names_that_begin_alike_are_two_data_sets(self, root: Path, tmp_path: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)

@@ -19,6 +19,7 @@ from fsbench.episodes import TaskSpec
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
 from fsbench.recipe import load_recipe, resolve
+from fsbench.tasklists import read, shipped
 from fsbench.train import train_backbone
 
 SEEDS = (33.53, 32.83, 33.35)  # val accuracy in % after one epoch with seeds 0, 1 and 2
@@ -54,6 +55,13 @@ def real_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_classes_and_images_are_there(real_cache: Path, name, split, n_classes, n_images):
     images = load(name, split, real_cache)
     assert (len(images.class_names), len(images.labels)) == (n_classes, n_images)
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith(("cifar-fs", "omniglot"))])
+def test_pinned_lists_are_over_these_images(real_cache: Path, name: str):
+    tasks = read(name)
+    images = load(tasks.dataset, tasks.split, real_cache)
+    tasks.check(images.labels, images=images.identity)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("cifar-fs", 29.61), ("omniglot", 41.88)])

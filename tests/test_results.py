@@ -16,10 +16,10 @@ OLD = Path(__file__).parent / "golden" / "results"
 def made(**changes) -> Result:
     values = Result(
         dataset="cifar-fs", split="novel", fingerprint="f" * 64,
-        n_way=5, n_shot=1, n_query=2, n_tasks=3, seed=0, sampler="uniform-1", task_digest="t" * 64,
+        n_way=5, n_shot=1, n_query=2, n_tasks=3, seed=0, sampler="uniform-2", task_digest="t" * 64,
         run="erm-conv4", source="cifar-fs", source_fingerprint="s" * 64, source_classes=64,
-        image_size=32, backbone="conv4", dropout=0.0, recipe="erm", preset="cosine",
-        overrides="epochs 20", classifier="cosine", epochs=20, epoch=18, train_seed=0,
+        image_size=32, stored_size=32, backbone="conv4", dropout=0.0, recipe="erm", preset="cosine",
+        overrides="epochs 20", classifier="cosine", epochs=20, epoch=18, best_epoch=18, train_seed=0,
         checkpoint="c" * 64, transform="resize-36-centre-32-imagenet-1", feature_digest="d" * 64,
         head="nearest-mean", preprocess="l2", transductive=False, class_prior=False, synthetic=False,
         interval="student-t over tasks, ddof 1, 95 %", accuracy=0.5, half_width=0.25,
@@ -31,9 +31,47 @@ def made(**changes) -> Result:
 
 def test_what_is_written_is_read(tmp_path: Path):
     path = results.write(tmp_path, made())
-    assert path == tmp_path / "cifar-fs" / "erm-conv4" / "5w1s2q-nearest-mean-l2-3t-s0.json"
+    name = "5w1s2q-nearest-mean-l2-3t-s0-32px-57371474.json"
+    assert path == tmp_path / "cifar-fs" / "erm-conv4-cccccccc" / name
     assert results.read(path) == made()
     np.testing.assert_array_equal(made().accuracies, [0.4, 0.5, 0.6])
+
+
+FOLLOWS = {  # what follows from the checkpoint, the images or the head's code, which the path names
+    "source", "source_fingerprint", "source_classes", "seen", "backbone", "dropout", "recipe", "preset",
+    "overrides", "classifier", "epochs", "train_seed", "precision", "feature_digest", "base_digest",
+    "transductive", "class_prior", "synthetic", "interval",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Result) if f.name not in {*results.OPEN, *FOLLOWS}])
+def test_two_results_never_share_a_file(field):
+    """A new key that tells questions apart must show in the path, or be explained in FOLLOWS."""
+    others = {"n_query": None, "query_alpha": 2.0, "least_shot": 1, "classes": ("a", "b"), "disjoint": True}
+    before = made(n_shot=2)
+    value = getattr(before, field)
+    other = others.get(field, value + 1 if isinstance(value, int) else f"x{value}")
+    if field == "head_code":
+        before, other = replace(before, head="./mine.py:head", head_code="a" * 64), "b" * 64
+    assert replace(before, **{field: other}).path != before.path
+
+
+@pytest.mark.parametrize("field", ["feature_digest", "base_digest"])
+def test_two_results_of_feature_files_never_share_a_file(field):
+    before = made(checkpoint=None, fingerprint=None, transform=None, image_size=None, stored_size=None)
+    assert replace(before, **{field: "e" * 64}).path != before.path
+
+
+def test_the_path_says_which_epoch_where_it_is_not_the_best():
+    assert made(epoch=20).path.parent.name == "erm-conv4-epoch20-cccccccc"
+    assert made(best_epoch=None).path.parent.name == "erm-conv4-cccccccc"
+    assert made(run="timm-resnet50-cccccccc").path.parent.name == "timm-resnet50-cccccccc"
+
+
+@pytest.mark.parametrize("sampler", ["rs-choice-1", "uniform-1"])
+def test_results_of_older_samplers_keep_their_place(sampler):
+    path = Path("cifar-fs", "erm-conv4", "5w1s2q-nearest-mean-l2-3t-s0.json")
+    assert made(sampler=sampler).path == path
 
 
 def test_scores_of_any_size_are_accuracies(tmp_path: Path):
@@ -81,6 +119,29 @@ def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, mes
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(FsbenchError, match=message):
         results.read(path)
+
+
+def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
+    tasks = made().task_identity
+    assert made(n_tasks=2, run="b", task_digest="u" * 64, feature_digest="e" * 64).task_identity == tasks
+    for change in (
+        *({"seed": 1}, {"n_shot": 5}, {"disjoint": True}, {"classes": ("a",)}, {"query_alpha": 2.0}),
+        *({"sampler": "uniform-1"}, {"fingerprint": "g" * 64}, {"fingerprint": None}),
+    ):
+        assert made(**change).task_identity != tasks
+    unknown = made(fingerprint=None)
+    assert unknown.task_identity == made(fingerprint=None, run="b").task_identity
+    assert unknown.task_identity != made(fingerprint=None, feature_digest="e" * 64).task_identity
+    assert unknown.image_identity != made(fingerprint="d" * 64).image_identity, "a digest is no fingerprint"
+
+
+def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
+    result = made(class_values=(0.25, 1.5, -0.123456789))
+    assert results.read(results.write(tmp_path, result)) == result
+    document = results.to_json(made())
+    del document["class_values"]
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert results.read(tmp_path / "old.json") == made()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 1}', "null", "\x00\xff"])

@@ -56,14 +56,15 @@ def test_losses_gradients_and_statistics_of_every_recipe_are_those_of_one_proces
 
 @pytest.mark.parametrize("run", ["erm", "manifold-mixup", "rotation", "s2m2-r"])
 def test_loss_curves_are_those_of_one_process(jobs, run):
-    """Equal but for float32 sums in another order, a few 1e-7 in each of up to 24 steps; shares are uneven.
+    """Equal but for float32 sums in another order, which up to 24 steps of Adam amplify; shares are uneven.
 
-    Rotation runs in micro-batches.
+    Rotation runs in micro-batches. On some processors the difference is 1e-7, on others 1e-5; a wrong share
+    of one image in a batch changes losses by more than 1e-3.
     """
     one, two = (pd.read_csv(job / run / "log.csv") for job in jobs)
     assert list(one["stage"]) == list(two["stage"])
     curves = [name for name in one.columns if name.startswith("loss_")]
-    np.testing.assert_allclose(two[curves], one[curves], rtol=1e-5)
+    np.testing.assert_allclose(two[curves], one[curves], rtol=1e-4)
     np.testing.assert_allclose(two["val_accuracy"], one["val_accuracy"], atol=1e-3)
 
 

@@ -1,5 +1,4 @@
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -9,16 +8,19 @@ import pytest
 from fsbench.data import store
 from fsbench.data.store import SplitWriter
 from fsbench.errors import FsbenchError
+from fsbench.identity import Identity
 
 PIXELS = np.random.default_rng(0).integers(256, size=(5, 4, 4, 3), dtype=np.uint8)
+DIGESTS = np.random.default_rng(1).integers(256, size=(5, 32), dtype=np.uint8)
 SPLIT = {"labels": np.array([0, 0, 1, 1, 1], dtype=np.int32), "class_names": ["frog", "grüne Kröte"],
-         "items": ["a.png", "b.png", "a.png", "b/c.png", "d.png"]}  # fmt: skip
+         "items": ["a.png", "b.png", "a.png", "b/c.png", "d.png"],
+         "digests": DIGESTS, "files": "f"}  # fmt: skip
 
 
 def write(path: Path, pixels=PIXELS, parts: tuple[int, ...] = (5,), **changes) -> str:
     """A store of one split, written in these parts; its fingerprint."""
     with h5py.File(path, "w") as file:
-        store.begin(file, {"name": "mine", "key": "k", "synthetic": False})
+        store.begin(file, {"name": "mine", "key": "k", "synthetic": False, "decoder": "d"})
         writer = SplitWriter(file, "novel", pixels.shape, **{**SPLIT, **changes})
         for part in np.split(pixels, np.cumsum(parts)[:-1]):
             writer.add(part)
@@ -36,26 +38,51 @@ def test_what_is_written_is_read_bit_by_bit(tmp_path: Path):
     assert (found.dataset, found.split, found.synthetic) == ("mine", "novel", False)
 
 
-def test_fingerprint_is_the_digest_of_all_that_the_split_holds(tmp_path: Path):
-    names = repr((PIXELS.shape, tuple(SPLIT["class_names"]), tuple(SPLIT["items"]))).encode()
-    plain = hashlib.sha256(names + SPLIT["labels"].astype("<i4").tobytes() + PIXELS.tobytes()).hexdigest()
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def test_the_fingerprint_is_that_of_the_images_at_native_size(tmp_path: Path):
+    rows = [row.tobytes() for row in DIGESTS]
+    classes = [sha256(b"".join(sorted(part))) for part in (rows[:2], rows[2:])]
+    plain = sha256(b"".join(sorted(classes))).hex()
     assert write(tmp_path / "a.h5") == plain
     assert write(tmp_path / "a.h5", parts=(1, 4)) == plain
+    assert store.fingerprints(tmp_path / "a.h5") == (("novel", plain),)
+    assert store.digests(tmp_path / "a.h5", "novel") == rows
+    info = store.look(tmp_path / "a.h5", "novel")
+    assert (info.size, info.identity) == (4, Identity(plain, "f", "d"))
 
 
-def changed() -> Iterator[dict]:
-    pixels = PIXELS.copy()
-    pixels[4, 3, 3, 2] ^= 1
-    yield {"pixels": pixels}
-    yield {"pixels": PIXELS.reshape(5, 2, 8, 3)}
-    yield {"labels": np.array([0, 1, 1, 1, 1], dtype=np.int32)}
-    yield {"class_names": ["frog", "toad"]}
-    yield {"items": ["a.png", "b.png", "a.png", "b/c.png", "e.png"]}
+@pytest.mark.parametrize("change", [{"pixels": PIXELS.reshape(5, 2, 8, 3)}, {"class_names": ["frog", "toad"]},
+    {"items": ["a.png", "b.png", "a.png", "b/c.png", "e.png"]}, {"files": "g"}])  # fmt: skip
+def test_names_and_stored_sizes_are_no_part_of_the_fingerprint(tmp_path: Path, change: dict):
+    assert write(tmp_path / "a.h5", **change) == write(tmp_path / "b.h5")
+    same = store.look(tmp_path / "a.h5", "novel").names == store.look(tmp_path / "b.h5", "novel").names
+    assert same == ("class_names" not in change)
 
 
-@pytest.mark.parametrize("change", list(changed()))
-def test_any_change_is_another_fingerprint(tmp_path: Path, change: dict):
-    assert write(tmp_path / "a.h5", **change) != write(tmp_path / "a.h5")
+def test_another_image_or_class_is_another_fingerprint(tmp_path: Path):
+    digests = DIGESTS.copy()
+    digests[4, 31] ^= 1
+    for change in ({"digests": digests}, {"labels": np.array([0, 1, 1, 1, 1], dtype=np.int32)}):
+        assert write(tmp_path / "a.h5", **change) != write(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("damage", ["pixels", "labels", "digests", "items", "fingerprint"])
+def test_what_changed_after_it_was_written_is_refused(tmp_path: Path, damage: str):
+    write(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        group = file["novel"]
+        if damage == "fingerprint":
+            group.attrs["fingerprint"] = "0" * 64
+        elif damage == "items":
+            group["items"][0] = "c.png"
+        else:
+            place = {"pixels": (4, 3, 3, 2), "labels": (1,), "digests": (4, 31)}[damage]
+            group[damage][place] ^= 1
+    with pytest.raises(FsbenchError, match="images of novel do not match their fingerprint"):
+        store.read(tmp_path / "a.h5", "novel")
 
 
 def test_files_of_other_kinds_are_refused(tmp_path: Path):

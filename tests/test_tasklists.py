@@ -1,7 +1,6 @@
-"""The shipped lists and their digests. To pin a list anew, or another one:
+"""The shipped lists, their digests and the images that they were pinned over.
 
-python -c "import numpy as np; from fsbench import tasklists as t; from fsbench.episodes import TaskSpec; ..."
-as `pin_shipped` below does; it is run by `python tests/test_tasklists.py`.
+`python tests/test_tasklists.py` writes them anew.
 """
 
 from dataclasses import replace
@@ -11,8 +10,10 @@ import numpy as np
 import pytest
 
 from fsbench import episodes, tasklists
+from fsbench.data.prepare import load
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
+from fsbench.identity import Identity
 
 # Novel classes and images of each; data sets of unequal classes are pinned where they are at hand.
 SPLITS = {
@@ -21,6 +22,13 @@ SPLITS = {
     "omniglot": (659, 20),
     "glyphs": (20, 200),
     "glyphs-fine": (20, 200),
+}
+# Fingerprints of the novel images, where everybody has the same ones: fsbench data show NAME begins them.
+FINGERPRINTS = {
+    "cifar-fs": "8057f3515aa4359f4ead43a0f6f7e052802f82ad0f0fc12cc7c0be0f01e81e1f",
+    "omniglot": "d8ebeaf2f779048500b924264cea55e2dfc8e0a04012a84fecb90b58294686ad",
+    "glyphs": "213cdc0f2ed18cbdcce47b85e785c5e10438b8a3780d99cb42c4c0b65f340430",
+    "glyphs-fine": "96ae77188dd5cdabc756696600be219208d25812dc5c8a0f9aeeba54b359b45e",
 }
 PROTOCOLS = {"omniglot": [(5, 1), (5, 5), (20, 1), (20, 5)]}  # as the field has them; else the first two
 
@@ -44,14 +52,15 @@ def pin_shipped(folder: Path) -> None:
     for dataset, sizes in SPLITS.items():
         for spec in specs(dataset):
             made = tasklists.pin(dataset, "novel", labels_of([sizes]), spec)
-            tasklists.write(folder / f"{file_name(dataset, 'novel', spec)}.toml", made)
+            pinned = replace(made, fingerprint=FINGERPRINTS.get(dataset))
+            tasklists.write(folder / f"{file_name(dataset, 'novel', spec)}.toml", pinned)
 
 
 @pytest.mark.parametrize("name", tasklists.shipped())
 def test_shipped_lists_have_their_digest(name):
     made = tasklists.read(name)
     labels = labels_of(made.class_sizes)
-    made.check(labels)
+    made.check(labels, images=Identity(FINGERPRINTS.get(made.dataset, "any"), "", ""))
     assert episodes.digest(labels, made.spec) == made.digest
     assert name == file_name(made.dataset, made.split, made.spec)
 
@@ -68,6 +77,9 @@ def test_what_is_written_is_read(tmp_path: Path):
     assert made.class_sizes == ((3, 20), (2, 25))
     tasklists.write(tmp_path / "mine.toml", made)
     assert tasklists.read(str(tmp_path / "mine.toml")) == made
+    bound = replace(made, fingerprint="f" * 64, files="e" * 64, decoder="Pillow 12")
+    tasklists.write(tmp_path / "mine.toml", bound)
+    assert tasklists.read(str(tmp_path / "mine.toml")) == bound
 
 
 @pytest.mark.parametrize(
@@ -88,12 +100,36 @@ def test_every_kind_of_list_is_read_as_written(tmp_path: Path, spec):
     made.check(labels_of([(3, 20)]), names)
 
 
-def test_other_images_are_refused():
-    made = tasklists.read("cifar-fs-novel-5w1s")
+def test_other_class_sizes_are_refused():
+    made = tasklists.read("mini-imagenet-novel-5w1s")
     with pytest.raises(
         FsbenchError, match="20 classes of 600 images, but the images at hand are 20 classes of 599"
     ):
         made.check(labels_of([(20, 599)]))
+
+
+def test_other_images_in_classes_of_the_same_sizes_are_refused():
+    made, labels = tasklists.read("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
+    with pytest.raises(FsbenchError, match="8057f3515aa4, but the images at hand have 000000000000"):
+        made.check(labels, images=Identity("0" * 64, "files", "Pillow 12"))
+    with pytest.raises(FsbenchError, match="the features at hand do not say which images they are of"):
+        made.check(labels)
+
+
+def test_where_the_files_are_the_same_the_decoder_is_the_cause():
+    labels, spec = labels_of([(3, 20)]), TaskSpec(n_way=2, n_tasks=9)
+    made = tasklists.pin("mine", "novel", labels, spec, images=Identity("1" * 64, "files", "Pillow 11"))
+    made.check(labels, images=Identity("1" * 64, "other files", "Pillow 12"))
+    said = "every file is the same, but Pillow 12 decodes them differently from Pillow 11"
+    with pytest.raises(FsbenchError, match=said):
+        made.check(labels, images=Identity("2" * 64, "files", "Pillow 12"))
+
+
+@pytest.mark.parametrize("name", ["glyphs", "glyphs-fine"])
+def test_embedded_images_are_those_of_their_lists(tmp_path: Path, name: str):
+    images = load(name, "novel", tmp_path)
+    for shots in (1, 5):
+        tasklists.read(f"{name}-novel-5w{shots}s").check(images.labels, images=images.identity)
 
 
 def test_unknown_names_and_broken_files_are_one_line(tmp_path: Path):
@@ -110,7 +146,7 @@ def test_unknown_names_and_broken_files_are_one_line(tmp_path: Path):
             tasklists.read(str(broken))
     made = tasklists.read("cifar-fs-novel-5w1s")
     tasklists.write(broken, replace(made, sampler="uniform-0"))
-    with pytest.raises(FsbenchError, match="drawn by sampler 'uniform-0', but this one is 'uniform-1'"):
+    with pytest.raises(FsbenchError, match="drawn by sampler 'uniform-0', but this one is 'uniform-2'"):
         tasklists.read(str(broken))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from fsbench import checkpoint
 from fsbench import train as training
+from fsbench.data.pictures import decoder
 from fsbench.errors import FsbenchError
 from fsbench.files import sha256_of
 from fsbench.optimiser import Optimiser
@@ -53,7 +54,10 @@ def test_provenance_says_how_it_was_made(trained: Path):
     about = checkpoint.load_provenance(trained / "last.safetensors")
     assert (about.run, about.backbone, about.source, about.recipe) == ("tiny-erm", "conv4", "tiny", "erm")
     assert (about.image_size, about.epochs, about.epoch, about.train_seed) == (16, 2, 2, 0)
-    assert about.class_names == tuple(f"base-{i}" for i in range(6))
+    assert sorted(about.class_names) == [f"base-{i}" for i in range(6)]
+    log = pd.read_csv(trained / "log.csv")
+    assert about.best_epoch == 1 + log["val_accuracy"].argmax()
+    assert about.source_decoder == decoder()
     assert about.settings["batch_size"] == 16
     assert "torch" in about.versions
 

@@ -14,6 +14,7 @@ from fsbench.data.prepare import load, prepare
 from fsbench.data.store import ImageSplit
 from fsbench.episodes import TaskSpec
 from fsbench.evaluation import Output, evaluate
+from fsbench.identity import Identity
 from fsbench.recipe import load_recipe, resolve
 from fsbench.train import train_backbone
 from fsbench.validation import SPEC, val_images, validate
@@ -73,7 +74,7 @@ def split_of(sizes: list[int]) -> ImageSplit:
         labels=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
         class_names=tuple(f"c{number}" for number in range(len(sizes))),
         items=tuple(f"{place:03d}" for place in places),
-        fingerprint="f" * 64,
+        identity=Identity("f" * 64, "files", "decoder"),
         synthetic=False,
     )
 
@@ -85,13 +86,13 @@ class TestImages:
 
         def take(sizes: list[int]) -> ImageSplit | None:
             monkeypatch.setattr(validation, "splits_of", lambda dataset, cache: ["base", "val", "novel"])
-            monkeypatch.setattr(validation, "load", lambda dataset, split, cache: split_of(sizes))
-            return val_images("made", None)
+            monkeypatch.setattr(validation, "load", lambda dataset, split, cache, stored: split_of(sizes))
+            return val_images("made", None, 0)
 
         return take
 
     def test_are_of_the_val_split(self, cache: Path):
-        found, val = val_images("tiny", cache), load("tiny", "val", cache)
+        found, val = val_images("tiny", cache, 0), load("tiny", "val", cache)
         assert found is not None
         assert (found.split, found.class_names) == ("val", val.class_names)
         np.testing.assert_array_equal(found.pixels, val.pixels)
@@ -111,5 +112,5 @@ class TestImages:
     def test_there_are_none_without_a_val_split(self, tmp_path: Path):
         images = write_images(tmp_path / "images", {"base": 2, "novel": 2}, "none", per_class=2)
         prepare("two-splits", images, cache=tmp_path / "cache", quiet=True)
-        assert val_images("two-splits", tmp_path / "cache") is None
+        assert val_images("two-splits", tmp_path / "cache", 0) is None
         assert validate(build("conv4", 16), None, CPU) == {}

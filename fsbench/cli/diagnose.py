@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_computing, answer
+from fsbench.cli.options import Verbs, add_computing, answer, device_of
 
 
 def add(verbs: Verbs) -> None:
@@ -29,7 +29,6 @@ def add(verbs: Verbs) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Write a report and say where it lies."""
     from fsbench.diagnose import diagnose
-    from fsbench.machine import find_device
 
     report = diagnose(
         chosen.checkpoints,
@@ -38,7 +37,7 @@ def run(chosen: argparse.Namespace) -> None:
         only=chosen.only,
         questions=chosen.questions,
         cache=chosen.cache,
-        device=find_device(chosen.device),
+        device=device_of(chosen),
         quiet=chosen.quiet,
     )
     answer(chosen, {"report": report}, str(report))

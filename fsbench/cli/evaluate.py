@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from fsbench.cli.colour import paint
-from fsbench.cli.options import Verbs, add_backbone, add_computing, answer
+from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
 
 _ACCURACY = re.compile(r"[\d.]+ ± [\d.]+ %")
 
@@ -78,7 +78,6 @@ def run(chosen: argparse.Namespace) -> None:
     """Evaluate and print a line a result, or all of them as JSON."""
     from fsbench.episodes import TaskSpec
     from fsbench.evaluation import Output, evaluate
-    from fsbench.machine import find_device
     from fsbench.results import to_json
     from fsbench.targets import subject_of
 
@@ -105,7 +104,7 @@ def run(chosen: argparse.Namespace) -> None:
         task_lists=chosen.tasks,
         base=chosen.base,
         cache=chosen.cache,
-        device=find_device(chosen.device),
+        device=device_of(chosen),
         output=Output(chosen.out, chosen.force, chosen.details, chosen.quiet),
     )
     subjects = [subject_of(name, chosen.backbone, chosen.image_size) for name in chosen.subject]

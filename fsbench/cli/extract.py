@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_backbone, add_computing, answer
+from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
 from fsbench.errors import FsbenchError
 
 
@@ -29,7 +29,6 @@ def run(chosen: argparse.Namespace) -> None:
     """Extract and print where the features lie."""
     from fsbench.extract import extract
     from fsbench.frozen import find
-    from fsbench.machine import find_device
 
     backbone = find(chosen.subject, chosen.backbone, chosen.image_size)
     dataset = chosen.dataset or backbone.dataset
@@ -41,7 +40,7 @@ def run(chosen: argparse.Namespace) -> None:
         backbone,
         dataset,
         chosen.split,
-        device=find_device(chosen.device),
+        device=device_of(chosen),
         out=chosen.out,
         cache=chosen.cache,
         force=chosen.force,

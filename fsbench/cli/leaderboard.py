@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_config, add_json, answer
+from fsbench.cli.options import Verbs, add_config, add_json, add_over, answer
 from fsbench.errors import FsbenchError
 
 
@@ -17,6 +17,7 @@ def add(verbs: Verbs) -> None:
         action="store_true",
         help="also show published numbers that were not read at their source",
     )
+    add_over(verb)
     verb.add_argument("--check", action="store_true", help="write nothing; fail when a table is stale")
     add_config(verb)
     add_json(verb)
@@ -28,7 +29,7 @@ def run(chosen: argparse.Namespace) -> None:
     from fsbench.leaderboard import stale, update
 
     make = stale if chosen.check else update
-    paths = make(chosen.results, chosen.readme, memory_rows=chosen.memory_rows)
+    paths = make(chosen.results, chosen.readme, memory_rows=chosen.memory_rows, over=chosen.over)
     if not chosen.check or chosen.json:
         answer(chosen, {"stale" if chosen.check else "written": paths}, "\n".join(map(str, paths)))
     if chosen.check and paths:

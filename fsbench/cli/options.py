@@ -3,7 +3,10 @@
 import argparse
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 Verbs = Any  # argparse keeps the type of its subparsers to itself
 
@@ -41,6 +44,16 @@ def add_quiet(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
+def add_over(verb: argparse.ArgumentParser) -> None:
+    """`--over {classes,tasks}`."""
+    verb.add_argument(
+        "--over",
+        choices=("classes", "tasks"),
+        default="classes",
+        help="what p-values are about: new classes, or only other tasks from these images (default: classes)",
+    )
+
+
 def add_config(verb: argparse.ArgumentParser) -> None:
     """`--config FILE`."""
     verb.add_argument(
@@ -57,6 +70,21 @@ def add_computing(verb: argparse.ArgumentParser) -> None:
     """What every verb takes that runs networks or heads: device, cache, config, quiet, json."""
     for add in (add_device, add_cache, add_config, add_quiet, add_json):
         add(verb)
+
+
+def device_of(chosen: argparse.Namespace) -> "torch.device":
+    """The device of `--device`. For a CPU the memory of the process is tuned, which is the command's alone.
+
+    Raises:
+        FsbenchError: no such device.
+    """
+    from fsbench.engine import keep_memory
+    from fsbench.machine import find_device
+
+    device = find_device(chosen.device)
+    if device.type == "cpu":
+        keep_memory()
+    return device
 
 
 def answer(chosen: argparse.Namespace, value: object, text: str) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_backbone, add_computing, answer
+from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
 
 DESCRIPTION = """
 Says of each query image which class it is, from a few images of each class. Support is a folder of class
@@ -60,7 +60,6 @@ def run(chosen: argparse.Namespace) -> None:
     """Predict, write the table and the sheet, and print a summary."""
     from fsbench import frozen
     from fsbench.files import whole_file
-    from fsbench.machine import find_device
     from fsbench.prediction import predict, sheet, text
 
     if chosen.sheet is not None:
@@ -74,7 +73,7 @@ def run(chosen: argparse.Namespace) -> None:
         n_shot=chosen.n_shot,
         seed=chosen.seed,
         cache=chosen.cache,
-        device=find_device(chosen.device),
+        device=device_of(chosen),
         quiet=chosen.quiet,
     )
     unshown = [] if chosen.sheet is None else sheet.unwritable(found)

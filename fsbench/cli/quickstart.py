@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_computing, answer
+from fsbench.cli.options import Verbs, add_computing, answer, device_of
 
 
 def add(verbs: Verbs) -> None:
@@ -16,9 +16,8 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Train, evaluate and rank; print the leaderboard and where it lies."""
-    from fsbench.machine import find_device
     from fsbench.quickstart import quickstart
 
-    board = quickstart(chosen.out, device=find_device(chosen.device), cache=chosen.cache, quiet=chosen.quiet)
+    board = quickstart(chosen.out, device=device_of(chosen), cache=chosen.cache, quiet=chosen.quiet)
     text = f"{board.read_text(encoding='utf-8')}\nThe leaderboard lies in {board}"
     answer(chosen, {"leaderboard": board}, text)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_computing, answer
+from fsbench.cli.options import Verbs, add_computing, answer, device_of
 
 
 def add(verbs: Verbs) -> None:
@@ -21,7 +21,6 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Run a result again and print how the two compare."""
-    from fsbench.machine import find_device
     from fsbench.reproduce import reproduce
 
     found = reproduce(
@@ -30,7 +29,7 @@ def run(chosen: argparse.Namespace) -> None:
         head=chosen.head,
         out=chosen.out,
         cache=chosen.cache,
-        device=find_device(chosen.device),
+        device=device_of(chosen),
         quiet=chosen.quiet,
     )
     answer(chosen, found, found.line())

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from fsbench.cli.options import Verbs, add_computing, print_json
+from fsbench.cli.options import Verbs, add_computing, device_of, print_json
 
 
 def add(verbs: Verbs) -> None:
@@ -63,12 +63,11 @@ def run(chosen: argparse.Namespace) -> None:
     """Train and say where the best checkpoint lies."""
     from fsbench.checkpoint import load_provenance
     from fsbench.engine import choose
-    from fsbench.machine import find_device
     from fsbench.recipe import load_recipe, recipe_names, resolve
     from fsbench.train import train_backbone
 
     everything = chosen.recipe == "all"
-    device = find_device(chosen.device)
+    device = device_of(chosen)
     engine = choose(device, chosen.precision, chosen.compile, chosen.micro_batch)
     recipes = []
     for name in recipe_names() if everything else [chosen.recipe]:

@@ -1,6 +1,6 @@
-"""Result files against each other: which differ, by how much, and how sure that is."""
+"""Comparison of result files in pairs: differences, their intervals and p-values."""
 
-from fsbench.compare.pairs import Comparison, Entry, Pair, compare
+from fsbench.compare.pairs import Comparison, Entry, Pair, compare, compare_groups
 from fsbench.compare.text import table
 
-__all__ = ["Comparison", "Entry", "Pair", "compare", "table"]
+__all__ = ["Comparison", "Entry", "Pair", "compare", "compare_groups", "table"]

@@ -33,7 +33,7 @@ class Augment:
 OFF = Augment(scale=None, flip=0.0, jitter=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draws:
     """What chance decides about each image of a batch."""
 
@@ -112,9 +112,14 @@ def eval_transform(pixels: Tensor, size: int) -> Tensor:
     return _normalise(_resample(pixels, rows.expand(count, -1, -1), columns.expand(count, -1, -1)))
 
 
+def resized(size: int) -> int:
+    """The side to which evaluation at `size` pixels resizes images, in pixels."""
+    return int(1.15 * size)
+
+
 def transform_name(size: int) -> str:
     """The name of the evaluation transform, a part of the key of features."""
-    return f"resize-{int(1.15 * size)}-centre-{size}-imagenet-1"
+    return f"resize-{resized(size)}-centre-{size}-imagenet-1"
 
 
 def _crops(
@@ -159,7 +164,7 @@ def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
 
 def _centre(length: int, size: int, device: torch.device) -> Tensor:
     """The matrix (1, size, length) that resizes to int(1.15 * size) and keeps the centre."""
-    larger = int(1.15 * size)
+    larger = resized(size)
     whole = _resize(
         torch.zeros(1, device=device), torch.full((1,), float(length), device=device), larger, length
     )

@@ -3,21 +3,26 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Never
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fsbench import identity
 from fsbench.data import glyphs, sources, store
-from fsbench.data.pictures import looks, squares
+from fsbench.data.pictures import Depth, decoder, identities, looks, squares
 from fsbench.data.readers import Listing, Picture
 from fsbench.data.sources import SOURCES
-from fsbench.data.store import SPLITS, ImageSplit, SplitWriter
+from fsbench.data.store import SPLITS, ImageSplit, SplitInfo, SplitWriter
 from fsbench.errors import FsbenchError, unknown
 from fsbench.files import cache_folder, only_one, sha256_of, whole_hdf5
+from fsbench.untrusted import hdf5
 
 UNEVEN_SIZE = 96  # store size for images of many sizes: what evaluation at 84 px resizes to
 _MAX_SIZE = 4096
@@ -25,6 +30,16 @@ _NAME = re.compile(
     r"[a-z0-9][a-z0-9._-]*"
 )  # no capitals: file systems differ on whether they are another name
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What the files of a listing say before they are decoded."""
+
+    key: str  # SHA-256 of all names and bytes
+    files: Mapping[str, str]  # digest of the bytes of each split, without names
+    side: int  # of the squares that the images become by default
+    native: int  # pixels; the median of the images' shorter sides
 
 
 def prepare(
@@ -40,7 +55,7 @@ def prepare(
     """The image store of a data set, made from the images below `path`, or found where they made it before.
 
     `name` is a data set that fsbench knows, or any other name for a folder `{base,val,novel}/<class>/*` or
-    `<class>/*` of one's own. Images become squares: as large as they are, or `image_size` pixels (by
+    `<class>/*` of your own. Images become squares: as large as they are, or `image_size` pixels (by
     default UNEVEN_SIZE where they differ in size), whatever their aspect ratio. With `download` they are
     fetched first, to `path` or into the cache. Images that lie in two splits are a warning of the log.
 
@@ -58,21 +73,24 @@ def prepare(
     if path is None:
         raise FsbenchError(f"data set {name}: PATH is missing; {sources.how(name)}")
     listing = sources.read(name, path)
-    key, own_size = _survey(name, listing, quiet=quiet)
-    target = store.path_of(name, image_size or own_size, cache)
+    survey = _survey(listing, quiet=quiet)
+    target = store.path_of(name, image_size or survey.side, cache)
     with only_one(target):
-        if force or not store.holds(target, key):
-            _write(target, listing, {"name": name, "key": key, "synthetic": False}, quiet=quiet)
+        if force or not store.holds(target, survey.key):
+            _write(target, listing, survey, {"name": name, "synthetic": False, **_origin(path)}, quiet=quiet)
+    _warn_of_shared(name, target)
     return target
 
 
-def load(name: str, split: str, cache: Path | None = None) -> ImageSplit:
+def load(name: str, split: str, cache: Path | None = None, at_least: int = 0) -> ImageSplit:
     """One split of a prepared data set, in memory; the embedded ones are drawn when they are first needed.
+
+    Of stores of several sizes it is read from the smallest of `at_least` so many pixels, else the largest.
 
     Raises:
         FsbenchError: unknown, not prepared, or no such split.
     """
-    return store.read(find_store(name, cache), split)
+    return store.read(find_store(name, cache, at_least), split)
 
 
 def splits_of(name: str, cache: Path | None = None) -> tuple[str, ...]:
@@ -81,55 +99,97 @@ def splits_of(name: str, cache: Path | None = None) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if split in file)
 
 
-def fingerprint_of(name: str, split: str, cache: Path | None = None) -> str:
-    """The fingerprint of one split, without reading its images."""
-    with store.opened(find_store(name, cache)) as file:
-        return str(store.group_of(file, split).attrs["fingerprint"])
+def stored_for(
+    name: str, split: str, network: str, size: int, resize: int, cache: Path | None = None
+) -> SplitInfo:
+    """The stored images of a split that fit a network, which resizes to `resize` and takes `size` pixels.
+
+    Where all stores are smaller than `size` but the images on the disk are not, a store is made of them at
+    `resize` pixels. That, and images that the network sees enlarged, is a warning of the log.
+
+    Raises:
+        FsbenchError: unknown, not prepared, or no such split.
+    """
+    path = find_store(name, cache, resize)
+    info = store.look(path, split)
+    if info.size >= size:
+        return info
+    with store.opened(path) as file:
+        about = hdf5.attributes(file)
+    plain, origin, native = str(about["name"]), str(about.get("origin", "")), int(about["native"])
+    larger = None
+    if native > info.size and "@" not in name:
+        larger = _made_larger(plain, str(about["key"]), origin, resize, cache)
+    what = f"data set {name}: images are stored at {info.size} px, but {network} takes {size} px"
+    if larger is not None:
+        _log.warning("fsbench: warning: %s; stored again at %d px, from %s", what, resize, origin)
+        return store.look(larger, split)
+    how = ""
+    if native > info.size:
+        how = f"; fsbench data prepare {plain} PATH --image-size {resize} stores larger ones"
+    _log.warning("fsbench: warning: %s, so they are enlarged%s", what, how)
+    return info
+
+
+def load_for(
+    name: str, split: str, network: str, size: int | None, resize: int, cache: Path | None = None
+) -> ImageSplit:
+    """One split in memory, from the store of `stored_for`; without a `size` the network takes any.
+
+    Raises:
+        FsbenchError: unknown, not prepared, or no such split.
+    """
+    if size is None:
+        return load(name, split, cache, resize)
+    return store.read(stored_for(name, split, network, size, resize, cache).path, split)
 
 
 def shared(name: str, split: str, source: str, fingerprint: str, cache: Path | None = None) -> list[int]:
-    """Which images of a split are base images of the data set `source`, too, pixel by pixel.
+    """Which images of a split are base images of the data set `source`, too, pixel by pixel at native size.
 
-    Empty also where this cannot be told: the base images of that fingerprint are not at hand at the size of
-    the split's.
+    Empty also where this cannot be told: the base images of that fingerprint are not at hand.
     """
-    target = find_store(name, cache)
-    base = store.path_of(source, int(target.stem.rpartition("@")[2]), cache)
-    try:
-        with store.opened(base) as file:
-            if store.group_of(file, "base").attrs["fingerprint"] != fingerprint:
-                return []
-        known = set(store.digests(base, "base"))
-    except FsbenchError:
-        return []
-    return [place for place, digest in enumerate(store.digests(target, split)) if digest in known]
+    known: set[bytes] = set()
+    for path in store.prepared(cache).get(source, {}).values():
+        try:
+            if store.look(path, "base").identity.fingerprint == fingerprint:
+                known = set(store.digests(path, "base"))
+                break
+        except FsbenchError:  # no such split, or unreadable
+            continue
+    found = store.digests(find_store(name, cache), split) if known else []
+    return [place for place, digest in enumerate(found) if digest in known]
 
 
-def find_store(name: str, cache: Path | None = None) -> Path:
-    """Where the store of a data set lies; `NAME@SIZE` tells one prepared at several sizes apart.
+def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
+    """Where the store of a data set lies; `NAME@SIZE` names the store of one size.
+
+    Of stores of several sizes it is the smallest one of `at_least` so many pixels, else the largest.
 
     Raises:
-        FsbenchError: unknown, not prepared, or prepared at several sizes of which none is asked for.
+        FsbenchError: unknown, not prepared, not at the size that is named, or stores of several sizes that
+            hold different images.
     """
     plain, _, size = name.partition("@")
     if plain in glyphs.NAMES:
         _drawn(plain, cache)
     prepared = store.prepared(cache)
-    found = prepared.get(plain, {})
-    if not found:
+    stores = prepared.get(plain, {})
+    if not stores:
         if plain in SOURCES:
             raise FsbenchError(f"data set {plain} is not prepared; {sources.how(plain)}")
         raise unknown("data set", plain, {*prepared, *SOURCES, *glyphs.NAMES})
-    chosen = [path for at, path in found.items() if size in ("", str(at))]
-    if not chosen:
+    sizes = [at for at in sorted(stores) if size in ("", str(at))]
+    if not sizes:
         raise FsbenchError(
-            f"data set {plain}: prepared at {store.sizes_text(found)}, but {size} is asked for"
+            f"data set {plain}: prepared at {store.sizes_text(stores)}, but {size} is asked for"
         )
-    if len(chosen) > 1:
+    if len(sizes) > 1 and len({store.fingerprints(path) for path in stores.values()}) > 1:
         raise FsbenchError(
-            f"data set {plain}: prepared at {store.sizes_text(found)}; say which, as {plain}@SIZE"
+            f"data set {plain}: stores of {store.sizes_text(stores)} hold different images; "
+            f"say which, as {plain}@SIZE"
         )
-    return chosen[0]
+    return stores[next((at for at in sizes if at >= at_least), sizes[-1])]
 
 
 def _check_arguments(name: str, image_size: int | None) -> None:
@@ -161,12 +221,33 @@ def _drawn(name: str, cache: Path | None, *, force: bool = False, quiet: bool = 
         with only_one(target):
             if force or not store.holds(target, key):
                 listing = glyphs.draw(name, quiet=quiet)
-                _write(target, listing, {"name": name, "key": key, "synthetic": True}, quiet=True)
+                survey = _Survey(key, dict.fromkeys(listing, key), glyphs.SIZE, glyphs.SIZE)
+                _write(target, listing, survey, {"name": name, "synthetic": True}, quiet=True)
     return target
 
 
-def _survey(name: str, listing: Listing, *, quiet: bool) -> tuple[str, int]:
-    """The SHA-256 of all names and bytes, and the side of the squares that the images become unasked."""
+def _origin(path: Path) -> dict[str, str]:
+    """Where images came from, to store them at another size; code is not run again unasked."""
+    origin = str(path.resolve())
+    return {"origin": origin} if path.is_dir() and origin.isprintable() else {}
+
+
+def _made_larger(name: str, key: str, origin: str, size: int, cache: Path | None) -> Path | None:
+    """A new store of the same files at another size; None where they are no longer at hand."""
+    if not origin or not Path(origin).is_dir() or size > _MAX_SIZE:
+        return None
+    try:
+        survey = _survey(sources.read(name, Path(origin)), quiet=True)
+        if survey.key != key:
+            return None
+        return prepare(name, Path(origin), cache=cache, image_size=size, quiet=True)
+    except FsbenchError as error:
+        _log.warning("fsbench: warning: %s", error)
+        return None
+
+
+def _survey(listing: Listing, *, quiet: bool) -> _Survey:
+    """Look at names, bytes and sizes of all images."""
     rows = [
         (split, class_name, item)
         for split in sorted(listing)
@@ -174,50 +255,94 @@ def _survey(name: str, listing: Listing, *, quiet: bool) -> tuple[str, int]:
         for item in sorted(listing[split][class_name])
     ]
     pictures = [listing[split][class_name][item] for split, class_name, item in rows]
-    key, sizes = hashlib.sha256(), set()
-    split_of: dict[bytes, str] = {}
-    shared: list[str] = []
+    key, sizes = hashlib.sha256(), []
+    files: dict[str, dict[str, list[bytes]]] = {}
     with _progress("read", len(rows), quiet) as bar:
         for row, (digest, size) in zip(rows, looks(pictures), strict=True):
             key.update(repr((*row, digest)).encode())
-            sizes.add(size)
-            if split_of.setdefault(digest, row[0]) != row[0]:
-                shared.append(f"{'/'.join(row)} (also in {split_of[digest]})")
+            sizes.append(size)
+            files.setdefault(row[0], {}).setdefault(row[1], []).append(digest)
             bar.update()
-    if shared:
+    width, height = sizes[0]
+    return _Survey(
+        key=key.hexdigest(),
+        files={split: identity.of_split(classes.values()) for split, classes in files.items()},
+        side=width if len(set(sizes)) == 1 and width == height else UNEVEN_SIZE,
+        native=int(statistics.median(map(min, sizes))),
+    )
+
+
+def _warn_of_shared(name: str, target: Path) -> None:
+    """Log a warning where images lie in two splits, pixel by pixel at native size."""
+    split_of: dict[bytes, str] = {}
+    both: list[tuple[str, int, str]] = []  # split, place in it, the other split
+    with store.opened(target) as file:
+        splits = [split for split in SPLITS if split in file]
+    for split in splits:
+        for place, digest in enumerate(store.digests(target, split)):
+            if split_of.setdefault(digest, split) != split:
+                both.append((split, place, split_of[digest]))
+    if both:
+        split, place, other = both[0]
+        images = store.read(target, split)
+        first = f"{split}/{images.class_names[images.labels[place]]}/{images.items[place]} (also in {other})"
         _log.warning(
-            "fsbench: warning: data set %s: %d images lie in two splits, as %s", name, len(shared), shared[0]
+            "fsbench: warning: data set %s: %d images lie in two splits, as %s", name, len(both), first
         )
-    width, height = next(iter(sizes))
-    return key.hexdigest(), width if len(sizes) == 1 and width == height else UNEVEN_SIZE
 
 
-def _write(target: Path, listing: Listing, about: Mapping[str, str | bool], *, quiet: bool) -> None:
+def _write(
+    target: Path, listing: Listing, survey: _Survey, about: Mapping[str, str | bool], *, quiet: bool
+) -> None:
     """Write the store of these pictures, whole or not at all; whoever calls holds its lock."""
     size = int(target.stem.rpartition("@")[2])
-    total = sum(len(items) for classes in listing.values() for items in classes.values())
+    splits = [split for split in SPLITS if split in listing]
+    classes = [items for split in splits for items in listing[split].values()]
+    depth = Depth([picture for items in classes for picture in items.values()])
+    orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
+    total = sum(len(rows) for rows, _ in orders.values())
     with whole_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:
-        store.begin(file, about)
-        for split in (split for split in SPLITS if split in listing):
-            for n_written in _write_split(file, split, listing[split], size):
+        store.begin(file, {**about, "key": survey.key, "native": survey.native, "decoder": decoder()})
+        writers = {split: _writer(file, split, *orders[split], survey, size) for split in splits}
+        for split in splits:  # pixels come last, so that all names lie at the beginning of the file
+            pictures = [listing[split][class_name][item] for class_name, item in orders[split][0]]
+            for pixels in squares(pictures, size, depth):
+                writers[split].add(pixels)
                 check()
-                bar.update(n_written)
+                bar.update(len(pixels))
+            writers[split].finish()
 
 
-def _write_split(
-    file: h5py.File, split: str, classes: Mapping[str, Mapping[str, Picture]], size: int
-) -> Iterator[int]:
-    """Decode and write one split, sorted by (class name, item id), part by part; how many images each has."""
-    names = sorted(classes)
-    ordered = [(label, item) for label, name in enumerate(names) for item in sorted(classes[name])]
-    labels = np.array([label for label, _ in ordered], dtype=np.int32)
-    writer = SplitWriter(
-        file, split, (len(ordered), size, size, 3), labels, names, [item for _, item in ordered]
-    )
-    for pixels in squares([classes[names[label]][item] for label, item in ordered], size):
-        writer.add(pixels)
-        yield len(pixels)
-    writer.finish()
+def _order(
+    split: str, classes: Mapping[str, Mapping[str, Picture]], depth: Depth, *, quiet: bool
+) -> tuple[list[tuple[str, str]], NDArray[np.uint8]]:
+    """Class name and item of each image in the order of the store, and the images' digests (n, 32)."""
+    rows = [(name, item) for name in sorted(classes) for item in sorted(classes[name])]
+    digests: dict[str, dict[str, bytes]] = {name: {} for name in classes}
+    with _progress(f"decode {split}", len(rows), quiet) as bar:
+        pictures = [classes[name][item] for name, item in rows]
+        for (name, item), (digest, _) in zip(rows, identities(pictures, depth), strict=True):
+            digests[name][item] = digest
+            bar.update()
+    ordered = [(name, item) for name, items in identity.ordered(digests).items() for item in items]
+    joined = b"".join(digests[name][item] for name, item in ordered)
+    return ordered, np.frombuffer(joined, dtype=np.uint8).reshape(-1, 32)
+
+
+def _writer(
+    file: h5py.File,
+    split: str,
+    rows: list[tuple[str, str]],
+    digests: NDArray[np.uint8],
+    survey: _Survey,
+    size: int,
+) -> SplitWriter:
+    """What writes a split, its names and labels written."""
+    label_of = {name: label for label, name in enumerate(dict.fromkeys(name for name, _ in rows))}
+    labels = np.array([label_of[name] for name, _ in rows], dtype=np.int32)
+    items = [item for _, item in rows]
+    shape = (len(rows), size, size, 3)
+    return SplitWriter(file, split, shape, labels, list(label_of), items, digests, survey.files[split])
 
 
 def _progress(what: str, total: int, quiet: bool) -> "tqdm[Never]":

@@ -1,10 +1,10 @@
-"""The image store: every image of a data set as uint8 pixels in one HDF5 file, keyed by content.
+"""The image store: every image of a data set as uint8 pixels in one HDF5 file, ordered by content.
 
-A store is `<cache>/images/<name>@<size>.h5`, with one group a split: `pixels` (n, height, width, 3) uint8,
-`labels` (n,) int32, `class_names` and `items`, sorted by (class name, item id), so that the order of files
-on a disk is irrelevant. Its key is the digest of what it was made from. Each split carries its fingerprint,
-the SHA-256 of all that it holds; what is computed from images (features, results) names the fingerprint,
-never just the data set.
+A store is `<cache>/images/<name>@<size>.h5`, with one group per split: `pixels` (n, height, width, 3) uint8,
+`labels` (n,) int32, `class_names`, `items` and `digests` (n, 32) of the images at native size, by which
+classes and items are ordered (`identity`). Its key is the digest of the files it was made from. Each split
+carries its fingerprint, which depends neither on names nor on the stored size; what is computed from images
+(features, results) names the fingerprint, never just the data set.
 """
 
 import hashlib
@@ -17,17 +17,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from fsbench import identity
 from fsbench.errors import FsbenchError
 from fsbench.files import cache_folder, reason
+from fsbench.identity import Identity
 from fsbench.untrusted import Wrong, hdf5
 
-FORMAT = 1
+FORMAT = 2  # 1 ordered images by the names of their files
 SPLITS = ("base", "val", "novel")
 _GLANCE = 1 << 24  # bytes; the names of a store lie at its beginning, and few calls read all of it
-_AT_ONCE = 1 << 24  # bytes of pixels that are looked at together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSplit:
     """One split of a data set, in memory."""
 
@@ -35,16 +36,39 @@ class ImageSplit:
     split: str
     pixels: NDArray[np.uint8]  # (n, height, width, 3)
     labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
-    class_names: tuple[str, ...]  # sorted
-    items: tuple[str, ...]  # (n,), the item id of each image, sorted within its class
-    fingerprint: str  # SHA-256 over shape, class names, items, labels and pixels
+    class_names: tuple[str, ...]  # ordered by the content of the classes
+    items: tuple[str, ...]  # (n,), the item id of each image, ordered by content within its class
+    identity: Identity
     synthetic: bool  # drawn by code
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the images at native size."""
+        return self.identity.fingerprint
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """What a store says of a split, without its images."""
+
+    path: Path
+    size: int  # pixels; side of the stored squares
+    names: str  # digest of the class names, in order
+    identity: Identity
 
 
 class SplitWriter:
     """Writes one split of a store a part at a time, so that a data set need not fit in memory.
 
-    The fingerprint grows with the parts; `finish` leaves it in the file.
+    Args:
+        file: A new store.
+        split: Name of the split.
+        shape: Shape of its pixels, (n, height, width, 3).
+        labels: Sorted labels (n,).
+        class_names: A name for each label.
+        items: An item id for each image.
+        digests: The digest of each image at native size, (n, 32).
+        files: Digest of the files that the images come from.
     """
 
     def __init__(
@@ -55,25 +79,31 @@ class SplitWriter:
         labels: NDArray[np.int32],
         class_names: Sequence[str],
         items: Sequence[str],
+        digests: NDArray[np.uint8],
+        files: str,
     ) -> None:
         self._group = file.create_group(split)
         self._group["labels"] = labels
+        self._group["digests"] = digests
         for name, texts in (("class_names", class_names), ("items", items)):
             self._group.create_dataset(name, data=np.array(texts, dtype=object), dtype=h5py.string_dtype())
         self._pixels = self._group.create_dataset("pixels", shape, dtype=np.uint8)
         self._written = 0
-        self._digest = _digest_of_all_but_pixels(shape, class_names, items, labels)
+        names = hashlib.sha256(repr(tuple(class_names)).encode()).hexdigest()
+        fingerprint = identity.of_rows(digests, labels)
+        self._group.attrs.update({"fingerprint": fingerprint, "files": files, "names": names})
+        self._checksum = _checksum_of_all_but_pixels(shape, class_names, items, labels, digests)
 
     def add(self, pixels: NDArray[np.uint8]) -> None:
         """Write the next images, (some, height, width, 3)."""
         self._pixels[self._written : self._written + len(pixels)] = pixels
-        self._digest.update(np.ascontiguousarray(pixels).data)
+        self._checksum.update(np.ascontiguousarray(pixels).data)
         self._written += len(pixels)
 
     def finish(self) -> None:
-        """Leave the fingerprint, once all images are written."""
+        """Leave the checksum, once all images are written."""
         assert self._written == len(self._pixels), (self._written, len(self._pixels))
-        self._group.attrs["fingerprint"] = self._digest.hexdigest()
+        self._group.attrs["checksum"] = self._checksum.hexdigest()
 
 
 def path_of(name: str, size: int, cache: Path | None = None) -> Path:
@@ -138,28 +168,54 @@ def read(path: Path, split: str) -> ImageSplit:
             labels=hdf5.numbers(group, "labels", np.int32, 1, most),
             class_names=hdf5.texts(group, "class_names", most),
             items=hdf5.texts(group, "items", most),
-            fingerprint=str(hdf5.attributes(group)["fingerprint"]),
+            identity=_identity(file, group),
             synthetic=bool(about["synthetic"]),
         )
-        _check(found)
-    digest = _digest_of_all_but_pixels(found.pixels.shape, found.class_names, found.items, found.labels)
-    digest.update(np.ascontiguousarray(found.pixels).data)
-    if digest.hexdigest() != found.fingerprint:
+        digests = hdf5.numbers(group, "digests", np.uint8, 2, most)
+        _check(found, digests)
+        checksum = hdf5.attributes(group)["checksum"]
+    actual = _checksum_of_all_but_pixels(
+        found.pixels.shape, found.class_names, found.items, found.labels, digests
+    )
+    actual.update(np.ascontiguousarray(found.pixels).data)
+    if (actual.hexdigest(), identity.of_rows(digests, found.labels)) != (checksum, found.fingerprint):
         raise FsbenchError(f"{path}: images of {split} do not match their fingerprint; prepare them again")
     return found
 
 
-def digests(path: Path, split: str) -> Iterator[bytes]:
-    """The SHA-256 of the pixels of each image of a split, in order; a few images are in memory at a time.
+def look(path: Path, split: str) -> SplitInfo:
+    """What a store says of a split, without reading its images.
 
     Raises:
         FsbenchError: as `read`.
     """
     with opened(path) as file:
-        pixels = hdf5.dataset(group_of(file, split), "pixels", "u", 4, hdf5.capacity(path))
-        at_once = max(1, _AT_ONCE * len(pixels) // pixels.nbytes)
-        for start in range(0, len(pixels), at_once):
-            yield from (hashlib.sha256(image.data).digest() for image in pixels[start : start + at_once])
+        group = group_of(file, split)
+        side = hdf5.dataset(group, "pixels", "u", 4, hdf5.capacity(path)).shape[1]
+        return SplitInfo(path, side, str(hdf5.attributes(group)["names"]), _identity(file, group))
+
+
+def fingerprints(path: Path) -> tuple[tuple[str, str], ...]:
+    """The fingerprint of each split of a store.
+
+    Raises:
+        FsbenchError: the store cannot be read.
+    """
+    with opened(path) as file:
+        return tuple(
+            (split, _identity(file, group_of(file, split)).fingerprint) for split in SPLITS if split in file
+        )
+
+
+def digests(path: Path, split: str) -> list[bytes]:
+    """The digest of each image of a split at native size, in order.
+
+    Raises:
+        FsbenchError: as `read`.
+    """
+    with opened(path) as file:
+        rows = hdf5.numbers(group_of(file, split), "digests", np.uint8, 2, hdf5.capacity(path))
+        return [row.tobytes() for row in rows]
 
 
 def group_of(file: h5py.File, split: str) -> h5py.Group:
@@ -195,20 +251,33 @@ def opened(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _check(found: ImageSplit) -> None:
+def _identity(file: h5py.File, group: h5py.Group) -> Identity:
+    about = hdf5.attributes(group)
+    decoder = hdf5.attributes(file)["decoder"]
+    return Identity(str(about["fingerprint"]), str(about["files"]), str(decoder))
+
+
+def _check(found: ImageSplit, digests: NDArray[np.uint8]) -> None:
     """Refuse parts that do not fit each other."""
     n, labels = len(found.pixels), found.labels
     if not n == len(labels) == len(found.items) or not found.pixels.size or found.pixels.shape[3] != 3:
         raise Wrong(
             f"pixels {found.pixels.shape} do not fit {len(labels)} labels or {len(found.items)} items"
         )
+    if digests.shape != (n, 32):
+        raise Wrong(f"digests must have shape ({n}, 32), but have {digests.shape}")
     hdf5.check_labels(labels, len(found.class_names))
 
 
-def _digest_of_all_but_pixels(
-    shape: tuple[int, ...], class_names: Sequence[str], items: Sequence[str], labels: NDArray[np.int32]
+def _checksum_of_all_but_pixels(
+    shape: tuple[int, ...],
+    class_names: Sequence[str],
+    items: Sequence[str],
+    labels: NDArray[np.int32],
+    digests: NDArray[np.uint8],
 ) -> "hashlib._Hash":
-    """What a fingerprint begins with."""
-    digest = hashlib.sha256(repr((shape, tuple(class_names), tuple(items))).encode())
-    digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
-    return digest
+    """What the checksum of a split begins with."""
+    checksum = hashlib.sha256(repr((shape, tuple(class_names), tuple(items))).encode())
+    checksum.update(np.ascontiguousarray(labels, dtype="<i4").data)
+    checksum.update(np.ascontiguousarray(digests).data)
+    return checksum

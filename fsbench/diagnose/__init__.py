@@ -19,7 +19,6 @@ from fsbench.diagnose import (
 )
 from fsbench.diagnose.section import Section, Table
 from fsbench.diagnose.subject import QUESTIONS, Study, load_study
-from fsbench.engine import keep_memory
 from fsbench.errors import FsbenchError, unknown
 
 OF_CHECKPOINTS: dict[str, Callable[[Study], Section | None]] = {
@@ -58,8 +57,6 @@ def diagnose(
     for name in only:
         if name not in SECTIONS:
             raise unknown("section", name, SECTIONS)
-    if device.type == "cpu":
-        keep_memory()
     asked = [name for name in SECTIONS if name in (only or SECTIONS)]
     of_checkpoints = [name for name in asked if name != "toy"]
     sections = [toy.section()] if "toy" in asked else []

@@ -26,7 +26,7 @@ TASKS = TaskSpec(n_shot=5, n_tasks=200)
 HEAD = "logistic"  # the softmax of nearest mean is of no fitted scale, so its confidence says nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reliability:
     """Answers by their confidence, in bins of equal width: (bins,) each; 0 where a bin is empty."""
 

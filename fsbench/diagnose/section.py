@@ -17,7 +17,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
     """A number that a paper says mixing raises or lowers, measured of every network on the same questions."""
 
@@ -28,7 +28,7 @@ class Claim:
     samples: Mapping[str, NDArray[np.float64]]  # by network, one value a question (n,), in the same order
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Section:
     """One part of the report."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fsbench import checkpoint, episodes, score, stats
 from fsbench.checkpoint import Provenance
-from fsbench.data.augment import MEAN, STD, eval_transform
+from fsbench.data.augment import MEAN, STD, eval_transform, resized
 from fsbench.data.prepare import load
 from fsbench.data.store import ImageSplit
 from fsbench.diagnose.section import Mean
@@ -24,6 +24,7 @@ from fsbench.frozen import of_checkpoint
 from fsbench.heads import find_head
 from fsbench.heads.nearest_mean import nearest_mean
 from fsbench.heads.preprocess import l2
+from fsbench.identity import why_other
 from fsbench.network import Network
 from fsbench.streams import stream
 
@@ -38,7 +39,7 @@ Scores = Callable[[Tensor], Tensor]
 """Images (b, 3, s, s) in 0..1 -> scores (b, classes), differentiable."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Images with the right answers, and how one network scores them."""
 
@@ -47,7 +48,7 @@ class Batch:
     scores: Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A trained network in evaluation mode, without gradients of its weights."""
 
@@ -87,7 +88,7 @@ class Subject:
         return score.accuracies(values, self.novel.labels, spec, find_head("nearest-mean"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """Networks that learned the same base classes, and the images that all of them are asked about."""
 
@@ -159,13 +160,16 @@ def load_study(
         raise FsbenchError(f"questions must be at least {least}, but is {questions}")
     loaded = [checkpoint.load_network(path) for path in paths]
     source = loaded[0][1].source
-    base = load(source, "base", cache)
+    stored = max(resized(provenance.image_size) for _, provenance in loaded)
+    base = load(source, "base", cache, stored)
     for path, (_, provenance) in zip(paths, loaded, strict=True):
         if provenance.source_fingerprint != base.fingerprint:
+            why = why_other(provenance.source_files, provenance.source_decoder, base.identity)
             raise FsbenchError(
                 f"checkpoint {path}: trained on {provenance.source}, not on the images of {source} at hand"
+                f"{why}"
             )
-    novel = load(dataset or source, "novel", cache)
+    novel = load(dataset or source, "novel", cache, stored)
     subjects = [
         Subject(
             name,

@@ -37,7 +37,7 @@ class Way:
     depth: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A toy network, and what was measured of it."""
 
@@ -98,7 +98,7 @@ def train(problem: str, way: str, seed: int, steps: int = STEPS) -> Trained:
 def build(seed: int) -> Network:
     """Two layers, a bottleneck of two numbers, two layers and a linear classifier, its weights by `seed`."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed other devices, too
         below = nn.Sequential(*_layers(2), nn.Linear(WIDTH, 2))
         blocks = nn.Sequential(below, nn.Sequential(*_layers(2)))
         return Network(Backbone("toy", 1, 0.0, blocks, nn.Identity(), WIDTH), 2, "linear", None, {})

@@ -29,7 +29,7 @@ from fsbench.foreign import contents, forms
 from fsbench.untrusted import Wrong
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Foreign:
     """What a feature file of another project holds."""
 

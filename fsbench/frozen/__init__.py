@@ -35,7 +35,7 @@ from fsbench.frozen.transform import Transform, usual
 _LIBRARIES = {"timm:": timm_model, "torchvision:": torchvision_model}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frozen:
     """A network that turns images into features, and what tells its features from those of others."""
 
@@ -117,6 +117,7 @@ def _frozen(model: Model, run: str, seen: Seen | None, *, unique: bool = False) 
     return Frozen(model.network.eval(), model.transform, digest, run, about, seen)
 
 
+@torch.random.fork_rng(devices=[])  # layers draw weights, which are then replaced
 def _model(name: str, image_size: int | None, *, pretrained: bool) -> Model:
     """The network of that name; a user's own has whatever weights its function gives it."""
     for prefix, make in _LIBRARIES.items():

@@ -8,7 +8,7 @@ from fsbench.frozen.seen import Seen
 from fsbench.frozen.transform import Transform
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A network without a classifier, and what it takes."""
 

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fsbench.data.augment import MEAN, STD, eval_transform, transform_name
+from fsbench.data.augment import MEAN, STD, eval_transform, resized, transform_name
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,17 @@ class Transform:
     name: str  # another name for whatever gives other images
     size: int  # pixels
     apply: Callable[[Tensor], Tensor]
+    resize: int | None = None  # pixels to which images are resized before the crop; None: not known
+
+    @property
+    def stored(self) -> int:
+        """Side of the squares to store images as, in pixels: neither resized again nor enlarged."""
+        return self.resize or resized(self.size)
 
 
 def usual(size: int) -> Transform:
     """The evaluation transform of fsbench's own backbones."""
-    return Transform(transform_name(size), size, partial(eval_transform, size=size))
+    return Transform(transform_name(size), size, partial(eval_transform, size=size), resized(size))
 
 
 def resize_crop(
@@ -42,7 +48,7 @@ def resize_crop(
     apply = partial(
         _resize_crop, resize=resize, size=size, interpolation=interpolation, mean=tuple(mean), std=tuple(std)
     )
-    return Transform(name, size, apply)
+    return Transform(name, size, apply, resize)
 
 
 def _resize_crop(

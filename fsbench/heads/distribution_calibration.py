@@ -21,7 +21,7 @@ DRAWS = 750  # a class; each of its shots gets int(DRAWS / shots)
 _TASKS_AT_ONCE = {"cpu": 1, "cuda": 16}  # what is made for one task takes 0.2 GB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BaseStatistics:
     """Mean and covariance of each base class, the covariance as a factor that normals are drawn with."""
 

@@ -11,7 +11,7 @@ from fsbench.results import Result
 from fsbench.untrusted import as_cell
 
 MEASURED = ("accuracy", "half_width", "class_half_width")  # in the file as, for example, accuracy_percent
-OTHERWISE = (*MEASURED, "correct", "queries", "versions")
+OTHERWISE = (*MEASURED, "class_values", "correct", "queries", "versions")
 KEYS = tuple(field.name for field in fields(Result) if field.name not in OTHERWISE)
 
 

@@ -56,7 +56,7 @@ def _section(table: Table, link_prefix: str) -> list[str]:
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
         f"### {escape(table.heading)}",
-        lead(table.results),
+        escape(lead(table.results)),
         _markdown(cells, heads, align),
         table.legend,
     ]
@@ -85,4 +85,4 @@ def _accuracy(table: Table, cell: Cell | Spread | None) -> str:
     if cell is None:
         return "-"
     text = table.text(cell)
-    return f"**{text}**" if isinstance(cell, Cell) and cell.best else text
+    return f"**{text}**" if cell.best else text

@@ -32,7 +32,7 @@ function columnsOf(table) {
 }
 
 function scaleOf(table, i) {
-  const cells = table.rows.map((row) => row.cells[i]).filter((cell) => cell?.rank);
+  const cells = table.rows.map((row) => row.cells[i]).filter((cell) => cell?.kind === "checkpoints");
   if (!cells.length) return null;
   const low = Math.max(0, Math.floor(Math.min(...cells.map((cell) => cell.mean - cell.half))));
   const high = Math.min(100, Math.ceil(Math.max(...cells.map((cell) => cell.mean + cell.half))));
@@ -93,9 +93,9 @@ function cellOf(view, row, place, column) {
   } else {
     td.classList.toggle("best", cell.best ?? false);
     td.append(cell.href ? make("a", { href: cell.href, "aria-describedby": "tip" }, cell.text) : cell.text);
-    if (cell.rank) td.append(whisker(cell, column.scale));
+    if (cell.kind === "checkpoints") td.append(whisker(cell, column.scale));
   }
-  if (cell.rank) comparisons.set(td, () => compare(view, column.i, place));
+  if (cell.kind) comparisons.set(td, () => compare(view, column.i, place));
   return td;
 }
 
@@ -156,36 +156,59 @@ function filter() {
   at("status").textContent = rows ? `${rows} rows in ${tables} tables` : "No row fits these filters.";
 }
 
-// Comparing: p-values stand in a column's lower triangle, as whole ten-thousandths rounded down.
+// Comparing: checkpoints with checkpoints, recipes with recipes. Differences, half widths and p-values of a
+// column stand in lower triangles, as whole ten-thousandths; null where nothing is claimed.
 
 function compare(view, i, place) {
-  const inside = view.rows.filter(({ row }) => row.cells[i]?.rank);
+  const { kind } = view.rows[place].row.cells[i];
+  const inside = view.rows.filter(({ row }) => row.cells[i]?.kind === kind);
   const mine = inside.findIndex((row) => row.place === place);
-  const p = (other) => view.table.p[i][(Math.max(mine, other) * (Math.max(mine, other) - 1)) / 2 + Math.min(mine, other)];
+  const pairs = view.table[kind][i];
+  const pick = (values, other) => {
+    const [low, high] = [Math.min(mine, other), Math.max(mine, other)];
+    return values[(high * (high - 1)) / 2 + low];
+  };
   const spot = view.columns.findIndex((column) => column.i === i && column.css === "accuracy");
   const { row } = inside[mine];
-  const lists = { differs: [], equals: [] };
+  const lists = { significant: [], similar: [], unclaimed: [] };
   inside.forEach((other, k) => {
     if (k === mine) return;
-    const kind = p(k) < data.level ? "differs" : "equals";
-    other.cells[spot].classList.add(kind);
-    const size = p(k) ? `p = ${(p(k) / 10000).toFixed(4)}` : "p < 0.0001";
-    lists[kind].push(make("li", {}, `${other.row.label}: ${interval(other.row.cells[i])}, ${size}`));
+    const p = pick(pairs.p, k);
+    const group = p === null ? "unclaimed" : p < data.level ? "significant" : "similar";
+    if (p !== null) other.cells[spot].classList.add(group);
+    const difference = (pick(pairs.difference, k) * (mine > k ? 1 : -1)) / 100;
+    const widths = ["tasks", "classes"].filter((over) => pick(pairs[over], k) !== null)
+      .map((over) => `± ${(pick(pairs[over], k) / 100).toFixed(2)} over ${over}`);
+    const size = p === null ? "" : p ? `, p = ${(p / 10000).toFixed(4)}` : ", p < 0.0001";
+    const sign = difference < 0 ? "-" : "+";
+    lists[group].push(make("li", {}, `${other.row.label}: ${sign}${Math.abs(difference).toFixed(2)} ${widths.join(", ")}${size}`));
   });
   inside[mine].cells[spot].classList.add("shown");
-  const { tasks, rank, classes } = row.cells[i];
+  const heads = {
+    significant: "Significantly different from",
+    similar: "Not significantly different from",
+    unclaimed: "No claim about",
+  };
   return [
     make("p", {}, make("strong", {}, row.label)),
-    make("p", {}, `${interval(row.cells[i])} over ${tasks.toLocaleString("en")} tasks, rank ${rank} of ${inside.length}`),
-    classes ? make("p", {}, `± ${classes} % over classes and their images`) : "",
-    ...(lists.equals.length ? [make("p", {}, "Does not differ from"), make("ul", {}, ...lists.equals)] : []),
-    ...(lists.differs.length ? [make("p", {}, "Differs from"), make("ul", {}, ...lists.differs)] : []),
-    inside.length > 1 ? make("p", { class: "quiet" }, "p: adjusted by Holm over all pairs of the column") : "",
+    ...about(row.cells[i], inside.length).map((text) => make("p", {}, text)),
+    ...Object.entries(lists).filter(([, list]) => list.length)
+      .flatMap(([group, list]) => [make("p", {}, heads[group]), make("ul", {}, ...list)]),
+    inside.length > 1 ? make("p", { class: "quiet" }, legend(view.table.over, kind)) : "",
   ];
 }
 
-function interval(cell) { // without the number of tasks in brackets
-  return `${cell.text.split(" (")[0]} %`;
+function about(cell, count) { // the accuracy's own intervals
+  const rank = cell.rank ? `, rank ${cell.rank} of ${count}` : "";
+  if (cell.kind === "recipes") return [`${cell.text}${rank}`];
+  const text = `${cell.text.split(" (")[0]} % over ${cell.tasks.toLocaleString("en")} tasks${rank}`; // no number in brackets
+  return cell.classes ? [text, `± ${cell.classes} % over new classes and their images`] : [text];
+}
+
+function legend(over, kind) {
+  const claim = over === "classes" ? "new classes with their images" : "other tasks from the same images";
+  const seeds = kind === "recipes" ? ", each ± and p also over training seeds" : "";
+  return `Differences in points: this row minus the other${seeds}. p: claim over ${over} (${claim}), adjusted by Holm over all pairs of ${kind} in the column.`;
 }
 
 function showTip(cell) {
@@ -203,7 +226,7 @@ function showTip(cell) {
 
 function hideTip() {
   at("tip").hidden = true;
-  for (const name of ["differs", "equals", "shown"]) {
+  for (const name of ["significant", "similar", "shown"]) {
     for (const cell of document.querySelectorAll(`td.${name}`)) cell.classList.remove(name);
   }
 }

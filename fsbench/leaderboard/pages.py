@@ -13,6 +13,7 @@ from fsbench.leaderboard.markdown import quoted, sections
 from fsbench.leaderboard.published import quotations
 from fsbench.leaderboard.tables import tables
 from fsbench.leaderboard.web import page
+from fsbench.pairwise import Over
 from fsbench.results import read_all
 
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
@@ -34,37 +35,41 @@ and knowledge of the class counts. Recipes link to the result files.
 """
 
 
-def update(folder: Path, readme: Path | None, *, memory_rows: bool = False) -> list[Path]:
+def update(
+    folder: Path, readme: Path | None, *, memory_rows: bool = False, over: Over = "classes"
+) -> list[Path]:
     """Write the pages that follow from a results folder and return where, `<folder>/README.md` first.
 
     With `readme` the tables also take the place of what stands between its leaderboard markers. Published
     numbers stand below the measured ones of their data sets: those read at their source, and with
-    `memory_rows` those from memory too.
+    `memory_rows` those from memory too. `over` is what ranks, bold type and p-values are about.
 
     Raises:
         FsbenchError: no such folder, a file in it that is no result, a question with two results, or a
             `readme` without the markers. Nothing is written then.
     """
-    pages = _pages(folder, readme, memory_rows)
+    pages = _pages(folder, readme, memory_rows, over)
     for path, text in pages.items():
         write_text(path, text)
     return list(pages)
 
 
-def stale(folder: Path, readme: Path | None, *, memory_rows: bool = False) -> list[Path]:
+def stale(
+    folder: Path, readme: Path | None, *, memory_rows: bool = False, over: Over = "classes"
+) -> list[Path]:
     """The pages that are not what `update` would write.
 
     Raises:
         FsbenchError: as `update`.
     """
-    pages = _pages(folder, readme, memory_rows)
+    pages = _pages(folder, readme, memory_rows, over)
     return [path for path, text in pages.items() if not path.exists() or _read(path) != text]
 
 
-def _pages(folder: Path, readme: Path | None, memory_rows: bool) -> dict[Path, str]:
+def _pages(folder: Path, readme: Path | None, memory_rows: bool, over: Over) -> dict[Path, str]:
     """Each page's path and its whole text."""
     with _without_collector():
-        found = tables(read_all(folder))
+        found = tables(read_all(folder), over)
     photographs = [table.results[0] for table in found if not table.results[0].synthetic]
     pairs = {(first.source or first.dataset, first.dataset) for first in photographs}
     below = quoted(quotations(pairs, memory_rows=memory_rows))

@@ -28,7 +28,9 @@ GROUP = (  # results that differ in one of these never share a table
     "query_alpha", "least_shot", "classes", "disjoint", "sampler", "fingerprint", "source_fingerprint",
 )  # fmt: skip
 CELL = ("n_way", "n_shot", "n_tasks", "task_digest", "interval")  # what the cells of a row may differ in
-TRAINED = ("train_seed", "epoch", "run", "checkpoint", "feature_digest")  # what a training seed changes
+TRAINED = (  # what a training seed changes
+    "train_seed", "epoch", "best_epoch", "run", "checkpoint", "feature_digest", "base_digest",
+)  # fmt: skip
 # Every other key tells rows apart, so that a key which a later version adds does so by itself.
 FAMILY = tuple(name for name in PLAIN if name not in {*GROUP, *CELL, *TRAINED, *OPEN})
 
@@ -51,9 +53,13 @@ class Family:
 
     rows: Sequence[Row]
 
-    def accuracies(self, protocol: Protocol) -> list[float]:
-        """The accuracy of each row that has one, 0..1."""
-        return [row.results[protocol].accuracy for row in self.rows if protocol in row.results]
+    def results(self, protocol: Protocol) -> list[Result]:
+        """The result of each row that has one."""
+        return [row.results[protocol] for row in self.rows if protocol in row.results]
+
+    def has_seeds(self, protocol: Protocol) -> bool:
+        """Whether there are several training seeds, and a result for each of them."""
+        return len(self.rows) > 1 and all(protocol in row.results for row in self.rows)
 
 
 def groups(results: Iterable[Result]) -> list[list[Result]]:
@@ -88,7 +94,10 @@ def families(group: Sequence[Result]) -> list[Family]:
     columns = protocols(group)
 
     def place(family: Family) -> tuple[Any, ...]:
-        means = [float(np.mean(family.accuracies(column) or [-1.0])) for column in columns]
+        means = [
+            float(np.mean([result.accuracy for result in family.results(column)] or [-1.0]))
+            for column in columns
+        ]
         return (
             *_sortable([family.rows[0].tried.backbone]),
             [-mean for mean in means],
@@ -120,7 +129,8 @@ def _rows(group: Iterable[Result]) -> list[Row]:
 def _tried(result: Result) -> tuple[Any, ...]:
     """What tells rows apart; features without a checkpoint stand for themselves."""
     trained = _values(result, ("train_seed", "epoch", "run"))
-    return (*_values(result, FAMILY), *trained, result.checkpoint or result.feature_digest)
+    features = (result.feature_digest, result.base_digest)
+    return (*_values(result, FAMILY), *trained, result.checkpoint or features)
 
 
 def _row(results: Iterable[Result]) -> Row:

@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fsbench.leaderboard.compare import adjusted_p, equals_of_best, ranks
-from fsbench.leaderboard.rows import Family, Protocol, families, groups, protocols
+from fsbench.leaderboard.compare import Compared, compared
+from fsbench.leaderboard.rows import Protocol, families, groups, protocols
 from fsbench.leaderboard.wording import epochs, group_details, head, heading, line_details, notes, recipe
+from fsbench.pairwise import Over, of_result, of_seeds
 from fsbench.results import Result
 from fsbench.stats import mean_and_half_width
 
@@ -21,20 +21,24 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclass(frozen=True)
 class Cell:
-    """An accuracy over tasks, and how it stands in its column."""
+    """The accuracy of one checkpoint, and how it compares with the others of its column."""
 
     result: Result
-    half_width: float  # 0..1
-    rank: int  # 1 + the number of rows that are better by the test
-    best: bool  # the best of two or more, or does not differ from it
+    half_width: float  # over tasks, 0..1
+    rank: int | None  # 1 + the number of significantly better checkpoints; None: nothing is claimed
+    best: bool  # the highest of two or more, or not significantly different from it
 
 
 @dataclass(frozen=True)
 class Spread:
-    """An accuracy over training seeds."""
+    """The mean accuracy of a recipe over training seeds; rank and best are among such means."""
 
     mean: float  # 0..1
-    std: float  # ddof 1
+    lowest: float
+    highest: float
+    compared: bool = False  # it has three or more seeds
+    rank: int | None = None
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,25 +68,37 @@ class Line:
         return ", ".join(filter(None, [self.tried.overrides, *self.details]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
-    """A comparison group; `p` (m, m) is over the lines of a column that hold a `Cell`, in their order."""
+    """A group of results that may be compared.
+
+    `checkpoints` and `recipes` compare the lines of a column that hold a `Cell`, and those that hold a
+    `Spread` over three or more seeds, in the order of the lines.
+    """
 
     heading: str
     results: Sequence[Result]
     lines: Sequence[Line]
-    p: Mapping[Protocol, NDArray[np.float64]]
+    over: Over
+    checkpoints: Mapping[Protocol, Compared]
+    recipes: Mapping[Protocol, Compared]
 
     @property
     def columns(self) -> list[Protocol]:
         """The protocols, by ways and shots."""
-        return list(self.p)
+        return list(self.checkpoints)
 
     @property
     def legend(self) -> str:
         """How to read the table; empty when it explains itself."""
-        several_seeds = any(line.n_seeds > 1 for line in self.lines)
-        return notes(self.results, several_rows=len(self.lines) > 1, several_seeds=several_seeds)
+        return notes(
+            self.results,
+            self.over,
+            several_rows=len(self.lines) > 1,
+            unclaimed=any(None in compared.ranks for compared in self.checkpoints.values()),
+            several_seeds=any(line.n_seeds > 1 for line in self.lines),
+            recipes_compared=any(len(compared.p) > 1 for compared in self.recipes.values()),
+        )
 
     @cached_property
     def n_tasks_differ(self) -> bool:
@@ -90,15 +106,15 @@ class Table:
         return len({result.n_tasks for result in self.results}) > 1
 
     def text(self, cell: Cell | Spread) -> str:
-        """Mean and half width or standard deviation in %, with the number of tasks where that differs."""
+        """Accuracy and half width over tasks in %, or mean and range over seeds."""
         if isinstance(cell, Spread):
-            return f"{100 * cell.mean:.2f} ± {100 * cell.std:.2f} std"
+            return f"{100 * cell.mean:.2f} (seeds {100 * cell.lowest:.2f} to {100 * cell.highest:.2f})"
         number = f" ({cell.result.n_tasks:,})" if self.n_tasks_differ else ""
         return f"{100 * cell.result.accuracy:.2f} ± {100 * cell.half_width:.2f}{number}"
 
 
-def tables(results: Iterable[Result]) -> list[Table]:
-    """A table for each comparison group.
+def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
+    """A table for each comparison group; `over` is what ranks and bold type are about.
 
     Raises:
         FsbenchError: a result over a single task, or two results that differ in nothing but their outcome.
@@ -107,7 +123,7 @@ def tables(results: Iterable[Result]) -> list[Table]:
     headings = [heading(group[0]) for group in found]
     extras = told_apart(headings, [group_details(group[0]) for group in found])
     return [
-        _table(group, ", ".join([text, *extra]))
+        _table(group, ", ".join([text, *extra]), over)
         for group, text, extra in zip(found, headings, extras, strict=True)
     ]
 
@@ -127,42 +143,38 @@ def told_apart(labels: Sequence[T], details: Sequence[Mapping[str, str]]) -> lis
     return extras
 
 
-def _table(group: Sequence[Result], text: str) -> Table:
+def _table(group: Sequence[Result], text: str, over: Over) -> Table:
     found = families(group)
-    rows = [row for family in found for row in family.rows]
-    cells: dict[int, dict[Protocol, Cell]] = defaultdict(dict)
-    p = {}
+    cells: dict[int, dict[Protocol, Cell | Spread]] = defaultdict(dict)  # by the id of the row or family
+    checkpoints, recipes = {}, {}
     for protocol in protocols(group):
-        inside = [row for row in rows if protocol in row.results]
-        p[protocol], column = _column([row.results[protocol] for row in inside])
-        for row, cell in zip(inside, column, strict=True):
-            cells[id(row)][protocol] = cell
+        rows = [row for family in found for row in family.rows if protocol in row.results]
+        checkpoints[protocol] = compared([of_result(row.results[protocol]) for row in rows], over)
+        standing = zip(rows, checkpoints[protocol].ranks, checkpoints[protocol].best, strict=True)
+        for row, rank, best in standing:
+            result = row.results[protocol]
+            half_width = mean_and_half_width(result.accuracies)[1]
+            cells[id(row)][protocol] = Cell(result, half_width, rank, best)
+
+        of_family = {id(family): family.results(protocol) for family in found if family.has_seeds(protocol)}
+        means = {key: mean for key, seeds in of_family.items() if (mean := of_seeds(seeds))}
+        recipes[protocol] = compared(list(means.values()), over)
+        for key, seeds in of_family.items():
+            cells[key][protocol] = _spread(seeds)
+        for key, rank, best in zip(means, recipes[protocol].ranks, recipes[protocol].best, strict=True):
+            cells[key][protocol] = replace(_spread(of_family[key]), compared=True, rank=rank, best=best)
     lines = []
     for family in found:
         if len(family.rows) > 1:
-            lines.append(Line(family.rows[0].tried, len(family.rows), (), _spreads(family)))
+            lines.append(Line(family.rows[0].tried, len(family.rows), (), cells[id(family)]))
         lines += [Line(row.tried, 1, (), cells[id(row)]) for row in family.rows]
-    return Table(text, group, _with_details(lines), p)
+    return Table(text, group, _with_details(lines), over, checkpoints, recipes)
 
 
-def _column(results: Sequence[Result]) -> tuple[NDArray[np.float64], list[Cell]]:
-    """The adjusted p-values and the cells of the results that stand below each other."""
-    p = adjusted_p(results)
-    best = equals_of_best(results, p) if len(results) > 1 else [False]
-    return p, [
-        Cell(result, mean_and_half_width(result.accuracies)[1], rank, wins)
-        for result, rank, wins in zip(results, ranks(results, p), best, strict=True)
-    ]
-
-
-def _spreads(family: Family) -> dict[Protocol, Cell | Spread]:
-    """Mean and standard deviation over training seeds of each protocol for which every seed has a result."""
-    found = {protocol: family.accuracies(protocol) for row in family.rows for protocol in row.results}
-    return {
-        protocol: Spread(float(np.mean(seeds)), float(np.std(seeds, ddof=1)))
-        for protocol, seeds in found.items()
-        if len(seeds) == len(family.rows)
-    }
+def _spread(seeds: Sequence[Result]) -> Spread:
+    """The mean and the range of the accuracies of a recipe's training seeds."""
+    accuracies = [result.accuracy for result in seeds]
+    return Spread(float(np.mean(accuracies)), min(accuracies), max(accuracies))
 
 
 def _with_details(lines: Sequence[Line]) -> list[Line]:

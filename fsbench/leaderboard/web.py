@@ -12,13 +12,14 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench.leaderboard.compare import LEVEL
+from fsbench.leaderboard.compare import Compared
 from fsbench.leaderboard.published import Published, Quotation
 from fsbench.leaderboard.rows import Protocol
 from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.leaderboard.wording import QUOTED, lead
+from fsbench.pairwise import LEVEL
 
-UNITS = 10_000  # p-values are sent as whole ten-thousandths
+UNITS = 10_000  # p-values and differences are sent as whole ten-thousandths
 
 
 def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
@@ -49,7 +50,9 @@ def _table(table: Table) -> dict[str, Any]:
         "named": NAMED,
         "columns": table.columns,
         "rows": [_row(table, line) for line in table.lines],
-        "p": [_triangle(p) for p in table.p.values()],
+        "over": table.over,
+        "checkpoints": [_pairs(compared) for compared in table.checkpoints.values()],
+        "recipes": [_pairs(compared) for compared in table.recipes.values()],
     }
 
 
@@ -71,17 +74,17 @@ def _row(table: Table, line: Line) -> dict[str, Any]:
 def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
     if cell is None:
         return None
+    shared = {"text": table.text(cell), "rank": cell.rank, "best": cell.best}
     if isinstance(cell, Spread):
-        return {"text": table.text(cell), "mean": round(100 * cell.mean, 4)}
+        return {**shared, "mean": round(100 * cell.mean, 4), "kind": "recipes" if cell.compared else None}
     classes = cell.result.class_half_width
     return {
-        "text": table.text(cell),
+        **shared,
         "mean": round(100 * cell.result.accuracy, 4),
+        "kind": "checkpoints",
         "half": round(100 * cell.half_width, 4),
         "tasks": cell.result.n_tasks,
         "classes": None if classes is None else f"{100 * classes:.2f}",
-        "rank": cell.rank,
-        "best": cell.best,
         "href": quote(cell.result.path.as_posix()),
     }
 
@@ -110,13 +113,25 @@ def _quoted(row: Published, columns: Sequence[Protocol]) -> dict[str, Any]:
     }
 
 
-def _triangle(p: NDArray[np.float64]) -> list[int]:
-    """The lower triangle row by row, rounded down so that a p below the level stays below it.
+def _pairs(compared: Compared) -> dict[str, list[int | None]]:
+    """The lower triangles, row by row, of differences, half widths and p-values in ten-thousandths.
 
-    The summand keeps a p of exactly 1 from falling to 9999 where sums are ordered in another way.
+    A p-value is rounded down, so that one below the level stays below it. The summand keeps a p of exactly 1
+    from falling to 9999 where sums are ordered in another way.
     """
-    lower = np.tril_indices(len(p), -1)
-    return [int(unit) for unit in np.floor(p[lower] * UNITS + 1e-6)]
+    over = compared.pairs.over
+    return {
+        "difference": _triangle(np.round(UNITS * compared.pairs.difference)),
+        "tasks": _triangle(np.round(UNITS * over["tasks"].half_width)),
+        "classes": _triangle(np.round(UNITS * over["classes"].half_width)),
+        "p": _triangle(np.floor(UNITS * compared.p + 1e-6)),
+    }
+
+
+def _triangle(whole: NDArray[np.float64]) -> list[int | None]:
+    """The lower triangle row by row; None for NaN."""
+    lower = whole[np.tril_indices(len(whole), -1)]
+    return [None if value != value else int(value) for value in lower.tolist()]
 
 
 def _seed(line: Line) -> str:

@@ -2,28 +2,39 @@
 
 from collections.abc import Sequence
 
-from fsbench.leaderboard.compare import LEVEL
+from fsbench.episodes import SAMPLER
 from fsbench.leaderboard.rows import FAMILY
+from fsbench.pairwise import FEWEST_SEEDS, LEVEL, Over
 from fsbench.results import Result
 
+_OTHERWISE = ("classifier", "dropout", "transform", "stored_size", "seed")  # worded below
 TELLING = {  # how a key reads that tells rows apart, most telling first; others read "key value"
     "classifier": "{} classifier",
     "dropout": "dropout {}",
     "transform": "{}",
+    "stored_size": "images stored at {} px",
     "seed": "task seed {}",
     "n_tasks": "{:,} tasks",
-    **{name: f"{name} {{}}" for name in FAMILY if name not in ("classifier", "dropout", "transform", "seed")},
+    **{name: f"{name} {{}}" for name in FAMILY if name not in _OTHERWISE},
     "head_code": "head's code {:.8}",
     "seen": "{}",
     "run": "run {}",
     "checkpoint": "checkpoint {:.8}",
     "feature_digest": "features {:.8}",
+    "base_digest": "base features {:.8}",
 }
 QUOTED = (
     "Numbers of others in %, as their sources print them, ± and all. Tasks, crops and training differ from "
     "source to source, so nothing here is ranked or compared. †: transductive. ‡: is told how many query "
     "images each class has."
 )
+
+
+_CLAIM = {  # what bold type is about, and the test
+    "classes": "on new classes with their images (claim over classes: paired t test over classes",
+    "tasks": "on other tasks from the same images (claim over tasks: paired t test on the same tasks, "
+    "Welch's t test on others",
+}
 
 
 def heading(first: Result) -> str:
@@ -88,31 +99,55 @@ def lead(group: Sequence[Result]) -> str:
     """What the numbers of a table are."""
     first, n_tasks = group[0], {result.n_tasks for result in group}
     number = f"{first.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
-    covers = "tasks and images, not of" if first.disjoint else "tasks, not of images or"
+    covers = "tasks and images, not of" if first.disjoint else "tasks, not of images, classes or"
     text = (
-        f"Accuracy in %, ± 95 % Student-t half width over {number}; it covers the drawing of {covers} "
+        f"Accuracy in %, ± 95 % Student-t half width over {number}; ± covers the drawing of {covers} "
         f"training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
     )
     if first.synthetic:
         text += " The images are synthetic, drawn by code: nothing follows from them for photographs."
     if first.fingerprint is None:
         text += " The feature files do not tell which images they come from; rows may differ in them."
+    if first.sampler != SAMPLER:
+        text += (
+            f" The tasks are of the older sampler {first.sampler} and depend on the names of image files; "
+            f"those of {SAMPLER} hold other images."
+        )
     return text
 
 
-def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -> str:
+def notes(
+    group: Sequence[Result],
+    over: Over,
+    *,
+    several_rows: bool,
+    unclaimed: bool,
+    several_seeds: bool,
+    recipes_compared: bool,
+) -> str:
     """How to read a table, and each mark that occurs in it; empty when it explains itself."""
     found = []
     if several_rows:
         found.append(
-            "Rows: by backbone, then by accuracy in the first column. "
-            f"Bold: the best of a column and all that do not differ from it at {LEVEL} after Holm over all "
-            "pairs of the column (paired t test on the same tasks, Welch's t test on others)."
+            "Rows are sorted by backbone, then by accuracy in the first column. Bold: the best checkpoint of "
+            f"a column and those that are not significantly different from it at {LEVEL} {_CLAIM[over]}, "
+            "with Holm's correction over all pairs of checkpoints in the column). Bold compares checkpoints, "
+            "not recipes."
+        )
+    if unclaimed:
+        found.append(
+            "Some results take no part: they lack class values (`fsbench evaluate --force` adds them), or "
+            "their images are not proved to be the same."
         )
     if several_seeds:
         found.append(
-            "Mean of n seeds: mean ± standard deviation (std) over training seeds, which takes no part in "
-            "the comparisons."
+            "Mean of n seeds: the mean over training seeds, with the lowest and the highest seed in brackets."
+        )
+        found.append(
+            f"Means of {FEWEST_SEEDS} or more seeds are claims about recipes: they are compared with each "
+            "other in the same way, with the variance over training seeds added."
+            if recipes_compared
+            else f"Recipes are not compared: that takes two recipes with {FEWEST_SEEDS} or more seeds each."
         )
     if any(result.epoch not in (None, result.epochs) for result in group):
         found.append("Epochs a of b: the checkpoint of epoch a in a training of at most b.")
@@ -124,17 +159,17 @@ def notes(group: Sequence[Result], *, several_rows: bool, several_seeds: bool) -
 
 
 def _over_classes(group: Sequence[Result]) -> str:
-    """How wide the intervals would be had classes and images been drawn anew, too; empty where none says."""
+    """The half widths over classes as a sentence; empty where no result has one."""
     widths = [100 * width for result in group if (width := result.class_half_width) is not None]
     if not widths:
         return ""
     ends = dict.fromkeys(f"{width:.1f}" for width in (min(widths), max(widths)))
-    return f" With classes and images drawn anew as well the half width is {' to '.join(ends)}."
+    return f" The half width over new classes and their images is {' to '.join(ends)} points."
 
 
 def _queries(first: Result) -> str:
     return (
-        f"{first.n_query} query images a class"
+        f"{first.n_query} query images per class"
         if first.n_query
         else "all other images of a class are queries"
     )

@@ -18,8 +18,9 @@ from fsbench.results import Result
 from fsbench.stats import mean_and_half_width
 
 MOST = 12  # panels
+SEEDS = "Means of training seeds: with the lowest and the highest seed."
 DOMAIN = {"dataset", "source", "source_classes", "fingerprint", "source_fingerprint", "synthetic"}
-Number = tuple[float, float]  # mean and half width or standard deviation, 0..1
+Number = tuple[float, str]  # accuracy, 0..1, and how it is written: ± is over tasks, a range over seeds
 Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
 Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
 Images = tuple[str, str]  # name of a data set and fingerprint
@@ -49,7 +50,7 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
         grids.append((list(dict.fromkeys(rows)), heads, panels))
         caption = words.common(table.lines) + words.interval(table.results, "±")
         if any(line.n_seeds > 1 for line in table.lines):
-            caption += " Means of seeds: ± standard deviation over training seeds."
+            caption += f" {SEEDS}"
         sections.append((table.heading, caption))
     return _drawn(sections, grids, across="head", up="")
 
@@ -59,7 +60,7 @@ def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
 
     A section a protocol that has several pairs. All numbers of a panel are of one head: `head`, else of those
     that fill most cells the one with the highest mean, one that is told class counts only for want of
-    another. A cell over several training seeds is their mean, ± its t interval over seeds.
+    another. A cell over several training seeds is their mean, with the lowest and the highest seed.
 
     Raises:
         FsbenchError: fewer than two pairs of source and target for every protocol, two results of one seed
@@ -89,12 +90,14 @@ def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     tried = [(*_recipe(results[0]), wording.head(results[0])) for results in chosen]
     same = [number for number, values in enumerate(zip(*tried, strict=True)) if len(set(values)) == 1]
     panels = {}
+    several_seeds = False
     for results, parts in zip(chosen, tried, strict=True):
         cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
         for result in results:
             cells[source[_source(result)], target[_target(result)]].append(result)
         title = "\n".join(part for number, part in enumerate(parts) if part and number not in same)
         panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
+        several_seeds |= any(len({result.train_seed for result in cell}) > 1 for cell in cells.values())
     first = asked[0]
     size = f", {first.image_size} px" if first.image_size else ""
     drawn = ", synthetic images" if any(result.synthetic for result in asked) else ""
@@ -104,6 +107,8 @@ def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     epochs = sorted({f"{source[_source(result)]} {wording.epochs(result)}" for result in shown})
     caption = f"All: {common}. " if common else ""
     caption += f"Epochs: {', '.join(epochs)}. {words.interval(shown, '±')}"
+    if several_seeds:
+        caption += f" {SEEDS}"
     return (title, caption), (list(source.values()), list(target.values()), panels)
 
 
@@ -151,14 +156,13 @@ def _heat(
 ) -> None:
     """Darker is better, as far as `scale` reaches; the numbers stand in the cells, a dash where is none."""
     means = np.array(
-        [[100 * numbers.get((row, column), (np.nan, 0))[0] for column in columns] for row in rows]
+        [[100 * numbers.get((row, column), (np.nan, "-"))[0] for column in columns] for row in rows]
     )
     low, high = 100 * min(scale), 100 * max(scale)
     span = max(high - low, 1.0)
     axes.imshow(means, cmap="Blues", vmin=low - 0.3 * span, vmax=high + 0.2 * span, aspect="auto")
     for (i, j), mean in np.ndenumerate(means):
-        half = 100 * numbers.get((rows[i], columns[j]), (0, 0))[1]
-        text = "-" if np.isnan(mean) else f"{mean:.2f} ± {half:.2f}"
+        text = numbers.get((rows[i], columns[j]), (0, "-"))[1]
         dark = mean > low + 0.55 * span
         axes.text(j, i, text, ha="center", va="center", fontsize="small", color="white" if dark else "black")
     axes.set_xticks(range(len(columns)), columns, fontsize="small")
@@ -169,7 +173,17 @@ def _heat(
 
 
 def _number(cell: Cell | Spread) -> Number:
-    return (cell.mean, cell.std) if isinstance(cell, Spread) else (cell.result.accuracy, cell.half_width)
+    if isinstance(cell, Spread):
+        return _of_seeds(cell.mean, cell.lowest, cell.highest)
+    return _of_tasks(cell.result.accuracy, cell.half_width)
+
+
+def _of_tasks(mean: float, half_width: float) -> Number:
+    return mean, f"{100 * mean:.2f} ± {100 * half_width:.2f}"
+
+
+def _of_seeds(mean: float, lowest: float, highest: float) -> Number:
+    return mean, f"{100 * mean:.2f}\n({100 * lowest:.2f} to {100 * highest:.2f})"
 
 
 def _recipe(result: Result) -> tuple[str, str, str]:
@@ -200,8 +214,9 @@ def _over_seeds(cell: Sequence[Result]) -> Number:
         paths = " and ".join(result.path.as_posix() for result in kept[:2])
         raise FsbenchError(f"cross-domain: {paths} would share a cell; give one of them")
     if len(kept) == 1:
-        return kept[0].accuracy, mean_and_half_width(kept[0].accuracies)[1]
-    return mean_and_half_width(np.array([result.accuracy for result in kept]))
+        return _of_tasks(*mean_and_half_width(kept[0].accuracies))
+    seeds = [result.accuracy for result in kept]
+    return _of_seeds(float(np.mean(seeds)), min(seeds), max(seeds))
 
 
 def _source(result: Result) -> Images:

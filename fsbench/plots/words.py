@@ -22,14 +22,14 @@ def common(lines: Sequence[Line]) -> str:
 
 
 def interval(results: Sequence[Result], shown_as: str) -> str:
-    """How many tasks a number is over, and what its interval is; `shown_as` is such as "Bands"."""
+    """How many tasks each number is over, and what its interval covers; `shown_as` is such as "Bands"."""
     fewest, most = (limit(result.n_tasks for result in results) for limit in (min, max))
     number = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    covers = "tasks and images, not of" if results[0].disjoint else "tasks, not of images or"
+    covers = "tasks and images, not of" if results[0].disjoint else "tasks, not of images, classes or"
     queries = "all other images as" if results[0].n_query is None else f"{results[0].n_query}"
     return (
-        f"{number} tasks a number, {queries} queries a class. {shown_as}: 95 % Student-t interval of the "
-        f"mean; it covers the drawing of {covers} training seeds."
+        f"Each number is a mean over {number} tasks with {queries} queries per class. {shown_as}: 95 % "
+        f"Student-t interval over tasks; it covers the drawing of {covers} training seeds."
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from fsbench.data.pictures import tried_squares
+from fsbench.data.pictures import Depth, tried_squares
 from fsbench.errors import FsbenchError
 from fsbench.extract import embed
 from fsbench.frozen import Frozen
@@ -27,7 +27,7 @@ from fsbench.targets import Target, preprocessing, statistics_of, targets
 __all__ = ["Prediction", "predict"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Seen:
     """The images of a list that could be read."""
 
@@ -70,14 +70,15 @@ def predict(
     asked = folders.images("--query", query)
     base = _base(backbone, head, chosen, step, cache, device, quiet)
     network = backbone.network.to(device).to(memory_format=torch.channels_last)
+    labelled = [f"{name}/{image}" for name, images in classes.items() for image in images]
+    depth = Depth([*(support / name for name in labelled), *(query / name for name in asked)])
     total = sum(shots) + len(asked)
     with tqdm(total=total, desc="predict", unit="img", disable=True if quiet else None) as bar:
-        labelled = [f"{name}/{image}" for name, images in classes.items() for image in images]
-        known = _look(backbone, network, support, labelled, device, bar)
+        known = _look(backbone, network, support, labelled, depth, device, bar)
         if known.unreadable:
             others = f"; so are {len(known.unreadable) - 1} others" if len(known.unreadable) > 1 else ""
             raise FsbenchError(f"--support: {known.unreadable[0]}{others}")
-        found = _look(backbone, network, query, asked, device, bar)
+        found = _look(backbone, network, query, asked, depth, device, bar)
     if not found.names:
         raise FsbenchError(f"--query {query}: no image can be read; the first: {found.unreadable[0]}")
     prepared = preprocessing(step, base, device)
@@ -136,17 +137,18 @@ def _look(
     network: torch.nn.Module,
     folder: Path,
     names: Names,
+    depth: Depth,
     device: torch.device,
     bar: "tqdm[Any]",
 ) -> _Seen:
     """Decode and embed images, a part at a time."""
-    side = int(1.15 * backbone.transform.size)  # to which evaluation resizes: no image is resized twice
+    side = backbone.transform.stored  # no image is resized twice
     read: list[str] = []
     values: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)]
     digests: list[bytes] = []
     unreadable: list[str] = []
     left = iter(names)
-    for part in tried_squares([folder / name for name in names], side):
+    for part in tried_squares([folder / name for name in names], side, depth):
         squares = []
         for square, name in zip(part, left, strict=False):  # in this order zip takes no name too many
             if isinstance(square, FsbenchError):

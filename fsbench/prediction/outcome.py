@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsbench.untrusted import as_cell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The scores of query images, in the order of their names."""
 

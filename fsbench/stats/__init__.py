@@ -1,4 +1,4 @@
-"""Statistics of accuracies: what an interval covers, and whether two results differ."""
+"""Statistics of accuracies: intervals, and tests for the difference of two results."""
 
 from fsbench.stats.data import BOOTSTRAP_INTERVAL, CLASS_INTERVAL, bootstrap_interval, class_values
 from fsbench.stats.intervals import (

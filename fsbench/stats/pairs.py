@@ -1,4 +1,4 @@
-"""Whether two results differ: on the same tasks in pairs, on others by their means."""
+"""Tests and intervals for the difference of two results: paired on the same tasks, else by their means."""
 
 import math
 from collections.abc import Sequence
@@ -45,10 +45,14 @@ def welch_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Holm's adjusted p-values: each may be held against one level for the whole family (Holm 1979)."""
+    """Holm's adjusted p-values: each may be held against one level for the whole family (Holm 1979).
+
+    A p-value that is NaN stands for no test: it stays NaN and does not count.
+    """
     raw = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(raw, kind="stable")
-    adjusted = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    order = np.argsort(raw, kind="stable")  # NaN comes last
+    left = np.maximum(np.count_nonzero(~np.isnan(raw)) - np.arange(len(raw)), 1)
+    adjusted = np.maximum.accumulate(raw[order] * left)
     result = np.empty_like(raw)
     result[order] = np.minimum(adjusted, 1)
     return result
@@ -96,7 +100,7 @@ def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
 
 
 def _t_p(difference: float, variance: float, freedom: float) -> float:
-    """Two-sided p of a t statistic; without any variance, equal means do not differ and others do."""
+    """Two-sided p of a t statistic; without any variance it is 1 for equal means and 0 for others."""
     if variance == 0:
         return float(difference == 0)
     return float(2 * stats.t.sf(abs(difference) / np.sqrt(variance), freedom))

@@ -108,8 +108,10 @@ def _read_features(path: Path) -> None:
 def _image_stores() -> list[bytes]:
     def write(path: Path) -> None:
         with h5py.File(path, "w") as file:
-            store.begin(file, {"name": "tiny", "key": "k", "synthetic": False})
-            writer = store.SplitWriter(file, "novel", (2, 4, 4, 3), LABELS[:2], ["a"], ["1", "2"])
+            store.begin(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
+            writer = store.SplitWriter(
+                file, "novel", (2, 4, 4, 3), LABELS[:2], ["a"], ["1", "2"], np.zeros((2, 32), np.uint8), "f"
+            )
             writer.add(np.zeros((2, 4, 4, 3), np.uint8))
             writer.finish()
 
@@ -119,7 +121,9 @@ def _image_stores() -> list[bytes]:
 def _read_images(path: Path) -> None:
     overview.contents(path)
     store.read(path, "novel")
-    list(store.digests(path, "novel"))
+    store.digests(path, "novel")
+    store.look(path, "novel")
+    store.fingerprints(path)
 
 
 def _s2m2() -> list[bytes]:
