@@ -108,6 +108,26 @@ def test_other_class_sizes_are_refused():
         made.check(labels_of([(20, 599)]))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ([(1, 9)], "1 classes of 9 images"),
+        ([(1, 9), (2, 8), (3, 7)], "1 classes of 9 images, 2 classes of 8 images, 3 classes of 7 images"),
+        (
+            [(1, 9), (2, 8), (3, 7), (1, 6)],
+            "1 classes of 9 images, 2 classes of 8 images, 3 classes of 7 images ...",
+        ),
+    ],
+)
+def test_class_sizes_are_named_up_to_the_third(sizes, words):
+    made = tasklists.pin(
+        "mine", "novel", labels_of([(3, 20)]), TaskSpec(n_way=2, n_shot=1, n_query=2, n_tasks=2)
+    )
+    with pytest.raises(FsbenchError) as raised:
+        made.check(labels_of(sizes))
+    assert str(raised.value).endswith(f"but the images at hand are {words}")
+
+
 def test_other_images_in_classes_of_the_same_sizes_are_refused():
     made, labels = tasklists.read("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
     with pytest.raises(FsbenchError, match="8057f3515aa4, but the images at hand have 000000000000"):

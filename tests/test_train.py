@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fsbench import checkpoint
+from fsbench import checkpoint, machine
 from fsbench import train as training
 from fsbench.data.pictures import decoder
 from fsbench.errors import FsbenchError
@@ -119,6 +119,18 @@ def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
     with pytest.raises(FsbenchError, match="loss is nan in stage class, epoch 1, step 1; nothing was kept"):
         train(tmp_path / "run", cache, recipe=broken)
     assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_run_is_shown_with_its_recipe_device_and_engine(cache: Path, tmp_path: Path):
+    run = train(tmp_path / "run", cache, epochs=1)
+    wanted = [
+        *run.recipe.text().splitlines(),
+        f"device        {machine.device_name(CPU)}",
+        "precision     float32",
+        "compile       False",
+        "micro_batch   None",
+    ]
+    assert run.text(CPU).splitlines() == wanted
 
 
 def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: Path):
