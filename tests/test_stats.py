@@ -249,5 +249,5 @@ def test_best_n_query_minimises_the_variance_of_the_mean():
 
 def test_best_n_query_by_hand():
     """Of 0.2 and 0.8 over 10 answers: w = 0.16 * 10 / 9, b = 0.18 - w / 10, and Q = sqrt(8 w / (2 b))."""
-    assert best_n_query([0.2, 0.8], n_way=2, n_shot=8, n_query=5) == pytest.approx(2.0936917)
+    assert best_n_query([0.2, 0.8], n_way=2, n_shot=8, n_query=5) == pytest.approx(2.0936957)
     assert best_n_query([1, 1], n_way=2, n_shot=8, n_query=5) == float("inf")
