@@ -128,6 +128,17 @@ def test_class_sizes_are_named_up_to_the_third(sizes, words):
     assert str(raised.value).endswith(f"but the images at hand are {words}")
 
 
+def test_a_digest_of_other_tasks_is_refused():
+    labels = labels_of([(3, 20)])
+    made = tasklists.pin("mine", "novel", labels, TaskSpec(n_way=2, n_tasks=9))
+    with pytest.raises(FsbenchError) as raised:
+        replace(made, digest="0" * 64).check(labels)
+    assert str(raised.value) == (
+        "task list of mine novel: its digest is not that of the tasks that its specification draws; "
+        "pin it again"
+    )
+
+
 def test_other_images_in_classes_of_the_same_sizes_are_refused():
     made, labels = tasklists.read("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
     with pytest.raises(FsbenchError, match="8057f3515aa4, but the images at hand have 000000000000"):
