@@ -141,10 +141,16 @@ def test_a_digest_of_other_tasks_is_refused():
 
 def test_other_images_in_classes_of_the_same_sizes_are_refused():
     made, labels = tasklists.read("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
-    with pytest.raises(FsbenchError, match="8057f3515aa4, but the images at hand have 000000000000"):
+    pinned = "task list of cifar-fs novel is pinned over images of fingerprint 8057f3515aa4, but "
+    with pytest.raises(FsbenchError) as raised:
         made.check(labels, images=Identity("0" * 64, "files", "Pillow 12"))
-    with pytest.raises(FsbenchError, match="the features at hand do not say which images they are of"):
+    assert str(raised.value) == pinned + "the images at hand have 000000000000"
+    with pytest.raises(FsbenchError) as raised:
         made.check(labels)
+    assert str(raised.value) == (
+        pinned + "the features at hand do not say which images they are of; "
+        "draw tasks by --n-way, --n-shot and --n-query instead"
+    )
 
 
 def test_where_the_files_are_the_same_the_decoder_is_the_cause():

@@ -108,6 +108,19 @@ def test_a_folder_of_another_run_is_refused_and_kept(cache: Path, tmp_path: Path
     assert sha256_of(run.last) == before
 
 
+def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_path: Path, monkeypatch):
+    def stop(run, stage, epoch, *rest):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_look", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "run", cache)
+    with pytest.raises(FsbenchError, match=f"--out {tmp_path}/run: holds a run with train_seed = 0, not 3"):
+        train(tmp_path / "run", cache, seed=3)
+
+
 def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     (stage,) = recipe.stages
