@@ -316,6 +316,7 @@ class TestUniformity:
         ({"seed": 1 << 64}, r"seed must be below 2\*\*64"),
         ({"least_shot": 2}, "least_shot must be at most n_shot = 1, but is 2"),
         ({"query_alpha": 0.0}, "query_alpha must be above 0, but is 0.0"),
+        ({"query_alpha": float("inf")}, "query_alpha must be above 0, but is inf"),
         ({"query_alpha": float("nan")}, "query_alpha must be above 0, but is nan"),
         ({"n_query": None, "query_alpha": 2.0}, "n_query must be a number with query_alpha, but is all"),
         ({"n_query": None, "disjoint": True}, "n_query must be a number with disjoint tasks, but is all"),
@@ -324,8 +325,12 @@ class TestUniformity:
     ],
 )
 def test_numbers_out_of_range_are_refused(asked, message):
-    with pytest.raises(FsbenchError, match=message):
+    with pytest.raises(FsbenchError, match=f"^{message}"):
         TaskSpec(**asked)
+
+
+def test_as_few_shots_as_all_classes_have_are_in_range():
+    assert TaskSpec(n_shot=2, least_shot=2).name == "5w2-2s15q"
 
 
 @pytest.mark.parametrize(
@@ -339,7 +344,7 @@ def test_numbers_out_of_range_are_refused(asked, message):
     ],
 )
 def test_data_that_cannot_give_the_tasks_is_refused(spec, message):
-    with pytest.raises(FsbenchError, match=message):
+    with pytest.raises(FsbenchError, match=f"^{message}"):
         sample(LABELS, spec, class_names=[f"c{i}" for i in range(20)])
 
 

@@ -1,4 +1,6 @@
 import json
+import re
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,15 @@ import torch
 
 from fsbench import checkpoint, machine
 from fsbench import train as training
+from fsbench.backbones import build
 from fsbench.data.pictures import decoder
+from fsbench.data.prepare import load
 from fsbench.errors import FsbenchError
 from fsbench.files import sha256_of
+from fsbench.network import Network
 from fsbench.optimiser import Optimiser
 from fsbench.recipe import Stage, load_recipe, resolve
+from fsbench.streams import stream, stream_seed
 from fsbench.train import run_name, train_backbone
 
 CPU = torch.device("cpu")
@@ -99,7 +105,7 @@ def test_a_folder_of_another_run_is_refused_and_kept(cache: Path, tmp_path: Path
     run = train(tmp_path / "run", cache, epochs=1)
     before = sha256_of(run.last)
     for options, message in (
-        ({"epochs": 2}, "epochs = 1, not 2"),
+        ({"epochs": 2}, f"--out {tmp_path}/run: holds a run with epochs = 1, not 2"),
         ({"epochs": 1, "seed": 3}, "train_seed = 0, not 3"),
         ({"epochs": 1, "backbone": "resnet10"}, "backbone = 'conv4', not 'resnet10'"),
     ):
@@ -144,6 +150,46 @@ def test_a_run_is_shown_with_its_recipe_device_and_engine(cache: Path, tmp_path:
         "micro_batch   None",
     ]
     assert run.text(CPU).splitlines() == wanted
+
+
+@pytest.mark.parametrize("step_of_loss", [0, 3, 7])
+def test_the_step_whose_loss_is_no_number_is_named(cache: Path, tmp_path: Path, step_of_loss: int):
+    """Losses are looked at after the first step and after the last, the eighth."""
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
+    losses = []
+
+    def step(network, images, labels, rng):
+        losses.append(network(images).mean())
+        return {"class": losses[-1] * (float("nan") if len(losses) == step_of_loss + 1 else 1)}
+
+    broken = replace(recipe, stages=(replace(recipe.stages[0], step=step),))
+    with pytest.raises(FsbenchError, match=f"loss is nan in stage class, epoch 1, step {step_of_loss + 1}; "):
+        train(tmp_path / "run", cache, recipe=broken)
+
+
+def test_a_batch_of_one_image_is_left_out(cache: Path, tmp_path: Path, monkeypatch):
+    """Of 120 images in batches of 17 one is left."""
+    counts = []
+    backward = training._backward
+    monkeypatch.setattr(
+        training,
+        "_backward",
+        lambda run, stage, rows, *rest: counts.append(len(rows)) or backward(run, stage, rows, *rest),
+    )
+    train(tmp_path / "run", cache, recipe=resolve(load_recipe("erm"), epochs=[1], batch_size=17))
+    assert counts == [17] * 7
+
+
+def test_a_terminal_shows_stage_epoch_and_loss(cache: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=60)
+    run = train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU)
+    said = capsys.readouterr().err
+    assert said.startswith(run.text(CPU))
+    (last,) = re.findall(
+        r"class 2/2: 100%.* 240/240 .*loss=(\d\.\d{3})\]", said.splitlines()[-1].split("\r")[-1]
+    )
+    assert abs(float(last) - pd.read_csv(run.folder / "log.csv")["loss_class"].iloc[-1]) < 0.5
 
 
 def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: Path):
@@ -277,6 +323,34 @@ class TestRandomNumbers:
             assert len(set(numbers)) == len(numbers), purpose
             assert again[purpose] == numbers, purpose
             assert not set(other[purpose]) & set(numbers), purpose
+
+    def test_come_from_streams_that_never_change_their_names(self, drawn, cache: Path):
+        """Else the same command would train other weights in a later version."""
+        numbers = drawn(3)
+        places = [(stage, epoch, step) for stage in ("one", "two") for epoch in (0, 1) for step in range(3)]
+        assert numbers["augment"] == [stream(3, "augment", *place).random() for place in places]
+        assert numbers["step"] == [stream(3, "step", *place).random() for place in places]
+        labels = load("tiny", "base", cache).labels
+        orders = [stream(3, "order", *place[:2]).permutation(len(labels)) for place in places[::3]]
+        assert [label for batch in numbers["order"] for label in batch] == labels[
+            np.concatenate(orders)
+        ].tolist()
+        with torch.random.fork_rng(devices=[]):
+            for number, place in zip(numbers["dropout"], places, strict=True):
+                torch.manual_seed(stream_seed(3, "dropout", *place))
+                assert torch.rand(()).item() == number
+
+    def test_weights_come_from_such_streams_too(self, cache: Path, tmp_path: Path, monkeypatch):
+        made = []
+        monkeypatch.setattr(training, "_train", lambda run, *_: made.append(run.network.state_dict()))
+        recipe = resolve(load_recipe("rotation"), epochs=[1])
+        train(tmp_path / "run", cache, recipe=recipe, seed=3)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(3, "classifier"))
+            backbone = build("conv4", 16, seed=stream_seed(3, "backbone"))
+            wanted = Network(backbone, 6, recipe.classifier, None, recipe.extra_heads).state_dict()
+        assert made[0].keys() == wanted.keys()
+        assert all(torch.equal(made[0][name], wanted[name]) for name in wanted)
 
     def test_the_seed_reaches_the_weights_that_training_starts_from(
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

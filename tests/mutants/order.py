@@ -1,12 +1,16 @@
 """A plugin of pytest for `make mutants`: the fastest tests first, since one that fails is enough.
 
-mutmut has measured each test without its fixtures, of which training the backbone takes longest.
+mutmut has measured each test without its fixtures, of which training the backbone takes longest. Modules
+that are imported here are imported once, before mutmut starts a process for each mutant; torch imports its
+compiler with the first optimiser.
 """
 
 import json
 from pathlib import Path
 
+import numba  # noqa: F401
 import pytest
+import torch._dynamo  # noqa: F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
