@@ -123,6 +123,7 @@ def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_
         patch.setattr(training, "_look", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", cache)
+    assert not checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]
     with pytest.raises(FsbenchError, match=f"--out {tmp_path}/run: holds a run with train_seed = 0, not 3"):
         train(tmp_path / "run", cache, seed=3)
 
@@ -167,17 +168,19 @@ def test_the_step_whose_loss_is_no_number_is_named(cache: Path, tmp_path: Path, 
         train(tmp_path / "run", cache, recipe=broken)
 
 
-def test_a_batch_of_one_image_is_left_out(cache: Path, tmp_path: Path, monkeypatch):
-    """Of 120 images in batches of 17 one is left."""
-    counts = []
+@pytest.mark.parametrize(("batch_size", "counts"), [(17, [17] * 7), (59, [59, 59, 2])])
+def test_a_last_batch_of_one_image_is_left_out(cache: Path, tmp_path: Path, monkeypatch, batch_size, counts):
+    """It has no statistics for batch norm; of 120 images, one is left by batches of 17 and two by 59."""
+    seen = []
     backward = training._backward
-    monkeypatch.setattr(
-        training,
-        "_backward",
-        lambda run, stage, rows, *rest: counts.append(len(rows)) or backward(run, stage, rows, *rest),
-    )
-    train(tmp_path / "run", cache, recipe=resolve(load_recipe("erm"), epochs=[1], batch_size=17))
-    assert counts == [17] * 7
+
+    def spy(run, stage, rows, *rest):
+        seen.append(len(rows))
+        return backward(run, stage, rows, *rest)
+
+    monkeypatch.setattr(training, "_backward", spy)
+    train(tmp_path / "run", cache, recipe=resolve(load_recipe("erm"), epochs=[1], batch_size=batch_size))
+    assert seen == counts
 
 
 def test_a_terminal_shows_stage_epoch_and_loss(cache: Path, tmp_path: Path, monkeypatch, capsys):
@@ -267,9 +270,16 @@ class TestBestEpoch:
     def test_is_the_first_one_with_the_highest_val_accuracy(self, train_with, accuracies, best):
         run = train_with("run", accuracies)
         about = checkpoint.load_provenance(run.best)
-        assert (about.epoch, about.val_accuracy) == (best, accuracies[best - 1])
+        assert (about.epoch, about.best_epoch, about.val_accuracy) == (best, best, accuracies[best - 1])
         about = checkpoint.load_provenance(run.last)
-        assert (about.epoch, about.val_accuracy) == (3, accuracies[-1])
+        assert (about.epoch, about.best_epoch, about.val_accuracy) == (3, best, accuracies[-1])
+
+    def test_is_the_last_one_without_val_classes(self, cache: Path, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(training, "val_images", lambda *_: None)
+        run = train(tmp_path / "run", cache, epochs=2)
+        assert_same_weights(run.best, run.last)
+        about = checkpoint.load_provenance(run.best)
+        assert (about.epoch, about.best_epoch, about.val_accuracy) == (2, 2, None)
 
     def test_leaves_its_own_weights(self, train_with):
         """The recipe's learning rate is constant, so two epochs are the first two of three."""
