@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fsbench.errors import FsbenchError
+from fsbench.heads.alike import aligned, product
 from fsbench.heads.draws import bits, permutations, uniforms
 from fsbench.heads.points import few_tasks, real_rows
 from fsbench.threads import in_threads
@@ -27,6 +28,7 @@ from fsbench.threads import in_threads
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
 BATCH = 4
 COSINE_SCALE = 2.0
+LEAST_SQUARE = 1e-7  # of a norm: a smaller one may be negative by rounding, as happens in one dimension
 _FLOATS_AT_ONCE = {"cpu": 1 << 21}  # of the basis; a few tasks a thread, whose features stay in a cache
 _FLOATS_ELSEWHERE = 1 << 26  # 256 MiB; a step costs the same for few tasks
 _EPOCHS_AT_ONCE = 16  # shuffled together where tasks are trained by torch
@@ -62,12 +64,12 @@ def train(
     """
     if not epochs or min(epochs) < 1 or list(epochs) != sorted(set(epochs)):
         raise FsbenchError(f"epochs must be positive and increasing, but are {list(epochs)}")
-    basis = torch.cat([support.flatten(1, 2), initial], dim=1)  # (tasks, n_way n_shot + n_way, d)
+    basis = aligned(torch.cat([support.flatten(1, 2), initial], dim=1))  # (tasks, n_way n_shot + n_way, d)
     real = real_rows(support, shots).flatten(1)  # (tasks, points)
     points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
     run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
-    mixture = run(basis @ basis.mT, points, counts, keys, epochs, cosine)
-    return mixture @ basis
+    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine)
+    return product(mixture, basis)
 
 
 def _train_on_cpu(
@@ -115,14 +117,14 @@ def _train_in_step(
     table = torch.cat([gram, torch.eye(n_basis, device=gram.device).expand_as(gram)], dim=2)
     value, points = table[:, n_points:].clone(), table[:, :n_points].flatten(0, 1)
     scores, coefficients = value.split(n_basis, dim=2)  # (tasks, n_way, basis), views
-    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt()
+    length = _norm(scores, coefficients)
     velocity, length_velocity = torch.zeros_like(value), torch.zeros_like(length)
     labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
     first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)
     temperature, share, found = COSINE_SCALE if cosine else 1.0, 1.0, []
     for epoch, order in enumerate(_orders(keys, epochs[-1], trained.shape[1]), start=1):
         for batch in trained.gather(1, order).split(BATCH, dim=1):  # (tasks, batch)
-            norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
+            norm = _norm(scores, coefficients) if cosine else length
             unit = length / norm
             of_batch = scores.gather(2, batch.unsqueeze(1).expand(-1, n_way, -1))  # (tasks, n_way, batch)
             error = (temperature * unit * of_batch).softmax(dim=1) - labels[batch].mT
@@ -139,9 +141,14 @@ def _train_in_step(
             value.sub_(velocity, alpha=RATE)
             share = 1 - DAMPENING
         if epoch in epochs:
-            norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
+            norm = _norm(scores, coefficients) if cosine else length
             found.append(length / norm * coefficients)
     return torch.cat(found, dim=1)
+
+
+def _norm(scores: Tensor, coefficients: Tensor) -> Tensor:
+    """|v| of every class, from v . v = coefficients . scores, (tasks, n_way, 1)."""
+    return (scores * coefficients).sum(dim=2, keepdim=True).clamp_min(LEAST_SQUARE).sqrt()
 
 
 def _orders(keys: Tensor, epochs: int, n_points: int) -> Iterator[Tensor]:

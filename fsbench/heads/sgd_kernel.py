@@ -21,6 +21,7 @@ Batch: TypeAlias = tuple[int, int, int, int]
 # Typed, since a number of Python's would widen what it meets.
 RATE, MOMENTUM, SHARE, DECAY = (np.float32(x) for x in (sgd.RATE, sgd.MOMENTUM, 1 - sgd.DAMPENING, sgd.DECAY))
 ZERO, ONE, SCALE = np.float32(0), np.float32(1), np.float32(sgd.COSINE_SCALE)
+LEAST_SQUARE = np.float32(sgd.LEAST_SQUARE)
 STEP, HALF = np.uint64(draws.STEP), np.uint64(32)
 (SHIFT_1, FACTOR_1), (SHIFT_2, FACTOR_2) = ((np.uint64(s), np.uint64(f)) for s, f in draws.ROUNDS)
 SHIFT_3 = np.uint64(draws.LAST_SHIFT)
@@ -169,7 +170,7 @@ def _find_norms(scores: Floats, coefficients: Floats, norms: Floats) -> None:
         square = ZERO
         for i in range(scores.shape[1]):
             square += coefficients[c, i] * scores[c, i]
-        norms[c] = math.sqrt(square)
+        norms[c] = math.sqrt(max(square, LEAST_SQUARE))
 
 
 @compiled
