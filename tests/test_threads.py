@@ -28,7 +28,7 @@ def test_every_row_is_worked_on_once(threads, monkeypatch):
 def test_parts_are_worked_on_at_the_same_time(monkeypatch):
     """Each part waits for the other one, which would never come if they followed one another."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=600)
     in_threads(lambda _: both.wait(), np.zeros(2))
 
 
@@ -42,11 +42,11 @@ def test_an_error_reaches_the_caller(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
 def test_a_forked_child_has_threads_of_its_own(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    both = threading.Barrier(2, timeout=60)  # so that both threads have started, and the child lacks both
+    both = threading.Barrier(2, timeout=600)  # so that both threads have started, and the child lacks both
     in_threads(lambda _: both.wait(), np.zeros(2))
     child = os.fork()
     if child == 0:
-        signal.alarm(30)  # waiting for threads that are not there has no other end
+        signal.alarm(600)  # waiting for threads that are not there has no other end
         values = np.zeros(2)
         in_threads(lambda part: part.__iadd__(1), values)
         os._exit(0 if values.tolist() == [1, 1] else 1)
