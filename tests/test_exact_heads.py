@@ -87,8 +87,11 @@ class TestHead:
     def test_is_exact_with_uneven_shots(self, head):
         assert not list(changes(Tasks(head, 9, (6, 3, 3, 3), uneven=True), batches=(2, 5)))
 
-    def test_is_exact_with_more_images(self, head):
-        assert not list(changes(Tasks(head, 40, (6, 5, 5, 15)), batches=(2,)))
+    @pytest.mark.parametrize(
+        ("d", "sizes"), [(40, (6, 5, 5, 15)), (64, (4, 20, 1, 5))], ids=["images", "ways"]
+    )
+    def test_is_exact_with_more(self, head, d, sizes):
+        assert not list(changes(Tasks(head, d, sizes), batches=(2,)))
 
     @pytest.mark.slow
     @pytest.mark.parametrize("sizes", [(23, 5, 5, 15), (23, 5, 1, 15), (23, 3, 2, 4), (23, 2, 3, 1)], ids=str)
