@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, TypeVar
 
@@ -47,9 +47,11 @@ def each_alone(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
                 return work(part)
 
         torch.set_num_threads(1)
+        others = [_pool(threads).submit(alone, part) for part in parts[1:]]
         try:
-            return list(_pool(threads).map(alone, parts))
+            return [work(parts[0]), *(other.result() for other in others)]
         finally:
+            wait(others)
             torch.set_num_threads(threads)
 
 

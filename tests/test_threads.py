@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.threads import in_threads
+from fsbench.threads import each_alone, in_threads
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -36,6 +36,37 @@ def test_an_error_reaches_the_caller(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError):
         in_threads(lambda part: 1 / int(part[0]), np.array([1, 0]))
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class TestEachAlone:
+    def test_parts_are_worked_on_at_the_same_time_by_one_thread_each(self, two_threads):
+        both = threading.Barrier(2, timeout=600)
+
+        def threads(_: int) -> int:
+            both.wait()
+            return torch.get_num_threads()
+
+        assert each_alone(threads, [0, 1]) == [1, 1]
+        assert torch.get_num_threads() == 2
+
+    @pytest.mark.parametrize("inference", [False, True])
+    def test_a_thread_has_the_modes_of_the_caller(self, two_threads, inference):
+        with torch.inference_mode(inference), torch.set_grad_enabled(False):
+            found = each_alone(lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), [0, 1])
+        assert found == [(inference, False)] * 2
+
+    def test_an_error_reaches_the_caller_who_keeps_the_threads(self, two_threads):
+        with pytest.raises(ZeroDivisionError):
+            each_alone(lambda part: 1 / part, [1, 0])
+        assert torch.get_num_threads() == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

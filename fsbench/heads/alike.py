@@ -46,8 +46,10 @@ def product(
         if n_tasks == 1 and 1 in (m, n):  # a single product with a vector is another routine
             left, right = left.expand(2, -1, -1), right.expand(2, -1, -1)
     if plus is None:
-        return torch.bmm(left, right)[:n_tasks, :, :n]
-    return torch.baddbmm(plus, left, right, beta=beta, alpha=alpha)[:n_tasks, :, :n]
+        answer = torch.bmm(left, right)
+    else:
+        answer = torch.baddbmm(plus, left, right, beta=beta, alpha=alpha)
+    return answer if answer.shape == (n_tasks, m, n) else answer[:n_tasks, :, :n]
 
 
 def aligned(matrices: Tensor) -> Tensor:
@@ -63,8 +65,8 @@ def aligned(matrices: Tensor) -> Tensor:
     if matrices.data_ptr() % LINE == 0 and (n_tasks == 1 or matrices.stride(0) * size % LINE == 0):
         return matrices
     row = max(matrices.stride(1), n)  # kept, as the order of sums depends on it, too
-    room = matrices.new_empty(n_tasks, m * row + -m * row % (LINE // size))
-    return room.as_strided(matrices.shape, (room.shape[1], row, 1)).copy_(matrices)
+    strides = m * row + -m * row % (LINE // size), row, 1
+    return matrices.new_empty_strided(matrices.shape, strides).copy_(matrices)
 
 
 def shared_among_threads(head: Callable[..., Tensor], bytes_a_thread: int = 1) -> Callable[..., Tensor]:

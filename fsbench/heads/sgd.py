@@ -28,7 +28,6 @@ from fsbench.threads import in_threads
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
 BATCH = 4
 COSINE_SCALE = 2.0
-LEAST_SQUARE = 1e-7  # of a norm: a smaller one may be negative by rounding, as happens in one dimension
 _FLOATS_AT_ONCE = {"cpu": 1 << 21}  # of the basis; a few tasks a thread, whose features stay in a cache
 _FLOATS_ELSEWHERE = 1 << 26  # 256 MiB; a step costs the same for few tasks
 _EPOCHS_AT_ONCE = 16  # shuffled together where tasks are trained by torch
@@ -50,14 +49,21 @@ def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tenso
 
 
 def train(
-    support: Tensor, initial: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+    support: Tensor,
+    initial: Tensor,
+    shots: Tensor,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float = 1.0,
 ) -> Tensor:
     """Weights after each number of epochs, shape (tasks, len(epochs) n_way, d).
 
     support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way), beyond which
     support rows are padding, keys (tasks,) int64 for the order of every epoch. Minimises the cross-entropy
     of COSINE_SCALE times weight-normalised scores if `cosine`, else of plain scores, by mini-batches of
-    BATCH; the last of an epoch may be short.
+    BATCH; the last of an epoch may be short. Initial weights may be given `stretch` times as
+    long as weight norm takes them to be: the same classifier, whose directions turn more slowly.
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
@@ -68,12 +74,18 @@ def train(
     real = real_rows(support, shots).flatten(1)  # (tasks, points)
     points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
     run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
-    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine)
+    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine, stretch)
     return product(mixture, basis)
 
 
 def _train_on_cpu(
-    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+    gram: Tensor,
+    points: Tensor,
+    counts: Tensor,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float,
 ) -> Tensor:
     """What `train_by_torch` computes, one task after the other, on torch's number of threads."""
     from fsbench.heads.sgd_kernel import train_tasks  # compiles on its first call, 3.5 s
@@ -84,7 +96,7 @@ def _train_on_cpu(
     ends = np.array(epochs)
     in_threads(
         lambda grams, points, counts, words, mixtures: train_tasks(
-            grams, points, counts, words.view(np.uint64), ends, cosine, mixtures
+            grams, points, counts, words.view(np.uint64), ends, cosine, np.float32(stretch), mixtures
         ),
         *(x.numpy() for x in (gram, points, counts, epoch_keys, mixture)),
     )
@@ -92,7 +104,13 @@ def _train_on_cpu(
 
 
 def train_by_torch(
-    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+    gram: Tensor,
+    points: Tensor,
+    counts: Tensor,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float,
 ) -> Tensor:
     """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis).
 
@@ -103,12 +121,19 @@ def train_by_torch(
     mixture = gram.new_empty(len(gram), len(epochs) * n_way, gram.shape[1])
     for count in counts.unique().tolist():
         same = counts == count
-        mixture[same] = _train_in_step(gram[same], points[same, :count], n_way, keys[same], epochs, cosine)
+        of_same = gram[same], points[same, :count], n_way, keys[same]
+        mixture[same] = _train_in_step(*of_same, epochs, cosine, stretch)
     return mixture
 
 
 def _train_in_step(
-    gram: Tensor, trained: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool
+    gram: Tensor,
+    trained: Tensor,
+    n_way: int,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float,
 ) -> Tensor:
     """`train_by_torch` of tasks with equally many points `trained` (tasks, count)."""
     n_tasks, n_basis, _ = gram.shape
@@ -117,14 +142,14 @@ def _train_in_step(
     table = torch.cat([gram, torch.eye(n_basis, device=gram.device).expand_as(gram)], dim=2)
     value, points = table[:, n_points:].clone(), table[:, :n_points].flatten(0, 1)
     scores, coefficients = value.split(n_basis, dim=2)  # (tasks, n_way, basis), views
-    length = _norm(scores, coefficients)
+    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() / stretch
     velocity, length_velocity = torch.zeros_like(value), torch.zeros_like(length)
     labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
     first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)
     temperature, share, found = COSINE_SCALE if cosine else 1.0, 1.0, []
     for epoch, order in enumerate(_orders(keys, epochs[-1], trained.shape[1]), start=1):
         for batch in trained.gather(1, order).split(BATCH, dim=1):  # (tasks, batch)
-            norm = _norm(scores, coefficients) if cosine else length
+            norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
             unit = length / norm
             of_batch = scores.gather(2, batch.unsqueeze(1).expand(-1, n_way, -1))  # (tasks, n_way, batch)
             error = (temperature * unit * of_batch).softmax(dim=1) - labels[batch].mT
@@ -141,14 +166,9 @@ def _train_in_step(
             value.sub_(velocity, alpha=RATE)
             share = 1 - DAMPENING
         if epoch in epochs:
-            norm = _norm(scores, coefficients) if cosine else length
+            norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
             found.append(length / norm * coefficients)
     return torch.cat(found, dim=1)
-
-
-def _norm(scores: Tensor, coefficients: Tensor) -> Tensor:
-    """|v| of every class, from v . v = coefficients . scores, (tasks, n_way, 1)."""
-    return (scores * coefficients).sum(dim=2, keepdim=True).clamp_min(LEAST_SQUARE).sqrt()
 
 
 def _orders(keys: Tensor, epochs: int, n_points: int) -> Iterator[Tensor]:

@@ -21,7 +21,6 @@ Batch: TypeAlias = tuple[int, int, int, int]
 # Typed, since a number of Python's would widen what it meets.
 RATE, MOMENTUM, SHARE, DECAY = (np.float32(x) for x in (sgd.RATE, sgd.MOMENTUM, 1 - sgd.DAMPENING, sgd.DECAY))
 ZERO, ONE, SCALE = np.float32(0), np.float32(1), np.float32(sgd.COSINE_SCALE)
-LEAST_SQUARE = np.float32(sgd.LEAST_SQUARE)
 STEP, HALF = np.uint64(draws.STEP), np.uint64(32)
 (SHIFT_1, FACTOR_1), (SHIFT_2, FACTOR_2) = ((np.uint64(s), np.uint64(f)) for s, f in draws.ROUNDS)
 SHIFT_3 = np.uint64(draws.LAST_SHIFT)
@@ -35,7 +34,14 @@ compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"
 
 @compiled
 def train_tasks(
-    grams: Floats, points: Ints, counts: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
+    grams: Floats,
+    points: Ints,
+    counts: Ints,
+    epoch_keys: Words,
+    epochs: Ints,
+    cosine: bool,
+    stretch: np.float32,
+    mixtures: Floats,
 ) -> None:
     """Fill mixtures (tasks, len(epochs), n_way, basis).
 
@@ -43,12 +49,19 @@ def train_tasks(
     keys (tasks, epochs).
     """
     for task in range(len(grams)):
-        _train(grams[task], points[task, : counts[task]], epoch_keys[task], epochs, cosine, mixtures[task])
+        trained = points[task, : counts[task]]
+        _train(grams[task], trained, epoch_keys[task], epochs, cosine, stretch, mixtures[task])
 
 
 @compiled
 def _train(
-    gram: Floats, trained: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
+    gram: Floats,
+    trained: Ints,
+    epoch_keys: Words,
+    epochs: Ints,
+    cosine: bool,
+    stretch: np.float32,
+    mixtures: Floats,
 ) -> None:
     """SGD of one task on the points `trained`."""
     n_way, n_basis = mixtures.shape[1:]
@@ -60,7 +73,7 @@ def _train(
     norms = np.ones(n_way, np.float32)
     if cosine:
         _find_norms(scores, coefficients, norms)
-    lengths, length_velocity = norms.copy(), np.zeros_like(norms)
+    lengths, length_velocity = norms / stretch, np.zeros_like(norms)
     order = np.zeros(len(trained) + BATCH, np.int64)  # fills the last batch up with a point that has no error
     errors, decays = np.empty((n_way, BATCH), np.float32), np.empty(n_way, np.float32)
     share, found = ONE, 0
@@ -170,7 +183,7 @@ def _find_norms(scores: Floats, coefficients: Floats, norms: Floats) -> None:
         square = ZERO
         for i in range(scores.shape[1]):
             square += coefficients[c, i] * scores[c, i]
-        norms[c] = math.sqrt(max(square, LEAST_SQUARE))
+        norms[c] = math.sqrt(square)
 
 
 @compiled
