@@ -97,6 +97,16 @@ def test_equals_torch_to_the_end(name, n_way, n_shot, d):
     assert (logits.argmax(dim=2) == expected.argmax(dim=2)).all()
 
 
+def test_one_dimension_equals_torch_in_many_tasks():
+    """Some initial weights are near zero, and a direction that cannot turn keeps its sign."""
+    support, query, keys = tasks(100, 5, 5, 1)
+    assert cosine_sgd(support, query, keys=keys).isfinite().all()
+    logits = cosine_sgd(support, query, keys=keys, epochs=7)
+    for task in sgd.initial_weights(keys, 5, 1, 1.0).abs().amin(dim=(1, 2)).argsort()[:3]:
+        expected = by_torch("cosine-sgd", support[task], query[task], keys[task], epochs=7)
+        torch.testing.assert_close(logits[task], expected, rtol=1e-4, atol=1e-4)
+
+
 @both_heads
 def test_uneven_shots_equal_torch(name):
     """Tasks of 9, 9 and 6 points: of whole batches, and with a last one that is short."""

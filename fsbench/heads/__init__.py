@@ -3,8 +3,9 @@
 A head is a function `(support, query) -> logits` on float32 tensors of one device:
 support (tasks, n_way, n_shot, d), query (tasks, queries, d), logits (tasks, queries, n_way).
 It holds no state, reads no global random stream and treats every task by itself, so results do not
-depend on how tasks are batched. Features are preprocessed before they reach it (`preprocess.py`).
-What else a head takes, by keyword, its entry says: `keys`, `base`, `shots`.
+depend on how tasks are batched: on a CPU to the last bit (`alike.py`), elsewhere up to rounding. Features are
+preprocessed before they reach it (`preprocess.py`). What else a head takes, by keyword, its
+entry says: `keys`, `base`, `shots`.
 
 A head of one's own is such a function, or a `Head` that says more of it: named as `./mine.py:head` or
 `package.module:head`, or by the name of an entry point in the group `fsbench.heads` of an installed package.

@@ -6,11 +6,15 @@ import torch
 from torch import Tensor
 
 from fsbench.heads import sgd
+from fsbench.heads.alike import product, shared_among_threads, widened
 
 EPOCHS = 101, 201, 301  # passes before each score: the code runs range(301), scores at 100, 200 and 300
 EPSILON = 1e-5  # added to the norm of a feature
+# In one dimension no direction turns: what would turn it cancels, up to rounding that grows with each step.
+STRETCH_OF_ONE_DIMENSION = 1e4
 
 
+@shared_among_threads
 def cosine_sgd(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS[-1]
 ) -> Tensor:
@@ -45,9 +49,11 @@ def cosine_sgd_snapshots(
 def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int]) -> Tensor:
     """Logits of some tasks."""
     _, n_way, _, d = support.shape
+    support, query = widened(support), widened(query)
     points = support / (torch.linalg.vector_norm(support, dim=-1, keepdim=True) + EPSILON)
-    initial = sgd.initial_weights(keys, n_way, d, bound=d**-0.5)
-    weights = sgd.train(points, initial, shots, keys, epochs, cosine=True)  # (tasks, snapshots n_way, d)
+    stretch = STRETCH_OF_ONE_DIMENSION if d == 1 else 1.0
+    initial = widened(stretch * sgd.initial_weights(keys, n_way, d, bound=d**-0.5))
+    weights = sgd.train(points, initial, shots, keys, epochs, cosine=True, stretch=stretch)
     norms = torch.linalg.vector_norm(query, dim=-1, keepdim=True) + EPSILON
-    logits = sgd.COSINE_SCALE * (query @ weights.mT) / norms
+    logits = sgd.COSINE_SCALE * product(query, weights.mT) / norms
     return torch.movedim(logits.unflatten(2, (len(epochs), n_way)), 2, 0)

@@ -5,10 +5,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench.heads import sgd
+from fsbench.heads.alike import product, shared_among_threads, widened
 
 EPOCHS = 100
 
 
+@shared_among_threads
 def linear_sgd(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS
 ) -> Tensor:
@@ -30,4 +32,4 @@ def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epoch
     _, n_way, _, d = support.shape
     initial = sgd.initial_weights(keys, n_way, d + 1, bound=d**-0.5)
     weights = sgd.train(F.pad(support, (0, 1), value=1.0), initial, shots, keys, (epochs,), cosine=False)
-    return query @ weights[..., :-1].mT + weights[..., -1].unsqueeze(1)
+    return product(widened(query), widened(weights[..., :-1]).mT) + weights[..., -1].unsqueeze(1)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fsbench.errors import FsbenchError
+from fsbench.heads.alike import aligned, product
 from fsbench.heads.draws import bits, permutations, uniforms
 from fsbench.heads.points import few_tasks, real_rows
 from fsbench.threads import in_threads
@@ -48,30 +49,43 @@ def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tenso
 
 
 def train(
-    support: Tensor, initial: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+    support: Tensor,
+    initial: Tensor,
+    shots: Tensor,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float = 1.0,
 ) -> Tensor:
     """Weights after each number of epochs, shape (tasks, len(epochs) n_way, d).
 
     support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way), beyond which
     support rows are padding, keys (tasks,) int64 for the order of every epoch. Minimises the cross-entropy
     of COSINE_SCALE times weight-normalised scores if `cosine`, else of plain scores, by mini-batches of
-    BATCH; the last of an epoch may be short.
+    BATCH; the last of an epoch may be short. Initial weights may be given `stretch` times as
+    long as weight norm takes them to be: the same classifier, whose directions turn more slowly.
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
     """
     if not epochs or min(epochs) < 1 or list(epochs) != sorted(set(epochs)):
         raise FsbenchError(f"epochs must be positive and increasing, but are {list(epochs)}")
-    basis = torch.cat([support.flatten(1, 2), initial], dim=1)  # (tasks, n_way n_shot + n_way, d)
+    basis = aligned(torch.cat([support.flatten(1, 2), initial], dim=1))  # (tasks, n_way n_shot + n_way, d)
     real = real_rows(support, shots).flatten(1)  # (tasks, points)
     points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
     run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
-    mixture = run(basis @ basis.mT, points, counts, keys, epochs, cosine)
-    return mixture @ basis
+    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine, stretch)
+    return product(mixture, basis)
 
 
 def _train_on_cpu(
-    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+    gram: Tensor,
+    points: Tensor,
+    counts: Tensor,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float,
 ) -> Tensor:
     """What `train_by_torch` computes, one task after the other, on torch's number of threads."""
     from fsbench.heads.sgd_kernel import train_tasks  # compiles on its first call, 3.5 s
@@ -82,7 +96,7 @@ def _train_on_cpu(
     ends = np.array(epochs)
     in_threads(
         lambda grams, points, counts, words, mixtures: train_tasks(
-            grams, points, counts, words.view(np.uint64), ends, cosine, mixtures
+            grams, points, counts, words.view(np.uint64), ends, cosine, np.float32(stretch), mixtures
         ),
         *(x.numpy() for x in (gram, points, counts, epoch_keys, mixture)),
     )
@@ -90,7 +104,13 @@ def _train_on_cpu(
 
 
 def train_by_torch(
-    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+    gram: Tensor,
+    points: Tensor,
+    counts: Tensor,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float,
 ) -> Tensor:
     """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis).
 
@@ -101,12 +121,19 @@ def train_by_torch(
     mixture = gram.new_empty(len(gram), len(epochs) * n_way, gram.shape[1])
     for count in counts.unique().tolist():
         same = counts == count
-        mixture[same] = _train_in_step(gram[same], points[same, :count], n_way, keys[same], epochs, cosine)
+        of_same = gram[same], points[same, :count], n_way, keys[same]
+        mixture[same] = _train_in_step(*of_same, epochs, cosine, stretch)
     return mixture
 
 
 def _train_in_step(
-    gram: Tensor, trained: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool
+    gram: Tensor,
+    trained: Tensor,
+    n_way: int,
+    keys: Tensor,
+    epochs: Sequence[int],
+    cosine: bool,
+    stretch: float,
 ) -> Tensor:
     """`train_by_torch` of tasks with equally many points `trained` (tasks, count)."""
     n_tasks, n_basis, _ = gram.shape
@@ -115,7 +142,7 @@ def _train_in_step(
     table = torch.cat([gram, torch.eye(n_basis, device=gram.device).expand_as(gram)], dim=2)
     value, points = table[:, n_points:].clone(), table[:, :n_points].flatten(0, 1)
     scores, coefficients = value.split(n_basis, dim=2)  # (tasks, n_way, basis), views
-    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt()
+    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() / stretch
     velocity, length_velocity = torch.zeros_like(value), torch.zeros_like(length)
     labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
     first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, shared_among_threads, widened
 from fsbench.heads.points import class_means, few_tasks, mean_shots, one_hot
 
 TEMPERATURE = 15.0
@@ -19,6 +20,7 @@ _FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features: a thousand passes over them stay
 EntropyGradient = Callable[[Tensor, Tensor], Tensor]
 
 
+@shared_among_threads
 def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """TIM-GD: minimise 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
 
@@ -29,6 +31,7 @@ def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     return torch.cat([_adapt(*chunk, 0.1, _shannon) for chunk in _chunks(support, query, shots)])
 
 
+@shared_among_threads
 def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """TIM-GD with Tsallis entropies, all three terms weighted 1: makes no class prior's mistake.
 
@@ -58,6 +61,7 @@ def _tsallis(alpha: Tensor, log_each: Tensor, mean: Tensor) -> Tensor:
 
 def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The same few tasks of each, as many as a device adapts well at once; without shots, all rows count."""
+    support, query = widened(support), widened(query)
     floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
     at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
     return few_tasks(at_once, support, query, shots)
@@ -92,7 +96,7 @@ def _adapt(
         of_query.mul_(by_probability)
         pull.mul_(share)
         inward = pull.sum(dim=2, keepdim=True) * weights
-        gradient = torch.baddbmm(inward, pull, points, beta=-TEMPERATURE, alpha=TEMPERATURE)
+        gradient = product(pull, points, inward, beta=-TEMPERATURE, alpha=TEMPERATURE)
         first.lerp_(gradient, 1 - BETA1)
         second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         correction = math.sqrt(1 - BETA2**step)
@@ -104,4 +108,4 @@ def _adapt(
 def _logits(weights: Tensor, points: Tensor) -> Tensor:
     """TEMPERATURE (w.x - |w|^2 / 2), shape (tasks, n_way, points)."""
     squares = torch.linalg.vector_norm(weights, dim=2, keepdim=True).square()
-    return torch.baddbmm(squares, weights, points.mT, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)
+    return product(weights, points.mT, squares, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)
