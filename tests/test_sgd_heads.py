@@ -98,7 +98,7 @@ def test_equals_torch_to_the_end(name, n_way, n_shot, d):
 
 
 def test_one_dimension_equals_torch_in_many_tasks():
-    """Some initial weights are near zero, and a direction that cannot turn keeps its sign."""
+    """A direction that cannot turn keeps its sign; rounding must not pile up in it and end as NaN."""
     support, query, keys = tasks(100, 5, 5, 1)
     assert cosine_sgd(support, query, keys=keys).isfinite().all()
     logits = cosine_sgd(support, query, keys=keys, epochs=7)

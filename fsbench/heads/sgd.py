@@ -49,21 +49,14 @@ def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tenso
 
 
 def train(
-    support: Tensor,
-    initial: Tensor,
-    shots: Tensor,
-    keys: Tensor,
-    epochs: Sequence[int],
-    cosine: bool,
-    stretch: float = 1.0,
+    support: Tensor, initial: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
     """Weights after each number of epochs, shape (tasks, len(epochs) n_way, d).
 
     support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way), beyond which
     support rows are padding, keys (tasks,) int64 for the order of every epoch. Minimises the cross-entropy
     of COSINE_SCALE times weight-normalised scores if `cosine`, else of plain scores, by mini-batches of
-    BATCH; the last of an epoch may be short. Initial weights may be given `stretch` times as
-    long as weight norm takes them to be: the same classifier, whose directions turn more slowly.
+    BATCH; the last of an epoch may be short.
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
@@ -74,18 +67,12 @@ def train(
     real = real_rows(support, shots).flatten(1)  # (tasks, points)
     points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
     run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
-    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine, stretch)
+    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine)
     return product(mixture, basis)
 
 
 def _train_on_cpu(
-    gram: Tensor,
-    points: Tensor,
-    counts: Tensor,
-    keys: Tensor,
-    epochs: Sequence[int],
-    cosine: bool,
-    stretch: float,
+    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
     """What `train_by_torch` computes, one task after the other, on torch's number of threads."""
     from fsbench.heads.sgd_kernel import train_tasks  # compiles on its first call, 3.5 s
@@ -96,7 +83,7 @@ def _train_on_cpu(
     ends = np.array(epochs)
     in_threads(
         lambda grams, points, counts, words, mixtures: train_tasks(
-            grams, points, counts, words.view(np.uint64), ends, cosine, np.float32(stretch), mixtures
+            grams, points, counts, words.view(np.uint64), ends, cosine, mixtures
         ),
         *(x.numpy() for x in (gram, points, counts, epoch_keys, mixture)),
     )
@@ -104,13 +91,7 @@ def _train_on_cpu(
 
 
 def train_by_torch(
-    gram: Tensor,
-    points: Tensor,
-    counts: Tensor,
-    keys: Tensor,
-    epochs: Sequence[int],
-    cosine: bool,
-    stretch: float,
+    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
     """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis).
 
@@ -121,19 +102,12 @@ def train_by_torch(
     mixture = gram.new_empty(len(gram), len(epochs) * n_way, gram.shape[1])
     for count in counts.unique().tolist():
         same = counts == count
-        of_same = gram[same], points[same, :count], n_way, keys[same]
-        mixture[same] = _train_in_step(*of_same, epochs, cosine, stretch)
+        mixture[same] = _train_in_step(gram[same], points[same, :count], n_way, keys[same], epochs, cosine)
     return mixture
 
 
 def _train_in_step(
-    gram: Tensor,
-    trained: Tensor,
-    n_way: int,
-    keys: Tensor,
-    epochs: Sequence[int],
-    cosine: bool,
-    stretch: float,
+    gram: Tensor, trained: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
     """`train_by_torch` of tasks with equally many points `trained` (tasks, count)."""
     n_tasks, n_basis, _ = gram.shape
@@ -142,7 +116,7 @@ def _train_in_step(
     table = torch.cat([gram, torch.eye(n_basis, device=gram.device).expand_as(gram)], dim=2)
     value, points = table[:, n_points:].clone(), table[:, :n_points].flatten(0, 1)
     scores, coefficients = value.split(n_basis, dim=2)  # (tasks, n_way, basis), views
-    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() / stretch
+    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt()
     velocity, length_velocity = torch.zeros_like(value), torch.zeros_like(length)
     labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
     first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)

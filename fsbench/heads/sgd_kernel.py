@@ -34,14 +34,7 @@ compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"
 
 @compiled
 def train_tasks(
-    grams: Floats,
-    points: Ints,
-    counts: Ints,
-    epoch_keys: Words,
-    epochs: Ints,
-    cosine: bool,
-    stretch: np.float32,
-    mixtures: Floats,
+    grams: Floats, points: Ints, counts: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
 ) -> None:
     """Fill mixtures (tasks, len(epochs), n_way, basis).
 
@@ -49,19 +42,12 @@ def train_tasks(
     keys (tasks, epochs).
     """
     for task in range(len(grams)):
-        trained = points[task, : counts[task]]
-        _train(grams[task], trained, epoch_keys[task], epochs, cosine, stretch, mixtures[task])
+        _train(grams[task], points[task, : counts[task]], epoch_keys[task], epochs, cosine, mixtures[task])
 
 
 @compiled
 def _train(
-    gram: Floats,
-    trained: Ints,
-    epoch_keys: Words,
-    epochs: Ints,
-    cosine: bool,
-    stretch: np.float32,
-    mixtures: Floats,
+    gram: Floats, trained: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
 ) -> None:
     """SGD of one task on the points `trained`."""
     n_way, n_basis = mixtures.shape[1:]
@@ -73,7 +59,7 @@ def _train(
     norms = np.ones(n_way, np.float32)
     if cosine:
         _find_norms(scores, coefficients, norms)
-    lengths, length_velocity = norms / stretch, np.zeros_like(norms)
+    lengths, length_velocity = norms.copy(), np.zeros_like(norms)
     order = np.zeros(len(trained) + BATCH, np.int64)  # fills the last batch up with a point that has no error
     errors, decays = np.empty((n_way, BATCH), np.float32), np.empty(n_way, np.float32)
     share, found = ONE, 0
