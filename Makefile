@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv run --isolated --no-project --with-editable ".[test]"
 TESTS ?= -n auto
 INPUTS ?= 100000
+MUTANTS ?=
 
 .PHONY: quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
-.PHONY: bench lint docs leaderboard check-results fuzz audit
+.PHONY: bench lint docs leaderboard check-results fuzz audit mutants
 
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
@@ -48,6 +49,12 @@ bench: $(BIN)/.ready  ## speed, as ratios in one run
 fuzz: $(BIN)/.fuzz  ## a million mutated files over all readers: 20 minutes on one core; INPUTS=1000 for fewer
 	$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 
+# mutants/ is there before Python looks for modules in it; tests that start processes find the mutants, too.
+mutants: $(BIN)/.mutants  ## change the code and see a test fail, an hour on two cores; MUTANTS='fsbench.stats.*' for a part
+	mkdir -p mutants
+	PYTHONPATH="$(CURDIR)/mutants" OMP_NUM_THREADS=1 $(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/python tests/mutants/report.py
+
 audit: $(BIN)/.audit  ## known holes in what is installed; needs the network
 	$(BIN)/python -m pip freeze --exclude-editable > $(BIN)/.installed
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(BIN)/.installed
@@ -72,7 +79,7 @@ $(BIN)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
 	touch $@
 
-$(BIN)/.fuzz $(BIN)/.audit: $(BIN)/.%: $(BIN)/.ready
+$(BIN)/.fuzz $(BIN)/.audit $(BIN)/.mutants: $(BIN)/.%: $(BIN)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 

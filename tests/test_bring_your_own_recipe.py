@@ -73,7 +73,7 @@ def test_another_file_of_that_name_is_another_run(train, capsys):
     [
         (("return {", "return 3, {"), "stage only: must return loss terms, name -> tensor of one number"),
         (("features.square().mean()", "features"), "must return loss terms, name -> tensor of one number"),
-        (("float(rng.uniform())", "rng.no_such_draw()"), "AttributeError.*no_such_draw.*mine.py, line 18"),
+        (("float(rng.uniform())", "rng.no_such_draw()"), "only: AttributeError.*no_such_draw.*line 18"),
         (("labels), ", "labels[1:]), "), "ValueError: Expected input batch_size .*mine.py, line 19"),
         (("import Recipe", "import Recipy"), "ImportError: cannot import name 'Recipy'"),
         (("PRESETS", "PRESET"), "PRESETS must map preset names to fsbench.recipe.Recipe"),

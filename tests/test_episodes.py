@@ -183,9 +183,20 @@ class TestDisjoint:
         spec = TaskSpec(5, 1, 3, 8, disjoint=True)
         assert episodes.count(LABELS, spec) == len(sample(LABELS, spec)) == 8
 
+    def test_two_tasks_are_enough(self):
+        assert episodes.count(LABELS, TaskSpec(10, 15, 15, disjoint=True)) == 2
+
     def test_too_few_images_are_refused(self):
         with pytest.raises(FsbenchError, match="disjoint tasks 20w15s15q-disjoint: the images give 1"):
             episodes.count(LABELS, TaskSpec(20, 15, 15, disjoint=True))
+
+
+def test_the_other_places_of_a_class():
+    """Of 7 places, support 4 0 2 leaves 1 3 5 6; of support 4 0 alone, it leaves 1 2 3 5."""
+    items = np.array([[[4, 0, 2], [4, 0, 2]]])
+    found = sampling.others(items, np.array([[3, 2]]), width=4, largest=7)
+    assert found.tolist() == [[[1, 3, 5, 6], [1, 2, 3, 5]]]
+    assert found.dtype == np.int64
 
 
 class TestDirichlet:
@@ -230,6 +241,17 @@ class TestDirichlet:
         """Of 53 24 23 the first class has room for one: 24, 23, 24/3, 23/3, 24/5 and 23/5 are the next."""
         words = ((1 - np.exp(-np.array([[53, 24, 23]]) / 100)) * 2**32).astype(np.uint64)
         assert sampling.dirichlet_shares(words, 1.0, 6, np.array([[1, 9, 9]])).tolist() == [[1, 3, 2]]
+
+    def test_the_smallest_and_the_largest_words_are_proportions_too(self):
+        """Word w stands for (w + 0.5) / 2**32, so neither end is a proportion of 0 or 1.
+
+        With alpha 1 the largest is log(2**33) = 22.87 against log(2) = 0.69; the second class gets its first
+        seat when 22.87 / (2 k + 1) falls below 0.69, at k = 16.
+        """
+        words = np.array([[0, 1 << 31], [(1 << 32) - 1, 1 << 31]], dtype=np.uint64)
+        found = sampling.dirichlet_shares(words, 1.0, 18, np.full((2, 2), 18))
+        assert found.tolist() == [[0, 18], [17, 1]]
+        assert found.dtype == np.int64
 
     def test_no_class_gives_more_than_it_has(self):
         words = np.random.Philox(key=2).random_raw(400).reshape(-1, 4) >> np.uint64(32)

@@ -123,6 +123,32 @@ def test_weights_follow_beta_and_depths_are_uniform():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_depths_that_are_named_are_the_only_ones():
+    net, depths = network(size=16).eval(), []
+    forward = net.backbone.forward
+    net.backbone.forward = lambda images, depth, mix: depths.append(depth) or forward(images, depth, mix)
+    rng = np.random.default_rng(0)
+    with torch.inference_mode():
+        for _ in range(20):
+            losses.manifold_mixup(net, images(2, 16), LABELS[:2], rng, 2.0, depths=(1, 3))
+    assert set(depths) == {1, 3}
+
+
+def test_each_loss_is_computed_on_the_device_of_its_images():
+    """Torch's device without numbers refuses tensors of the CPU."""
+    net = network(size=16).to("meta")
+    pictures, labels = images(size=16).to("meta"), LABELS.to("meta")
+    rng = np.random.default_rng(0)
+    found = [
+        losses.draw_order(rng, labels),
+        losses.turned(pictures),
+        losses.manifold_mixup(net, pictures, labels, rng, 2.0),
+        *losses.rotation_terms(net, pictures, labels),
+        *losses.exemplar_terms(net, torch.cat([pictures, pictures]), labels),
+    ]
+    assert {tensor.device.type for tensor in found} == {"meta"}
+
+
 def test_official_manifold_mixup_is_binary_cross_entropy():
     step = load_recipe("manifold-mixup", "official-code").stages[0].step
     loss = step(network(classifier="linear"), images(), LABELS, Fixed(2, 0.3, ORDER))["mixed"]
@@ -144,6 +170,22 @@ def test_rotations_match_rot90_and_their_labels(layout, asks_gradient):
             assert torch.equal(turned[turn * 4 + i], torch.rot90(pictures[i], turn, (1, 2)))
     # the reference code's own turn by 90 degrees
     assert torch.equal(turned[4:8], pictures.transpose(3, 2).flip(2))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "compiled"),
+    [(images(), True), (images().requires_grad_(), False), (images().bfloat16(), False)],
+    ids=["float32", "with gradient", "bfloat16"],
+)
+def test_rotations_of_plain_images_are_compiled(monkeypatch, pictures, compiled):
+    from fsbench.data import image_kernels
+
+    calls = []
+    turn = image_kernels.turn_images
+    monkeypatch.setattr(image_kernels, "turn_images", lambda rows, into: calls.append(1) or turn(rows, into))
+    turned = losses.turned(pictures)
+    assert len(calls) == compiled
+    assert torch.equal(turned[8:12], torch.rot90(pictures, 2, (2, 3)))
 
 
 def test_rotation_terms_equal_the_plain_loop():
@@ -197,6 +239,14 @@ def test_exemplar_terms_take_views_in_blocks():
     )
     by_view = torch.stack([features[:4], features[4:]])
     torch.testing.assert_close(exemplar_loss, losses.hardest_triplets(by_view))
+
+
+def test_exemplar_distances_of_unit_length_features():
+    pictures = images(8)
+    exemplar_loss = losses.exemplar_terms(network(), pictures, LABELS, unit_length=True)[1]
+    features = network().backbone(pictures)
+    unit = features / features.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(exemplar_loss, losses.hardest_triplets(unit.view(2, 4, -1)))
 
 
 def test_s2m2_second_stage_is_mixed_plus_half_of_the_first():

@@ -154,9 +154,31 @@ def test_patience_is_given_to_the_stages_that_have_one():
 
 
 def test_the_recipe_is_shown_whole():
-    text = load_recipe("erm").text()
-    for name in ("name", "preset", "stages", "batch_size", "optimiser", "learning_rate", "augment", "jitter"):
-        assert name in text
+    """A setting per line; several values of one setting stand on its line."""
+    assert resolve(load_recipe("s2m2-r"), epochs=[4, 2], batch_size=32).text() == SHOWN
+
+
+SHOWN = """\
+name          s2m2-r
+preset        paper
+paper         arXiv:1907.12087
+stages        name self-supervised, epochs 4, views 1, patience default, fresh_heads False; \
+name manifold, epochs 2, views 1, patience 1, fresh_heads False
+batch_size    32
+optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, milestones none, cut 0.1
+classifier    cosine
+classifier_width default
+scale         default
+dropout       default
+augment       scale 0.08; 1.0, ratio 0.75; 1.3333333333333333, flip 0.5, jitter 0.4
+label_noise   default
+extra_heads   rotation 4
+overrides     epochs 4 + 2; batch_size 32"""
+
+
+def test_what_is_empty_is_shown_as_none():
+    lines = load_recipe("erm").text().splitlines()
+    assert {"extra_heads   none", "overrides     none"} <= set(lines)
 
 
 def test_cosine_classifier_equals_weight_normalised_linear():

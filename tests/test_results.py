@@ -111,7 +111,18 @@ def test_every_key_tells_questions_apart(field):
         ({"schema": 0}, "not a result file of schema 1"),
         ({"accuracy": 0.6}, "the tasks' scores do not give the accuracy 0.6"),
         ({"correct": [4, 5]}, "the tasks' scores do not give the accuracy"),
-        ({"extra": 1}, "keys missing or unknown: extra"),
+        ({"extra": 1}, "keys missing or unknown: extra$"),
+        ({"extra": 1, "another": 2}, "keys missing or unknown: another, extra$"),
+        # four scores of three tasks with the right mean, too many and too few numbers of queries
+        ({"correct": [4, 5, 6, 5]}, "the tasks' scores do not give the accuracy"),
+        ({"queries": [10, 10, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"queries": [10, 10]}, "the tasks' scores do not give the accuracy"),
+        # more right answers than queries, again with the right mean; no query at all
+        ({"correct": [15, 0, 0]}, "the tasks' scores do not give the accuracy"),
+        ({"correct": [0, 9, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"correct": [1, 8, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"dataset": "a/b"}, "dataset must be a name for a file or folder, but is 'a/b'"),
+        ({"run": ".."}, "run must be a name for a file or folder, but is '..'"),
     ],
 )
 def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message):
@@ -119,6 +130,17 @@ def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, mes
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(FsbenchError, match=message):
         results.read(path)
+
+
+def test_tasks_may_have_no_right_answer_or_no_wrong_one(tmp_path: Path):
+    ends = made(correct=(0, 5, 10))
+    assert results.read(results.write(tmp_path, ends)) == ends
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(FsbenchError) as raised:
+        results.read(tmp_path / "absent.json")
+    assert str(raised.value) == f"cannot read {tmp_path}/absent.json: no such file or directory"
 
 
 def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
@@ -144,7 +166,7 @@ def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
     assert results.read(tmp_path / "old.json") == made()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 1}', "null", "\x00\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"schema": 1}', "null", "\x00\xff"])
 def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(FsbenchError) as raised:

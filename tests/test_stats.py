@@ -1,3 +1,6 @@
+import statistics
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats as reference
@@ -99,7 +102,34 @@ def test_signed_ranks_equal_scipy_on_whole_numbers():
     assert wilcoxon_p(first / 75, second / 75) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        mean_and_half_width,
+        field_half_width,
+        standard_deviation,
+        task_quantiles,
+        lambda values: best_n_query(values, 5, 1, 15),
+        lambda values: paired_p(values, values[::-1] / 2),
+        lambda values: paired_difference(values, values[::-1] / 2),
+        lambda values: wilcoxon_p(values, values[::-1] / 2),
+        lambda values: welch_p(values, values[3:] / 2),
+        lambda values: welch_difference(values, values[3:] / 2),
+        lambda values: correlation(values, values[::-1] / 2),
+        lambda values: class_values(values, np.arange(400).reshape(200, 2) % 7),
+        lambda values: bootstrap_interval(
+            values, np.arange(400).reshape(200, 2) % 7, np.random.default_rng(0), 200
+        ),
+    ],
+)
+def test_numbers_of_single_precision_are_computed_with_in_double(statistic):
+    """Halves are exact, so both calls are given the same numbers."""
+    single = np.random.default_rng(7).random(200).astype(np.float32)
+    np.testing.assert_array_equal(statistic(single), statistic(single.astype(np.float64)))
+
+
 def test_correlation():
+    assert correlation([0, 1, 1], [0, 0, 1]) == pytest.approx(0.5)
     assert correlation([1, 2, 3], [2, 4, 6.0]) == pytest.approx(1)
     assert correlation([1, 2, 3], [1, 3, 2]) == pytest.approx(0.5)
     assert correlation([1, 2, 3], [5, 5, 5]) is None
@@ -120,6 +150,8 @@ def test_tasks_needed_are_the_fewest_with_that_power(effect):
 def test_tasks_needed_for_what_is_plain_or_absent():
     assert tasks_needed(0.0, 0.1) is None
     assert tasks_needed(0.1, 0.0) == 2
+    # (1.95996 + 0.84162)^2 = 7.8489 times 0.2524^2, and 1.95996^2 / 2 = 1.9207: 2.42; times 0.0874^2: 1.98
+    assert (tasks_needed(1, 0.2524), tasks_needed(1, 0.0874)) == (3, 2)
     assert tasks_needed(-0.02, 0.1) == tasks_needed(0.02, 0.1)
 
 
@@ -155,6 +187,43 @@ def test_the_bootstrap_interval_equals_a_slow_reference():
     assert bootstrap_interval(np.full(500, 0.5), classes, rng) == (0.5, 0.5)
 
 
+class Every:
+    """A generator whose resamples of three classes are all 27 there are, again and again."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def integers(self, below: int, size: tuple[int, int]) -> np.ndarray:
+        assert below == 3
+        self.sizes.append(size)
+        return np.resize(np.array(list(product(range(3), repeat=3))), size)
+
+
+def test_the_bootstrap_interval_of_three_classes_by_plain_code():
+    """Class values 0, 0.6 and 1.2, of which 24 of 27 resamples do not draw one class three times."""
+    every = Every()
+    found = bootstrap_interval([0.3, 0.6, 0.9], np.array([[0, 1], [2, 0], [1, 2]]), every, n_resamples=27)
+    ratios = []
+    for drawn in product((0, 0.6, 1.2), repeat=3):
+        deviation = statistics.stdev(drawn)
+        if deviation > 0:
+            ratios.append((statistics.mean(drawn) - 0.6) / (deviation / 3**0.5))
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    error = 0.6 / 3**0.5  # the deviation of 0, 0.6 and 1.2 is 0.6
+    assert found == pytest.approx((0.6 - high * error, 0.6 - low * error))
+    bootstrap_interval([0.3, 0.6, 0.9], np.array([[0, 1], [2, 0], [1, 2]]), every)
+    assert every.sizes == [(27, 3), (10_000, 3)]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-9])
+def test_the_bootstrap_interval_scales_with_the_accuracies(scale):
+    """However near they are to each other."""
+    classes = np.array([[0, 1], [2, 0], [1, 2]])
+    low, high = bootstrap_interval([0.3, 0.6, 0.9], classes, Every())
+    found = bootstrap_interval(scale * np.array([0.3, 0.6, 0.9]), classes, Every())
+    assert found == pytest.approx((scale * low, scale * high), abs=0, rel=1e-9)
+
+
 def test_the_bootstrap_interval_leans_to_the_longer_tail():
     """One class of ten is hard: the mean of other classes may be much lower, but hardly higher."""
     classes = np.random.default_rng(5).random((2000, 10)).argsort(axis=1)[:, :2]
@@ -176,3 +245,9 @@ def test_best_n_query_minimises_the_variance_of_the_mean():
     assert best_n_query(accuracies, n_way, n_shot, n_query) == pytest.approx(expected, rel=0.01)
     assert best_n_query([0.5, 0.5, 0.5], n_way, n_shot, n_query) == float("inf")
     assert best_n_query([0, 1, 0, 1], n_way, n_shot, n_query) == 1
+
+
+def test_best_n_query_by_hand():
+    """Of 0.2 and 0.8 over 10 answers: w = 0.16 * 10 / 9, b = 0.18 - w / 10, and Q = sqrt(8 w / (2 b))."""
+    assert best_n_query([0.2, 0.8], n_way=2, n_shot=8, n_query=5) == pytest.approx(2.0936957)
+    assert best_n_query([1, 1], n_way=2, n_shot=8, n_query=5) == float("inf")

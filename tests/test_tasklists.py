@@ -108,12 +108,49 @@ def test_other_class_sizes_are_refused():
         made.check(labels_of([(20, 599)]))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ([(1, 9)], "1 classes of 9 images"),
+        ([(1, 9), (2, 8), (3, 7)], "1 classes of 9 images, 2 classes of 8 images, 3 classes of 7 images"),
+        (
+            [(1, 9), (2, 8), (3, 7), (1, 6)],
+            "1 classes of 9 images, 2 classes of 8 images, 3 classes of 7 images ...",
+        ),
+    ],
+)
+def test_class_sizes_are_named_up_to_the_third(sizes, words):
+    made = tasklists.pin(
+        "mine", "novel", labels_of([(3, 20)]), TaskSpec(n_way=2, n_shot=1, n_query=2, n_tasks=2)
+    )
+    with pytest.raises(FsbenchError) as raised:
+        made.check(labels_of(sizes))
+    assert str(raised.value).endswith(f"but the images at hand are {words}")
+
+
+def test_a_digest_of_other_tasks_is_refused():
+    labels = labels_of([(3, 20)])
+    made = tasklists.pin("mine", "novel", labels, TaskSpec(n_way=2, n_tasks=9))
+    with pytest.raises(FsbenchError) as raised:
+        replace(made, digest="0" * 64).check(labels)
+    assert str(raised.value) == (
+        "task list of mine novel: its digest is not that of the tasks that its specification draws; "
+        "pin it again"
+    )
+
+
 def test_other_images_in_classes_of_the_same_sizes_are_refused():
     made, labels = tasklists.read("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
-    with pytest.raises(FsbenchError, match="8057f3515aa4, but the images at hand have 000000000000"):
+    pinned = "task list of cifar-fs novel is pinned over images of fingerprint 8057f3515aa4, but "
+    with pytest.raises(FsbenchError) as raised:
         made.check(labels, images=Identity("0" * 64, "files", "Pillow 12"))
-    with pytest.raises(FsbenchError, match="the features at hand do not say which images they are of"):
+    assert str(raised.value) == pinned + "the images at hand have 000000000000"
+    with pytest.raises(FsbenchError) as raised:
         made.check(labels)
+    assert str(raised.value) == (
+        pinned + "the features at hand do not say which images they are of; "
+        "draw tasks by --n-way, --n-shot and --n-query instead"
+    )
 
 
 def test_where_the_files_are_the_same_the_decoder_is_the_cause():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fsbench import checkpoint
+from fsbench import checkpoint, machine
 from fsbench import train as training
 from fsbench.data.pictures import decoder
 from fsbench.errors import FsbenchError
@@ -109,6 +109,19 @@ def test_a_folder_of_another_run_is_refused_and_kept(cache: Path, tmp_path: Path
     assert sha256_of(run.last) == before
 
 
+def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_path: Path, monkeypatch):
+    def stop(run, stage, epoch, *rest):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_look", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "run", cache)
+    with pytest.raises(FsbenchError, match=f"--out {tmp_path}/run: holds a run with train_seed = 0, not 3"):
+        train(tmp_path / "run", cache, seed=3)
+
+
 def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     (stage,) = recipe.stages
@@ -120,6 +133,18 @@ def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
     with pytest.raises(FsbenchError, match="loss is nan in stage class, epoch 1, step 1; nothing was kept"):
         train(tmp_path / "run", cache, recipe=broken)
     assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_a_run_is_shown_with_its_recipe_device_and_engine(cache: Path, tmp_path: Path):
+    run = train(tmp_path / "run", cache, epochs=1)
+    wanted = [
+        *run.recipe.text().splitlines(),
+        f"device        {machine.device_name(CPU)}",
+        "precision     float32",
+        "compile       False",
+        "micro_batch   None",
+    ]
+    assert run.text(CPU).splitlines() == wanted
 
 
 def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: Path):
