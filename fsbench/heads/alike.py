@@ -2,8 +2,8 @@
 
 A processor's matrix library chooses the order of its sums, and so the last bits, by where in a cache line
 a matrix begins, by whether a batch has one matrix or more, and by how many threads share a product. On a
-processor, every head therefore passes features through `widened`, multiplies by `product` and is
-`shared_among_threads`. On other devices these change nothing.
+processor, every head therefore passes features through `widened` and multiplies by `product`, and the table
+of heads shares tasks among threads. On other devices these change nothing.
 """
 
 from collections.abc import Callable
@@ -69,14 +69,14 @@ def aligned(matrices: Tensor) -> Tensor:
     return matrices.new_empty_strided(matrices.shape, strides).copy_(matrices)
 
 
-def shared_among_threads(head: Callable[..., Tensor], bytes_a_thread: int = 1) -> Callable[..., Tensor]:
+def shared_among_threads(head: Callable[..., Tensor], bytes_a_task: int = 1) -> Callable[..., Tensor]:
     """Wrap a head: each of torch's threads, or of the fewer that memory allows, computes some tasks alone."""
 
     @wraps(head)
     def shared(support: Tensor, query: Tensor, shots: Tensor | None = None, **more: Any) -> Tensor:
         if query.device.type != "cpu" or torch.get_num_threads() == 1:
             return head(support, query, shots, **more)
-        of_memory = max(1, free_memory(query.device) // 2 // bytes_a_thread)
+        of_memory = max(1, free_memory(query.device) // 2 // bytes_a_task)
         parts = min(len(query), torch.get_num_threads(), of_memory)
         arguments = {"support": support, "query": query, "shots": shots, **more}
         of_tasks = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}

@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.nearest_mean import distance_logits
 from fsbench.heads.points import class_means, one_hot
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
 
 
-@shared_among_threads
 def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared Euclidean distance to the rectified class means.
 

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from fsbench.heads import sgd
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 
 EPOCHS = 101, 201, 301  # passes before each score: the code runs range(301), scores at 100, 200 and 300
 EPSILON = 1e-5  # added to the norm of a feature
 
 
-@shared_among_threads
 def cosine_sgd(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS[-1]
 ) -> Tensor:

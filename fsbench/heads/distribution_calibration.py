@@ -6,13 +6,11 @@ lie nearest to it; the settings are those of the published code.
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from fsbench.errors import FsbenchError
-from fsbench.heads.alike import shared_among_threads
 from fsbench.heads.draws import bits
 from fsbench.heads.logistic import fit
 from fsbench.heads.points import few_tasks, linear_logits
@@ -21,7 +19,7 @@ NEAREST = 2  # base classes a support borrows from
 SPREAD = 0.21  # added to every entry of a covariance, not to its diagonal alone
 DRAWS = 750  # a class; each of its shots gets int(DRAWS / shots)
 _TASKS_AT_ONCE = {"cpu": 1, "cuda": 16}
-_BYTES_A_TASK = 1 << 28  # of what is made for one
+BYTES_A_TASK = 1 << 28  # of what is made for one
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,6 @@ def base_statistics(features: Tensor, labels: Tensor) -> BaseStatistics:
     return BaseStatistics(means, torch.nn.utils.rnn.pad_sequence(factors, batch_first=True))
 
 
-@partial(shared_among_threads, bytes_a_thread=_BYTES_A_TASK)
 def distribution_calibration(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, base: BaseStatistics, keys: Tensor
 ) -> Tensor:

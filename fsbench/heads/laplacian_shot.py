@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.bd_cspn import rectified_means
 from fsbench.heads.nearest_mean import distance_logits
 from fsbench.heads.points import mean_shots
@@ -12,7 +12,6 @@ NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
 UPDATES = 20
 
 
-@shared_among_threads
 def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by distance to the rectified class means and agreement with their neighbours.
 

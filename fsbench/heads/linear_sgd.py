@@ -5,12 +5,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench.heads import sgd
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 
 EPOCHS = 100
 
 
-@shared_among_threads
 def linear_sgd(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS
 ) -> Tensor:

@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import aligned, product, shared_among_threads, widened
+from fsbench.heads.alike import aligned, product, widened
 from fsbench.heads.points import centred, linear_logits
 
 TOLERANCE = 1e-4  # by how much a logit may be wrong
 MOST_NEWTON, MOST_CG, MOST_HALVINGS = 30, 200, 20
 
 
-@shared_among_threads
 def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by multinomial logistic regression on the support.
 

@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import class_means
 
 
-@shared_among_threads
 def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared Euclidean distance to the class means.
 

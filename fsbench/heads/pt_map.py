@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import one_hot
 from fsbench.heads.soft_kmeans import start
 
@@ -13,7 +13,6 @@ UPDATES = 20
 TOLERANCE, MOST_ROUNDS, ROUNDS_A_CHECK = 1e-6, 1000, 4
 
 
-@shared_among_threads
 def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by the logarithm of the mass that an optimal transport moves from them to each class.
 

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import centred, linear_logits
 
 PENALTY = 1.0  # of the squared weights
 
 
-@shared_among_threads
 def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by least squares on one-hot classes plus PENALTY times the squared weights.
 

@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import one_hot
 
 TEMPERATURE = 5.0
 UPDATES = 29  # the published loop makes 30, but decides by the distances to the means of the 29th
 
 
-@shared_among_threads
 def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared distance to the class means, times TEMPERATURE.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import few_tasks, one_hot
 
 COST = 1.0  # of a squared violation of the margin
@@ -11,7 +11,6 @@ MOST_STEPS, MOST_HALVINGS = 50, 20
 _FLOATS_AT_ONCE = 1 << 21  # of the systems that are solved together
 
 
-@shared_among_threads
 def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by linear support vector machines with squared hinge loss, one class against the rest.
 

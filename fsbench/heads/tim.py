@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, shared_among_threads, widened
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import class_means, few_tasks, mean_shots, one_hot
 
 TEMPERATURE = 15.0
@@ -20,7 +20,6 @@ _FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features: a thousand passes over them stay
 EntropyGradient = Callable[[Tensor, Tensor], Tensor]
 
 
-@shared_among_threads
 def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """TIM-GD: minimise 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
 
@@ -31,7 +30,6 @@ def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     return torch.cat([_adapt(*chunk, 0.1, _shannon) for chunk in _chunks(support, query, shots)])
 
 
-@shared_among_threads
 def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """TIM-GD with Tsallis entropies, all three terms weighted 1: makes no class prior's mistake.
 
