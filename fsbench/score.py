@@ -58,7 +58,8 @@ def answers(
     """Each batch of tasks with the class that the head gives each query, (tasks, queries); -1 for no query.
 
     `values` (n, d) are preprocessed features of sorted `labels` (n,). How many tasks a batch holds depends on
-    the memory at hand and changes no answer.
+    the memory at hand. That changes no answer on a CPU; on other devices it can where classes are equal up to
+    rounding.
 
     Raises:
         FsbenchError: the labels cannot give such tasks, or the head cannot take them.

@@ -73,7 +73,7 @@ def plain_task(labels: np.ndarray, spec: TaskSpec, t: int) -> list[list[int]]:
     return [draw(np.flatnonzero(labels == c).tolist(), spec.n_shot + 2) for c in classes]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.integers(4, 9), min_size=3, max_size=6),
     n_way=st.integers(2, 3),

@@ -1,6 +1,7 @@
 """Evaluation of feature files and checkpoints; scores against a plain loop over tasks."""
 
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -180,11 +181,11 @@ def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_pa
     ask = {"specs": asked([3], [1]), "output": Output(tmp_path, quiet=True), **SMALL}
     (first,) = evaluate(feature_file, **ask)
     path = tmp_path / first.path
-    before = path.stat().st_mtime_ns
+    os.utime(path, (0, 0))
     assert evaluate(feature_file, **ask) == [first]
-    assert path.stat().st_mtime_ns == before
+    assert path.stat().st_mtime == 0
     (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
-    assert path.stat().st_mtime_ns != before
+    assert path.stat().st_mtime > 0
     assert again.same_question(first)
     features.write(feature_file, clusters(seed=5))  # another question now, under the same name
     (other,) = evaluate(feature_file, **ask)

@@ -568,15 +568,15 @@ class TestProcesses:
             line[line.index("--epochs") + 1] = "10"
             return subprocess.Popen([*torchrun, "-m", "fsbench", *line], env=QUIET)
 
-        assert start(here / "whole").wait(120) == 0
+        assert start(here / "whole").wait() == 0
         killed = start(here / "killed")
         while not (here / "killed" / "run" / "resume.safetensors").exists():
             assert killed.poll() is None
             time.sleep(0.01)
         os.kill(worker(killed.pid, rank), signal.SIGKILL)
-        assert killed.wait(120) != 0
+        assert killed.wait() != 0
         assert checkpoint.load_provenance(here / "killed" / "run" / "last.safetensors").epoch < 10
-        assert start(here / "killed").wait(120) == 0
+        assert start(here / "killed").wait() == 0
         assert weights(here / "killed" / "run") == weights(here / "whole" / "run")
 
 

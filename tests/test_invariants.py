@@ -71,7 +71,7 @@ def name_of(label: int) -> str:
     return f"class-{label:02d}"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(questions())
 def test_support_and_query_of_every_task_are_disjoint_images_of_its_classes(question):
     sizes, spec = question
@@ -153,7 +153,7 @@ class TestLabelsFollowItems:
         assert [f"{int(code)}.png" for code in found.values[:, 1]] == list(items)
 
     @pytest.mark.parametrize("mapped", [False, True])
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(question=questions(), memory=st.sampled_from([1, 500, 1 << 25]))
     def test_into_the_head(self, mapped: bool, question, memory: int):
         """A head that needs even shots is not asked about others."""
@@ -203,7 +203,7 @@ class TestLabelsFollowItems:
         ("name", "preset"),
         [("mixup", "paper"), ("manifold-mixup", "paper"), ("manifold-mixup", "official-code")],
     )
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(labels=st.lists(st.integers(0, 3), min_size=2, max_size=12), seed=st.integers(0, 999))
     def test_through_mixing(self, name: str, preset: str, labels: list[int], seed: int):
         """Images are their own one-hot labels, so the loss is the least there is: the targets' entropy."""
@@ -232,7 +232,7 @@ class TestLabelsFollowItems:
             expected = entropy.sum(dim=1).mean().item()
         assert loss == pytest.approx(expected, abs=1e-6)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(rows=st.integers(1, 40), size=st.integers(1, 9))
     def test_through_the_shares_of_processes(self, rows: int, size: int):
         """What all processes give back adds up to the whole batch, in its order."""

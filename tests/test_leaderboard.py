@@ -1,10 +1,11 @@
 """Tables from result files. Their golden files lie in tests/golden/leaderboard, over made-up results."""
 
+import cProfile
 import csv
 import json
+import pstats
 import re
 import shutil
-import time
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from scipy.stats import t as student
-from threadpoolctl import threadpool_limits
 
 from fsbench import leaderboard, results, stats
 from fsbench.errors import FsbenchError
@@ -26,6 +26,7 @@ from fsbench.leaderboard.web import page
 from fsbench.pairwise import OVER, compare_pairs, of_result, of_seeds
 from fsbench.results import Result
 
+READ = results.read
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard"
 BASE = replace(
     results.read(GOLDEN / "results" / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json"),
@@ -537,15 +538,16 @@ def many(folder: Path, n_files: int, n_tasks: int) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("n_files", "n_tasks", "limit"),
-    [(300, 500, 3), pytest.param(10_000, 10_000, 10, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
-)
-def test_many_results_take_seconds(tmp_path: Path, n_files, n_tasks, limit):
-    """Of processor time, which other work on the machine leaves alone, unless a thread waits for others."""
-    many(tmp_path, n_files, n_tasks)
-    with threadpool_limits(1):
-        began = time.process_time()
-        pages = leaderboard.update(tmp_path, None)
-        assert time.process_time() - began < limit
-    assert len(pages[1].read_text().splitlines()) == 1 + n_files
+def test_work_grows_with_the_results_and_not_with_their_pairs(tmp_path: Path, monkeypatch):
+    """Every file is read once; three times the results take three times the calls, not nine times."""
+    calls = []
+    for n_files in (60, 180):
+        folder, read = tmp_path / str(n_files), []
+        many(folder, n_files, n_tasks=50)
+        monkeypatch.setattr(results, "read", lambda path, *more: (read.append(path), READ(path, *more))[1])  # noqa: B023
+        with cProfile.Profile() as profile:
+            pages = leaderboard.update(folder, None)
+        assert sorted(read) == sorted(results.paths(folder))
+        assert len(pages[1].read_text().splitlines()) == 1 + n_files
+        calls.append(pstats.Stats(profile).total_calls)
+    assert calls[1] < 4 * calls[0]

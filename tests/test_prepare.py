@@ -119,9 +119,10 @@ class TestWhatReplacesWhat:
         before = contents(cache)
         assert prepare("mine", root, cache=cache, quiet=True) == path
         assert contents(cache) == before
+        os.utime(path, (0, 0))
         prepare("mine", root, cache=cache, quiet=True, force=True)
         assert contents(cache).keys() == before.keys()
-        assert contents(cache) != before
+        assert path.stat().st_mtime > 0
 
     @pytest.mark.parametrize("change", ["bytes", "name", "class", "split", "fewer"])
     def test_other_images_or_names_replace_the_store(self, root: Path, cache: Path, change: str):

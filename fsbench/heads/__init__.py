@@ -3,8 +3,9 @@
 A head is a function `(support, query) -> logits` on float32 tensors of one device:
 support (tasks, n_way, n_shot, d), query (tasks, queries, d), logits (tasks, queries, n_way).
 It holds no state, reads no global random stream and treats every task by itself, so results do not
-depend on how tasks are batched. Features are preprocessed before they reach it (`preprocess.py`).
-What else a head takes, by keyword, its entry says: `keys`, `base`, `shots`.
+depend on how tasks are batched: on a CPU to the last bit (`alike.py`), elsewhere up to rounding. Features are
+preprocessed before they reach it (`preprocess.py`). What else a head takes, by keyword, its
+entry says: `keys`, `base`, `shots`.
 
 A head of one's own is such a function, or a `Head` that says more of it: named as `./mine.py:head` or
 `package.module:head`, or by the name of an entry point in the group `fsbench.heads` of an installed package.
@@ -18,9 +19,14 @@ from torch import Tensor
 
 from fsbench import user_code
 from fsbench.errors import FsbenchError, unknown
+from fsbench.heads.alike import shared_among_threads
 from fsbench.heads.bd_cspn import bd_cspn
 from fsbench.heads.cosine_sgd import cosine_sgd
-from fsbench.heads.distribution_calibration import BaseStatistics, distribution_calibration
+from fsbench.heads.distribution_calibration import (
+    BYTES_A_TASK,
+    BaseStatistics,
+    distribution_calibration,
+)
 from fsbench.heads.laplacian_shot import laplacian_shot
 from fsbench.heads.linear_sgd import linear_sgd
 from fsbench.heads.logistic import logistic
@@ -43,11 +49,12 @@ class Head:
     class_prior: bool = False  # is told how many query images each class has
     random: bool = False  # takes keys (tasks,) int64; what it draws for a task depends on its key alone
     needs_base: bool = False  # takes base, the BaseStatistics of raw base features
+    bytes_a_task: int = 1  # of memory beside the features; bounds the tasks that are computed at once
     uneven: bool = False  # takes shots (tasks, n_way); support rows beyond a class's shots have no influence
     code: str | None = None  # SHA-256 of the file that a head of one's own is written in
 
 
-HEADS: dict[str, Head] = {
+_SHIPPED: dict[str, Head] = {
     "nearest-mean": Head(nearest_mean, "SimpleShot, arXiv:1911.04623", preprocess="l2", uneven=True),
     "cosine-sgd": Head(
         cosine_sgd,
@@ -66,6 +73,7 @@ HEADS: dict[str, Head] = {
         preprocess="tukey",
         random=True,
         needs_base=True,
+        bytes_a_task=BYTES_A_TASK,
         uneven=True,
     ),
     "bd-cspn": Head(bd_cspn, "BD-CSPN, arXiv:1911.10713", preprocess="cl2n", transductive=True, uneven=True),
@@ -87,6 +95,12 @@ HEADS: dict[str, Head] = {
         class_prior=True,
         uneven=True,
     ),
+}
+
+
+HEADS: dict[str, Head] = {
+    name: replace(head, classify=shared_among_threads(head.classify, head.bytes_a_task))
+    for name, head in _SHIPPED.items()
 }
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.nearest_mean import distance_logits
 from fsbench.heads.points import class_means, one_hot
 
@@ -17,6 +18,7 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
     are padding. Source: Liu, Song, Qin (arXiv:1911.10713); the code of Realistic Transductive Few-Shot
     (arXiv:2204.11181), which scores the queries where they are, not shifted.
     """
+    support, query = widened(support), widened(query)
     return distance_logits(rectified_means(support, query, shots), query)
 
 
@@ -35,12 +37,12 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
     labels = one_hot(support, shots)  # (tasks, n_way, points)
     means = class_means(support, shots)  # (tasks, n_way, d)
     counts, n_support = labels.sum(dim=2, keepdim=True), labels.shape[2]
-    shift = (counts / counts.sum(dim=1, keepdim=True)).mT @ means - query.mean(dim=1, keepdim=True)
+    shift = product((counts / counts.sum(dim=1, keepdim=True)).mT, means) - query.mean(dim=1, keepdim=True)
     directions = torch.cat([means, shift], dim=1)
-    shifted = directions @ query.mT + directions @ shift.mT  # (tasks, n_way + 1, queries)
+    shifted = product(directions, query.mT) + product(directions, shift.mT)  # (tasks, n_way + 1, queries)
     squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # of the shifted queries' lengths
     squares = torch.cat([_squares(points), squares], dim=2)
-    products = torch.cat([means @ points.mT, shifted[:, :-1]], dim=2)
+    products = torch.cat([product(means, points.mT), shifted[:, :-1]], dim=2)
     cosine = products * _inverse_root(squares) * _inverse_root(_squares(means).mT)
     nearest = cosine.max(dim=1, keepdim=True).indices
     own = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points and queries)
@@ -51,7 +53,7 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
     weights /= own.sum(dim=2, keepdim=True) + counts * empty
     of_support, of_query = weights.tensor_split([n_support], dim=2)
     moved = of_query.sum(dim=2, keepdim=True) * shift
-    return moved.baddbmm_(of_query, query).baddbmm_(of_support, points)
+    return product(of_support, points, product(of_query, query, moved))
 
 
 def _squares(points: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fsbench.heads import sgd
+from fsbench.heads.alike import product, widened
 
 EPOCHS = 101, 201, 301  # passes before each score: the code runs range(301), scores at 100, 200 and 300
 EPSILON = 1e-5  # added to the norm of a feature
@@ -45,9 +46,12 @@ def cosine_sgd_snapshots(
 def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int]) -> Tensor:
     """Logits of some tasks."""
     _, n_way, _, d = support.shape
+    support, query = widened(support), widened(query)
     points = support / (torch.linalg.vector_norm(support, dim=-1, keepdim=True) + EPSILON)
-    initial = sgd.initial_weights(keys, n_way, d, bound=d**-0.5)
-    weights = sgd.train(points, initial, shots, keys, epochs, cosine=True)  # (tasks, snapshots n_way, d)
+    initial = widened(sgd.initial_weights(keys, n_way, d, bound=d**-0.5))
+    turns = d > 1  # in one dimension no direction can: there it is a linear classifier of scaled features
+    scaled = points if turns else sgd.COSINE_SCALE * points
+    weights = sgd.train(scaled, initial, shots, keys, epochs, cosine=turns)  # (tasks, snapshots n_way, d)
     norms = torch.linalg.vector_norm(query, dim=-1, keepdim=True) + EPSILON
-    logits = sgd.COSINE_SCALE * (query @ weights.mT) / norms
+    logits = sgd.COSINE_SCALE * product(query, weights.mT) / norms
     return torch.movedim(logits.unflatten(2, (len(epochs), n_way)), 2, 0)

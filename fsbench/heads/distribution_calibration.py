@@ -18,7 +18,8 @@ from fsbench.heads.points import few_tasks, linear_logits
 NEAREST = 2  # base classes a support borrows from
 SPREAD = 0.21  # added to every entry of a covariance, not to its diagonal alone
 DRAWS = 750  # a class; each of its shots gets int(DRAWS / shots)
-_TASKS_AT_ONCE = {"cpu": 1, "cuda": 16}  # what is made for one task takes 0.2 GB
+_TASKS_AT_ONCE = {"cpu": 1, "cuda": 16}
+BYTES_A_TASK = 1 << 28  # of what is made for one
 
 
 @dataclass(frozen=True, eq=False)

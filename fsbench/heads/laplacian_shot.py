@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.bd_cspn import rectified_means
 from fsbench.heads.nearest_mean import distance_logits
 from fsbench.heads.points import mean_shots
@@ -21,18 +22,20 @@ def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) 
     (arXiv:2006.15486) eq. 7 and algorithm 1. The published code stops before UPDATES once the energy changes
     by less than 1e-6 of itself, which only saves time.
     """
+    support, query = widened(support), widened(query)
     unary = distance_logits(rectified_means(support, query, shots), query).mT  # (tasks, n_way, queries)
     average = mean_shots(support, shots)
-    near = torch.full_like(average, 0.3).masked_fill(average == 1, 0.7) * _neighbours(query)
+    weight = torch.full_like(average, 0.3).masked_fill(average == 1, 0.7)
+    near = widened(weight * _neighbours(query))
     logits = unary
     for _ in range(UPDATES):
-        logits = unary + logits.softmax(dim=1) @ near
+        logits = unary + product(logits.softmax(dim=1), near)[..., : query.shape[1]]
     return logits.mT
 
 
 def _neighbours(query: Tensor) -> Tensor:
     """Entry [t, j, i] is 1 where query j is among the NEIGHBOURS nearest to query i, else 0; no symmetry."""
-    gram = query @ query.mT
+    gram = product(query, query.mT)
     closeness = 2 * gram - gram.diagonal(dim1=1, dim2=2).unsqueeze(2)  # |q_i|^2 - |q_i - q_j|^2
     closeness.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     near = torch.zeros_like(closeness)  # (tasks, queries, queries)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench.heads import sgd
+from fsbench.heads.alike import product, widened
 
 EPOCHS = 100
 
@@ -30,4 +31,4 @@ def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epoch
     _, n_way, _, d = support.shape
     initial = sgd.initial_weights(keys, n_way, d + 1, bound=d**-0.5)
     weights = sgd.train(F.pad(support, (0, 1), value=1.0), initial, shots, keys, (epochs,), cosine=False)
-    return query @ weights[..., :-1].mT + weights[..., -1].unsqueeze(1)
+    return product(widened(query), widened(weights[..., :-1]).mT) + weights[..., -1].unsqueeze(1)

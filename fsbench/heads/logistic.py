@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import aligned, product, widened
 from fsbench.heads.points import centred, linear_logits
 
 TOLERANCE = 1e-4  # by how much a logit may be wrong
@@ -18,6 +19,7 @@ def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Ten
     minimises at C = 1 for three classes or more; for two it has a single weight vector. Source: RFS, Tian et
     al. (arXiv:2003.11539) section 3.1.
     """
+    support, query = widened(support), widened(query)
     centre, points, labels = centred(support, shots)
     weights, intercepts = fit(points, labels)
     return linear_logits(query, centre, weights, intercepts)
@@ -35,17 +37,19 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     real = labels.sum(dim=1, keepdim=True)  # (tasks, 1, points): 0 for padding
     reduced = points.shape[1] <= points.shape[2]  # weights lie in the span of the points
-    basis = _in_fewer_dimensions(points) if reduced else points
+    basis = aligned(_in_fewer_dimensions(points) if reduced else points)
+    wide = aligned(widened(basis))  # once, not for each product
     weights = basis.new_zeros(*labels.shape[:2], basis.shape[2])
     intercept = basis.new_zeros(*labels.shape[:2], 1)
     longest = basis.square().sum(dim=2).amax(dim=1).view(-1, 1, 1)  # squared length of a point
     for _ in range(MOST_NEWTON):
-        scores = weights @ basis.mT + intercept  # (tasks, n_way, points)
+        scores = product(weights, basis.mT) + intercept  # (tasks, n_way, points)
         log_chances, loss = _evaluate(labels, weights, scores)
         chances = log_chances.exp() * real
         error, curvature = _error_and_curvature(chances, labels)
         unit = curvature.rsqrt()
-        residual = torch.cat([error @ basis - weights, unit * error.sum(dim=2, keepdim=True)], dim=2)
+        pull = product(error, wide)[..., : basis.shape[2]]
+        residual = torch.cat([pull - weights, unit * error.sum(dim=2, keepdim=True)], dim=2)
         square = _sum(residual.square())
         # The penalty makes the objective curve by 1 or more along the weights: they are wrong by no more
         # than their gradient, a logit by no more than that times the length of its point.
@@ -54,9 +58,9 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if not unfinished.any():
             break
         enough = square * torch.where(unfinished, 0.01 * wrong.clamp_max(1).square(), 1.0)
-        step = _newton_step(basis, chances, unit, residual, enough)
+        step = _newton_step(basis, wide, chances, unit, residual, enough)
         by_weights, by_intercept = step[..., :-1], unit * step[..., -1:]
-        by_scores = by_weights @ basis.mT + by_intercept
+        by_scores = product(by_weights, basis.mT) + by_intercept
         size = torch.ones_like(loss)
         for _ in range(MOST_HALVINGS):
             tried = _evaluate(labels, weights + size * by_weights, scores + size * by_scores)[1]
@@ -67,13 +71,13 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         weights, intercept = weights + size * by_weights, intercept + size * by_intercept
     if reduced:
         mixture: Tensor = torch.linalg.solve_triangular(basis, weights, upper=False, left=False)
-        weights = mixture @ points
+        weights = product(mixture, points)
     return weights, intercept
 
 
 def _in_fewer_dimensions(points: Tensor) -> Tensor:
     """The Cholesky factor of the points' inner products: (tasks, points, points) that have the same ones."""
-    gram = points @ points.mT
+    gram = product(points, points.mT)
     diagonal = gram.diagonal(dim1=1, dim2=2)
     number = torch.finfo(gram.dtype)
     diagonal += 4 * gram.shape[1] * number.eps * diagonal.sum(dim=1, keepdim=True) + number.tiny
@@ -100,16 +104,23 @@ def _error_and_curvature(chances: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
     return error, (chances * lack).sum(dim=2, keepdim=True).clamp_min(torch.finfo(chances.dtype).tiny)
 
 
-def _newton_step(basis: Tensor, chances: Tensor, unit: Tensor, residual: Tensor, enough: Tensor) -> Tensor:
-    """Solve Hessian @ step = residual by conjugate gradients, until a residual's square is `enough`."""
+def _newton_step(
+    basis: Tensor, wide: Tensor, chances: Tensor, unit: Tensor, residual: Tensor, enough: Tensor
+) -> Tensor:
+    """Solve Hessian @ step = residual by conjugate gradients, until a residual's square is `enough`.
+
+    `wide` is the basis, `widened`.
+    """
     step, ahead, square = torch.zeros_like(residual), residual, _sum(residual.square())
     for _ in range(MOST_CG):
         unfinished = square > enough
         if not unfinished.any():
             break
-        change = chances * (ahead[..., :-1] @ basis.mT + unit * ahead[..., -1:])  # (tasks, n_way, points)
+        scores = product(ahead[..., :-1], basis.mT) + unit * ahead[..., -1:]  # (tasks, n_way, points)
+        change = chances * scores
         change = change.addcmul(chances, change.sum(dim=1, keepdim=True), value=-1)
-        curved = torch.cat([ahead[..., :-1] + change @ basis, unit * change.sum(dim=2, keepdim=True)], dim=2)
+        pull = product(change, wide)[..., : basis.shape[2]]
+        curved = torch.cat([ahead[..., :-1] + pull, unit * change.sum(dim=2, keepdim=True)], dim=2)
         rate = torch.where(unfinished, square / _sum(ahead * curved), 0.0)
         step, residual = step + rate * ahead, residual - rate * curved
         before, square = square, torch.where(unfinished, _sum(residual.square()), square)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import class_means
 
 
@@ -14,10 +15,10 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
     for every class and left out, so logits are 2 q.m - |m|^2. Source: SimpleShot (arXiv:1911.04623) eq. 2;
     Snell et al. (arXiv:1703.05175) eq. 1-2.
     """
-    return distance_logits(class_means(support, shots), query)
+    return distance_logits(class_means(widened(support), shots), widened(query))
 
 
 def distance_logits(means: Tensor, query: Tensor) -> Tensor:
     """Logits (tasks, queries, n_way) of query (tasks, queries, d) by distance to means (tasks, n_way, d)."""
     squares = torch.linalg.vector_norm(means, dim=-1, keepdim=True).square()  # in one pass
-    return torch.baddbmm(squares, means, query.mT, beta=-1, alpha=2).mT
+    return product(means, query.mT, squares, beta=-1, alpha=2).mT

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import one_hot
 from fsbench.heads.soft_kmeans import start
 
@@ -22,16 +23,21 @@ def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tenso
     code first changes the basis by a QR decomposition; inner products, all that is used, are the same in
     either basis, so it is left out.
     """
+    support, query = widened(support), widened(query)
     labels, points = one_hot(support, shots), support.flatten(1, 2)
-    points = _centred(points, labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True) @ points)
+    share = labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True)  # of a point in the mean
+    points = _centred(points, product(share, points))
     query = _centred(query, query.mean(dim=1, keepdim=True))
-    gram = torch.cat([points @ query.mT, query @ query.mT], dim=1)  # of all points and the queries
+    gram = torch.cat(
+        [product(points, query.mT), product(query, query.mT)], dim=1
+    )  # of all points and the queries
+    gram = widened(gram)
     mixture = start(labels, query.shape[1])
     log_scale = gram.new_zeros(*labels.shape[:2], 1)
     for update in range(UPDATES + 1):
         # Minus SHARPNESS times the squared distance but for the squares of points and means: what is the same
         # for all of a query or all of a class, the transport's factors take up.
-        score = 2 * SHARPNESS * (mixture @ gram)  # (tasks, n_way, queries)
+        score = 2 * SHARPNESS * product(mixture, gram)[..., : query.shape[1]]  # (tasks, n_way, queries)
         plan, log_scale = transport(score, log_scale)
         if update < UPDATES:
             members = torch.cat([labels, plan], dim=2)

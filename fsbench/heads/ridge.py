@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import centred, linear_logits
 
 PENALTY = 1.0  # of the squared weights
@@ -17,9 +18,11 @@ def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor
     penalty with the backbone, and a scale of all logits that changes no answer; with a given backbone the
     penalty is fixed.
     """
+    support, query = widened(support), widened(query)
     centre, points, labels = centred(support, shots)
-    system = points @ points.mT  # weights lie in the span of the points: points by points instead of d by d
+    # Weights lie in the span of the points: points by points instead of d by d.
+    system = product(points, points.mT)
     system.diagonal(dim1=1, dim2=2).add_(PENALTY)
     mixture = torch.cholesky_solve(labels.mT, torch.linalg.cholesky(system)).mT  # (tasks, n_way, points)
     counts = labels.sum(dim=2, keepdim=True)  # (tasks, n_way, 1)
-    return linear_logits(query, centre, mixture @ points, counts / counts.sum(dim=1, keepdim=True))
+    return linear_logits(query, centre, product(mixture, points), counts / counts.sum(dim=1, keepdim=True))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fsbench.errors import FsbenchError
+from fsbench.heads.alike import aligned, product
 from fsbench.heads.draws import bits, permutations, uniforms
 from fsbench.heads.points import few_tasks, real_rows
 from fsbench.threads import in_threads
@@ -62,12 +63,12 @@ def train(
     """
     if not epochs or min(epochs) < 1 or list(epochs) != sorted(set(epochs)):
         raise FsbenchError(f"epochs must be positive and increasing, but are {list(epochs)}")
-    basis = torch.cat([support.flatten(1, 2), initial], dim=1)  # (tasks, n_way n_shot + n_way, d)
+    basis = aligned(torch.cat([support.flatten(1, 2), initial], dim=1))  # (tasks, n_way n_shot + n_way, d)
     real = real_rows(support, shots).flatten(1)  # (tasks, points)
     points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
     run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
-    mixture = run(basis @ basis.mT, points, counts, keys, epochs, cosine)
-    return mixture @ basis
+    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine)
+    return product(mixture, basis)
 
 
 def _train_on_cpu(

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import one_hot
 
 TEMPERATURE = 5.0
@@ -17,7 +18,8 @@ def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> 
     are padding. A class weighs its queries as if it had queries / n_way of them, so it is given the class
     prior. Source: EASY (arXiv:2201.09699), `softkmeans` of its published code.
     """
-    gram, labels = _gram(support.flatten(1, 2), query), one_hot(support, shots)
+    support, query = widened(support), widened(query)
+    gram, labels = widened(_gram(support.flatten(1, 2), query)), one_hot(support, shots)
     n_support, per_class = labels.shape[2], query.shape[1] / labels.shape[1]
     images = labels.sum(dim=2, keepdim=True) + per_class  # of a class, (tasks, n_way, 1)
     known = labels / images
@@ -36,10 +38,10 @@ def _gram(support: Tensor, query: Tensor) -> Tensor:
     A mean of points is a mixture of them, so all that its distances need is in the Gram matrix: points by
     points instead of points by d.
     """
-    across = support @ query.mT
+    across = product(support, query.mT)
     # Block by block, which copies no feature, and a product of 75 x 75 is faster than one of 100 x 100.
-    upper = torch.cat([support @ support.mT, across], dim=2)
-    lower = torch.cat([across.mT, query @ query.mT], dim=2)
+    upper = torch.cat([product(support, support.mT), across], dim=2)
+    lower = torch.cat([across.mT, product(query, query.mT)], dim=2)
     return torch.cat([upper, lower], dim=1)
 
 
@@ -50,6 +52,9 @@ def start(labels: Tensor, n_query: int) -> Tensor:
 
 
 def closeness(mixture: Tensor, gram: Tensor) -> Tensor:
-    """2 x.m - |m|^2 of every mixture m and point x, (tasks, n_way, points): |x|^2 - |x - m|^2."""
-    inner = mixture @ gram
+    """2 x.m - |m|^2 of every mixture m and point x, (tasks, n_way, points): |x|^2 - |x - m|^2.
+
+    gram (tasks, points, points) may be `widened`.
+    """
+    inner = product(mixture, gram)[..., : gram.shape[1]]
     return 2 * inner - (inner * mixture).sum(dim=2, keepdim=True)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import few_tasks, one_hot
 
 COST = 1.0  # of a squared violation of the margin
@@ -21,6 +22,7 @@ def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     Singer that MetaOptNet (arXiv:1904.03758) is trained with, this loss is piecewise quadratic without
     constraints: Newton's method ends at the optimum itself.
     """
+    support, query = widened(support), widened(query)
     n_way, n_points = support.shape[1], support.shape[1] * support.shape[2]
     at_once = len(query)
     if query.device.type == "cpu":
@@ -32,12 +34,12 @@ def _classify(support: Tensor, query: Tensor, shots: Tensor) -> Tensor:
     """Logits of some tasks, fitted together."""
     n_tasks, n_way = support.shape[:2]
     points = support.flatten(1, 2).double()  # so that a fit is exact at any scale
-    gram = points @ points.mT + 1  # the constant feature's product
+    gram = product(points, points.mT) + 1  # the constant feature's product
     labels = one_hot(support, shots).double()
     sides = 2 * labels - labels.sum(dim=1, keepdim=True)
     mixture = fit(gram.repeat_interleave(n_way, dim=0), sides.flatten(0, 1)).view(n_tasks, n_way, -1)
-    weights = (mixture @ points).to(query.dtype)  # (tasks, n_way, d)
-    return torch.baddbmm(mixture.sum(dim=2, keepdim=True).to(query.dtype), weights, query.mT).mT
+    weights = product(mixture, points).to(query.dtype)  # (tasks, n_way, d)
+    return product(weights, query.mT, mixture.sum(dim=2, keepdim=True).to(query.dtype)).mT
 
 
 def fit(gram: Tensor, sides: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ def fit(gram: Tensor, sides: Tensor) -> Tensor:
         system.diagonal(dim1=1, dim2=2).add_(1 / (2 * COST))
         factor = torch.linalg.cholesky(system)
         target = torch.cholesky_solve((inside * sides).unsqueeze(2), factor)
-        step, step_scores = target.squeeze(2) - mixture, (gram @ target).squeeze(2) - scores
+        step, step_scores = target.squeeze(2) - mixture, product(gram, target).squeeze(2) - scores
         size = _step_size(mixture, scores, step, step_scores, sides)
         mixture, scores = mixture + size * step, scores + size * step_scores
         found[todo] = mixture

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from fsbench.heads.alike import product, widened
 from fsbench.heads.points import class_means, few_tasks, mean_shots, one_hot
 
 TEMPERATURE = 15.0
@@ -58,6 +59,7 @@ def _tsallis(alpha: Tensor, log_each: Tensor, mean: Tensor) -> Tensor:
 
 def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The same few tasks of each, as many as a device adapts well at once; without shots, all rows count."""
+    support, query = widened(support), widened(query)
     floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
     at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
     return few_tasks(at_once, support, query, shots)
@@ -92,7 +94,7 @@ def _adapt(
         of_query.mul_(by_probability)
         pull.mul_(share)
         inward = pull.sum(dim=2, keepdim=True) * weights
-        gradient = torch.baddbmm(inward, pull, points, beta=-TEMPERATURE, alpha=TEMPERATURE)
+        gradient = product(pull, points, inward, beta=-TEMPERATURE, alpha=TEMPERATURE)
         first.lerp_(gradient, 1 - BETA1)
         second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         correction = math.sqrt(1 - BETA2**step)
@@ -104,4 +106,4 @@ def _adapt(
 def _logits(weights: Tensor, points: Tensor) -> Tensor:
     """TEMPERATURE (w.x - |w|^2 / 2), shape (tasks, n_way, points)."""
     squares = torch.linalg.vector_norm(weights, dim=2, keepdim=True).square()
-    return torch.baddbmm(squares, weights, points.mT, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)
+    return product(weights, points.mT, squares, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)
