@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fsbench.errors import FsbenchError
-from fsbench.heads import draws, find_head, sgd
+from fsbench.heads import draws, sgd
+from fsbench.heads.alike import shared_among_threads
 from fsbench.heads.cosine_sgd import EPOCHS, cosine_sgd, cosine_sgd_snapshots
 from fsbench.heads.linear_sgd import linear_sgd
 
@@ -146,7 +147,7 @@ def test_a_gpu_gives_what_the_processor_gives(name):
 @pytest.mark.parametrize(("n_shot", "d"), [(5, 640), (1, 7)])
 def test_no_bit_depends_on_the_batch_or_the_threads(name, n_shot, d, monkeypatch):
     support, query, keys = tasks(23, 5, n_shot, d)
-    run = find_head(name).classify
+    run = shared_among_threads(HEADS[name])
     whole = run(support, query, keys=keys, epochs=3)
     for cuts in ([0, 1, 23], [0, 11, 12, 23], list(range(24))):
         parts = [run(support[i:j], query[i:j], keys=keys[i:j], epochs=3) for i, j in pairwise(cuts)]

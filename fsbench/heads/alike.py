@@ -2,8 +2,8 @@
 
 A processor's matrix library chooses the order of its sums, and so the last bits, by where in a cache line
 a matrix begins, by whether a batch has one matrix or more, and by how many threads share a product. On a
-processor, every head therefore passes features through `widened` and multiplies by `product`, and the table
-of heads shares tasks among threads. On other devices these change nothing.
+processor, every head therefore passes features through `widened` and multiplies by `product`, and whoever
+asks a head shares the tasks among threads. On other devices these change nothing.
 """
 
 from collections.abc import Callable
