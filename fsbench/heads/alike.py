@@ -73,15 +73,17 @@ def shared_among_threads(head: Callable[..., Tensor], bytes_a_task: int = 1) -> 
     """Wrap a head: each of torch's threads, or of the fewer that memory allows, computes some tasks alone."""
 
     @wraps(head)
-    def shared(support: Tensor, query: Tensor, shots: Tensor | None = None, **more: Any) -> Tensor:
+    def shared(support: Tensor, query: Tensor, **more: Any) -> Tensor:
         if query.device.type != "cpu" or torch.get_num_threads() == 1:
-            return head(support, query, shots, **more)
+            return head(support, query, **more)
         of_memory = max(1, free_memory(query.device) // 2 // bytes_a_task)
         parts = min(len(query), torch.get_num_threads(), of_memory)
-        arguments = {"support": support, "query": query, "shots": shots, **more}
-        of_tasks = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
-        shares = zip(*(value.tensor_split(parts) for value in of_tasks.values()), strict=True)
-        calls = [{**arguments, **dict(zip(of_tasks, share, strict=True))} for share in shares]
-        return torch.cat(each_alone(lambda call: head(**call), calls))
+        of_tasks = {name: value for name, value in more.items() if isinstance(value, Tensor)}
+        shares = zip(*(x.tensor_split(parts) for x in (support, query, *of_tasks.values())), strict=True)
+
+        def answer(share: tuple[Tensor, ...]) -> Tensor:
+            return head(*share[:2], **{**more, **dict(zip(of_tasks, share[2:], strict=True))})
+
+        return torch.cat(each_alone(answer, list(shares)))
 
     return shared
