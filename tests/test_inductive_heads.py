@@ -21,6 +21,7 @@ from fsbench.heads.distribution_calibration import (
 from fsbench.heads.draws import bits
 from fsbench.heads.logistic import fit
 from fsbench.heads.preprocess import find_preprocess
+from fsbench.heads.svm import _loss as svm_loss
 
 Array = NDArray[np.float64]
 
@@ -233,3 +234,12 @@ class TestDistributionCalibration:
             expected = plain_logistic(points, query[task].double().numpy())
             logits = up_to_a_constant(found[task].double().numpy())
             np.testing.assert_allclose(logits, expected, atol=3e-4)
+
+
+def test_what_support_vector_machines_minimise_by_hand():
+    """Half of mixture times scores, and squares of 1 - side * score where above 0; padding adds nothing."""
+    mixture = torch.tensor([[2.0, -1.0, 5.0], [0.0, 0.0, 0.0]])
+    scores = torch.tensor([[0.5, 3.0, 0.0], [0.0, 0.0, 7.0]])
+    sides = torch.tensor([[1.0, -1.0, 0.0], [1.0, -1.0, 0.0]])
+    # 2 * 0.5 / 2 - 1 * 3 / 2 + 0.5^2 + 4^2 = 15.25; 1 + 1 = 2
+    torch.testing.assert_close(svm_loss(mixture, scores, sides), torch.tensor([[15.25], [2.0]]))

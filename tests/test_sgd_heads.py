@@ -75,7 +75,7 @@ def tasks(n_tasks: int, n_way: int, n_shot: int, d: int, n_query: int = 3) -> tu
 @both_heads
 @pytest.mark.parametrize(
     ("n_way", "n_shot", "d"),
-    [(5, 5, 640), (5, 1, 640), (2, 1, 8), (3, 2, 5), (20, 1, 64), (20, 5, 30), (4, 3, 1)],
+    [(5, 5, 640), (5, 1, 640), (2, 1, 8), (3, 2, 5), (20, 1, 64), (20, 5, 30), (4, 3, 2), (4, 3, 1)],
 )
 def test_equals_torch_task_by_task(name, n_way, n_shot, d):
     support, query, keys = tasks(2, n_way, n_shot, d)
