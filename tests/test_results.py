@@ -123,6 +123,11 @@ def test_every_key_tells_questions_apart(field):
         ({"correct": [1, 8, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
         ({"dataset": "a/b"}, "dataset must be a name for a file or folder, but is 'a/b'"),
         ({"run": ".."}, "run must be a name for a file or folder, but is '..'"),
+        ({"accuracy": 1.5}, "accuracy must be in 0 to 1, but is 1.5"),
+        ({"dropout": -0.1}, "dropout must be in 0 to 1, but is -0.1"),
+        ({"class_values": [0.5]}, "class_values must be two or more numbers, none larger than their count$"),
+        ({"class_values": [0.5, -2.1]}, "class_values must be two or more numbers"),
+        ({"preprocess": "a/b"}, "split, head or preprocess lead to another folder: "),
     ],
 )
 def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message):
@@ -158,8 +163,9 @@ def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
 
 
 def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
-    result = made(class_values=(0.25, 1.5, -0.123456789))
-    assert results.read(results.write(tmp_path, result)) == result
+    for values in ((0.25, 1.5, -0.123456789), (0.5, 2.0)):
+        result = made(class_values=values)
+        assert results.read(results.write(tmp_path, result)) == result
     document = results.to_json(made())
     del document["class_values"]
     (tmp_path / "old.json").write_text(json.dumps(document))
