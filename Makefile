@@ -50,7 +50,7 @@ fuzz: $(BIN)/.fuzz  ## a million mutated files over all readers: 20 minutes on o
 	$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 
 # mutants/ is there before Python looks for modules in it; tests that start processes find the mutants, too.
-mutants: $(BIN)/.mutants  ## change the code and see a test fail, an hour on two cores; MUTANTS='fsbench.stats.*' for a part
+mutants: $(BIN)/.mutants  ## change the code and see a test fail, some hours; MUTANTS='fsbench.stats.*' for a part
 	mkdir -p mutants
 	PYTHONPATH="$(CURDIR)/mutants" OMP_NUM_THREADS=1 $(BIN)/mutmut run $(MUTANTS)
 	$(BIN)/python tests/mutants/report.py
