@@ -71,6 +71,15 @@ class TestEveryHead:
         assert logits.device == query.device
         assert logits.shape == (3, N_WAY * N_QUERY, N_WAY)
 
+    def test_leaves_its_input_as_it_was(self, head):
+        """Also where it needs no other precision and no other width, and so no copy."""
+        for dtype in (torch.float32,) if head.needs_base else (torch.float32, torch.float64):
+            support, query = (x.to(dtype) for x in draw(seed=3, d=16))
+            before = support.clone(), query.clone()
+            classify(head, support, query)
+            assert torch.equal(support, before[0])
+            assert torch.equal(query, before[1])
+
     def test_permuting_classes_permutes_logits(self, head):
         """A random head treats classes alike over many keys: the means lie within 5 standard errors."""
         n = 100 if head.random else 1

@@ -202,6 +202,12 @@ def test_equals_plain_code(name, n_shot):
     check(name, *draw(seed=n_shot, n_tasks=1 if "tim" in name else 6, n_shot=n_shot), shots=None)
 
 
+@pytest.mark.parametrize("queries", [1, 2, 3])
+def test_laplacian_shot_takes_as_many_neighbours_as_there_are(queries):
+    support, query = draw(seed=4, n_tasks=3, n_shot=2)
+    check("laplacian-shot", support, query[:, :queries], shots=None)
+
+
 @pytest.mark.parametrize("shots", [[5, 1, 3], [1, 1, 1], [5, 6, 5]], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_uneven_shots_equal_plain_code(name, shots):
