@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from fsbench import features
@@ -97,7 +98,8 @@ def evaluate(
     if not isinstance(subject, nn.Module):
         found = [of_arrays(subject, labels, datasets, split)]
     else:
-        network = partial(embedded, _on(subject, device), image_size, transform, where, quiet)
+        module = subject if device is None else _on(subject, where)
+        network = partial(embedded, module, image_size, transform, where, quiet)
         if images is not None:
             found = [of_arrays(network(images), labels, datasets, split)]
         elif datasets:
@@ -139,16 +141,16 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _on(module: nn.Module, device: str | None) -> nn.Module:
-    """The module itself where it is on the device or none is given, else a copy of it on the device."""
-    if device is None or all(tensor.device == find_device(device) for tensor in _tensors(module)):
+def _on(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module itself where it is on the device, else a copy of it there."""
+    if all(tensor.device == device for tensor in _tensors(module)):
         return module
     try:
-        return deepcopy(module).to(find_device(device))
+        return deepcopy(module).to(device)
     except RuntimeError as error:
         why = " ".join(str(error).split())
         raise FsbenchError(
-            f"device must be where the module is, as it cannot be copied to {device!r} ({why})"
+            f"device must be where the module is, as it cannot be copied to {str(device)!r} ({why})"
         ) from error
 
 

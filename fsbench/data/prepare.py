@@ -75,11 +75,7 @@ def prepare(
     listing = sources.read(name, path)
     survey = _survey(listing, quiet=quiet)
     target = store.path_of(name, image_size or survey.side, cache)
-    with only_one(target):
-        if force or not store.holds(target, survey.key):
-            _write(target, listing, survey, {"name": name, "synthetic": False, **_origin(path)}, quiet=quiet)
-    _warn_of_shared(name, target)
-    return target
+    return _store(name, path, target, listing, survey, force=force, quiet=quiet)
 
 
 def load(name: str, split: str, cache: Path | None = None, at_least: int = 0) -> ImageSplit:
@@ -237,10 +233,12 @@ def _made_larger(name: str, key: str, origin: str, size: int, cache: Path | None
     if not origin or not Path(origin).is_dir() or size > _MAX_SIZE:
         return None
     try:
-        survey = _survey(sources.read(name, Path(origin)), quiet=True)
+        listing = sources.read(name, Path(origin))
+        survey = _survey(listing, quiet=True)
         if survey.key != key:
             return None
-        return prepare(name, Path(origin), cache=cache, image_size=size, quiet=True)
+        target = store.path_of(name, size, cache)
+        return _store(name, Path(origin), target, listing, survey, force=False, quiet=True)
     except FsbenchError as error:
         _log.warning("fsbench: warning: %s", error)
         return None
@@ -270,6 +268,17 @@ def _survey(listing: Listing, *, quiet: bool) -> _Survey:
         side=width if len(set(sizes)) == 1 and width == height else UNEVEN_SIZE,
         native=int(statistics.median(map(min, sizes))),
     )
+
+
+def _store(
+    name: str, path: Path, target: Path, listing: Listing, survey: _Survey, *, force: bool, quiet: bool
+) -> Path:
+    """Write the store of surveyed images, unless it holds them already; warn of images in two splits."""
+    with only_one(target):
+        if force or not store.holds(target, survey.key):
+            _write(target, listing, survey, {"name": name, "synthetic": False, **_origin(path)}, quiet=quiet)
+    _warn_of_shared(name, target)
+    return target
 
 
 def _warn_of_shared(name: str, target: Path) -> None:
