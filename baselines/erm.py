@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench.fast import EPOCHS, fast
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
 
@@ -30,6 +31,7 @@ COSINE = Recipe(
 )
 
 PRESETS = {
+    "fast": fast(COSINE, [Stage("class", step, epochs=EPOCHS)]),
     "cosine": COSINE,  # Baseline++
     "linear": replace(COSINE, preset="linear", classifier="linear"),  # Baseline
 }

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from fsbench.fast import EPOCHS, fast
 from fsbench.losses import exemplar_terms
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
@@ -45,6 +46,7 @@ PAPER = Recipe(
 )
 
 PRESETS = {
+    "fast": fast(PAPER, [Stage("self-supervised", unit_length_step, epochs=EPOCHS, views=VIEWS)]),
     "paper": PAPER,
     "unit-length": replace(
         PAPER,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench.fast import EPOCHS, fast
 from fsbench.losses import draw_order, draw_weight, manifold_mixup, mix
 from fsbench.network import Network
 from fsbench.optimiser import Optimiser
@@ -41,16 +42,19 @@ def code_step(
     return {"mixed": -(target * log_p + (1 - target) * log_rest).mean()}
 
 
+# The loss is the paper's. Optimiser, classifier and augmentation are S2M2's, so that recipes differ in
+# their loss alone.
+PAPER = Recipe(
+    name="manifold-mixup",
+    preset="paper",
+    paper="arXiv:1806.05236",
+    stages=(Stage("mixed", step, epochs=400),),
+    batch_size=64,
+)
+
 PRESETS = {
-    # The loss is the paper's. Optimiser, classifier and augmentation are S2M2's, so that recipes differ in
-    # their loss alone.
-    "paper": Recipe(
-        name="manifold-mixup",
-        preset="paper",
-        paper="arXiv:1806.05236",
-        stages=(Stage("mixed", step, epochs=400),),
-        batch_size=64,
-    ),
+    "fast": fast(PAPER, [Stage("mixed", step, epochs=EPOCHS)]),
+    "paper": PAPER,
     # The reference code's settings for WRN-28-10, but for its padded crop.
     "official-code": Recipe(
         name="manifold-mixup",

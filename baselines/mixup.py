@@ -8,6 +8,7 @@ Zhang et al., ICLR 2018, arXiv:1710.09412, section 2; reference code facebookres
 import numpy as np
 from torch import Tensor
 
+from fsbench.fast import EPOCHS, fast
 from fsbench.losses import draw_order, draw_weight, mix, mixed_cross_entropy
 from fsbench.network import Network
 from fsbench.optimiser import Optimiser
@@ -23,16 +24,19 @@ def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Genera
     return {"mixed": mixed_cross_entropy(scores, labels, order, weight)}
 
 
+# The loss is the paper's. Optimiser, classifier and augmentation are S2M2's, so that recipes differ in
+# their loss alone.
+PAPER = Recipe(
+    name="mixup",
+    preset="paper",
+    paper="arXiv:1710.09412",
+    stages=(Stage("mixed", step, epochs=400),),
+    batch_size=64,
+)
+
 PRESETS = {
-    # The loss is the paper's. Optimiser, classifier and augmentation are S2M2's, so that recipes differ in
-    # their loss alone.
-    "paper": Recipe(
-        name="mixup",
-        preset="paper",
-        paper="arXiv:1710.09412",
-        stages=(Stage("mixed", step, epochs=400),),
-        batch_size=64,
-    ),
+    "fast": fast(PAPER, [Stage("mixed", step, epochs=EPOCHS)]),
+    "paper": PAPER,
     # train.py of the reference code, but for its padded crop: crops are resized here as in S2M2.
     "official-code": Recipe(
         name="mixup",

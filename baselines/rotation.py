@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from fsbench.fast import EPOCHS, fast
 from fsbench.losses import TURNS, rotation_terms
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
@@ -39,6 +40,7 @@ PAPER = Recipe(
 )
 
 PRESETS = {
+    "fast": fast(PAPER, [Stage("self-supervised", step, epochs=EPOCHS)]),
     "paper": PAPER,
     "official-code": replace(
         PAPER,

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from fsbench.fast import fast
 from fsbench.losses import exemplar_terms, manifold_mixup
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
@@ -50,7 +51,18 @@ def _recipe(preset: str, *, unit_length: bool) -> Recipe:
     )
 
 
+PAPER = _recipe("paper", unit_length=False)
+
 PRESETS = {
-    "paper": _recipe("paper", unit_length=False),
+    "fast": fast(
+        PAPER,
+        [
+            Stage("self-supervised", partial(first_step, unit_length=True), epochs=30, views=VIEWS),
+            Stage(
+                "manifold", partial(second_step, unit_length=True), epochs=10, rate_factor=0.3, views=VIEWS
+            ),
+        ],
+    ),
+    "paper": PAPER,
     "unit-length": _recipe("unit-length", unit_length=True),  # why: see exemplar.py
 }

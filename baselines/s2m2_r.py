@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fsbench.fast import fast
 from fsbench.losses import TURNS, manifold_mixup, rotation_terms
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
@@ -67,6 +68,13 @@ PAPER = Recipe(
 )
 
 PRESETS = {
+    "fast": fast(
+        PAPER,
+        [
+            Stage("self-supervised", first_step, epochs=30),
+            Stage("manifold", second_step, epochs=10, rate_factor=0.3),
+        ],
+    ),
     "paper": PAPER,
     "official-code": replace(
         PAPER,

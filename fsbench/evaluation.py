@@ -148,6 +148,7 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
         source_classes=(
             len(made_by["class_names"]) if "class_names" in made_by else made_by.get("source_classes")
         ),
+        per_class=made_by.get("per_class"),
         seen=_text(about.get("seen") or None),
         image_size=made_by.get("image_size"),
         stored_size=_integer(about.get("stored_size")),

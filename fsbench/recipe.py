@@ -33,6 +33,7 @@ class Stage:
     name: str
     step: Step
     epochs: int  # at most, when there is a patience
+    rate_factor: float = 1.0  # multiplies the recipe's learning rate
     views: int = 1  # augmented copies of each image; the step gets them in blocks, (views * b, 3, s, s)
     patience: int | None = None  # end after this many epochs without a higher accuracy on val classes
     fresh_heads: bool = False  # draw classifier and extra heads anew when the stage begins
@@ -99,6 +100,12 @@ def resolve(
     """
     if epochs is not None:
         if len(epochs) == 1 < len(recipe.stages):
+            if epochs[0] < len(recipe.stages):
+                names = ", ".join(stage.name for stage in recipe.stages)
+                raise FsbenchError(
+                    f"--epochs must be at least {len(recipe.stages)} for {recipe.name}, one for each stage "
+                    f"({names}), but is {epochs[0]}"
+                )
             epochs = _shared(epochs[0], recipe.stages)
         if len(epochs) != len(recipe.stages):
             names = ", ".join(stage.name for stage in recipe.stages)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from fsbench import results, stats, user_code
+from fsbench.engine import Engine
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output, evaluate
 from fsbench.files import sha256_of
@@ -127,7 +128,9 @@ def _trained(
         before.source,
         before.backbone,
         image_size=before.image_size,
+        per_class=before.per_class,
         seed=before.train_seed,
+        engine=Engine(before.precision or "float32"),
         out=out / "runs" / before.run,
         cache=cache,
         device=device,

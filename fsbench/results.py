@@ -54,6 +54,7 @@ class Result:
     source: str | None  # data set that the backbone was trained on
     source_fingerprint: str | None  # of the images it was trained on
     source_classes: int | None
+    per_class: int | None = None  # images of each of them that it was trained on; None: all
     seen: str | None = None  # what is known of target classes among those it was pretrained on
     image_size: int | None  # pixels that the network takes
     stored_size: int | None = None  # pixels of the stored images; where fewer, they were enlarged

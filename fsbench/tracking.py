@@ -102,7 +102,7 @@ def _add(writer: "SummaryWriter", rows: Sequence[Row]) -> None:
         if name not in ("stage", "epoch"):
             writer.add_scalar(name, value, step)
     if "val_accuracy" in row:
-        writer.add_scalar(BEST, max(each["val_accuracy"] for each in rows), step)
+        writer.add_scalar(BEST, max(each["val_accuracy"] for each in rows if "val_accuracy" in each), step)
 
 
 def _settings(provenance: Provenance) -> dict[str, bool | int | float | str]:

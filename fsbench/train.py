@@ -7,6 +7,7 @@ started again goes on exactly as it would have gone.
 import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from fsbench.checkpoint import Provenance
 from fsbench.data.augment import resized, train_augment
 from fsbench.data.label_noise import replaced
 from fsbench.data.prepare import load_for
-from fsbench.data.store import ImageSplit
+from fsbench.data.store import ImageSplit, first_of_each_class
 from fsbench.engine import Engine
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.files import only_one, whole_file
@@ -33,7 +34,7 @@ from fsbench.recipe import Recipe, Stage
 from fsbench.share import add_gradients, join, share_batch_norm
 from fsbench.streams import stream, stream_seed
 from fsbench.tracking import Track
-from fsbench.validation import val_images, validate
+from fsbench.validation import val_images, validate, validated_every
 
 LARGEST_SIZE = 84  # image size for data sets of larger images, unless another is asked for
 LOOK_EVERY = 20  # steps between looks at the loss: each one waits for the device
@@ -65,13 +66,19 @@ class Run:
 
     def text(self, device: torch.device) -> str:
         """All that is resolved, for people: what is off by mistake shows before hours pass."""
-        return f"{self.recipe.text()}\ndevice        {machine.device_name(device)}\n{self.engine.text()}"
+        text = f"{self.recipe.text()}\ndevice        {machine.device_name(device)}\n{self.engine.text()}"
+        if self.recipe.preset == "fast":
+            text += "\nfast is the default preset, for short trainings; --preset names the paper's settings"
+        return text
 
 
-def run_name(recipe: Recipe, dataset: str, backbone: str, image_size: int, seed: int) -> str:
+def run_name(
+    recipe: Recipe, dataset: str, backbone: str, image_size: int, seed: int, per_class: int | None = None
+) -> str:
     """The name of a run, from what usually tells it from others."""
+    images = f"-{per_class}pc" if per_class else ""
     noise = f"-noise{recipe.label_noise:g}" if recipe.label_noise else ""
-    name = f"{recipe.name}-{recipe.preset}-{backbone}-{dataset}-{image_size}px-{recipe.epochs}ep"
+    name = f"{recipe.name}-{recipe.preset}-{backbone}-{dataset}{images}-{image_size}px-{recipe.epochs}ep"
     return f"{name}{noise}-s{seed}"
 
 
@@ -81,6 +88,7 @@ def train_backbone(
     backbone: str = "conv4",
     *,
     image_size: int | None = None,
+    per_class: int | None = None,
     seed: int = 0,
     out: Path | None = None,
     cache: Path | None = None,
@@ -105,6 +113,8 @@ def train_backbone(
         tracking.require_tensorboard()
     stored = resized(image_size or LARGEST_SIZE)
     base = load_for(dataset, "base", backbone, image_size, stored, cache)
+    if per_class is not None:
+        base = _few(base, per_class)
     val = val_images(dataset, cache, stored)
     for stage in recipe.stages:
         if stage.patience is not None and val is None:
@@ -115,7 +125,7 @@ def train_backbone(
     pixels = np.require(base.pixels, requirements="W")
     labels = replaced(base.labels, len(base.class_names), recipe.label_noise or 0.0, seed)
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
-    folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed))
+    folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed, per_class))
     share = join(device)
     alone = only_one(folder / "run") if share.rank == 0 else nullcontext()
     with alone, machine.generators_kept(device):
@@ -157,6 +167,7 @@ def train_backbone(
                 settings=recipe.settings(),
                 precision=engine.precision,
                 micro_batch=engine.micro_batch,
+                per_class=per_class,
                 versions=machine.versions(),
             ),
             tensorboard=tensorboard,
@@ -169,6 +180,21 @@ def train_backbone(
             _train(run, stopped, quiet)
         share.wait()  # until the first process has written
     return run
+
+
+def _few(base: ImageSplit, per_class: int) -> ImageSplit:
+    """The first `per_class` images of each base class.
+
+    Raises:
+        FsbenchError: a class has fewer, or `per_class` is below 1.
+    """
+    smallest = int(np.bincount(base.labels).min())
+    if not 1 <= per_class <= smallest:
+        raise FsbenchError(
+            f"--per-class must be 1 to {smallest}, the images of the smallest base class of {base.dataset}, "
+            f"but is {per_class}"
+        )
+    return first_of_each_class(base, per_class)
 
 
 def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
@@ -198,7 +224,8 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                     break
                 row = _train_epoch(run, stage, epoch, optimiser, scaler, bar)
                 _check_weights(run, stage, epoch)
-                accuracy = validate(run.network.backbone, run.val, run.labels.device)
+                due = _is_due(run, stage, epoch)
+                accuracy = validate(run.network.backbone, run.val, run.labels.device) if due else {}
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
                 if run.network.backbone.share.rank == 0:
                     _write(run, log, track)
@@ -217,6 +244,17 @@ def _events(run: Run, log: list[dict[str, Any]]) -> AbstractContextManager[Track
     if first and run.tensorboard:
         return tracking.event_file(run.folder, run.provenance, log)
     return nullcontext()
+
+
+def _is_due(run: Run, stage: Stage, epoch: int) -> bool:
+    """Whether to validate after this epoch of a stage.
+
+    The last one and all that early stopping looks at are; of others as many as take a tenth of the time.
+    """
+    if run.val is None:
+        return False
+    every = validated_every(len(run.labels), len(run.val.labels))
+    return stage.patience is not None or (epoch + 1) % every == 0 or epoch + 1 == stage.epochs
 
 
 def _has_stalled(stage: Stage, epochs: int, log: list[dict[str, Any]]) -> bool:
@@ -240,9 +278,6 @@ def _train_epoch(
 ) -> dict[str, float]:
     """One pass over the base images; mean loss terms and images a second."""
     recipe, device, seed = run.recipe, run.labels.device, run.provenance.train_seed
-    rate = recipe.optimiser.rate(epoch / stage.epochs)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
     run.network.train()
     order = torch.from_numpy(stream(seed, "order", stage.name, epoch).permutation(len(run.labels))).to(device)
     batches = [
@@ -252,6 +287,9 @@ def _train_epoch(
     sums: dict[str, Tensor] = {}
     losses: list[Tensor] = []  # of the steps since the last look
     for step, rows in enumerate(batches):
+        rate = stage.rate_factor * recipe.optimiser.rate((epoch + step / len(batches)) / stage.epochs)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         optimiser.zero_grad()
         with enough_memory(
             f"{_where(stage, epoch, step)}, with {len(rows)} images",
@@ -337,8 +375,7 @@ def _write(
     run: Run, log: list[dict[str, Any]], track: Track | None = None, *, finished: bool = False
 ) -> None:
     """Write the log, the last checkpoint, and the best one when this epoch is it."""
-    accuracies = [row.get("val_accuracy", 0.0) for row in log]
-    best = len(log) if run.val is None else 1 + int(np.argmax(accuracies))
+    best = _best_epoch(log)
     provenance = replace(
         run.provenance, epoch=len(log), best_epoch=best, val_accuracy=log[-1].get("val_accuracy")
     )
@@ -353,6 +390,13 @@ def _write(
         pd.DataFrame(log).to_csv(part, index=False)
     if track:
         track(log[-1])
+
+
+def _best_epoch(log: Sequence[Mapping[str, Any]]) -> int:
+    """The epoch of the highest accuracy on val classes; the newest while none was validated."""
+    validated = [row for row in log if "val_accuracy" in row]
+    best = max(validated, key=lambda row: float(row["val_accuracy"]), default=log[-1])
+    return int(best["epoch"])
 
 
 def _found(run: Run) -> tuple[bool, resume.State | None]:

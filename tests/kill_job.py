@@ -69,7 +69,7 @@ def run(cache: Path, folder: Path, place: str, number: int, seconds: float) -> N
         signal.setitimer(signal.ITIMER_PROF, seconds)  # of processor time: a busy machine changes nothing
     elif place != "never":
         die_at(*KILLABLE[place], number)
-    recipe = resolve(load_recipe("s2m2-r"), epochs=[1, 2], batch_size=40, patience=2)
+    recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[1, 2], batch_size=40, patience=2)
     device = torch.device("cpu")
     train.train_backbone(recipe, "tiny", out=folder, cache=cache, device=device, quiet=True)
 

@@ -96,7 +96,14 @@ class TestMainJob:
         assert run(*train, "--cache", cache, "--out", out) == 0
         said = capsys.readouterr()
         assert said.out == f"{out / 'best.safetensors'}\n"
-        for setting in ("classifier    cosine", "augment", "jitter 0.4", "learning_rate 0.001", "overrides"):
+        for setting in (
+            "preset        fast",
+            "classifier    cosine",
+            "augment",
+            "jitter",
+            "learning_rate",
+            "overrides",
+        ):
             assert setting in said.err
         assert {path.name for path in out.iterdir() if path.suffix} >= {
             "best.safetensors",
@@ -188,8 +195,8 @@ class TestMainJob:
         assert run("train-backbone", "all", *ask, "--out", tmp_path / "runs") == 0
         made = capsys.readouterr().out.splitlines()
         assert [Path(line).parent.name for line in made] == [
-            "erm-cosine", "exemplar-paper", "manifold-mixup-paper", "mixup-paper", "rotation-paper",
-            "s2m2-e-paper", "s2m2-r-paper",
+            "erm-fast", "exemplar-fast", "manifold-mixup-fast", "mixup-fast", "rotation-fast", "s2m2-e-fast",
+            "s2m2-r-fast",
         ]  # fmt: skip
         assert all(Path(line).exists() for line in made)
 

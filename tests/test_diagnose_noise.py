@@ -76,7 +76,7 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
     cache: Path, trained: Path, tmp_path: Path
 ):
     """120 images of six mean colours: after 15 epochs without augmentation some false labels are learned."""
-    recipe = resolve(load_recipe("erm"), epochs=[15], batch_size=16, augment=False, label_noise=0.5)
+    recipe = resolve(load_recipe("erm", "cosine"), epochs=[15], batch_size=16, augment=False, label_noise=0.5)
     run = train_backbone(recipe, "tiny", out=tmp_path / "noisy", cache=cache, device=CPU, quiet=True)
 
     assert checkpoint.load_provenance(run.last).settings["label_noise"] == 0.5

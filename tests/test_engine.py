@@ -64,7 +64,7 @@ class TestPrecision:
         """bf16 keeps 8 bits, 0.4 %; the loss is a mean over many such numbers."""
         log = train(tmp_path / "run", cache, Engine("bf16"))
         wanted = pd.read_csv(trained / "log.csv")
-        np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=0.01)
+        np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=0.02)
         assert (log["loss_class"] != wanted["loss_class"]).all()
         tensors, about = checkpoint.read(tmp_path / "run" / "last.safetensors")
         assert about["precision"] == "bf16"

@@ -245,9 +245,10 @@ class TestTraining:
         ("flags", "said"),
         [
             ("--preset linear", {"preset": "linear", "classifier": "linear"}),
-            ("--classifier linear", {"preset": "cosine", "classifier": "linear"}),
+            ("--classifier linear", {"preset": "fast", "classifier": "linear"}),
             ("--backbone resnet10", {"backbone": "resnet10"}),
             ("--image-size 20", {"image_size": 20}),
+            ("--per-class 3", {"per_class": 3}),
             ("--dataset other", {"source": "other"}),
         ],
     )
@@ -264,7 +265,7 @@ class TestTraining:
 
     def test_patience_ends_a_stage(self, say: Say, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(training, "validate", lambda *_: {"val_accuracy": 0.5})
-        say(self.LINE.replace("erm", "s2m2-r") + "--epochs 1 5 --batch-size 120 --patience 2")
+        say(self.LINE.replace("erm", "s2m2-r --preset paper") + "--epochs 1 5 --batch-size 120 --patience 2")
         assert list(pd.read_csv("run/log.csv")["stage"]) == ["self-supervised", "manifold", "manifold"]
 
     def test_the_learning_rate_is_that_of_the_loop(self, say: Say, monkeypatch: pytest.MonkeyPatch):
@@ -276,7 +277,7 @@ class TestTraining:
             return step(self, *rest)
 
         monkeypatch.setattr(torch.optim.Adam, "step", spy)
-        say(self.LINE + "--learning-rate 0.25")
+        say(self.LINE + "--preset cosine --learning-rate 0.25")
         assert used == [0.25] * 2
         assert list(pd.read_csv("run/log.csv")["learning_rate"]) == [0.25]
 

@@ -21,10 +21,11 @@ import pandas as pd
 import pytest
 import torch
 
-from fsbench import results
+from fsbench import fast, results
 from fsbench.cli import main, make_parser
-from fsbench.data.augment import OFF
+from fsbench.data.augment import OFF, Augment
 from fsbench.doctor import Checkup
+from fsbench.optimiser import Optimiser
 
 HERE = Path(__file__).parent
 ANY, GONE = object(), object()  # some other value than before; no value any more
@@ -134,6 +135,23 @@ SHARED = {
 }
 
 
+PAPER_NOT_FAST = {  # in what a preset of ERM differs from `fast`
+    "recipe.batch_size": 16,
+    "recipe.scale": None,
+    "recipe.stages.0.epochs": 400,
+    **{
+        f"recipe.augment.{name}": value
+        for name, value in vars(Augment()).items()
+        if name in ("scale", "jitter")
+    },
+    **{
+        f"recipe.optimiser.{name}": value
+        for name, value in vars(Optimiser()).items()
+        if value != getattr(fast.OPTIMISER, name)
+    },
+}
+
+
 def number(flag: str, value: str, place: str, test: str) -> dict[str, Row]:
     """The row of a flag that changes one number of a recipe, which then says so itself."""
     read = value if value.isalpha() else json.loads(value)
@@ -210,13 +228,14 @@ COMMANDS = {
         {
             "--preset": Row(
                 "linear",
-                {"recipe.preset": "linear", "recipe.classifier": "linear"},
+                {"recipe.preset": "linear", "recipe.classifier": "linear", **PAPER_NOT_FAST},
                 TRAINED,
                 line="train-backbone erm",
             ),
             "--dataset": Row("cub", {"dataset": "cub"}, TRAINED),
             "--backbone": Row("resnet10", {"backbone": "resnet10"}, TRAINED),
             "--image-size": Row("20", {"image_size": 20}, TRAINED),
+            "--per-class": Row("3", {"per_class": 3}, TRAINED),
             "--epochs": Row(
                 "4 2",
                 {
@@ -226,7 +245,12 @@ COMMANDS = {
                 },
                 OUTCOMES + "epochs_and_batch_size_are_those_of_the_loop",
             ),
-            **number("--patience", "3", "stages.1.patience", "patience_ends_a_stage"),
+            "--patience": Row(
+                "3",
+                {"recipe.stages.1.patience": 3, "recipe.overrides": ("patience 3",)},
+                OUTCOMES + "patience_ends_a_stage",
+                line="train-backbone s2m2-r --preset paper",
+            ),
             **number("--batch-size", "7", "batch_size", "epochs_and_batch_size_are_those_of_the_loop"),
             **number(
                 "--learning-rate", "0.5", "optimiser.learning_rate", "the_learning_rate_is_that_of_the_loop"

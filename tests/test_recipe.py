@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from fsbench import fast
 from fsbench.backbones import build
 from fsbench.content import content_folder
 from fsbench.errors import FsbenchError
@@ -136,36 +137,37 @@ def test_numbers_out_of_range_are_refused(override, message):
 
 @pytest.mark.parametrize(("epochs", "shared"), [(500, (400, 100)), (6, (5, 1)), (3, (2, 1)), (2, (1, 1))])
 def test_one_number_of_epochs_is_shared_among_stages(epochs, shared):
-    recipe = resolve(load_recipe("s2m2-r"), epochs=[epochs])
+    recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[epochs])
     assert tuple(stage.epochs for stage in recipe.stages) == shared
     assert recipe.overrides == (f"epochs {shared[0]} + {shared[1]}",)
 
 
 def test_fewer_epochs_than_stages_are_refused():
-    with pytest.raises(FsbenchError, match="epochs must be at least 1, but is 0"):
+    with pytest.raises(FsbenchError, match=r"--epochs must be at least 2 for s2m2-r, .* but is 1"):
         resolve(load_recipe("s2m2-r"), epochs=[1])
 
 
 def test_patience_is_given_to_the_stages_that_have_one():
-    recipe = resolve(load_recipe("s2m2-r"), epochs=[2, 9], patience=3)
+    recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[2, 9], patience=3)
     assert [(stage.epochs, stage.patience) for stage in recipe.stages] == [(2, None), (9, 3)]
     with pytest.raises(FsbenchError, match="patience must be at least 1, but is 0"):
-        resolve(load_recipe("s2m2-r"), patience=0)
+        resolve(load_recipe("s2m2-r", "paper"), patience=0)
 
 
 def test_the_recipe_is_shown_whole():
     """A setting per line; several values of one setting stand on its line."""
-    assert resolve(load_recipe("s2m2-r"), epochs=[4, 2], batch_size=32).text() == SHOWN
+    assert resolve(load_recipe("s2m2-r", "paper"), epochs=[4, 2], batch_size=32).text() == SHOWN
 
 
 SHOWN = """\
 name          s2m2-r
 preset        paper
 paper         arXiv:1907.12087
-stages        name self-supervised, epochs 4, views 1, patience default, fresh_heads False; \
-name manifold, epochs 2, views 1, patience 1, fresh_heads False
+stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, patience default, fresh_heads False; \
+name manifold, epochs 2, rate_factor 1.0, views 1, patience 1, fresh_heads False
 batch_size    32
-optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, milestones none, cut 0.1
+optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, nesterov False, \
+warm_up 0.0, cosine False, milestones none, cut 0.1
 classifier    cosine
 classifier_width default
 scale         default
@@ -179,6 +181,26 @@ overrides     epochs 4 + 2; batch_size 32"""
 def test_what_is_empty_is_shown_as_none():
     lines = load_recipe("erm").text().splitlines()
     assert {"extra_heads   none", "overrides     none"} <= set(lines)
+
+
+def test_a_rate_rises_to_the_warm_up_and_falls_along_a_cosine():
+    """After the warm-up of a fifth, half of the rest is 0.6, where a cosine is at half its height."""
+    optimiser = Optimiser("sgd", learning_rate=0.4, warm_up=0.2, cosine=True)
+    rates = [optimiser.rate(progress) for progress in (0, 0.1, 0.2, 0.4, 0.6, 1)]
+    assert rates == pytest.approx([0, 0.2, 0.4, 0.2 * (1 + 0.5**0.5), 0.2, 0])
+
+
+def test_nesterov_reaches_the_optimiser():
+    (group,) = Optimiser("sgd", nesterov=True).build([torch.nn.Parameter(torch.zeros(1))]).param_groups
+    assert (group["nesterov"], group["momentum"]) == (True, 0.9)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_first_preset_is_fast(name: str):
+    recipe = load_recipe(name)
+    assert recipe.preset == "fast"
+    assert (recipe.optimiser, recipe.batch_size) == (fast.OPTIMISER, fast.BATCH_SIZE)
+    assert recipe.epochs == fast.EPOCHS
 
 
 def test_cosine_classifier_equals_weight_normalised_linear():

@@ -16,7 +16,9 @@ from fsbench import train as training
 from fsbench.backbones import build
 from fsbench.data.pictures import decoder
 from fsbench.data.prepare import load
+from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
+from fsbench.evaluation import Output, evaluate
 from fsbench.files import sha256_of
 from fsbench.network import Network
 from fsbench.optimiser import Optimiser
@@ -27,7 +29,7 @@ from fsbench.train import run_name, train_backbone
 CPU = torch.device("cpu")
 
 
-def train(out: Path, cache: Path, *, epochs: int = 2, recipe=None, **options):
+def train(out: Path | None, cache: Path, *, epochs: int = 2, recipe=None, **options):
     recipe = recipe or resolve(load_recipe("erm"), epochs=[epochs], batch_size=16)
     return train_backbone(recipe, "tiny", out=out, cache=cache, device=CPU, quiet=True, **options)
 
@@ -52,7 +54,7 @@ def test_a_run_leaves_best_last_and_log(trained: Path):
     log = pd.read_csv(trained / "log.csv")
     assert list(log["epoch"]) == [1, 2]
     assert (log["images_per_second"] > 0).all()
-    assert log["val_accuracy"].between(0, 1).all()
+    assert log["val_accuracy"].dropna().between(0, 1).all()
     best = checkpoint.load_provenance(trained / "best.safetensors")
     assert best.val_accuracy == pytest.approx(log["val_accuracy"].max())
 
@@ -63,7 +65,7 @@ def test_provenance_says_how_it_was_made(trained: Path):
     assert (about.image_size, about.epochs, about.epoch, about.train_seed) == (16, 2, 2, 0)
     assert sorted(about.class_names) == [f"base-{i}" for i in range(6)]
     log = pd.read_csv(trained / "log.csv")
-    assert about.best_epoch == 1 + log["val_accuracy"].argmax()
+    assert about.best_epoch == log["epoch"][log["val_accuracy"].idxmax()]
     assert about.source_decoder == decoder()
     assert about.settings["batch_size"] == 16
     assert "torch" in about.versions
@@ -150,6 +152,7 @@ def test_a_run_is_shown_with_its_recipe_device_and_engine(cache: Path, tmp_path:
         "precision     float32",
         "compile       False",
         "micro_batch   None",
+        "fast is the default preset, for short trainings; --preset names the paper's settings",
     ]
     assert run.text(CPU).splitlines() == wanted
 
@@ -260,6 +263,7 @@ class TestBestEpoch:
             values = iter(accuracies)
             made_up = lambda *_: {"val_accuracy": next(values), "val_half_width": 0.01}  # noqa: E731
             monkeypatch.setattr(training, "validate", made_up)
+            monkeypatch.setattr(training, "validated_every", lambda *_: 1)
             return train(tmp_path / name, cache, epochs=len(accuracies), recipe=recipe)
 
         return run
@@ -283,8 +287,10 @@ class TestBestEpoch:
         assert (about.epoch, about.best_epoch, about.val_accuracy) == (2, 2, None)
 
     def test_leaves_its_own_weights(self, train_with):
-        """The recipe's learning rate is constant, so two epochs are the first two of three."""
-        three, two = train_with("three", [0.3, 0.6, 0.5]), train_with("two", [0.3, 0.6])
+        """The preset's learning rate is constant, so two epochs are the first two of three."""
+        of = lambda epochs: resolve(load_recipe("erm", "cosine"), epochs=[epochs], batch_size=60)  # noqa: E731
+        three = train_with("three", [0.3, 0.6, 0.5], of(3))
+        two = train_with("two", [0.3, 0.6], of(2))
         assert_same_weights(three.best, two.last)
         assert not np.array_equal(
             weights(three.best)["classifier.direction"], weights(three.last)["classifier.direction"]
@@ -451,9 +457,46 @@ class TestCheckpoint:
             checkpoint.read(tmp_path / "x.safetensors")
 
 
+class TestFewImages:
+    """`per_class`: training on some images of each base class."""
+
+    def test_takes_the_first_ones_by_content(self, cache: Path, tmp_path: Path):
+        run = train(tmp_path / "run", cache, epochs=1, per_class=3)
+        base = load("tiny", "base", cache)
+        firsts = np.concatenate([np.flatnonzero(base.labels == label)[:3] for label in range(6)])
+        np.testing.assert_array_equal(run.pixels.numpy(), base.pixels[firsts])
+        assert run.labels.tolist() == [label for label in range(6) for _ in range(3)]
+
+    def test_says_how_many(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tmp_path)
+        run = train(None, cache, epochs=1, per_class=3)
+        assert run.folder == Path("runs", "erm-fast-conv4-tiny-3pc-16px-1ep-s0")
+        assert checkpoint.load_provenance(run.best).per_class == 3
+        (result,) = evaluate(
+            run.best, specs=[TaskSpec(n_query=3, n_tasks=5)], cache=cache, device=CPU, output=Output(None)
+        )
+        assert result.per_class == 3
+
+    @pytest.mark.parametrize("per_class", [0, 21])
+    def test_more_than_there_are_and_none_are_refused(self, cache: Path, tmp_path: Path, per_class: int):
+        with pytest.raises(FsbenchError, match=f"--per-class must be 1 to 20, .* but is {per_class}"):
+            train(tmp_path / "run", cache, epochs=1, per_class=per_class)
+
+
+def test_validation_takes_a_tenth_of_the_time(cache: Path, tmp_path: Path):
+    """100 val images and 120 base images: every fifth epoch, and the last one."""
+    run = train(tmp_path / "run", cache, epochs=7)
+    validated = pd.read_csv(run.folder / "log.csv")["val_accuracy"].notna()
+    assert list(validated) == [False] * 4 + [True, False, True]
+    assert checkpoint.load_provenance(run.best).epoch in (5, 7)
+
+
+def test_until_a_first_validation_the_newest_epoch_is_the_best():
+    assert training._best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
+    assert training._best_epoch([{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.3}, {"epoch": 3}]) == 2
+
+
 def test_a_run_with_false_labels_has_a_name_of_its_own():
     clean, noisy = (resolve(load_recipe("erm"), label_noise=share) for share in (None, 0.5))
-    assert run_name(clean, "tiny", "conv4", 16, 0) == f"erm-cosine-conv4-tiny-16px-{clean.epochs}ep-s0"
-    assert (
-        run_name(noisy, "tiny", "conv4", 16, 0) == f"erm-cosine-conv4-tiny-16px-{noisy.epochs}ep-noise0.5-s0"
-    )
+    assert run_name(clean, "tiny", "conv4", 16, 0) == f"erm-fast-conv4-tiny-16px-{clean.epochs}ep-s0"
+    assert run_name(noisy, "tiny", "conv4", 16, 0) == f"erm-fast-conv4-tiny-16px-{noisy.epochs}ep-noise0.5-s0"

@@ -13,12 +13,15 @@ def add(verbs: Verbs) -> None:
     verb.add_argument(
         "recipe", help="a shipped one (erm ...), all of them, or the path of your own, ./mine.py"
     )
-    verb.add_argument("--preset", help="which variant of the recipe (default: its first)")
+    verb.add_argument("--preset", help="which variant of the recipe: fast, paper, ... (default: its first)")
     verb.add_argument(
         "--dataset", default="glyphs", help="data set whose base classes it learns (default: glyphs)"
     )
     verb.add_argument(
         "--backbone", default="conv4", help="conv4 resnet10 resnet12 resnet18 wrn28-10 (default: conv4)"
+    )
+    verb.add_argument(
+        "--per-class", type=int, metavar="N", help="train on N images of each base class (default: all)"
     )
     verb.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the data set's, at most 84")
     verb.add_argument(
@@ -96,6 +99,7 @@ def run(chosen: argparse.Namespace) -> None:
             chosen.dataset,
             chosen.backbone,
             image_size=chosen.image_size,
+            per_class=chosen.per_class,
             seed=chosen.seed,
             out=out,
             cache=chosen.cache,

@@ -10,7 +10,7 @@ carries its fingerprint, which depends neither on names nor on the stored size; 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -45,6 +45,18 @@ class ImageSplit:
     def fingerprint(self) -> str:
         """The fingerprint of the images at native size."""
         return self.identity.fingerprint
+
+
+def first_of_each_class(images: ImageSplit, per_class: int) -> ImageSplit:
+    """The first `per_class` images of each class, or all where a class has fewer.
+
+    Items are ordered by content, so the choice depends neither on file names nor on a seed, and fewer images
+    are a part of more.
+    """
+    first = np.searchsorted(images.labels, np.arange(len(images.class_names)))  # labels are sorted
+    kept = np.arange(len(images.labels)) - first[images.labels] < per_class
+    items = tuple(item for item, keep in zip(images.items, kept, strict=True) if keep)
+    return replace(images, pixels=images.pixels[kept], labels=images.labels[kept], items=items)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ def _is_plain(kind: Any) -> bool:
 
 PLAIN = tuple(field.name for field in fields(Result) if _is_plain(field.type))
 GROUP = (  # results that differ in one of these never share a table
-    "synthetic", "dataset", "split", "source", "source_classes", "image_size", "class_prior", "n_query",
-    "query_alpha", "least_shot", "classes", "disjoint", "sampler", "fingerprint", "source_fingerprint",
+    "synthetic", "dataset", "split", "source", "source_classes", "per_class", "image_size", "class_prior",
+    "n_query", "query_alpha", "least_shot", "classes", "disjoint", "sampler", "fingerprint",
+    "source_fingerprint",
 )  # fmt: skip
 CELL = ("n_way", "n_shot", "n_tasks", "task_digest", "interval")  # what the cells of a row may differ in
 TRAINED = (  # what a training seed changes

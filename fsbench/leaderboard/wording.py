@@ -41,7 +41,8 @@ def heading(first: Result) -> str:
     """What the results of a group, of which this is one, have in common."""
     source = first.source or ""
     if first.source_classes:
-        source += f" ({first.source_classes} classes)"
+        each = f", {first.per_class} images per class" if first.per_class else ""
+        source += f" ({first.source_classes} classes{each})"
     target = f"{first.dataset} ({first.split})"
     if first.source is None:
         target += ", training data unknown"

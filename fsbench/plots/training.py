@@ -83,10 +83,11 @@ def _caption(logs: Sequence[pd.DataFrame]) -> str:
 def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
     for number, log in enumerate(logs):
         if "val_accuracy" in log:
-            mean, half = 100 * log.val_accuracy, 100 * log.val_half_width
-            axes.plot(log.seen, mean, markevery=_some(log), **mark(number))
+            known = log.dropna(subset="val_accuracy")  # not every epoch is validated
+            mean, half = 100 * known.val_accuracy, 100 * known.val_half_width
+            axes.plot(known.seen, mean, markevery=_some(known), **mark(number))
             axes.fill_between(
-                log.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
+                known.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
             )
     _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
 
