@@ -23,7 +23,7 @@ from fsbench.files import reason, write_text
 from fsbench.untrusted import Wrong, check, file_name, required
 
 _WITHOUT_DIGESTS = ("rs-choice-1", "uniform-1")  # samplers whose results have paths without digests
-OTHERS = ("bench", "diagnose")  # folders beside results: timings, reports on backbones
+OTHERS = ("bench", "budget", "diagnose", "tuning")  # folders with files of other kinds, or pages of their own
 SCHEMA = 1  # keys with a default came later: files without them still load
 _MOST = {"accuracy": 1, "half_width": 100, "class_half_width": 100, "dropout": 1}  # of two tasks up to 6.4
 

@@ -383,6 +383,12 @@ def sized():
 def transformed():
     return pooled(), Transform("plain", 16, lambda pixels: pixels.permute(0, 3, 1, 2) / 255)
 
+def pretrained():
+    return pooled(), 16, "imagenet-1k"
+
+def pretrained_elsewhere():
+    return pooled(), 16, "street-signs"
+
 def wrong():
     return "a backbone"
 
@@ -428,6 +434,17 @@ class TestFunctions:
         mine.rename(mine.parent / "a_package_of_mine" / "models.py")
         monkeypatch.syspath_prepend(mine.parent)
         assert frozen.find("a_package_of_mine.models:sized").transform.size == 16
+
+    def test_what_it_was_pretrained_on_is_its_source(self, mine):
+        found = frozen.find(f"{mine}:pretrained")
+        assert found.seen == seen.imagenet_1k()
+        assert (found.provenance["source"], found.provenance["source_classes"]) == ("imagenet-1k", 1000)
+        elsewhere = frozen.find(f"{mine}:pretrained_elsewhere")
+        assert elsewhere.seen == seen.Seen("street-signs", None)
+        assert (elsewhere.provenance["source"], elsewhere.provenance["source_classes"]) == (
+            "street-signs",
+            None,
+        )
 
     def test_other_code_is_another_backbone(self, mine):
         before = frozen.find(f"{mine}:sized").digest

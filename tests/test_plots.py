@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
 from fsbench import plots, results, stats
 from fsbench.errors import FsbenchError
 from fsbench.features import Features
+from fsbench.plots import budget
 from fsbench.results import Result
 
 GOLDEN = Path(__file__).parent / "golden" / "leaderboard" / "results"
@@ -99,6 +101,66 @@ class TestWaysAndShots:
         many = [replace(one, recipe=f"r{n}", run=f"r{n}") for n in range(13) for one in sweep()]
         with pytest.raises(FsbenchError, match="at most 24 lines in a panel can be read, but there are 26"):
             plots.ways_and_shots(many)
+
+
+CLASSES = {"erm": (0.3, 0.4, 0.5, 0.6), "mixup": (0.3, 0.5, 0.5, 0.7)}  # class values
+
+
+def trained_for(recipe: str, epochs: int, seed: int, *correct: int, **changes) -> Result:
+    """A result of one training."""
+    values = tuple(value + 0.01 * seed for value in CLASSES[recipe])
+    result = made(*correct, recipe=recipe, preset="fast", epochs=epochs, train_seed=seed, class_values=values)
+    return replace(result, source=result.dataset, **changes)
+
+
+class TestBudgets:
+    """ERM has 6/15 and 9/15 after 10 and 40 epochs; mixup one answer less, then two more."""
+
+    def results(self, seeds: int, **changes) -> list[Result]:
+        return [
+            trained_for(recipe, epochs, seed, right, right + 2 * seed, **changes)
+            for recipe, epochs, right in (("erm", 10, 6), ("erm", 40, 9), ("mixup", 10, 5), ("mixup", 40, 11))
+            for seed in range(seeds)
+        ]
+
+    def test_points_are_means_and_differences_from_erm(self):
+        (found,) = budget.points(self.results(3)).values()
+        assert [(p.recipe, p.epochs, p.n_seeds) for p in found] == [
+            ("erm", 10, 3), ("erm", 40, 3), ("mixup", 10, 3), ("mixup", 40, 3),
+        ]  # fmt: skip
+        assert [p.accuracy for p in found] == pytest.approx([7 / 15, 10 / 15, 6 / 15, 12 / 15])
+        assert [p.difference for p in found] == [None, None, pytest.approx(-1 / 15), pytest.approx(2 / 15)]
+
+    def test_half_widths_are_those_over_classes_and_seeds(self):
+        few, many = (next(iter(budget.points(self.results(seeds)).values()))[-1] for seeds in (2, 3))
+        values = np.subtract(CLASSES["mixup"], CLASSES["erm"])  # two classes of four are 0.1 better
+        over_classes = student.ppf(0.975, 3) * values.std(ddof=1) / 2
+        assert few.half_width == pytest.approx(over_classes)
+        assert many.half_width > over_classes  # the spread of seeds, 1/15 each, is added
+
+    def test_lines_and_bars_are_the_points(self):
+        results = [*self.results(3), *self.results(3, per_class=20)]
+        axes = every_axes(figure := plots.budgets(results))
+        titles = [one.get_title() for one in axes[:2]]
+        assert titles == ["20 images per base class", "all images per base class"]
+        erm, mixup = axes[0].lines
+        np.testing.assert_allclose(erm.get_xydata(), [(10, 700 / 15), (40, 1000 / 15)])
+        np.testing.assert_allclose(mixup.get_xydata(), [(10, 600 / 15), (40, 1200 / 15)])
+        (bars,) = axes[2].containers
+        np.testing.assert_allclose(bars.lines[0].get_xydata(), [(10, -100 / 15), (40, 200 / 15)])
+        assert "3 training seeds" in texts(figure)
+
+    def test_one_budget_is_no_curve(self):
+        with pytest.raises(FsbenchError, match="budget: no setting has results of several numbers of epochs"):
+            plots.budgets([trained_for("erm", 10, 0, 6, 7)])
+
+    def test_two_results_of_one_seed_are_refused(self):
+        with pytest.raises(FsbenchError, match="several results of one training seed and budget"):
+            plots.budgets([*self.results(1), *self.results(1)])
+
+    def test_a_result_without_its_training_is_refused(self):
+        with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
+            plots.budgets([replace(one, epochs=None) for one in self.results(1)])
 
 
 class TestRecipeByHead:

@@ -9,7 +9,8 @@
 
 A user's function takes nothing. It returns a module from images (b, 3, s, s) to features (b, d), or a pair of
 the module and what it takes: the side of its images in pixels, which are then made as for fsbench's own
-backbones, or a `Transform`.
+backbones, or a `Transform`. A third value names what the module was pretrained on; target classes among those
+of `imagenet-1k` are then counted.
 """
 
 import hashlib
@@ -29,7 +30,7 @@ from fsbench.files import reason
 from fsbench.frozen import weights
 from fsbench.frozen.libraries import timm_model, torchvision_model
 from fsbench.frozen.model import Model
-from fsbench.frozen.seen import Seen
+from fsbench.frozen.seen import IMAGENET_1K, Seen, imagenet_1k
 from fsbench.frozen.transform import Transform, usual
 
 _LIBRARIES = {"timm:": timm_model, "torchvision:": torchvision_model}
@@ -142,19 +143,28 @@ def _of_user(reference: str, image_size: int | None) -> Model:
     with user_code.one_line(f"backbone {reference}"):
         network = found.value()
     taken: Any = image_size
-    if isinstance(network, tuple) and len(network) == 2 and image_size is None:
-        network, taken = network
-    if not isinstance(network, nn.Module) or not isinstance(taken, int | Transform):
+    source: Any = None
+    if isinstance(network, tuple) and len(network) in (2, 3) and image_size is None:
+        network, taken, source = (*network, None)[:3]
+    if not (
+        isinstance(network, nn.Module)
+        and isinstance(taken, int | Transform)
+        and isinstance(source, str | None)
+    ):
         raise FsbenchError(
             f"backbone {reference}: must return a torch module, with --image-size, or a pair of module and "
-            f"image size or Transform, but returned {_kinds(network, taken)}"
+            "image size or Transform, with the name of its pretraining data as a third value where known, "
+            f"but returned {_kinds(network, taken, source)}"
         )
     transform = taken if isinstance(taken, Transform) else usual(taken)
-    return Model(found.name, network, transform, code=found.digest)
+    seen = None
+    if source is not None:
+        seen = imagenet_1k() if source == IMAGENET_1K else Seen(source, None)
+    return Model(found.name, network, transform, seen=seen, code=found.digest)
 
 
-def _kinds(network: object, taken: object) -> str:
-    return " and ".join(type(value).__name__ for value in (network, taken) if value is not None)
+def _kinds(*values: object) -> str:
+    return " and ".join(type(value).__name__ for value in values if value is not None)
 
 
 def _digest(model: Model) -> str:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from fsbench import features, results
 from fsbench.errors import unknown
+from fsbench.plots.budget import budgets
 from fsbench.plots.embedding import novel_features
 from fsbench.plots.grids import cross_domain, recipe_by_head
 from fsbench.plots.page import save
@@ -17,6 +18,7 @@ from fsbench.results import Result
 
 __all__ = [
     "KINDS",
+    "budgets",
     "cross_domain",
     "novel_features",
     "of_call",
@@ -32,6 +34,7 @@ OF_RESULTS: Mapping[str, Callable[[Sequence[Result]], Figure]] = {
     "ways-shots": ways_and_shots,
     "recipe-head": recipe_by_head,
     "cross-domain": cross_domain,
+    "budget": budgets,
     "task-accuracies": task_accuracies,
 }
 KINDS = (*OF_RESULTS, "features", "training")
