@@ -39,4 +39,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_post_build(config: Any) -> None:
     """What the leaderboard links to, unrendered."""
-    shutil.copy(RESULTS / "README.md", Path(config.site_dir, "results"))
+    for name in ("README.md", "published.md"):
+        shutil.copy(RESULTS / name, Path(config.site_dir, "results"))

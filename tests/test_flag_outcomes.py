@@ -194,15 +194,32 @@ class TestEvaluation:
         say("validate results")
         assert "1 problems" in say("validate results --readme R.md", code=2)
 
-    def test_rows_from_memory_are_shown_where_asked_for(self, say: Say, tmp_path: Path):
-        made = replace(clusters(0), about={"dataset": "cifar-fs", "split": "novel", "source": "cifar-fs"})
-        features.write(tmp_path / "mine.h5", made)
-        say(self.LINE)
+    @pytest.mark.parametrize(
+        ("flag", "values", "page", "sign", "expected"),
+        [
+            ("--memory-rows", (None, ""), "published.md", "from memory", [False, True]),
+            ("--published", ("same", "all", "none"), "README.md", "S2M2_R", [False, True, False]),
+            ("--published", ("same", "all", "none"), "leaderboard.html", "S2M2_R", [True, True, False]),
+        ],
+    )
+    def test_published_rows_are_those_asked_for(
+        self,
+        say: Say,
+        tmp_path: Path,
+        flag: str,
+        values: tuple[str | None, ...],
+        page: str,
+        sign: str,
+        expected,
+    ):
+        about = {"dataset": "cifar-fs", "split": "novel", "source": "cifar-fs"}
+        features.write(tmp_path / "mine.h5", replace(clusters(0), about=about))
+        say(self.LINE.replace("--n-shot 2", "--n-shot 1"))
         shown = []
-        for flag in ("", "--memory-rows"):
-            say(f"leaderboard results {flag}")
-            shown.append((tmp_path / "results" / "README.md").read_text())
-        assert ["from memory" in text for text in shown] == [False, True]
+        for value in values:
+            say("leaderboard results" + ("" if value is None else f" {flag} {value}"))
+            shown.append(sign in (tmp_path / "results" / page).read_text("utf-8"))
+        assert shown == expected
 
 
 class TestTraining:

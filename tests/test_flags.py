@@ -453,17 +453,17 @@ COMMANDS = {
             "--readme": Row(
                 "R.md", {"readme": Path("R.md")}, OUTCOMES + "tables_go_into_the_readme_and_are_checked_there"
             ),
-            "--memory-rows": Row(
-                "", {"memory_rows": True}, OUTCOMES + "rows_from_memory_are_shown_where_asked_for"
-            ),
+            "--published": Row("all", {"published": "all"}, OUTCOMES + "published_rows_are_those_asked_for"),
+            "--memory-rows": Row("", {"memory_rows": True}, OUTCOMES + "published_rows_are_those_asked_for"),
             "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
             "--check": Row(
                 "",
-                {"folder": GONE, "readme": GONE, "memory_rows": GONE, "over": GONE},
+                {"folder": GONE, "readme": GONE, "published": GONE, "memory_rows": GONE, "over": GONE},
                 CLI + "leaderboard_and_its_check",
                 {
                     "stale.folder": Path("here"),
                     "stale.readme": None,
+                    "stale.published": "same",
                     "stale.memory_rows": False,
                     "stale.over": "classes",
                     **PRINTED,

@@ -6,8 +6,9 @@ import json
 import pstats
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from fsbench import leaderboard, results, stats
 from fsbench.errors import FsbenchError
 from fsbench.leaderboard import compare, rows
 from fsbench.leaderboard.listing import listing
-from fsbench.leaderboard.markdown import quoted, sections
-from fsbench.leaderboard.published import quotations
+from fsbench.leaderboard.markdown import sections
+from fsbench.leaderboard.published import SOURCES, beside, quotations
 from fsbench.leaderboard.tables import Spread, tables
 from fsbench.leaderboard.web import page
 from fsbench.pairwise import OVER, compare_pairs, of_result, of_seeds
@@ -96,7 +97,8 @@ class TestPages:
         links = [part.split(")")[0] for part in text.split("](")[1:]]
         assert links[:2] == ["leaderboard.html", "leaderboard.csv"]
         assert len(links[2:]) >= 7
-        assert all(any((GOLDEN / "results" / link).glob("*.json")) for link in links[2:])
+        assert links[-1] == "published.md"
+        assert all(any((GOLDEN / "results" / link).glob("*.json")) for link in links[2:-1])
 
     def test_nothing_is_written_when_a_page_cannot_be(self, tmp_path: Path):
         shutil.copytree(GOLDEN / "results" / "glyphs", tmp_path / "results" / "glyphs")
@@ -429,74 +431,211 @@ class TestListing:
 
 class TestPublished:
     FILE = Path(leaderboard.__file__).with_name("published.csv")
+    SETTINGS = ("inductive", "transductive", "transductive, class counts given", "semi-supervised", "")
 
-    def everything(self):
-        return [(line["trained_on"], line["dataset"]) for line in self.lines()]
+    def lines(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(self.FILE.read_text("utf-8").splitlines()))
 
-    def lines(self):
-        return list(csv.DictReader(self.FILE.read_text().splitlines()))
-
-    def numbers(self, lines):
+    def numbers(self, lines) -> list[str]:
         return sorted(line[f"{shot}-shot"] for line in lines for shot in (1, 5, 10) if line[f"{shot}-shot"])
+
+    def rows(self, heading: str):
+        return next(table.rows for table in quotations(memory_rows=True) if table.heading == heading)
+
+    def test_two_collections_are_held_in_full(self):
+        """322 rows of the leaderboard, and 96 models of mmfewshot on 48 lines."""
+        found = Counter((line["source"], line["dataset"]) for line in self.lines())
+        assert {place: n for place, n in found.items() if place[0] in ("lb", "mmfewshot")} == {
+            ("lb", "mini-imagenet"): 138,
+            ("lb", "tiered-imagenet"): 107,
+            ("lb", "cifar-fs"): 49,
+            ("lb", "fc100"): 28,
+            ("mmfewshot", "mini-imagenet"): 16,
+            ("mmfewshot", "tiered-imagenet"): 16,
+            ("mmfewshot", "cub"): 16,
+        }
+        assert len(self.numbers(line for line in self.lines() if line["source"] == "mmfewshot")) == 96
+        settings = Counter(line["setting"].split(",")[0] for line in self.lines() if line["source"] == "lb")
+        assert settings == {"inductive": 193, "transductive": 100, "semi-supervised": 29}
+        assert {line["setting"] for line in self.lines() if line["source"] == "mmfewshot"} == {""}
 
     @pytest.mark.parametrize("memory_rows", [False, True])
     def test_every_number_of_the_file_is_shown_once(self, memory_rows):
-        found = quotations(self.everything(), memory_rows=memory_rows)
+        found = quotations(memory_rows=memory_rows)
         shown = [text for table in found for row in table.rows for text in row.accuracies.values()]
-        lines = [line for line in self.lines() if line["read"] == "yes" or memory_rows]
+        lines = [line for line in self.lines() if memory_rows or not SOURCES[line["source"]].from_memory]
         assert sorted(text.replace(" ", "") for text in shown) == self.numbers(lines)
 
     def test_the_file_is_well_formed(self):
         for line in self.lines():
-            assert line["read"] in ("yes", "no")
-            assert ("memory" in line["source"] or line["source"] == "s2m2-paper") == (line["read"] == "no")
-            assert line["marks"] in ("", "†", "†‡")
+            assert line["source"] in SOURCES
+            assert line["setting"] in self.SETTINGS
+            assert {line["trained_on"], line["dataset"]} <= {
+                *("cifar-fs", "cub", "fc100", "mini-imagenet", "tiered-imagenet")
+            }
+            assert all(
+                re.fullmatch(r"https?://\S+", line[name]) for name in ("paper", "reported_by") if line[name]
+            )
+            assert not re.match(r"ResNet-?1[028]$|WRN|Conv-?4|4CONV", line["backbone"])
         assert all(re.fullmatch(r"\d\d\.\d+(±\d\.\d+)?", number) for number in self.numbers(self.lines()))
+        assert {line["source"] for line in self.lines()} == SOURCES.keys()
+
+    def test_rows_of_a_backbone_stand_together(self):
+        """The order of the file is that of the tables: a new line goes to its like."""
+        names = ("trained_on", "source_classes", "dataset", "setting", "backbone")
+        places = [(*(line[name] for name in names), line["n_way"] == "5") for line in self.lines()]
+        assert len([place for place, _ in groupby(places)]) == len(set(places))
+
+    def test_every_row_shows_its_source(self, tmp_path: Path):
+        """On each page, as a link."""
+        results.write(tmp_path, made(10, 12))
+        readme, _, html, page = leaderboard.update(tmp_path, None, memory_rows=True)
+        whole = quotations(memory_rows=True)
+        n_rows, urls = sum(len(table.rows) for table in whole), {one.url for one in SOURCES.values()}
+        for path, expected in ((readme, 7), (page, n_rows)):
+            rendered = MarkdownIt("commonmark").enable("table").render(path.read_text("utf-8"))
+            rows = [row for row in rendered.split("<tr>") if "<td" in row and "nearest-mean" not in row]
+            assert len(rows) == expected
+            assert all(any(f'href="{url}"' in row.split("<td")[-1] for url in urls) for row in rows)
+
+        data = html.read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
+        rows = [row for table in json.loads(data)["tables"] if table["published"] for row in table["rows"]]
+        assert len(rows) == n_rows
+        assert all(row["named"][-1][0][1] in urls for row in rows)
 
     def test_well_known_numbers(self):
-        """S2M2_R on a WRN-28-10, from the README of its repository."""
-        for dataset, expected in {
-            "mini-imagenet": ["64.93 ± 0.18", "83.18 ± 0.11"],
-            "cub": ["80.68 ± 0.81", "90.85 ± 0.44"],
-            "cifar-fs": ["74.81 ± 0.19", "87.47 ± 0.13"],
-        }.items():
-            table = quotations([(dataset, dataset)])[0]
-            (row,) = [row for row in table.rows if row.method == "S2M2_R" and row.backbone == "wrn28-10"]
-            assert [row.accuracies[5, 1], row.accuracies[5, 5]] == expected
-            assert row.where.startswith("README of nupurkmr9/S2M2_fewshot")
+        known = {
+            ("cifar-fs, inductive", "S2M2_R", "wrn28-10"): ("74.81 ± 0.19", "87.47 ± 0.13"),
+            ("cifar-fs, transductive", "DPGN", "conv4"): ("76.4 ± 0.5", "88.4 ± 0.4"),
+            ("cub, inductive", "S2M2_R", "wrn28-10"): ("80.68 ± 0.81", "90.85 ± 0.44"),
+            ("cub, setting not stated", "Proto-Net", "conv4"): ("58.86", "80.77"),
+            ("fc100, inductive", "MAML", "conv4"): ("38.1 ± 1.7", "50.4 ± 1.0"),
+            ("mini-imagenet, inductive", "MAML", "conv4"): ("48.70 ± 1.75", "63.11 ± 0.92"),
+            ("mini-imagenet, inductive", "ProtoNets", "conv4"): ("49.42 ± 0.78", "68.20 ± 0.66"),
+            ("mini-imagenet, setting not stated", "Baseline++", "conv4"): ("51.16", "67.99"),
+            ("mini-imagenet, transductive", "TIM", "resnet18"): ("73.9", "85.0"),
+            ("mini-imagenet, transductive, class counts given", "PT+MAP", "wrn28-10"): (
+                *("82.92 ± 0.26", "88.82 ± 0.13"),
+            ),
+            ("tiered-imagenet, semi-supervised", "LST", "resnet12"): ("77.7 ± 1.6", "85.2 ± 0.8"),
+        }
+        for (heading, method, backbone), expected in known.items():
+            found = [row for row in self.rows(heading) if (row.method, row.backbone) == (method, backbone)]
+            assert [(row.accuracies[5, 1], row.accuracies[5, 5]) for row in found] == [expected], heading
+
+    def test_a_number_of_another_paper_says_so(self):
+        """ProtoNets on a ResNet-12, from the paper of DeepEMD."""
+        (row,) = [
+            row for row in self.rows("mini-imagenet, inductive")
+            if (row.method, row.backbone) == ("ProtoNets", "resnet12")
+        ]  # fmt: skip
+        assert row.named["method"] == [("ProtoNets", "https://arxiv.org/pdf/1703.05175.pdf")]
+        (source, _), (reported, paper) = row.named["source"]
+        assert source == "yaoyao-liu/few-shot-classification-leaderboard at 451a97a"
+        assert reported == "reported in another paper"
+        assert "DeepEMD" in paper
+
+    def test_a_missing_number_stays_empty(self):
+        (row,) = [row for row in self.rows("mini-imagenet, inductive") if row.method == "Su et al."]
+        assert row.accuracies == {(5, 5): "76.6 ± 0.7"}
 
     def test_what_may_not_be_compared_shares_no_table(self):
-        """Another image size, and heads that take the class counts, as for measured rows."""
-        found = quotations([("mini-imagenet", "mini-imagenet")])
-        assert [table.heading for table in found] == [
-            "mini-imagenet, 80 px",
-            "mini-imagenet, image size not stated",
-            "mini-imagenet, image size not stated, more than 5 ways",
-            "mini-imagenet, 84 px",
-            "mini-imagenet, 84 px, class counts given",
-            "mini-imagenet, image size not stated, class counts given",
+        """Settings, more ways and other source classes, as for measured rows."""
+        found = quotations()
+        headings = [table.heading for table in found]
+        assert [heading for heading in headings if heading.startswith("cifar-fs")] == [
+            "cifar-fs, inductive",
+            "cifar-fs, transductive",
+            "cifar-fs, transductive, class counts given",
+            "cifar-fs, semi-supervised",
+            "cifar-fs, more than 5 ways, inductive",
         ]
+        assert "mini-imagenet (64 classes) → cub, transductive" in headings
         for table in found:
-            assert {"‡" in row.marks for row in table.rows} == {"class counts given" in table.heading}
+            assert len({row.setting for row in table.rows}) == 1
+            assert {way == 5 for way, _ in table.columns} == {"more than 5 ways" not in table.heading}
 
-    def test_they_stand_apart_and_below(self, tmp_path: Path):
+
+class TestBeside:
+    """Published rows below the measured tables."""
+
+    def below(self, *found: Result, **how):
+        return beside(quotations(), tables(found), **how)
+
+    def test_the_same_data_set_backbone_and_protocol(self):
+        (quotation,) = self.below(made(10, 12)).values()
+        assert quotation.heading == "cifar-fs, conv4"
+        assert {row.backbone for row in quotation.rows} == {"conv4"}
+        assert quotation.columns == [(5, 1)]
+        assert [row.method for row in quotation.rows] == [
+            *("Ravichandran et al.", "ConstellationNet", "Wang et al."),
+            *("TEAM", "SIB", "DPGN", "ECKPN"),
+        ]
+        (quotation,) = self.below(made(10, 12, backbone="wrn28-10", n_way=20)).values()
+        assert [row.method for row in quotation.rows] == ["S2M2_R released model"]
+
+    def test_every_backbone(self):
+        (quotation,) = self.below(made(10, 12), every_backbone=True).values()
+        rows = [row for table in quotations() if table.pair == ("cifar-fs", "cifar-fs") for row in table.rows]
+        assert len(quotation.rows) == sum((5, 1) in row.accuracies for row in rows) == 56
+
+    def test_they_stand_once_below_the_last_table(self):
+        found = made(10, 12), made(10, 12, image_size=84), made(10, 12, dataset="cub")
+        below = self.below(*found)
+        headings = [table.heading for table in tables(found)]
+        assert list(below) == [[heading for heading in headings if "cifar-fs (novel)" in heading][-1]]
+        assert (
+            self.below(*found[:1], replace(found[1], backbone="resnet10")).keys()
+            == self.below(found[0]).keys()
+        )
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"synthetic": True}, {"dataset": "omniglot"}, {"source": "glyphs"}),
+            *({"split": "val"}, {"backbone": "resnet10"}, {"n_shot": 3}),
+        ],
+    )
+    def test_others_have_none(self, change):
+        assert self.below(made(10, 12, **change)) == {}
+
+    def test_they_are_a_quotation_without_ranks(self, tmp_path: Path):
         results.write(tmp_path, made(10, 12))
-        text = leaderboard.update(tmp_path, None)[0].read_text()
-        measured, published = text.split("### Published, not measured here")
-        assert "74.81 ± 0.19" in published
-        assert "from memory" not in published
-        assert "**" not in published
-        assert "S2M2" not in measured
-        assert "from memory" in leaderboard.update(tmp_path, None, memory_rows=True)[0].read_text()
+        results.write(tmp_path, made(15, 15, run="b"))
+        text = leaderboard.update(tmp_path, None)[0].read_text("utf-8")
+        quoted = [line for line in text.splitlines() if line.startswith(">")]
+        assert quoted[0] == "> #### Published, not measured here: cifar-fs, conv4"
+        assert sum("][p" in line for line in quoted) == 7
+        assert not any("**" in line for line in quoted)
+        assert "DPGN" not in "".join(line for line in text.splitlines() if not line.startswith((">", "[p")))
+        html = MarkdownIt("commonmark").enable("table").render(text)
+        assert "][p" not in html, "every link has its address"
+        assert html.count("<blockquote>") == 1
+        assert "<table>" in html.split("<blockquote>")[1].split("</blockquote>")[0]
 
-    @pytest.mark.parametrize("change", [{"synthetic": True}, {"dataset": "omniglot"}, {"source": "glyphs"}])
-    def test_other_data_has_none(self, tmp_path: Path, change):
-        results.write(tmp_path, made(10, 12, **change))
-        for path in leaderboard.update(tmp_path, None, memory_rows=True):
-            assert "S2M2_R" not in path.read_text()
+    def test_how_much_is_shown_is_a_choice(self, tmp_path: Path):
+        results.write(tmp_path, made(10, 12, backbone="wrn28-10"))
+        shown = {}
+        for published in ("same", "all", "none"):
+            for path in leaderboard.update(tmp_path, None, published=published):
+                shown[published, path.name] = path.read_text("utf-8")
+        for name in ("README.md", "leaderboard.html", "published.md"):
+            assert "S2M2_R" in shown["same", name]
+            assert "S2M2_R" not in shown.get(("none", name), "")
+        assert "FewTURE" not in shown["same", "README.md"]
+        assert "FewTURE" in shown["all", "README.md"]
+        assert ("none", "published.md") not in shown
+        assert "published.md" not in shown["none", "README.md"]
+        for name in ("published.md", "leaderboard.html", "leaderboard.csv"):
+            assert shown["same", name] == shown["all", name]
 
-    def test_none_is_no_section(self):
-        assert quoted([]) == ""
+    def test_rows_from_memory_are_held_back(self, tmp_path: Path):
+        results.write(tmp_path, made(10, 12, backbone="resnet18"))
+        for memory_rows in (False, True):
+            readme, _, html, page = leaderboard.update(tmp_path, None, memory_rows=memory_rows)
+            assert ("from memory" in readme.read_text("utf-8")) == memory_rows
+            assert ("from memory" in page.read_text("utf-8")) == memory_rows
+            assert "from memory" in html.read_text("utf-8"), "behind a switch"
 
 
 class TestPage:

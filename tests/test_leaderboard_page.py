@@ -130,7 +130,7 @@ def test_filters(opened):
     choose(opened, "dataset", "omniglot")
     assert headings(opened) == ["cifar-fs (64 classes) → omniglot (novel), 32 px"]
     choose(opened, "way", "20")
-    assert first(opened, "#status").text == "1 rows in 1 tables"
+    assert first(opened, "#status").text == "Rows: 1 measured"
     shown = [
         head.text for head in opened.find_elements(By.CSS_SELECTOR, "th.accuracy") if head.is_displayed()
     ]
@@ -166,12 +166,59 @@ def test_shots(opened):
     assert "omniglot" not in " ".join(headings(opened))
 
 
+def test_published_rows_are_behind_a_switch(opened):
+    """On at first: below the measured tables of their data set, tagged, and without ranks."""
+    measured = [text for text in headings(opened) if "published" not in text]
+    assert headings(opened)[3:6] == [
+        "published cifar-fs, inductive",
+        "published cifar-fs, transductive",
+        "published cifar-fs, transductive, class counts given",
+    ]
+    assert first(opened, "#status").text == "Rows: 15 measured, 413 published"
+    assert opened.find_elements(By.CSS_SELECTOR, ".published :is(.rank, .best, .whisker)") == []
+
+    first(opened, "#published").click()
+    assert headings(opened) == measured
+    assert first(opened, "#status").text == "Rows: 15 measured"
+    assert not first(opened, "#memory").is_enabled()
+    first(opened, "#show-all").click()
+    assert first(opened, "#published").is_selected()
+    assert len(headings(opened)) == len(measured) + 27
+
+
+def test_measured_and_published_rows_share_the_filters(opened):
+    choose(opened, "dataset", "cifar-fs")
+    choose(opened, "backbone", "conv4")
+    assert first(opened, "#status").text == "Rows: 10 measured, 7 published"
+    choose(opened, "kind", "transductive")
+    shown = [row.text.split("\n")[0] for row in opened.find_elements(By.CSS_SELECTOR, ".published tbody tr")
+             if row.is_displayed()]  # fmt: skip
+    assert [text.split()[1] for text in shown] == ["TEAM", "SIB", "DPGN", "ECKPN"]
+    choose(opened, "dataset", "cub")
+    choose(opened, "kind", "not stated")
+    assert first(opened, "#status").text == "Rows: 8 published"
+
+
+def test_published_rows_lead_to_their_source_and_paper(opened):
+    choose(opened, "dataset", "cifar-fs")
+    first(opened, "#text").send_keys("dpgn")
+    row = next(row for row in opened.find_elements(By.CSS_SELECTOR, ".published tr") if "DPGN" in row.text)
+    links = [link.get_attribute("href") for link in row.find_elements(By.TAG_NAME, "a")]
+    assert links[0].startswith("https://openaccess.thecvf.com/content_CVPR_2020/papers/Yang_DPGN_")
+    assert links[1:] == ["https://github.com/yaoyao-liu/few-shot-classification-leaderboard/tree/451a97a"]
+
+
 def test_numbers_from_memory_are_behind_a_switch(opened):
     assert "from memory" not in first(opened, "main").text
     first(opened, "#memory").click()
     assert "arXiv:1907.12087, from memory" in first(opened, ".published").text
-    quoted = opened.find_elements(By.CSS_SELECTOR, ".published")
-    assert not any(section.find_elements(By.CSS_SELECTOR, ".rank, .best, .whisker") for section in quoted)
+
+
+def test_a_page_without_published_rows_does_not_speak_of_them(browser, page: Path, tmp_path: Path):
+    shutil.copytree(page.parent, tmp_path / "results")
+    browser.get(leaderboard.update(tmp_path / "results", None, published="none")[2].as_uri())
+    assert "published" not in first(browser, "body").text
+    assert not first(browser, "#published").is_displayed()
 
 
 @pytest.mark.parametrize("way", ["hover", "focus", "click"])
@@ -237,7 +284,8 @@ def test_interval_over_classes(opened):
 
 def test_the_keyboard_alone_reaches_everything(opened):
     """Tab visits every control; Enter sorts, and focus shows and hides comparisons."""
-    controls = "main button, main a, form select, form input, form button"
+    opened.execute_script("document.getElementById('published').checked = false; filter()")
+    controls = "main button, main a, form select, form input:enabled, form button"
     expected = [found for found in opened.find_elements(By.CSS_SELECTOR, controls) if found.is_displayed()]
     visited, tips = [], 0
     for _ in expected:

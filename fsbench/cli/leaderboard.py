@@ -13,6 +13,13 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("results", type=Path, nargs="?", default=Path("results"))
     verb.add_argument("--readme", type=Path, help="also put the tables between its leaderboard markers")
     verb.add_argument(
+        "--published",
+        choices=("same", "all", "none"),
+        default="same",
+        help="published numbers below the measured ones of a data set: of the same backbones, of all "
+        "backbones, or none on any page (default: same)",
+    )
+    verb.add_argument(
         "--memory-rows",
         action="store_true",
         help="also show published numbers that were not read at their source",
@@ -29,7 +36,13 @@ def run(chosen: argparse.Namespace) -> None:
     from fsbench.leaderboard import stale, update
 
     make = stale if chosen.check else update
-    paths = make(chosen.results, chosen.readme, memory_rows=chosen.memory_rows, over=chosen.over)
+    paths = make(
+        chosen.results,
+        chosen.readme,
+        published=chosen.published,
+        memory_rows=chosen.memory_rows,
+        over=chosen.over,
+    )
     if not chosen.check or chosen.json:
         answer(chosen, {"stale" if chosen.check else "written": paths}, "\n".join(map(str, paths)))
     if chosen.check and paths:

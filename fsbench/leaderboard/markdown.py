@@ -1,48 +1,72 @@
 """The tables as Markdown, a section each."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from tabulate import tabulate
 
-from fsbench.leaderboard.published import Quotation
+from fsbench.leaderboard.published import Parts, Quotation
 from fsbench.leaderboard.rows import Protocol
 from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
-from fsbench.leaderboard.wording import QUOTED, lead
+from fsbench.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
 
 ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
 
 
-def sections(tables: Sequence[Table], link_prefix: str = "") -> str:
+def sections(
+    tables: Sequence[Table], link_prefix: str = "", beside: Mapping[str, Quotation] | None = None
+) -> str:
     """A section of level 3 for each table: heading, what its numbers are, table, notes.
 
     Recipes link to the folders of their results; `link_prefix` leads from the page to the results folder,
-    such as "results/".
+    such as "results/". Published rows stand below the table whose heading they have in `beside`, as a block
+    quotation; None for a page that does not speak of them.
     """
-    parts = [part for table in tables for part in _section(table, link_prefix)]
-    return "\n\n".join(parts or ["There are no results yet."]) + "\n"
+    parts, addresses = [], _Addresses()
+    for table in tables:
+        parts += _section(table, link_prefix)
+        if beside and (quotation := beside.get(table.heading)):
+            title = f"#### Published, not measured here: {escape(quotation.heading)}"
+            quoted = [title, QUOTED, _published(quotation, addresses)]
+            parts.append("\n".join(f"> {line}".rstrip() for line in "\n\n".join(quoted).splitlines()))
+    parts = parts or ["There are no results yet."]
+    if beside is not None:
+        parts += ["### Published numbers", ALL_PUBLISHED.format(link_prefix)]
+    return "\n\n".join([*parts, *addresses.definitions]) + "\n"
 
 
-def quoted(quotations: Sequence[Quotation]) -> str:
-    """A section of level 3 with the published numbers; empty when there are none."""
-    if not quotations:
-        return ""
-    parts = ["### Published, not measured here", QUOTED]
+def published(quotations: Sequence[Quotation]) -> str:
+    """A page of all published rows: their sources, then a section of level 2 for each table."""
+    addresses = _Addresses()
+    counts = Counter(row.source for quotation in quotations for row in quotation.rows)
+    sources = [
+        f"* {addresses.link(source.name, source.url)}: {n} row{'s' * (n > 1)}"
+        + (source.note and f", {source.note}")
+        for source, n in counts.most_common()
+    ]
+    parts = ["# Published numbers, not measured here", QUOTED, "Sources:", "\n".join(sources)]
     for quotation in quotations:
-        heads = ["backbone", "method", *map(_column, quotation.columns), "read at"]
-        align = ["left", "left", *["right"] * len(quotation.columns), "left"]
-        cells = [
-            [
-                escape(row.backbone or "-"),
-                escape(f"{row.method} {row.marks}".rstrip()),
-                *(row.accuracies.get(protocol, "-") for protocol in quotation.columns),
-                escape(row.where),
-            ]
-            for row in quotation.rows
-        ]
-        parts += [f"#### {escape(quotation.heading)}", _markdown(cells, heads, align)]
-    return "\n" + "\n\n".join(parts) + "\n"
+        parts += [f"## {escape(quotation.heading)}", _published(quotation, addresses)]
+    return "\n\n".join([*parts, *addresses.definitions]) + "\n"
+
+
+class _Addresses:
+    """The addresses that a page links to, each written once at its end."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def link(self, text: str, url: str) -> str:
+        """The text as a link, or as it stands where there is no address."""
+        label = self._labels.setdefault(url, f"p{len(self._labels) + 1}") if url else ""
+        return f"[{escape(text)}][{label}]" if label else escape(text)
+
+    @property
+    def definitions(self) -> list[str]:
+        """One block of Markdown, or none."""
+        return ["\n".join(f"[{label}]: {url}" for url, label in self._labels.items())] if self._labels else []
 
 
 def escape(text: str) -> str:
@@ -61,6 +85,24 @@ def _section(table: Table, link_prefix: str) -> list[str]:
         table.legend,
     ]
     return [part for part in parts if part]
+
+
+def _published(quotation: Quotation, addresses: _Addresses) -> str:
+    def text(parts: Parts) -> str:
+        return ", ".join(addresses.link(*part) for part in parts) or "-"
+
+    *before, last = quotation.named  # the source stands behind the accuracies
+    heads = [*before, *map(_column, quotation.columns), last]
+    align = [*["left"] * len(before), *["right"] * len(quotation.columns), "left"]
+    cells = [
+        [
+            *(text(row.named[name]) for name in before),
+            *(row.accuracies.get(protocol, "-") for protocol in quotation.columns),
+            text(row.named[last]),
+        ]
+        for row in quotation.rows
+    ]
+    return _markdown(cells, heads, align)
 
 
 def _markdown(cells: Sequence[Sequence[str]], heads: Sequence[str], align: Sequence[str]) -> str:

@@ -5,7 +5,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const collator = new Intl.Collator("en", { numeric: true });
-const filters = ["dataset", "way", "shot", "kind", "recipe", "text"];
+const filters = ["dataset", "backbone", "way", "shot", "kind", "recipe", "text"];
 const comparisons = new WeakMap(); // of a cell: the function that fills the tip and marks the column
 let views = [];
 
@@ -18,17 +18,29 @@ function make(tag, attributes, ...children) {
   return element;
 }
 
+// What stands before the protocols is a text, or pairs of text and address.
+
+function plain(named) {
+  return typeof named === "string" ? named : named.map(([text]) => text).join(", ");
+}
+
+function linked(named) {
+  if (typeof named === "string") return [named];
+  return named.flatMap(([text, href], i) => [i ? ", " : null, href ? make("a", { href }, text) : text]);
+}
+
 // Columns: what stands before the protocols, then for each protocol a rank (of measured rows) and an accuracy.
 
 function columnsOf(table) {
-  const named = table.named.map((name, i) => ({ name, css: "named", key: (row) => (row.named[i] === "-" ? null : row.named[i]) }));
+  const named = table.named.map((name, i) => ({ name, css: "named", key: (row) => (row.named[i] === "-" ? null : plain(row.named[i])) }));
   const protocols = table.columns.flatMap(([way, shot], i) => {
     const name = `${way}-way ${shot}-shot`;
     const rank = { name, css: "rank", i, way, shot, key: (row) => row.cells[i]?.rank ?? null };
     const accuracy = { name, css: "accuracy", i, way, shot, falling: true, scale: scaleOf(table, i), key: (row) => row.cells[i]?.mean ?? null };
     return table.published ? [accuracy] : [rank, accuracy];
   });
-  return [...named, ...protocols];
+  const behind = table.published ? named.splice(-1) : []; // the source
+  return [...named, ...protocols, ...behind];
 }
 
 function scaleOf(table, i) {
@@ -47,7 +59,7 @@ function viewOf(table, number) {
   const id = `table-${number}`;
   view.section = make(
     "section", { class: table.published ? "published" : null, "aria-labelledby": id },
-    make("h3", { id }, table.heading),
+    make("h3", { id }, ...(table.published ? [make("span", { class: "tag" }, "published"), " "] : []), table.heading),
     table.lead ? make("p", {}, table.lead) : null,
     make("div", { class: "scroll" },
       make("table", { role: "table" },
@@ -72,18 +84,17 @@ function headOf(view, column) {
 function rowOf(view, row, place) {
   const cells = view.columns.map((column) => cellOf(view, row, place, column));
   const element = make("tr", { role: "row", class: row.memory ? "memory" : null }, ...cells);
-  const text = `${view.table.heading} ${row.named.join(" ")} ${row.changes} ${row.label}`.toLowerCase();
+  const text = `${view.table.heading} ${row.named.map(plain).join(" ")} ${row.changes} ${row.label}`.toLowerCase();
   return { row, place, cells, element, text };
 }
 
 function cellOf(view, row, place, column) {
   if (column.css === "named") {
-    const text = row.named[view.table.named.indexOf(column.name)];
+    const named = linked(row.named[view.table.named.indexOf(column.name)]);
     if (column.name !== "recipe" && column.name !== "method") {
-      return make("td", { role: "cell", "data-name": column.name }, text);
+      return make("td", { role: "cell", "data-name": column.name }, ...named);
     }
-    const name = row.href ? make("a", { href: row.href }, text) : text;
-    return make("th", { role: "rowheader", scope: "row" }, name, row.changes ? make("span", { class: "quiet" }, `, ${row.changes}`) : null);
+    return make("th", { role: "rowheader", scope: "row" }, ...named, row.changes ? make("span", { class: "quiet" }, `, ${row.changes}`) : null);
   }
   const cell = row.cells[column.i];
   if (!cell || (column.css === "rank" && !cell.rank)) return make("td", { role: "cell", class: `${column.css} empty` }, cell ? "" : "-");
@@ -130,30 +141,32 @@ function sort(view, column, head) {
 function filter() {
   const want = Object.fromEntries(filters.map((name) => [name, at(name).value]));
   const words = want.text.toLowerCase().split(/\s+/).filter(Boolean);
-  let [rows, tables] = [0, 0];
+  const found = { measured: 0, published: 0 };
+  at("memory").disabled = !at("published").checked;
   for (const view of views) {
-    const here = !want.dataset || view.table.dataset === want.dataset;
+    const { published, dataset } = view.table;
+    const here = (!want.dataset || dataset === want.dataset) && (!published || at("published").checked);
     const fits = view.columns.map(({ way, shot }) => !way || ((!want.way || way === +want.way) && (!want.shot || shot === +want.shot)));
     view.heads.forEach((head, i) => { head.hidden = !fits[i]; });
-    let found = 0;
+    let rows = 0;
     for (const { row, cells, element, text } of view.rows) {
-      const shown = here && (!want.kind || row.kind === want.kind) && (!want.recipe || row.recipe === want.recipe)
+      const shown = here && ["backbone", "kind", "recipe"].every((name) => !want[name] || row[name] === want[name])
         && (!row.memory || at("memory").checked) && words.every((word) => text.includes(word))
         && view.columns.some((column, i) => fits[i] && column.css === "accuracy" && row.cells[column.i]);
       element.hidden = !shown;
       if (shown) {
-        found += 1;
+        rows += 1;
         cells.forEach((cell, i) => { cell.hidden = !fits[i]; });
       }
     }
-    view.section.hidden = !found;
-    rows += found;
-    tables += found > 0;
+    view.section.hidden = !rows;
+    found[published ? "published" : "measured"] += rows;
   }
   for (const heading of document.querySelectorAll("h2")) {
     heading.parentElement.hidden = !views.some((view) => heading.parentElement.contains(view.section) && !view.section.hidden);
   }
-  at("status").textContent = rows ? `${rows} rows in ${tables} tables` : "No row fits these filters.";
+  const shown = Object.entries(found).filter(([, rows]) => rows).map(([name, rows]) => `${rows} ${name}`);
+  at("status").textContent = shown.length ? `Rows: ${shown.join(", ")}` : "No row fits these filters.";
 }
 
 // Comparing: checkpoints with checkpoints, recipes with recipes. Differences, half widths and p-values of a
@@ -257,15 +270,14 @@ function listen() {
 
 function start() {
   views = data.tables.map(viewOf);
-  for (const published of [false, true]) {
-    const found = views.filter((view) => view.table.published === published);
-    if (!found.length) continue;
-    const title = published ? "Published, not measured here" : "Measured";
-    const note = published ? make("p", {}, data.quoted) : null;
-    document.querySelector("main").append(make("div", {}, make("h2", {}, title), note, ...found.map((view) => view.section)));
+  for (const dataset of new Set(data.tables.map((table) => table.dataset))) {
+    const sections = views.filter((view) => view.table.dataset === dataset).map((view) => view.section);
+    document.querySelector("main").append(make("div", {}, make("h2", {}, dataset), ...sections));
   }
   const offered = {
     dataset: data.tables.map((table) => table.dataset),
+    backbone: data.tables.flatMap((table) => table.rows.map((row) => row.backbone)),
+    kind: data.tables.flatMap((table) => table.rows.map((row) => row.kind)),
     way: data.tables.flatMap((table) => table.columns.map(([way]) => way)),
     shot: data.tables.flatMap((table) => table.columns.map(([, shot]) => shot)),
     recipe: data.tables.flatMap((table) => table.rows.map((row) => row.recipe).filter(Boolean)),
@@ -274,7 +286,10 @@ function start() {
     const sorted = [...new Set(values)].sort((a, b) => collator.compare(a, b));
     at(name).append(...sorted.map((value) => make("option", { value }, String(value))));
   }
-  at("memory-label").hidden = !data.tables.some((table) => table.rows.some((row) => row.memory));
+  at("quoted").textContent = data.quoted;
+  for (const element of document.querySelectorAll(".about-published")) {
+    element.hidden = !data.tables.some((table) => table.published);
+  }
   listen();
   filter();
 }

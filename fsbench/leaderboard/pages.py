@@ -1,4 +1,4 @@
-"""The files that show the results: three beside them, and a part of a project's README."""
+"""The files that show the results: four beside them, and a part of a project's README."""
 
 import gc
 import os
@@ -9,8 +9,9 @@ from pathlib import Path
 from fsbench.errors import FsbenchError
 from fsbench.files import reason, write_text
 from fsbench.leaderboard.listing import listing
-from fsbench.leaderboard.markdown import quoted, sections
-from fsbench.leaderboard.published import quotations
+from fsbench.leaderboard.markdown import published as published_page
+from fsbench.leaderboard.markdown import sections
+from fsbench.leaderboard.published import Shown, beside, quotations
 from fsbench.leaderboard.tables import tables
 from fsbench.leaderboard.web import page
 from fsbench.pairwise import Over
@@ -25,7 +26,7 @@ Few-shot classification accuracy: a backbone is trained on source classes, then 
 of a task apart from a few labelled images of each. Below this folder lies one result file for each backbone,
 task list and head, with the score of every task. From them `fsbench leaderboard results` makes this page,
 [leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with
-a line a result.
+one line per result.
 
 A table holds what may be compared: the same target images, source classes, image size, number of query images
 and knowledge of the class counts. Recipes link to the result files.
@@ -36,51 +37,72 @@ and knowledge of the class counts. Recipes link to the result files.
 
 
 def update(
-    folder: Path, readme: Path | None, *, memory_rows: bool = False, over: Over = "classes"
+    folder: Path,
+    readme: Path | None,
+    *,
+    published: Shown = "same",
+    memory_rows: bool = False,
+    over: Over = "classes",
 ) -> list[Path]:
     """Write the pages that follow from a results folder and return where, `<folder>/README.md` first.
 
-    With `readme` the tables also take the place of what stands between its leaderboard markers. Published
-    numbers stand below the measured ones of their data sets: those read at their source, and with
-    `memory_rows` those from memory too. `over` is what ranks, bold type and p-values are about.
+    With `readme` the tables also take the place of what stands between its leaderboard markers.
+
+    Args:
+        folder: The results folder.
+        readme: A Markdown file with leaderboard markers, or None.
+        published: Published rows below the measured ones in Markdown: those of the same data sets, protocols
+            and backbones ("same"), or of every backbone ("all"). `published.md` and `leaderboard.html` hold
+            all of them. With "none", no page holds any, and `published.md` is not written.
+        memory_rows: Whether Markdown pages hold published rows that were not read at their source.
+        over: What ranks, bold type and p-values are about.
 
     Raises:
         FsbenchError: no such folder, a file in it that is no result, a question with two results, or a
             `readme` without the markers. Nothing is written then.
     """
-    pages = _pages(folder, readme, memory_rows, over)
+    pages = _pages(folder, readme, published, memory_rows, over)
     for path, text in pages.items():
         write_text(path, text)
     return list(pages)
 
 
 def stale(
-    folder: Path, readme: Path | None, *, memory_rows: bool = False, over: Over = "classes"
+    folder: Path,
+    readme: Path | None,
+    *,
+    published: Shown = "same",
+    memory_rows: bool = False,
+    over: Over = "classes",
 ) -> list[Path]:
     """The pages that are not what `update` would write.
 
     Raises:
         FsbenchError: as `update`.
     """
-    pages = _pages(folder, readme, memory_rows, over)
+    pages = _pages(folder, readme, published, memory_rows, over)
     return [path for path, text in pages.items() if not path.exists() or _read(path) != text]
 
 
-def _pages(folder: Path, readme: Path | None, memory_rows: bool, over: Over) -> dict[Path, str]:
+def _pages(
+    folder: Path, readme: Path | None, published: Shown, memory_rows: bool, over: Over
+) -> dict[Path, str]:
     """Each page's path and its whole text."""
     with _without_collector():
         found = tables(read_all(folder), over)
-    photographs = [table.results[0] for table in found if not table.results[0].synthetic]
-    pairs = {(first.source or first.dataset, first.dataset) for first in photographs}
-    below = quoted(quotations(pairs, memory_rows=memory_rows))
+    shown = published != "none"
+    quoted = quotations(memory_rows=memory_rows) if shown else []
+    below = beside(quoted, found, every_backbone=published == "all") if shown else None
     pages = {
-        folder / "README.md": HEAD + sections(found) + below,
+        folder / "README.md": HEAD + sections(found, beside=below),
         folder / "leaderboard.csv": listing(found),
-        folder / "leaderboard.html": page(found, quotations(pairs, memory_rows=True)),
+        folder / "leaderboard.html": page(found, quotations(memory_rows=True) if shown else []),
     }
+    if shown:
+        pages[folder / "published.md"] = published_page(quoted)
     if readme is not None:
         prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
-        pages[readme] = _with_block(readme, sections(found, f"{prefix}/") + below)
+        pages[readme] = _with_block(readme, sections(found, f"{prefix}/", below))
     return pages
 
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench.leaderboard.compare import Compared
-from fsbench.leaderboard.published import Published, Quotation
-from fsbench.leaderboard.rows import Protocol
+from fsbench.leaderboard.published import Parts, Published, Quotation
 from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.leaderboard.wording import QUOTED, lead
 from fsbench.pairwise import LEVEL
@@ -27,7 +26,7 @@ def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
     data = {
         "level": round(LEVEL * UNITS),
         "quoted": QUOTED,
-        "tables": [*map(_table, tables), *map(_quotation, quotations)],
+        "tables": [*map(_table, tables), *map(_quotation, quotations)],  # measured ones first
     }
     style, script = _part("page.css"), _part("page.js")
     filled = {
@@ -59,13 +58,14 @@ def _table(table: Table) -> dict[str, Any]:
 def _row(table: Table, line: Line) -> dict[str, Any]:
     named = line.named
     words = (named["recipe"], line.changes, named["head"], line.tried.backbone, _seed(line))
+    folder = quote(f"{line.tried.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
     return {
-        "named": list(named.values()),
+        "named": [_named([(text, folder if name == "recipe" else "")]) for name, text in named.items()],
+        "backbone": named["backbone"],
         "changes": line.changes,
         "label": ", ".join(filter(None, words)),
-        "href": quote(f"{line.tried.path.parent.as_posix()}/") if line.n_seeds == 1 else None,
         "recipe": line.tried.recipe,
-        "kind": _kind(line.tried.transductive),
+        "kind": "transductive" if line.tried.transductive else "inductive",
         "memory": False,
         "cells": [_cell(table, line.cells.get(column)) for column in table.columns],
     }
@@ -93,24 +93,30 @@ def _quotation(quotation: Quotation) -> dict[str, Any]:
     return {
         "heading": quotation.heading,
         "published": True,
-        "dataset": quotation.dataset,
-        "named": ["backbone", "method", "read at"],
+        "dataset": quotation.pair[1],
+        "named": quotation.named,
         "columns": quotation.columns,
-        "rows": [_quoted(row, quotation.columns) for row in quotation.rows],
+        "rows": [_quoted(row, quotation) for row in quotation.rows],
     }
 
 
-def _quoted(row: Published, columns: Sequence[Protocol]) -> dict[str, Any]:
-    texts = [row.accuracies.get(column) for column in columns]
+def _quoted(row: Published, quotation: Quotation) -> dict[str, Any]:
+    texts = [row.accuracies.get(column) for column in quotation.columns]
     return {
-        "named": [row.backbone or "-", f"{row.method} {row.marks}".rstrip(), row.where],
+        "named": [_named(row.named[name]) for name in quotation.named],
+        "backbone": row.backbone or "-",
         "changes": "",
         "label": "",
         "recipe": row.recipe,
-        "kind": _kind("†" in row.marks),
-        "memory": not row.read,
+        "kind": row.setting.partition(",")[0] or "not stated",
+        "memory": row.source.from_memory,
         "cells": [text and {"text": text, "mean": float(text.split()[0])} for text in texts],
     }
+
+
+def _named(parts: Parts) -> str | Parts:
+    """A text, or pairs of text and address where there are links."""
+    return parts if any(url for _, url in parts) else parts[0][0] if parts else "-"
 
 
 def _pairs(compared: Compared) -> dict[str, list[int | None]]:
@@ -137,10 +143,6 @@ def _triangle(whole: NDArray[np.float64]) -> list[int | None]:
 def _seed(line: Line) -> str:
     seed = line.named["train seed"]
     return seed if line.n_seeds > 1 else f"seed {seed}" if seed != "-" else ""
-
-
-def _kind(transductive: bool) -> str:
-    return "transductive" if transductive else "inductive"
 
 
 def _part(name: str) -> str:

@@ -24,11 +24,13 @@ TELLING = {  # how a key reads that tells rows apart, most telling first; others
     "base_digest": "base features {:.8}",
 }
 QUOTED = (
-    "Numbers of others in %, as their sources print them, ± and all. Tasks, crops and training differ from "
-    "source to source, so nothing here is ranked or compared. †: transductive. ‡: is told how many query "
-    "images each class has."
+    "Accuracy in % as the sources print it, ± included. Tasks, crops and training differ from source to "
+    "source, so published rows are not ranked, and not compared with measured rows."
 )
-
+ALL_PUBLISHED = (
+    "Published numbers stand below the measured ones of the same data sets, as quotations. [All published "
+    "rows, by data set and setting, with their sources]({}published.md)."
+)
 
 _CLAIM = {  # what bold type is about, and the test
     "classes": "on new classes with their images (claim over classes: paired t test over classes",
