@@ -1,6 +1,6 @@
 """Work through a plan of trainings and evaluations for some minutes; the same command goes on from there.
 
-    python -m results.campaign results/plans/tables.toml --minutes 60 --threads 1
+    python -m results.campaign results/plans/conv4.toml --minutes 60 --threads 1
 
 Each training and each evaluation is a call of the command line, so that one that fails ends nothing else. A
 run that is done (`results/plan.py` says when) is skipped. When the minutes are used up, the current call is
@@ -99,6 +99,9 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,8 +161,8 @@ def examine(runs: Sequence[Run], setting: Setting) -> list[Todo]:
     todos = []
     for run in runs:
         unanswered = plan.unanswered(run, known)
-        needed = {question.dataset for question in unanswered}
-        possible = bool(needed & prepared)
+        needed = {question.dataset for question in run.questions} if unanswered else set()
+        possible = any(question.dataset in prepared for question in unanswered)
         if unanswered and not setting.kept(run).exists():
             source = plan.stored_name(run.source)
             needed, possible = needed | {source}, possible and source in prepared

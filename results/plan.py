@@ -128,7 +128,7 @@ def question_of(result: Result) -> Question:
     """The question that a result answers."""
     tasks = replace(result.spec, n_tasks=2)
     names = [field.name for field in fields(Question) if field.name != "tasks"]
-    return Question(tasks=tasks, **{name: getattr(result, name, None) for name in names})
+    return Question(tasks=tasks, **{name: getattr(result, name) for name in names})
 
 
 def unanswered(run: Run, known: Mapping[Question, int]) -> list[Question]:
@@ -203,7 +203,7 @@ def _questions(
                 preset=recipe.preset,
                 overrides=", ".join(recipe.overrides),
                 epochs=recipe.epochs,
-                per_class=getattr(training, "per_class", None),
+                per_class=training.per_class,
                 source=stored_name(training.dataset),
                 backbone=training.backbone,
                 image_size=training.image_size,

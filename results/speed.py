@@ -4,7 +4,7 @@
 
 A case that the file holds is not measured again. Each is the trainer's own loop with the recipe `erm` on
 random pixels: with the input pipeline (gathering, augmentation), without it (one fixed batch), and as a share
-of the measured speed of a large matrix product. `figures` has images per second, `cases` all that was measured.
+of the measured speed of a large matrix product. `figures` has images per second, `cases` has all values.
 """
 
 import argparse
