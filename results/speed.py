@@ -28,7 +28,7 @@ from tqdm import tqdm
 from fsbench import machine, train
 from fsbench.backbones import build
 from fsbench.checkpoint import Provenance
-from fsbench.engine import choose
+from fsbench.engine import PRECISIONS, choose
 from fsbench.files import write_text
 from fsbench.network import Network, assemble
 from fsbench.recipe import load_recipe, resolve
@@ -98,9 +98,14 @@ def fill(path: Path, wanted: Sequence[Case], device: torch.device, seconds: floa
             rates = measure(case, device, seconds)
         except Exception as error:
             # whatever a device answers, the next case may work
-            traceback.print_exc()
-            print(f"{name}: failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}", flush=True)
-            good = False
+            line = str(error).partition("\n")[0]
+            print(f"{name}: failed: {type(error).__name__}: {line}", flush=True)
+            if "out of memory" in line:  # it would be so again
+                found["cases"][name] = {"failed": line}
+                write(path, found)
+            else:
+                traceback.print_exc()
+                good = False
             continue
         used = flops(case) / 1e12 / found["figures"][peak_name]
         rates["share_of_matrix_product"] = used * rates["images_per_second"]
@@ -211,7 +216,7 @@ def flops(case: Case) -> int:
 def matmul_peak(device: torch.device) -> float:
     """Operations per second of a large matrix product in the precision that training uses: median of 20."""
     side = SIDE[device.type]
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = PRECISIONS[choose(device).precision]
     matrix = torch.randn(side, side, device=device, dtype=dtype)
     seconds = []
     for _ in range(20):

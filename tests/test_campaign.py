@@ -14,6 +14,7 @@ import torch
 from fsbench import leaderboard
 from fsbench import results as result_files
 from fsbench.episodes import SAMPLER
+from fsbench.errors import FsbenchError
 from fsbench.results import Result
 from results import campaign, gpu, plan, speed
 from results.campaign import Setting
@@ -455,6 +456,17 @@ class TestSpeed:
         assert found["figures"]["conv4, 16 px, batch 4, float32: images/s"] == row["images_per_second"]
         monkeypatch.setattr(speed, "measure", pytest.fail)
         assert speed.fill(path, [small], cpu, 0.01)
+
+    def test_too_little_memory_is_recorded_and_no_error(self, tmp_path: Path, monkeypatch):
+        def measure(*_: object) -> dict[str, float]:
+            raise FsbenchError("out of memory in stage class; a smaller --batch-size needs less")
+
+        monkeypatch.setattr(speed, "measure", measure)
+        path, cpu, case = tmp_path / "gpu.json", torch.device("cpu"), speed.Case("conv4", 16, 4)
+        assert speed.fill(path, [case], cpu, 0.01)
+        assert "out of memory" in speed.read(path, cpu)["cases"][case.name("float32")]["failed"]
+        monkeypatch.setattr(speed, "measure", pytest.fail)
+        assert speed.fill(path, [case], cpu, 0.01)
 
     def test_figures_of_another_device_are_not_mixed_in(self, tmp_path: Path):
         path = tmp_path / "gpu.json"
