@@ -7,9 +7,12 @@ UV := $(BIN)/uv run --isolated --no-project --with-editable ".[test]"
 TESTS ?= -n auto
 INPUTS ?= 100000
 MUTANTS ?=
+MINUTES ?= 10
+PLAN ?= results/plans/conv4.toml
+REHEARSE ?=
 
 .PHONY: quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
-.PHONY: bench lint docs leaderboard check-results fuzz audit mutants
+.PHONY: bench lint docs leaderboard check-results campaign gpu-results fuzz audit mutants
 
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
@@ -73,6 +76,13 @@ leaderboard: $(BIN)/.ready  ## the tables and pages that follow from results/
 
 check-results: $(BIN)/.ready  ## fail when a result file or a committed table is not what it should be
 	$(BIN)/fsbench validate results --readme README.md
+
+campaign: $(BIN)/.ready  ## trainings and evaluations of a plan, for some minutes: PLAN=results/plans/conv4.toml MINUTES=60
+	$(BIN)/python -m results.campaign $(PLAN) --minutes $(MINUTES)
+
+# A machine with a GPU may have neither a virtual environment nor a network to make one.
+gpu-results:  ## tests, speeds and results of a GPU, most valuable first: MINUTES=10; REHEARSE=1 on a CPU
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m results.gpu --minutes $(MINUTES) $(if $(REHEARSE),--rehearse)
 
 $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

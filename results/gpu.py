@@ -1,0 +1,137 @@
+"""Ten minutes of one GPU: its tests, a table of speeds, then trainings and evaluations, most valuable first.
+
+    make gpu-results MINUTES=10
+    make gpu-results REHEARSE=1          the same on a CPU with tiny numbers, in two minutes
+
+Needs no installed package: `python3 -m results.gpu --minutes 10` in a checkout does the same. Data sets must
+be prepared before. Everything is written as it finishes, and the same command goes on from there. The output
+is result files and `bench/gpu-<device>.json`, below `results/`.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from fsbench import machine
+from fsbench.cli.parser import Parser
+from fsbench.errors import FsbenchError
+from results import campaign, plan, speed
+from results.campaign import ROOT, Setting
+
+STEPS = ("tests", "speed", "campaign")
+MOST = 120  # seconds of tests, and of the table of speeds; at most a quarter of the time each
+PLANS = ROOT / "results" / "plans"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when all went well, 1 when a part failed, 2 for a wrong argument or no GPU."""
+    began = time.monotonic()
+    return campaign.guarded(lambda: _command(_parser().parse_args(arguments), began))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m results.gpu", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=10, help="for everything (default: 10)")
+    parser.add_argument(
+        "--plan", type=Path, default=PLANS / "gpu.toml", help="default: results/plans/gpu.toml"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Setting.results, help="default: results/ of the checkout"
+    )
+    parser.add_argument("--runs", type=Path, default=Setting.runs, help="default: runs/ of the checkout")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="default: all of them")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="on the CPU with tiny numbers, in a temporary folder"
+    )
+    return parser
+
+
+def _command(chosen: argparse.Namespace, began: float) -> int:
+    setting = Setting(chosen.results, chosen.runs, began + 60 * chosen.minutes, "cuda")
+    if chosen.rehearse:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            setting = replace(
+                setting, results=place / "results", runs=place / "runs", device="cpu", threads=1
+            )
+            return work(chosen.steps, PLANS / "rehearsal.toml", setting, rehearse=True)
+    if not torch.cuda.is_available():
+        raise FsbenchError(
+            "there is no CUDA device; --rehearse (make gpu-results REHEARSE=1) runs on the CPU"
+        )
+    return work(chosen.steps, chosen.plan, setting)
+
+
+def work(steps: Sequence[str], path: Path, setting: Setting, *, rehearse: bool = False) -> int:
+    """Go through the steps; what fails in one is told and does not stop the next."""
+    runs = plan.read(path)  # first, so that a mistake in it costs no time
+    device = machine.find_device(setting.device)
+    name = re.sub("[^a-z0-9]+", "-", machine.device_name(device).lower()).strip("-")
+    bench = setting.results / "bench" / f"gpu-{name}.json"
+    seconds = min(MOST, setting.left / 4)
+    good = True
+    if "tests" in steps:
+        good &= run_tests(bench, device, seconds, setting)
+    if "speed" in steps:
+        good &= run_speed(bench, seconds, setting, rehearse=rehearse)
+    if "campaign" in steps:
+        _heading("Campaign", setting)
+        good &= not campaign.work(runs, setting)
+    print(f"to commit: what is new below {setting.results}, with bench/{bench.name}", flush=True)
+    return 0 if good else 1
+
+
+def run_tests(bench: Path, device: torch.device, seconds: float, setting: Setting) -> bool:
+    """Run the tests marked `gpu` and record their outcome; passed ones of this commit do not run again."""
+    _heading("Tests", setting)
+    found, commit = speed.read(bench, device), machine.commit()
+    before = found.get("tests", {})
+    if commit and before.get("exit_code") == 0 and before.get("commit") == commit:
+        print(f"passed before: {before['summary']}", flush=True)
+        return True
+    files = [
+        path for path in sorted((ROOT / "tests").glob("test_*.py")) if "mark.gpu" in path.read_text("utf-8")
+    ]
+    flags = ["-m", "gpu", "-q", "--tb=short", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+    command = [sys.executable, "-m", "pytest", *flags, f"--rootdir={ROOT}", *map(str, files)]
+    code, output, took = campaign.bounded(command, seconds, setting.environment())
+    print(output, flush=True)
+    lines = [line for line in output.splitlines() if line.strip()] or ["no output"]
+    found["tests"] = {
+        "commit": commit,
+        "exit_code": code,  # null: stopped
+        "seconds": round(took),
+        "summary": lines[-1] if code is not None else f"stopped after {took:.0f} s",
+        "failed": [line for line in lines if line.startswith(("FAILED", "ERROR"))],
+    }
+    speed.write(bench, found)
+    return code == 0
+
+
+def run_speed(bench: Path, seconds: float, setting: Setting, *, rehearse: bool) -> bool:
+    """The table of speeds, in a process of its own: what a device breaks ends there."""
+    _heading("Speed", setting)
+    command = [sys.executable, "-m", "results.speed", str(bench), "--device", setting.device]
+    if rehearse:
+        command += ["--rehearse", "--seconds", "0.2"]
+    code, output, _ = campaign.bounded(command, seconds, setting.environment())
+    print(output, flush=True)
+    if code is None:
+        print(f"stopped after {seconds:.0f} s; what is missing is measured next time", flush=True)
+    return code in (0, None)
+
+
+def _heading(name: str, setting: Setting) -> None:
+    print(f"\n== {name} == {setting.left:.0f} s left", flush=True)
+
+
+if __name__ == "__main__":
+    campaign.end_calls_when_told()
+    sys.exit(main())
