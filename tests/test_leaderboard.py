@@ -212,6 +212,20 @@ class TestGroups:
             assert sections(tables([found[place] for place in rng.permutation(len(found))])) == text
 
 
+def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
+    seeds = [
+        made(10, 12 + seed, train_seed=seed, run=f"erm-s{seed}", checkpoint=f"{seed}") for seed in (0, 1)
+    ]
+    once = made(10, 11, recipe="mixup", run="mixup-s0", checkpoint="m")
+    text = sections(tables([*seeds, once]), "results/", single_runs=False)
+    lines = [line for line in text.splitlines() if line.startswith("| conv4")]
+    assert len(lines) == 2
+    assert "[mean of 2 seeds](results/README.md)" in text
+    assert "erm-s0" not in text
+    assert "(results/cifar-fs/mixup-s0" in text
+    assert len([line for line in sections(tables([*seeds, once])).splitlines() if "conv4" in line]) == 4
+
+
 class TestComparison:
     # With three tasks or classes the two-sided p of the t test is 1 - t / sqrt(t^2 + 2).
     FIRST, SECOND, THIRD = made(15, 15, 15), made(12, 11, 13, run="b"), made(11, 10, 9, run="c")

@@ -16,17 +16,22 @@ ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the 
 
 
 def sections(
-    tables: Sequence[Table], link_prefix: str = "", beside: Mapping[str, Quotation] | None = None
+    tables: Sequence[Table],
+    link_prefix: str = "",
+    beside: Mapping[str, Quotation] | None = None,
+    *,
+    single_runs: bool = True,
 ) -> str:
     """A section of level 3 for each table: heading, what its numbers are, table, notes.
 
     Recipes link to the folders of their results; `link_prefix` leads from the page to the results folder,
     such as "results/". Published rows stand below the table whose heading they have in `beside`, as a block
-    quotation; None for a page that does not speak of them.
+    quotation; None for a page that does not speak of them. Without `single_runs` a recipe that was trained
+    with several seeds has one line, which leads to the page with all of them.
     """
     parts, addresses = [], _Addresses()
     for table in tables:
-        parts += _section(table, link_prefix)
+        parts += _section(table, link_prefix, single_runs)
         if beside and (quotation := beside.get(table.heading)):
             title = f"#### Published, not measured here: {escape(quotation.heading)}"
             quoted = [title, QUOTED, _published(quotation, addresses)]
@@ -74,9 +79,11 @@ def escape(text: str) -> str:
     return re.sub(r"[\\`*|<>\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
 
 
-def _section(table: Table, link_prefix: str) -> list[str]:
+def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
     heads = [*NAMED, *map(_column, table.columns)]
-    cells = [_cells(table, line, link_prefix) for line in table.lines]
+    lines = [line for line in table.lines if single_runs or not line.in_mean]
+    all_runs = "" if single_runs else f"{link_prefix}README.md"
+    cells = [_cells(table, line, link_prefix, all_runs) for line in lines]
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
         f"### {escape(table.heading)}",
@@ -113,11 +120,13 @@ def _column(protocol: Protocol) -> str:
     return "{}-way {}-shot".format(*protocol)
 
 
-def _cells(table: Table, line: Line, link_prefix: str) -> list[str]:
+def _cells(table: Table, line: Line, link_prefix: str, all_runs: str) -> list[str]:
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
         folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
         named["recipe"] = f"[{named['recipe']}]({folder})"
+    elif all_runs:
+        named["train seed"] = f"[{named['train seed']}]({quote(all_runs)})"
     if line.changes:
         named["recipe"] += f", {escape(line.changes)}"
     return [*named.values(), *(_accuracy(table, line.cells.get(protocol)) for protocol in table.columns)]

@@ -102,7 +102,7 @@ def _pages(
         pages[folder / "published.md"] = published_page(quoted)
     if readme is not None:
         prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
-        pages[readme] = _with_block(readme, sections(found, f"{prefix}/", below))
+        pages[readme] = _with_block(readme, sections(found, f"{prefix}/", below, single_runs=False))
     return pages
 
 

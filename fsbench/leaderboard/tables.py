@@ -49,6 +49,7 @@ class Line:
     n_seeds: int  # 1 for one checkpoint
     details: tuple[str, ...]  # what tells it from lines that else read the same
     cells: Mapping[Protocol, Cell | Spread]
+    in_mean: bool = False  # a line above it holds the mean over its training seed and others
 
     @property
     def named(self) -> dict[str, str]:
@@ -165,9 +166,10 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
             cells[key][protocol] = replace(_spread(of_family[key]), compared=True, rank=rank, best=best)
     lines = []
     for family in found:
-        if len(family.rows) > 1:
+        several = len(family.rows) > 1
+        if several:
             lines.append(Line(family.rows[0].tried, len(family.rows), (), cells[id(family)]))
-        lines += [Line(row.tried, 1, (), cells[id(row)]) for row in family.rows]
+        lines += [Line(row.tried, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
     return Table(text, group, _with_details(lines), over, checkpoints, recipes)
 
 
