@@ -9,7 +9,7 @@ import torch
 
 from fsbench.cli import main
 from fsbench.errors import FsbenchError
-from fsbench.heads import HEADS, find_head
+from fsbench.heads import HEADS, ask, find_head
 from fsbench.heads.nearest_mean import nearest_mean
 
 MINE = '''
@@ -45,6 +45,11 @@ def failing(support, query):
 def late(support, query):
     return None
 
+def of_keys(support, query, keys):
+    return head(support, query) + keys[:, None, None]
+
+OF_KEYS = Head(of_keys, paper="mine", preprocess="l2", random=True)
+
 a_number = 3
 '''
 
@@ -64,13 +69,20 @@ def task() -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_function_in_a_file(mine, task):
     found = find_head(f"{mine}:head")
     assert found.classify(*task).argmax(-1).tolist() == (nearest_mean(*task)).argmax(-1).tolist()
-    assert (found.preprocess, found.transductive, found.uneven) == ("none", False, False)
+    assert (found.paper, found.preprocess) == (f"{mine}:head", "none")
+    assert (found.transductive, found.uneven) == (False, False)
     assert found.code == hashlib.sha256(MINE.encode()).hexdigest()
 
 
 def test_a_head_says_more_of_itself(mine):
     found = find_head(f"{mine}:HEAD")
     assert (found.preprocess, found.transductive, found.paper) == ("l2", True, "mine")
+
+
+def test_what_a_head_takes_reaches_its_code(mine, task):
+    given = ask(find_head(f"{mine}:OF_KEYS"), *task, keys=torch.tensor([0, 100, 200]))
+    without = find_head(f"{mine}:head").classify(*task)
+    torch.testing.assert_close(given - without, torch.tensor([0.0, 100, 200])[:, None, None].expand(3, 10, 5))
 
 
 def test_a_function_in_a_package(mine, task, monkeypatch):
@@ -101,8 +113,8 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("turned", r"must return logits \(tasks, queries, n_way\) \(3, 10, 5\), but gave \(3, 5, 10\)"),
-        ("no_number", r"must return logits .* but gave \(3, 10, 5\) with NaN"),
+        ("turned", r"must return logits \(tasks, queries, n_way\) \(3, 10, 5\), but gave \(3, 5, 10\)$"),
+        ("no_number", r"must return logits .* but gave \(3, 10, 5\) with NaN$"),
         ("failing", r"head .*mine.py:failing: RuntimeError: .* \(mine.py, line \d+\)"),
         ("late", "must return logits .* but gave NoneType"),
         ("a_number", "must be a function or a Head, but is int"),

@@ -19,7 +19,7 @@ from fsbench.heads.distribution_calibration import (
     normals,
 )
 from fsbench.heads.draws import bits
-from fsbench.heads.logistic import fit
+from fsbench.heads.logistic import _error_and_curvature, fit
 from fsbench.heads.preprocess import find_preprocess
 from fsbench.heads.svm import _loss as svm_loss
 
@@ -234,6 +234,14 @@ class TestDistributionCalibration:
             expected = plain_logistic(points, query[task].double().numpy())
             logits = up_to_a_constant(found[task].double().numpy())
             np.testing.assert_allclose(logits, expected, atol=3e-4)
+
+
+def test_error_and_curvature_of_logistic_regression_by_hand():
+    """Two classes, one point of class 0 with the chances 3/4 and 1/4: both have 3/16, and errors of 1/4."""
+    chances, labels = torch.tensor([[[0.75], [0.25]]]), torch.tensor([[[1.0], [0.0]]])
+    error, curvature = _error_and_curvature(chances.double(), labels.double())
+    assert error.flatten().tolist() == [0.25, -0.25]
+    assert curvature.flatten().tolist() == [3 / 16, 3 / 16]
 
 
 def test_what_support_vector_machines_minimise_by_hand():
