@@ -73,6 +73,7 @@ docs: $(BIN)/.docs  ## the documentation as a site, in site/
 
 leaderboard: $(BIN)/.ready  ## the tables and pages that follow from results/
 	$(BIN)/fsbench leaderboard results --readme README.md
+	$(BIN)/python -m results.budgets
 
 check-results: $(BIN)/.ready  ## fail when a result file or a committed table is not what it should be
 	$(BIN)/fsbench validate results --readme README.md
