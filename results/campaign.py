@@ -216,8 +216,13 @@ def _do(todo: Todo, setting: Setting) -> list[str]:
             return [f"{run.name}: training: {error}"]
         print(f"  trained in {seconds:.0f} s", flush=True)
         if run.keep_checkpoint:
-            with whole_file(kept) as part:
-                shutil.copyfile(checkpoint, part)
+            log = checkpoint.with_name("log.csv")
+            for source, copy in (
+                (log, kept.with_suffix(".csv")),
+                (checkpoint, kept),
+            ):  # the log, then what counts
+                with whole_file(copy) as part:
+                    shutil.copyfile(source, part)
     for evaluation in run.evaluations:
         datasets = [name for name in evaluation.datasets if plan.stored_name(name) not in todo.missing]
         if not datasets:

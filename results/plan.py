@@ -9,7 +9,7 @@
     recipe = ["erm", "rotation"]
     dataset = "cifar-fs"
     image-size = 32
-    keep-checkpoint = true            # commit the best checkpoint, too: results/checkpoints/<run>.safetensors
+    keep-checkpoint = true            # commit the best checkpoint and the log, too: results/checkpoints/<run>
 
 A list is a loop. The loops are nested in the order in which the keys are written, the first one outermost:
 here both recipes are trained with seed 0 before one is trained with seed 1. A list in a list is one value of

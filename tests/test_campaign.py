@@ -50,6 +50,7 @@ else:
     out = Path(words[words.index("--out") + 1])
     out.mkdir(parents=True)
     (out / "best.safetensors").write_bytes(b"weights")
+    (out / "log.csv").write_text("stage,epoch")
 """
 Write = Callable[[str], Path]
 
@@ -252,6 +253,7 @@ class TestCampaign:
         campaign.work(runs, stub)
         kept = stub.results / "checkpoints" / f"{runs[0].name}.safetensors"
         assert kept.read_bytes() == b"weights"
+        assert kept.with_suffix(".csv").read_text() == "stage,epoch"
         shutil.rmtree(stub.runs)
         campaign.work(runs, stub)
         assert calls(stub)[2:] == [f"evaluate {kept}"]
