@@ -434,8 +434,9 @@ def test_a_plan_is_trained_and_evaluated_and_then_done(
     printed = capsys.readouterr().out
     assert "image_size must be at least 16 for conv4, but is 8" in printed
     assert len(result_files.paths(tmp_path / "results")) == 4
-    assert [path.name for path in (tmp_path / "results/checkpoints").iterdir()] == [
-        "erm-fast-conv4-tiny-16px-1ep-s0.safetensors"
+    assert sorted(path.name for path in (tmp_path / "results/checkpoints").iterdir()) == [
+        "erm-fast-conv4-tiny-16px-1ep-s0.csv",
+        "erm-fast-conv4-tiny-16px-1ep-s0.safetensors",
     ]
     assert campaign.main([str(path), *places, "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines() == [

@@ -55,9 +55,9 @@ SPLITS = {
     "glyphs": [(20, 200)],
     "glyphs-fine": [(20, 200)],
 }
-# Fingerprints of the novel images that lists were pinned over: fsbench data show NAME begins them. CUB's are a
-# copy that was saved again as JPEG of quality 75; mini-ImageNet has none, as its copies are resized by whoever
-# made them.
+# Fingerprints of the novel images that lists were pinned over: fsbench data show NAME begins them. CUB's are
+# of a copy that was saved again as JPEG of quality 75; mini-ImageNet has none, as its copies are resized by
+# whoever made them.
 FINGERPRINTS = {
     "cub": "281036e603867261b9f12fdf9b6deaa0f6905f3cafdf306eae9732348d253941",
     "cifar-fs": "8057f3515aa4359f4ead43a0f6f7e052802f82ad0f0fc12cc7c0be0f01e81e1f",
