@@ -12,7 +12,7 @@ from fsbench.data.augment import Augment
 from fsbench.optimiser import Optimiser
 from fsbench.recipe import Recipe, Stage
 
-OPTIMISER = Optimiser("sgd", learning_rate=0.1, weight_decay=5e-4, nesterov=True, warm_up=0.1, cosine=True)
+OPTIMISER = Optimiser("sgd", learning_rate=0.1, weight_decay=1e-3, nesterov=True, warm_up=0.1, cosine=True)
 AUGMENT = Augment(scale=(0.35, 1.0), jitter=0.2)
 SCALE = 10.0  # of the cosine classifier
 BATCH_SIZE = 64
