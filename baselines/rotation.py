@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from fsbench.fast import EPOCHS, fast
-from fsbench.losses import TURNS, rotation_terms
+from fsbench.losses import TURNS, random_rotation_terms, rotation_terms
 from fsbench.network import Network
 from fsbench.recipe import Recipe, Stage
 
@@ -20,6 +20,14 @@ from fsbench.recipe import Recipe, Stage
 def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
     """L_class + L_rot, means over the fourfold batch."""
     class_loss, rotation_loss = rotation_terms(network, images, labels)
+    return {"class": class_loss, "rotation": rotation_loss}
+
+
+def fast_step(
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """The same losses, each image in one random rotation: four times as many steps in the same time."""
+    class_loss, rotation_loss = random_rotation_terms(network, images, labels, rng)
     return {"class": class_loss, "rotation": rotation_loss}
 
 
@@ -40,7 +48,7 @@ PAPER = Recipe(
 )
 
 PRESETS = {
-    "fast": fast(PAPER, [Stage("self-supervised", step, epochs=EPOCHS)]),
+    "fast": fast(PAPER, [Stage("self-supervised", fast_step, epochs=EPOCHS)]),
     "paper": PAPER,
     "official-code": replace(
         PAPER,

@@ -61,6 +61,15 @@ def turned(images: Tensor) -> Tensor:
     return torch.cat([images, across.flip(2), images.flip(2, 3), across.flip(3)])
 
 
+def turned_by(images: Tensor, turns: Tensor) -> Tensor:
+    """Images (b, 3, s, s), each turned by its own number of quarter turns, `turns` (b,) in 0..3."""
+    result = images.clone()
+    for quarters in range(1, TURNS):
+        rows = (turns == quarters).nonzero().squeeze(1)
+        result[rows] = torch.rot90(images[rows], quarters, (2, 3))
+    return result
+
+
 def hardest_triplets(features: Tensor) -> Tensor:
     """The exemplar loss of features (views, b, d): views of one image come closer than any two images.
 
@@ -104,6 +113,20 @@ def rotation_terms(network: Network, images: Tensor, labels: Tensor) -> tuple[Te
     features = network.backbone(turned(images))  # (4 b, d)
     turns = torch.arange(TURNS, device=labels.device).repeat_interleave(len(labels))
     class_loss = F.cross_entropy(network.classifier(features), labels.repeat(TURNS))
+    return class_loss, F.cross_entropy(network.extra_heads["rotation"](features), turns)
+
+
+def random_rotation_terms(
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Class and rotation loss (scalars) of images (b, 3, s, s), each seen in one rotation drawn from four.
+
+    Their expected values are those of `rotation_terms`, at a quarter of its cost.
+    Source: S2M2 (arXiv:1907.12087) section 3.2, with the mean over rotations sampled.
+    """
+    turns = torch.from_numpy(rng.integers(TURNS, size=len(labels))).to(labels.device)
+    features = network.backbone(turned_by(images, turns))  # (b, d)
+    class_loss = F.cross_entropy(network.classifier(features), labels)
     return class_loss, F.cross_entropy(network.extra_heads["rotation"](features), turns)
 
 

@@ -229,6 +229,42 @@ class TestHardestTriplets:
         assert features.grad.isfinite().all()
 
 
+def test_each_image_is_turned_by_its_own_number():
+    pictures, turns = images(), torch.tensor([2, 0, 3, 1])
+    by_turns = losses.turned(pictures).view(4, 4, *pictures.shape[1:])
+    assert torch.equal(losses.turned_by(pictures, turns), by_turns[turns, torch.arange(4)])
+
+
+def test_random_rotations_have_the_expected_losses_of_all_four():
+    """The mean over the four draws that turn all images alike; batch statistics would differ."""
+
+    class Alike:
+        def __init__(self, turn: int) -> None:
+            self.turn = turn
+
+        def integers(self, high: int, size: int) -> np.ndarray:
+            assert high == 4
+            return np.full(size, self.turn)
+
+    net = network().eval()
+    found = [losses.random_rotation_terms(net, images(), LABELS, Alike(turn)) for turn in range(4)]
+    for term, wanted in zip(
+        zip(*found, strict=True), losses.rotation_terms(net, images(), LABELS), strict=True
+    ):
+        torch.testing.assert_close(torch.stack(term).mean(), wanted)
+
+
+def test_fast_rotation_sees_as_many_images_as_erm():
+    seen = []
+    net = network(size=16)
+    forward = net.backbone.forward
+    net.backbone.forward = lambda rows, *mixing: seen.append(len(rows)) or forward(rows, *mixing)
+    for name in ("rotation", "s2m2-r"):
+        for stage in load_recipe(name, "fast").stages:
+            stage.step(net, images(8, 16), torch.arange(8) % N_CLASSES, np.random.default_rng(0))
+    assert set(seen) == {8}
+
+
 def test_exemplar_terms_take_views_in_blocks():
     pictures = images(8)
     class_loss, exemplar_loss = losses.exemplar_terms(network(), pictures, LABELS)
@@ -250,7 +286,7 @@ def test_exemplar_distances_of_unit_length_features():
 
 
 def test_s2m2_second_stage_is_mixed_plus_half_of_the_first():
-    first, second = (stage.step for stage in load_recipe("s2m2-r").stages)
+    first, second = (stage.step for stage in load_recipe("s2m2-r", "paper").stages)
     draws = Fixed(3, 0.4, ORDER)
     terms = second(network(), images(), LABELS, draws)
     net = network()
