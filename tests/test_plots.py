@@ -1,6 +1,7 @@
 """Plots: the numbers in the figures are the numbers of the results."""
 
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -276,6 +277,26 @@ class TestFeatures:
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(FsbenchError, match=f"pip install {package}$"):
             plots.novel_features([features], method=method)
+
+
+class TestTime:
+    def test_curves_are_the_log_against_minutes(self, trained):
+        (axes,) = every_axes(figure := plots.time_curves([trained]))
+        log = pd.read_csv(trained / "log.csv")
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), [log.seconds.sum() / 60])
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [100 * log.val_accuracy[1]])
+        assert axes.get_xlabel() == "minutes of training"
+        assert "without validation" in texts(figure)
+
+    def test_a_checkpoint_beside_its_log_is_a_run(self, trained, tmp_path: Path):
+        for name, copy in (("best.safetensors", "one.safetensors"), ("log.csv", "one.csv")):
+            shutil.copy(trained / name, tmp_path / copy)
+        (axes,) = every_axes(plots.time_curves([tmp_path / "one.safetensors"]))
+        assert len(axes.lines[0].get_xdata()) == 1
+
+    def test_no_runs_are_refused(self):
+        with pytest.raises(FsbenchError, match="time: there are no run folders"):
+            plots.time_curves([])
 
 
 class TestTraining:

@@ -10,7 +10,8 @@ def add(verbs: Verbs) -> None:
     """`fsbench plot KIND PATH...`."""
     verb = verbs.add_parser("plot", help="figures of results, features and training")
     verb.add_argument(
-        "kind", help="ways-shots, recipe-head, cross-domain, task-accuracies, budget, features or training"
+        "kind",
+        help="ways-shots, recipe-head, cross-domain, task-accuracies, budget, features, training or time",
     )
     verb.add_argument(
         "path", type=Path, nargs="+", help="result files or folders, feature files, run folders"

@@ -13,7 +13,7 @@ from fsbench.plots.grids import cross_domain, recipe_by_head
 from fsbench.plots.page import save
 from fsbench.plots.sweeps import ways_and_shots
 from fsbench.plots.tasks import task_accuracies
-from fsbench.plots.training import training_curves
+from fsbench.plots.training import time_curves, training_curves
 from fsbench.results import Result
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "recipe_by_head",
     "save",
     "task_accuracies",
+    "time_curves",
     "training_curves",
     "ways_and_shots",
 ]
@@ -37,7 +38,7 @@ OF_RESULTS: Mapping[str, Callable[[Sequence[Result]], Figure]] = {
     "budget": budgets,
     "task-accuracies": task_accuracies,
 }
-KINDS = (*OF_RESULTS, "features", "training")
+KINDS = (*OF_RESULTS, "features", "training", "time")
 
 
 def plot(kind: str, paths: Sequence[Path]) -> Figure:
@@ -48,6 +49,8 @@ def plot(kind: str, paths: Sequence[Path]) -> Figure:
     """
     if kind == "training":
         return training_curves(paths)
+    if kind == "time":
+        return time_curves(paths)
     if kind == "features":
         return novel_features([features.read(path) for path in paths])
     if kind not in OF_RESULTS:

@@ -1,13 +1,14 @@
-"""How training went: loss terms and accuracy on val classes against base images seen."""
+"""How training went: accuracy on val classes and loss terms, against base images seen or against time."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from fsbench import checkpoint
 from fsbench.errors import FsbenchError
@@ -17,38 +18,72 @@ from fsbench.validation import SPEC
 
 MOST = 10  # runs in a panel
 COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
+_LOSSES = "Loss terms: means over the epoch, as weighted in the loss."
+_TIME = "Minutes: those of training steps, without validation."
 
 
 def training_curves(folders: Sequence[Path]) -> Figure:
-    """Val accuracy with its band, and the loss terms, of the runs in these folders; a section a data set.
+    """Val accuracy with its band, and the loss terms, of the runs in these folders; a section per data set.
 
     Raises:
         FsbenchError: a folder without a whole log or last checkpoint, or more than 10 runs in a section.
     """
-    if not folders:
-        raise FsbenchError("training: there are no run folders")
+    groups = _groups("training", folders)
+    figure, parts = page(
+        [_section(title, logs, _caption(list(logs.values()))) for title, logs in groups.items()]
+    )
+    for part, logs in zip(parts, groups.values(), strict=True):
+        left, right = part.subplots(1, 2)
+        _accuracy(left, list(logs.values()))
+        _losses(right, list(logs.values()))
+        legend_below(part, list(logs))
+    return figure
+
+
+def time_curves(places: Sequence[Path]) -> Figure:
+    """Val accuracy of runs against the minutes that they have trained; a section per data set.
+
+    Each place is a run's folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
+
+    Raises:
+        FsbenchError: as `training_curves`.
+    """
+    groups = _groups("time", places)
+    figure, parts = page(
+        [_section(title, logs, _caption(list(logs.values()), _TIME)) for title, logs in groups.items()]
+    )
+    for part, logs in zip(parts, groups.values(), strict=True):
+        axes = part.subplots()
+        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs.values()])
+        axes.set(xlabel="minutes of training")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        legend_below(part, list(logs))
+    return figure
+
+
+def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFrame]]:
+    """The logs of runs by the name that tells them apart, for each title of a section."""
+    if not places:
+        raise FsbenchError(f"{kind}: there are no run folders")
     runs: dict[str, dict[Path, tuple[str, pd.DataFrame]]] = defaultdict(dict)
-    for folder in folders:
-        about, log = checkpoint.load_provenance(folder / "last.safetensors"), _read(folder / "log.csv")
+    for place in places:
+        own = place.suffix == ".safetensors"
+        about = checkpoint.load_provenance(place if own else place / "last.safetensors")
+        log = _read(place.with_suffix(".csv") if own else place / "log.csv")
         drawn = ", synthetic images" if about.synthetic else ""
         title = f"Training on {about.source}, {about.image_size} px{drawn}"
-        runs[title][folder] = (f"{about.backbone} {about.recipe} {about.preset}", log)
-    sections = []
+        runs[title][place] = (f"{about.backbone} {about.recipe} {about.preset}", log)
+    found = {}
     for title, group in runs.items():
-        at_most("training", "runs in a panel", len(group), MOST)
-        sections.append(
-            Section(title, _caption([log for _, log in group.values()]), 3.6 + 0.2 * (len(group) // 3))
-        )
-    figure, parts = page(sections)
-    for part, group in zip(parts, runs.values(), strict=True):
+        at_most(kind, "runs in a panel", len(group), MOST)
         labels = [label for label, _ in group.values()]
-        names = labels if len(set(labels)) == len(labels) else [folder.resolve().name for folder in group]
-        left, right = part.subplots(1, 2)
-        logs = [log for _, log in group.values()]
-        _accuracy(left, logs)
-        _losses(right, logs)
-        legend_below(part, names)
-    return figure
+        names = labels if len(set(labels)) == len(labels) else [place.resolve().stem for place in group]
+        found[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
+    return found
+
+
+def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:
+    return Section(title, caption, 3.6 + 0.2 * (len(logs) // 3))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -69,7 +104,7 @@ def _read(path: Path) -> pd.DataFrame:
         return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
 
 
-def _caption(logs: Sequence[pd.DataFrame]) -> str:
+def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
     validated = any("val_accuracy" in log for log in logs)
     bands = (
         f"Val accuracy: nearest mean over {SPEC.n_tasks:,} tasks of val classes, the same ones each epoch. "
@@ -77,7 +112,7 @@ def _caption(logs: Sequence[pd.DataFrame]) -> str:
     )
     staged = any(log.stage.nunique() > 1 for log in logs)
     starts = "Dotted upright lines: a further stage begins. " if staged else ""
-    return f"{bands if validated else ''}{starts}Loss terms: means over the epoch, as weighted in the loss."
+    return f"{bands if validated else ''}{starts}{last}"
 
 
 def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
