@@ -2,6 +2,7 @@ import ast
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -238,3 +239,11 @@ def test_unknown_optimiser_and_classifier_are_named():
         Optimiser("sdg").build([torch.nn.Parameter(torch.zeros(1))])
     with pytest.raises(FsbenchError, match="unknown classifier 'cosin'; did you mean 'cosine'"):
         Network(build("conv4", 16), 4, "cosin", None, {})
+
+
+def test_the_log_of_the_search_has_a_row_for_every_trial():
+    """And looks at val classes alone."""
+    folder = Path(__file__).parent.parent / "results" / "tuning"
+    log = pd.read_csv(folder / "trials.csv")
+    assert set(log["trial"]) == set(_presets(folder / "trials.py"))
+    assert [name for name in log if "%" in name] == ["val 1-shot %", "val 5-shot %"]

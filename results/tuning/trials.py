@@ -6,23 +6,18 @@ fsbench evaluate run/last.safetensors --split val --n-tasks 5000
 ```
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fsbench.data.augment import Augment
-from fsbench.losses import TURNS, manifold_mixup, random_rotation_terms, rotation_terms, turned
+from fsbench.losses import manifold_mixup, random_rotation_terms
 from fsbench.network import Network
 from fsbench.optimiser import Optimiser
 from fsbench.recipe import Recipe, Stage, Step, load_recipe
 
 ALPHA = 2.0
-Terms = dict[str, Tensor]
-Rotation = Callable[[Network, Tensor, Tensor, np.random.Generator], tuple[Tensor, Tensor]]
 
 
 def trial(
@@ -54,44 +49,17 @@ def trial(
     )
 
 
-def all_turns(
-    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """The paper's rotation: each image in all four rotations, so that nothing is drawn."""
-    del rng
-    return rotation_terms(network, images, labels)
+def rotation(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Rotation, each image in one random rotation."""
+    class_loss, rotation_loss = random_rotation_terms(network, images, labels, rng)
+    return {"class": class_loss, "rotation": rotation_loss}
 
 
-def upright_class(
-    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Each image in all four rotations, but the class loss on upright ones alone."""
-    del rng
-    features = network.backbone(turned(images))
-    turns = torch.arange(TURNS, device=labels.device).repeat_interleave(len(labels))
-    class_loss = F.cross_entropy(network.classifier(features[: len(labels)]), labels)
-    return class_loss, F.cross_entropy(network.extra_heads["rotation"](features), turns)
-
-
-def rotation(terms: Rotation) -> Step:
-    """The step of rotation with these terms."""
-
-    def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> Terms:
-        class_loss, rotation_loss = terms(network, images, labels, rng)
-        return {"class": class_loss, "rotation": rotation_loss}
-
-    return step
-
-
-def s2m2(terms: Rotation) -> Step:
-    """The second step of S2M2-R with these terms."""
-
-    def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> Terms:
-        mixed = manifold_mixup(network, images, labels, rng, ALPHA)
-        class_loss, rotation_loss = terms(network, images, labels, rng)
-        return {"mixed": mixed, "class": 0.5 * class_loss, "rotation": 0.5 * rotation_loss}
-
-    return step
+def s2m2(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+    """The second step of S2M2-R, likewise."""
+    mixed = manifold_mixup(network, images, labels, rng, ALPHA)
+    rest = rotation(network, images, labels, rng)
+    return {"mixed": mixed, **{name: 0.5 * loss for name, loss in rest.items()}}
 
 
 def one(step: Step) -> tuple[Stage, ...]:
@@ -102,8 +70,8 @@ def one(step: Step) -> tuple[Stage, ...]:
 def two(first: int, second: int) -> tuple[Stage, ...]:
     """Rotation, then S2M2-R, with one random rotation of each image."""
     return (
-        Stage("self-supervised", rotation(random_rotation_terms), epochs=first),
-        Stage("manifold", s2m2(random_rotation_terms), epochs=second),
+        Stage("self-supervised", rotation, epochs=first),
+        Stage("manifold", s2m2, epochs=second),
     )
 
 
@@ -123,11 +91,8 @@ PRESETS = {
     "manifold-mixup": trial("manifold-mixup"),
     "manifold-mixup-wd1e-3": trial("manifold-mixup", decay=1e-3),
     "manifold-mixup-wd2e-3": trial("manifold-mixup", decay=2e-3),
-    "rotation-all-turns": trial("rotation", stages=one(rotation(all_turns))),
-    "rotation-upright-class": trial("rotation", stages=one(rotation(upright_class))),
-    "rotation": trial("rotation", stages=one(rotation(random_rotation_terms))),
-    "rotation-wd2e-3": trial("rotation", decay=2e-3, stages=one(rotation(random_rotation_terms))),
-    "s2m2-r": trial("s2m2-r", stages=one(s2m2(random_rotation_terms))),
-    "s2m2-r-wd2e-3": trial("s2m2-r", decay=2e-3, stages=one(s2m2(random_rotation_terms))),
+    "rotation": trial("rotation", stages=one(rotation)),
+    "s2m2-r": trial("s2m2-r", stages=one(s2m2)),
+    "s2m2-r-wd2e-3": trial("s2m2-r", decay=2e-3, stages=one(s2m2)),
     "s2m2-r-two-stages": trial("s2m2-r", stages=two(50, 150)),
 }
