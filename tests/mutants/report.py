@@ -46,7 +46,7 @@ def main() -> int:
     print(tabulate([*rows, total], heads, "pipe"))
     for file, before, after in unexplained:
         print(f"\n{file}\n- {before}\n+ {after}")
-    files = {row[0].strip("`") for row in rows}
+    files = {row[0].strip("`") for row in rows if row[-1] == 0}  # all of whose mutants were run
     for change in sorted(change for change in explanations - used if change[0] in files):
         print("\nexplained, but killed or gone:", *change, sep="\n  ")
     return int(bool(unexplained))
