@@ -171,7 +171,8 @@ def _panel(above: Axes, below: Axes, recipes: Sequence[str], of: Sequence[Point]
         ]
         if against:
             x, y, half = zip(*against, strict=True)
-            below.errorbar(x, y, half, capsize=2, **mark(number))
+            beside = 1.04 ** (number - len(recipes) / 2)  # so that bars of one budget do not cover each other
+            below.errorbar(np.multiply(x, beside), y, half, capsize=2, **mark(number))
     below.axhline(0, color="0.5", linewidth=0.8)
     ticks_at(below, sorted({p.epochs for p in of}))
     below.set_xlabel("epochs")
