@@ -57,10 +57,8 @@ PRESETS = {
     "fast": fast(
         PAPER,
         [
-            Stage("self-supervised", partial(first_step, unit_length=True), epochs=30, views=VIEWS),
-            Stage(
-                "manifold", partial(second_step, unit_length=True), epochs=10, rate_factor=0.3, views=VIEWS
-            ),
+            Stage("self-supervised", partial(first_step, unit_length=True), epochs=10, views=VIEWS),
+            Stage("manifold", partial(second_step, unit_length=True), epochs=30, views=VIEWS),
         ],
     ),
     "paper": PAPER,

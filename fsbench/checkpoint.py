@@ -54,7 +54,7 @@ class Provenance:
     precision: str = "float32"  # of convolutions and matrix products
     micro_batch: int | None = None  # images a forward; batch norm sees no more at once
     per_class: int | None = None  # images of each base class, the first by content; None: all
-    best_epoch: int | None = None  # that has the highest val accuracy, of those done
+    best_epoch: int | None = None  # that has the highest val accuracy, of those validated so far
     source_files: str | None = None  # digest of the files of the base images
     source_decoder: str | None = None  # what decoded them
 

@@ -1,8 +1,8 @@
-"""The preset `fast`: a recipe's own losses, optimised for minutes of training instead of days.
+"""The preset `fast`: the losses of a recipe with an optimisation for minutes of training instead of days.
 
-The papers train 400 epochs or more with a constant learning rate. `fast` takes SGD with Nesterov momentum, a
-learning rate that rises and then falls to 0 along a cosine, weight decay, a larger scale of the cosine
-classifier, and milder crops and colours. The numbers were chosen on val classes alone: results/tuning.
+S2M2 trains 400 epochs or more with Adam at a constant learning rate. `fast` takes SGD with Nesterov momentum,
+a learning rate that rises and then falls to 0 along a cosine, weight decay, a larger scale of the cosine
+classifier, and milder crops and colours. results/tuning says what was chosen on val classes, and how.
 """
 
 from collections.abc import Sequence

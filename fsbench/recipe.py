@@ -150,6 +150,8 @@ def resolve(
 def _shared(epochs: int, stages: Sequence[Stage]) -> list[int]:
     """Epochs of each stage, in proportion to the recipe's own, at least one; the first gets the rest."""
     later = [max(1, round(epochs * stage.epochs / sum(s.epochs for s in stages))) for stage in stages[1:]]
+    while sum(later) >= epochs:
+        later[later.index(max(later))] -= 1
     return [epochs - sum(later), *later]
 
 

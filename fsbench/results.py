@@ -66,7 +66,7 @@ class Result:
     classifier: str | None
     epochs: int | None  # asked for
     epoch: int | None  # of this checkpoint
-    best_epoch: int | None = None  # of its training so far, by accuracy on val classes
+    best_epoch: int | None = None  # by accuracy on val classes, of those validated
     train_seed: int | None
     precision: str | None = None  # of training
     checkpoint: str | None  # SHA-256 of the checkpoint file

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fsbench import features, foreign
 from fsbench.checkpoint import check_provenance, is_safetensors
+from fsbench.data.store import first_of_each_class
 from fsbench.errors import FsbenchError
 from fsbench.extract import extract, warn_of_seen
 from fsbench.features import Features
@@ -157,12 +158,21 @@ def _of_backbone(
                 f"data set {source}: base features are needed, but the prepared images are not those that "
                 f"{backbone.run} was trained on{why}"
             )
+        of_base = _trained_on(of_base, made_by.get("per_class"))
     chosen = datasets or ([] if source is None else [source])
     if not chosen:
         raise FsbenchError(f"{backbone.run}: was trained on no data set of fsbench; name one with --dataset")
     for dataset in chosen:
         _, found = extract(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
         yield Target(found, backbone.run, of_base)
+
+
+def _trained_on(base: Features, per_class: int | None) -> Features:
+    """The features of those base images that a backbone was trained on: the first of each class, or all."""
+    if per_class is None:
+        return base
+    kept = first_of_each_class(base.labels, per_class)
+    return replace(base, values=base.values[kept], labels=base.labels[kept])
 
 
 def _of_store(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:

@@ -25,7 +25,7 @@ from fsbench.checkpoint import Provenance
 from fsbench.data.augment import resized, train_augment
 from fsbench.data.label_noise import replaced
 from fsbench.data.prepare import load_for
-from fsbench.data.store import ImageSplit, first_of_each_class
+from fsbench.data.store import ImageSplit, few_images
 from fsbench.engine import Engine
 from fsbench.errors import FsbenchError, enough_memory
 from fsbench.files import only_one, whole_file
@@ -56,7 +56,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """Checkpoint of the epoch with the highest few-shot accuracy on val classes."""
+        """Checkpoint of the epoch with the highest few-shot accuracy on val classes, of those validated."""
         return self.folder / "best.safetensors"
 
     @property
@@ -68,7 +68,7 @@ class Run:
         """All that is resolved, for people: what is off by mistake shows before hours pass."""
         text = f"{self.recipe.text()}\ndevice        {machine.device_name(device)}\n{self.engine.text()}"
         if self.recipe.preset == "fast":
-            text += "\nfast is the default preset, for short trainings; --preset names the paper's settings"
+            text += "\nfast is the default preset, for short trainings; --preset chooses another one"
         return text
 
 
@@ -114,7 +114,7 @@ def train_backbone(
     stored = resized(image_size or LARGEST_SIZE)
     base = load_for(dataset, "base", backbone, image_size, stored, cache)
     if per_class is not None:
-        base = _few(base, per_class)
+        base, per_class = _few(base, per_class)
     val = val_images(dataset, cache, stored)
     for stage in recipe.stages:
         if stage.patience is not None and val is None:
@@ -182,8 +182,8 @@ def train_backbone(
     return run
 
 
-def _few(base: ImageSplit, per_class: int) -> ImageSplit:
-    """The first `per_class` images of each base class.
+def _few(base: ImageSplit, per_class: int) -> tuple[ImageSplit, int | None]:
+    """The first `per_class` images of each base class, and how many those are; None where they are all.
 
     Raises:
         FsbenchError: a class has fewer, or `per_class` is below 1.
@@ -194,7 +194,8 @@ def _few(base: ImageSplit, per_class: int) -> ImageSplit:
             f"--per-class must be 1 to {smallest}, the images of the smallest base class of {base.dataset}, "
             f"but is {per_class}"
         )
-    return first_of_each_class(base, per_class)
+    few = few_images(base, per_class)
+    return few, per_class if len(few.labels) < len(base.labels) else None
 
 
 def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
@@ -249,7 +250,8 @@ def _events(run: Run, log: list[dict[str, Any]]) -> AbstractContextManager[Track
 def _is_due(run: Run, stage: Stage, epoch: int) -> bool:
     """Whether to validate after this epoch of a stage.
 
-    The last one and all that early stopping looks at are; of others as many as take a tenth of the time.
+    Every epoch of a stage with early stopping is validated, and the last epoch of each stage. Of the other
+    epochs, every n-th one is: `validated_every`.
     """
     if run.val is None:
         return False
@@ -287,7 +289,8 @@ def _train_epoch(
     sums: dict[str, Tensor] = {}
     losses: list[Tensor] = []  # of the steps since the last look
     for step, rows in enumerate(batches):
-        rate = stage.rate_factor * recipe.optimiser.rate((epoch + step / len(batches)) / stage.epochs)
+        done = (epoch + (step + 0.5) / len(batches)) / stage.epochs  # in the middle of the step
+        rate = stage.rate_factor * recipe.optimiser.rate(done)
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad()

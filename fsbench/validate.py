@@ -11,11 +11,22 @@ from fsbench.tasklists import TaskList
 
 
 def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
-    """What is wrong below a results folder, a line each; nothing when all is right.
+    """What is wrong below a results folder, one line per problem: its files, and tables that do not follow.
+
+    Raises:
+        FsbenchError: no such folder.
+    """
+    of_files = list(file_problems(folder))
+    yield from of_files
+    if not of_files:
+        yield from (f"{path}: is stale" for path in leaderboard.stale(folder, readme))
+
+
+def file_problems(folder: Path) -> Iterator[str]:
+    """What is wrong with the result files below a folder, one line per problem.
 
     Each file is read (schema, and scores that give the accuracy), lies at the path that its keys give, has
     the half width that its scores give, and the digest of the pinned list where there is one for its tasks.
-    The tables follow from the files.
 
     Raises:
         FsbenchError: no such folder.
@@ -23,17 +34,13 @@ def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
     pinned = {
         (tasks.dataset, tasks.split, tasks.spec): tasks for tasks in map(tasklists.read, tasklists.shipped())
     }
-    whole = True
     for path in results.paths(folder):
         try:
             result = results.read(path)
         except FsbenchError as error:
-            whole = False
             yield str(error)
             continue
         yield from (f"{path}: {line}" for line in _problems(result, path.relative_to(folder), pinned))
-    if whole:
-        yield from (f"{path}: is stale" for path in leaderboard.stale(folder, readme))
 
 
 def _problems(

@@ -8,7 +8,7 @@ import torch
 from fsbench import score, stats
 from fsbench.backbones import Backbone
 from fsbench.data.prepare import load, splits_of
-from fsbench.data.store import ImageSplit, first_of_each_class
+from fsbench.data.store import ImageSplit, few_images
 from fsbench.episodes import TaskSpec
 from fsbench.extract import embed
 from fsbench.frozen.transform import usual
@@ -17,9 +17,9 @@ from fsbench.heads.preprocess import l2
 
 SPEC = TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0)
 IMAGES = 100  # per val class
-BASE_IMAGES = (
-    5  # trained on for each val image: a training step takes 3 times as long as a forward, the tasks some
-)
+# Base images that are trained on between two validations, per val image. Training on an image takes about as
+# long as three forwards, and the tasks of a validation take some time, too.
+BASE_IMAGES = 5
 
 
 def val_images(dataset: str, cache: Path | None, stored: int) -> ImageSplit | None:
@@ -34,11 +34,11 @@ def val_images(dataset: str, cache: Path | None, stored: int) -> ImageSplit | No
     assert SPEC.n_query is not None
     if len(sizes) < SPEC.n_way or sizes.min() < SPEC.n_shot + SPEC.n_query:
         return None
-    return first_of_each_class(val, IMAGES)
+    return few_images(val, IMAGES)
 
 
 def validated_every(base_images: int, val_images: int) -> int:
-    """Epochs from one validation to the next, so that validating takes at most a tenth of the time."""
+    """Epochs from one validation to the next, so that validating takes about a tenth of a long training."""
     return -(-BASE_IMAGES * val_images // base_images)
 
 

@@ -1,4 +1,4 @@
-"""The page of training budgets: writes its figure and its tables from the result files below results/budget.
+"""The page of training budgets: writes its figures and its tables from the result files below results/budget.
 
     python -m results.budgets
 
@@ -19,6 +19,7 @@ from fsbench.files import write_text
 from fsbench.plots import budgets, save
 from fsbench.plots.budget import REFERENCE, Point, points
 from fsbench.results import Result
+from results.campaign import guarded
 
 FOLDER = Path(__file__).parent / "budget"
 BEGIN, END = "<!-- budgets:begin -->", "<!-- budgets:end -->"
@@ -29,7 +30,7 @@ def main() -> int:
     found = list(results.read_all(FOLDER))
     page = FOLDER / "README.md"
     write_text(page, with_tables(page.read_text(encoding="utf-8"), found))
-    for n_shot in (1, 5):
+    for n_shot in sorted({result.n_shot for result in found}):
         save(budgets([result for result in found if result.n_shot == n_shot]), FOLDER / f"{n_shot}-shot.svg")
     return 0
 
@@ -95,8 +96,8 @@ def pays_from(of: Sequence[Point]) -> str:
         assert point.difference is not None
         wins = point.half_width is not None and point.difference > point.half_width
         first = (first or point.epochs) if wins else None
-    return f"{first} epochs" if first else "nowhere here"
+    return f"{first} epochs" if first else "never here"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -1,5 +1,6 @@
 """Plans of trainings and evaluations, and the command that works through them (results/*.py)."""
 
+import json
 import math
 import shutil
 import sys
@@ -11,15 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from fsbench import leaderboard
+from fsbench import checkpoint, leaderboard
 from fsbench import results as result_files
 from fsbench.episodes import SAMPLER
 from fsbench.errors import FsbenchError
+from fsbench.recipe import load_recipe
 from fsbench.results import Result
 from results import campaign, gpu, plan, speed
 from results.campaign import Setting
 
 RESULTS = Path(__file__).parent.parent / "results"
+KEPT = sorted((RESULTS / "checkpoints").glob("*.safetensors"))
 COMMITTED = RESULTS / "cifar-fs/erm-cosine-conv4-cifar-fs-32px-6ep-s0/5w1s15q-nearest-mean-l2-10000t-s0.json"
 OF_COMMITTED = """
 [[entry]]
@@ -102,12 +105,12 @@ class TestPlan:
         assert [run.name for run in plan.read(path)] == [
             "erm-fast-conv4-glyphs-16px-4ep-s0",
             "erm-fast-conv4-glyphs-16px-6ep-s0",
-            "s2m2-r-fast-conv4-glyphs-16px-3-1ep-s0",
-            "s2m2-r-fast-conv4-glyphs-16px-4-2ep-s0",
+            "s2m2-r-fast-conv4-glyphs-16px-1-3ep-s0",
+            "s2m2-r-fast-conv4-glyphs-16px-2-4ep-s0",
             "erm-fast-conv4-glyphs-16px-4ep-s1",
             "erm-fast-conv4-glyphs-16px-6ep-s1",
-            "s2m2-r-fast-conv4-glyphs-16px-3-1ep-s1",
-            "s2m2-r-fast-conv4-glyphs-16px-4-2ep-s1",
+            "s2m2-r-fast-conv4-glyphs-16px-1-3ep-s1",
+            "s2m2-r-fast-conv4-glyphs-16px-2-4ep-s1",
             "s2m2-r-fast-conv4-cifar-fs-32px-4-2ep-learning-rate0.01-no-augment-s0",
         ]
 
@@ -257,6 +260,19 @@ class TestCampaign:
         shutil.rmtree(stub.runs)
         campaign.work(runs, stub)
         assert calls(stub)[2:] == [f"evaluate {kept}"]
+
+    @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+    def test_kept_checkpoints_are_of_the_presets_of_today(self, path: Path):
+        """A preset that changes under its name must not leave results of its former self behind."""
+        about = checkpoint.load_provenance(path)
+        now = load_recipe(about.recipe, about.preset)
+        now = replace(now, overrides=tuple(about.settings["overrides"]))
+        stages = tuple(
+            replace(stage, epochs=trained["epochs"])
+            for stage, trained in zip(now.stages, about.settings["stages"], strict=True)
+        )
+        wanted = json.loads(json.dumps(replace(now, stages=stages).settings()))
+        assert about.settings == wanted
 
     def test_kept_checkpoints_are_no_results(self, tmp_path: Path):
         folder = tmp_path / "results"

@@ -223,7 +223,11 @@ def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
     assert "[mean of 2 seeds](results/README.md)" in text
     assert "erm-s0" not in text
     assert "(results/cifar-fs/mixup-s0" in text
-    assert len([line for line in sections(tables([*seeds, once])).splitlines() if "conv4" in line]) == 4
+    assert "**" not in text  # a run that is hidden may be better than those shown
+    assert "Not shown here: the single runs of means." in text
+    whole = sections(tables([*seeds, once], "tasks"))
+    assert len([line for line in whole.splitlines() if "conv4" in line]) == 4
+    assert "**" in whole
 
 
 class TestComparison:

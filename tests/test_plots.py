@@ -111,7 +111,7 @@ def trained_for(recipe: str, epochs: int, seed: int, *correct: int, **changes) -
     """A result of one training."""
     values = tuple(value + 0.01 * seed for value in CLASSES[recipe])
     result = made(*correct, recipe=recipe, preset="fast", epochs=epochs, train_seed=seed, class_values=values)
-    return replace(result, source=result.dataset, **changes)
+    return replace(result, source=result.dataset, **{"precision": "float32", **changes})
 
 
 class TestBudgets:
@@ -133,11 +133,38 @@ class TestBudgets:
         assert [p.difference for p in found] == [None, None, pytest.approx(-1 / 15), pytest.approx(2 / 15)]
 
     def test_half_widths_are_those_over_classes_and_seeds(self):
-        few, many = (next(iter(budget.points(self.results(seeds)).values()))[-1] for seeds in (2, 3))
+        (points,) = budget.points(self.results(3)).values()
         values = np.subtract(CLASSES["mixup"], CLASSES["erm"])  # two classes of four are 0.1 better
         over_classes = student.ppf(0.975, 3) * values.std(ddof=1) / 2
-        assert few.half_width == pytest.approx(over_classes)
-        assert many.half_width > over_classes  # the spread of seeds, 1/15 each, is added
+        assert points[-1].half_width > over_classes  # the spread of seeds, 1/15 each, is added
+
+    def test_nothing_is_claimed_of_fewer_than_three_seeds(self):
+        """Neither where both recipes have two, nor where one of them has three."""
+        three = [one for one in self.results(3) if one.recipe == "erm"]
+        fewer = [*three, *(one for one in self.results(2) if one.recipe != "erm")]
+        for found in (self.results(2), fewer):
+            (points,) = budget.points(found).values()
+            assert points[-1].difference is not None
+            assert points[-1].half_width is None
+            (bars,) = every_axes(plots.budgets(found))[1].containers
+            assert not any(np.isfinite(bar).all() for bar in bars.lines[2][0].get_segments() if len(bar))
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"overrides": "epochs 6, label_noise 0.5"}, {"precision": "bf16"}, {"n_query": 14},
+            {"split": "val"}, {"sampler": "other"}, {"preprocess": "none"}, {"fingerprint": "f" * 64},
+        ],
+        ids=lambda other: next(iter(other)),
+    )  # fmt: skip
+    def test_results_that_cannot_be_compared_share_no_point(self, other):
+        """The number of epochs is an override, too, and tells no settings apart."""
+        results = self.results(1, overrides="epochs 6")
+        assert (
+            len(budget.points([*results[:2], *(replace(one, overrides="epochs 7") for one in results[2:])]))
+            == 1
+        )
+        assert len(budget.points([*results, *self.results(1, **other)])) == 2
 
     def test_lines_and_bars_are_the_points(self):
         results = [*self.results(3), *self.results(3, per_class=20)]
@@ -148,7 +175,9 @@ class TestBudgets:
         np.testing.assert_allclose(erm.get_xydata(), [(10, 700 / 15), (40, 1000 / 15)])
         np.testing.assert_allclose(mixup.get_xydata(), [(10, 600 / 15), (40, 1200 / 15)])
         (bars,) = axes[2].containers
-        np.testing.assert_allclose(np.float64(bars.lines[0].get_xdata()), [10, 40], rtol=0.1)  # beside each other
+        np.testing.assert_allclose(
+            np.float64(bars.lines[0].get_xdata()), [10, 40], rtol=0.1
+        )  # beside each other
         np.testing.assert_allclose(np.float64(bars.lines[0].get_ydata()), [-100 / 15, 200 / 15])
         assert "3 training seeds" in texts(figure)
 
@@ -294,6 +323,14 @@ class TestTime:
             shutil.copy(trained / name, tmp_path / copy)
         (axes,) = every_axes(plots.time_curves([tmp_path / "one.safetensors"]))
         assert len(axes.lines[0].get_xdata()) == 1
+
+    @pytest.mark.parametrize("folders", [("a-noise0.5-s0", "a-noise0.5-s1"), ("one/run", "two/run")])
+    def test_every_run_has_a_curve_and_a_name(self, trained, tmp_path: Path, folders):
+        for folder in folders:
+            shutil.copytree(trained, tmp_path / folder)
+        (axes,) = every_axes(figure := plots.time_curves([tmp_path / folder for folder in folders]))
+        assert len(axes.lines) == 2
+        assert all(Path(folder).name in texts(figure) for folder in folders)
 
     def test_no_runs_are_refused(self):
         with pytest.raises(FsbenchError, match="time: there are no run folders"):

@@ -143,6 +143,12 @@ def test_one_number_of_epochs_is_shared_among_stages(epochs, shared):
     assert recipe.overrides == (f"epochs {shared[0]} + {shared[1]}",)
 
 
+@pytest.mark.parametrize(("epochs", "shared"), [(40, (10, 30)), (4, (1, 3)), (3, (1, 2)), (2, (1, 1))])
+def test_every_stage_gets_an_epoch(epochs, shared):
+    recipe = resolve(load_recipe("s2m2-r", "fast"), epochs=[epochs])
+    assert tuple(stage.epochs for stage in recipe.stages) == shared
+
+
 def test_fewer_epochs_than_stages_are_refused():
     with pytest.raises(FsbenchError, match=r"--epochs must be at least 2 for s2m2-r, .* but is 1"):
         resolve(load_recipe("s2m2-r"), epochs=[1])

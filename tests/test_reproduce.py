@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from fsbench import results
+from fsbench.engine import Engine
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output, evaluate
 from fsbench.recipe import load_recipe, resolve
 from fsbench.reproduce import recipe_of, reproduce
+from fsbench.train import train_backbone
 
 CPU = torch.device("cpu")
 
@@ -37,6 +39,26 @@ def test_training_and_evaluation_give_the_same_scores_again(result_file: Path, c
     assert (found.difference, found.half_width) == (0, 0)
     assert found.now.checkpoint == found.before.checkpoint
     assert "every task scores the same" in found.line()
+
+
+def test_few_images_and_precision_are_those_of_the_result(cache: Path, tmp_path: Path):
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
+    run = train_backbone(
+        recipe,
+        "tiny",
+        per_class=4,
+        engine=Engine("bf16"),
+        out=tmp_path / "run",
+        cache=cache,
+        device=CPU,
+        quiet=True,
+    )
+    spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results", quiet=True)
+    (result,) = evaluate(run.best, specs=[spec], cache=cache, device=CPU, output=output)
+    assert (result.per_class, result.precision) == (4, "bf16")
+    path = tmp_path / "results" / result.path
+    found = reproduce(path, out=tmp_path / "again", cache=cache, device=CPU, quiet=True)
+    assert found.now.checkpoint == found.before.checkpoint
 
 
 def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_path: Path):

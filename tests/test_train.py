@@ -11,19 +11,23 @@ import pandas as pd
 import pytest
 import torch
 
-from fsbench import checkpoint, machine
+from fsbench import checkpoint, fast, machine
 from fsbench import train as training
 from fsbench.backbones import build
 from fsbench.data.pictures import decoder
 from fsbench.data.prepare import load
+from fsbench.diagnose.subject import load_study
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
 from fsbench.evaluation import Output, evaluate
+from fsbench.extract import embed
 from fsbench.files import sha256_of
+from fsbench.frozen.transform import usual
 from fsbench.network import Network
 from fsbench.optimiser import Optimiser
 from fsbench.recipe import Stage, load_recipe, resolve
 from fsbench.streams import stream, stream_seed
+from fsbench.targets import targets
 from fsbench.train import run_name, train_backbone
 
 CPU = torch.device("cpu")
@@ -152,7 +156,7 @@ def test_a_run_is_shown_with_its_recipe_device_and_engine(cache: Path, tmp_path:
         "precision     float32",
         "compile       False",
         "micro_batch   None",
-        "fast is the default preset, for short trainings; --preset names the paper's settings",
+        "fast is the default preset, for short trainings; --preset chooses another one",
     ]
     assert run.text(CPU).splitlines() == wanted
 
@@ -477,13 +481,48 @@ class TestFewImages:
         )
         assert result.per_class == 3
 
+    def test_all_of_them_are_no_choice(self, cache: Path, tmp_path: Path):
+        run = train(tmp_path / "run", cache, epochs=1, per_class=20)
+        assert run.provenance.per_class is None
+        assert len(run.labels) == 120
+
+    def test_are_those_of_base_features(self, cache: Path, tmp_path: Path):
+        """Heads and preprocessing that use base features get those of the images that were trained on."""
+        run = train(tmp_path / "run", cache, epochs=1, per_class=3)
+        (target,) = targets(
+            run.best, [], "novel", needs=frozenset({"features", "mean"}), base=None, cache=cache, device=CPU,
+            quiet=True,
+        )  # fmt: skip
+        assert target.base is not None
+        assert target.base.labels.tolist() == run.labels.tolist()
+        network = checkpoint.load_backbone(run.best)[0]
+        expected = embed(network, usual(16), run.pixels.numpy(), CPU)
+        np.testing.assert_allclose(target.base.values, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(target.base_mean, expected.mean(axis=0), rtol=1e-4, atol=1e-5)
+
+    def test_are_those_of_a_diagnosis(self, cache: Path, tmp_path: Path):
+        few = train(tmp_path / "few", cache, epochs=1, per_class=3)
+        study = load_study([few.best], cache=cache, device=CPU)
+        np.testing.assert_array_equal(study.base.pixels, few.pixels.numpy())
+        every = train(tmp_path / "all", cache, epochs=1)
+        with pytest.raises(FsbenchError, match=r"different numbers of images per class \(all, 3\)"):
+            load_study([few.best, every.best], cache=cache, device=CPU)
+
     @pytest.mark.parametrize("per_class", [0, 21])
     def test_more_than_there_are_and_none_are_refused(self, cache: Path, tmp_path: Path, per_class: int):
         with pytest.raises(FsbenchError, match=f"--per-class must be 1 to 20, .* but is {per_class}"):
             train(tmp_path / "run", cache, epochs=1, per_class=per_class)
 
 
-def test_validation_takes_a_tenth_of_the_time(cache: Path, tmp_path: Path):
+def test_a_stage_of_one_step_learns(cache: Path, tmp_path: Path):
+    """The rate rises from 0, but no step has it: it is taken in the middle of a step."""
+    run = train(tmp_path / "run", cache, recipe=resolve(load_recipe("erm"), epochs=[1], batch_size=120))
+    assert pd.read_csv(run.folder / "log.csv")["learning_rate"].tolist() == [
+        pytest.approx(fast.OPTIMISER.rate(0.5))
+    ]
+
+
+def test_of_five_short_epochs_one_is_validated(cache: Path, tmp_path: Path):
     """100 val images and 120 base images: every fifth epoch, and the last one."""
     run = train(tmp_path / "run", cache, epochs=7)
     validated = pd.read_csv(run.folder / "log.csv")["val_accuracy"].notna()

@@ -28,7 +28,9 @@ def add(verbs: Verbs) -> None:
         "--epochs", type=int, nargs="+", help="in all, or a number for each stage (default: the recipe's)"
     )
     verb.add_argument(
-        "--patience", type=int, help="epochs without a better val accuracy that end a stage of s2m2"
+        "--patience",
+        type=int,
+        help="epochs without a better val accuracy that end a stage which stops early (s2m2, preset paper)",
     )
     verb.add_argument("--batch-size", type=int, help="default: the recipe's")
     verb.add_argument("--learning-rate", type=float, help="default: the recipe's")

@@ -47,14 +47,27 @@ class ImageSplit:
         return self.identity.fingerprint
 
 
-def first_of_each_class(images: ImageSplit, per_class: int) -> ImageSplit:
-    """The first `per_class` images of each class, or all where a class has fewer.
+def first_of_each_class(labels: NDArray[np.int32], per_class: int) -> NDArray[np.bool_]:
+    """Choose the first `per_class` items of each class, or all where a class has fewer.
 
-    Items are ordered by content, so the choice depends neither on file names nor on a seed, and fewer images
-    are a part of more.
+    Stores order the items of a class by the digests of their pixels, so the choice depends neither on file
+    names nor on a seed, and fewer items are a part of more.
+
+    Args:
+        labels: The sorted labels of a store (n,).
+        per_class: At least 1.
+
+    Returns:
+        Whether each item is chosen, (n,).
     """
-    first = np.searchsorted(images.labels, np.arange(len(images.class_names)))  # labels are sorted
-    kept = np.arange(len(images.labels)) - first[images.labels] < per_class
+    first = np.searchsorted(labels, np.arange(labels[-1] + 1))
+    chosen: NDArray[np.bool_] = np.arange(len(labels)) - first[labels] < per_class
+    return chosen
+
+
+def few_images(images: ImageSplit, per_class: int) -> ImageSplit:
+    """The first `per_class` images of each class, as `first_of_each_class` chooses them."""
+    kept = first_of_each_class(images.labels, per_class)
     items = tuple(item for item, keep in zip(images.items, kept, strict=True) if keep)
     return replace(images, pixels=images.pixels[kept], labels=images.labels[kept], items=items)
 

@@ -14,7 +14,7 @@ from fsbench import checkpoint, episodes, score, stats
 from fsbench.checkpoint import Provenance
 from fsbench.data.augment import MEAN, STD, eval_transform, resized
 from fsbench.data.prepare import load
-from fsbench.data.store import ImageSplit
+from fsbench.data.store import ImageSplit, few_images
 from fsbench.diagnose.section import Mean
 from fsbench.episodes import TaskSpec
 from fsbench.errors import FsbenchError
@@ -169,6 +169,16 @@ def load_study(
                 f"checkpoint {path}: trained on {provenance.source}, not on the images of {source} at hand"
                 f"{why}"
             )
+    used = {provenance.per_class for _, provenance in loaded}
+    if len(used) > 1:
+        raise FsbenchError(
+            "the checkpoints were trained on different numbers of images per class "
+            f"({', '.join('all' if n is None else str(n) for n in sorted(used, key=lambda n: n or 0))}); "
+            "diagnose them one number at a time"
+        )
+    (per_class,) = used
+    if per_class is not None:
+        base = few_images(base, per_class)
     novel = load(dataset or source, "novel", cache, stored)
     subjects = [
         Subject(

@@ -12,6 +12,7 @@ from fsbench.leaderboard.rows import Protocol
 from fsbench.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
 
+HIDDEN = "Not shown here: the single runs of means. They take part in comparisons, so no run is bold."
 ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
 
 
@@ -83,13 +84,14 @@ def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
     heads = [*NAMED, *map(_column, table.columns)]
     lines = [line for line in table.lines if single_runs or not line.in_mean]
     all_runs = "" if single_runs else f"{link_prefix}README.md"
-    cells = [_cells(table, line, link_prefix, all_runs) for line in lines]
+    bold_runs = len(lines) == len(table.lines)  # else runs that are not shown took part in the comparison
+    cells = [_cells(table, line, link_prefix, all_runs, bold_runs) for line in lines]
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
         f"### {escape(table.heading)}",
         escape(lead(table.results)),
         _markdown(cells, heads, align),
-        table.legend,
+        table.legend if bold_runs else f"{table.legend} {HIDDEN}",
     ]
     return [part for part in parts if part]
 
@@ -120,7 +122,7 @@ def _column(protocol: Protocol) -> str:
     return "{}-way {}-shot".format(*protocol)
 
 
-def _cells(table: Table, line: Line, link_prefix: str, all_runs: str) -> list[str]:
+def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
         folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
@@ -129,11 +131,12 @@ def _cells(table: Table, line: Line, link_prefix: str, all_runs: str) -> list[st
         named["train seed"] = f"[{named['train seed']}]({quote(all_runs)})"
     if line.changes:
         named["recipe"] += f", {escape(line.changes)}"
-    return [*named.values(), *(_accuracy(table, line.cells.get(protocol)) for protocol in table.columns)]
+    accuracies = (_accuracy(table, line.cells.get(protocol), bold_runs) for protocol in table.columns)
+    return [*named.values(), *accuracies]
 
 
-def _accuracy(table: Table, cell: Cell | Spread | None) -> str:
+def _accuracy(table: Table, cell: Cell | Spread | None, bold_runs: bool) -> str:
     if cell is None:
         return "-"
     text = table.text(cell)
-    return f"**{text}**" if cell.best else text
+    return f"**{text}**" if cell.best and (bold_runs or isinstance(cell, Spread)) else text

@@ -1,8 +1,8 @@
 """Accuracy against the number of epochs: from which budget on does a recipe beat ERM?"""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,39 +10,60 @@ from matplotlib.figure import Figure, SubFigure
 
 from fsbench import pairwise
 from fsbench.errors import FsbenchError
+from fsbench.leaderboard.rows import FAMILY, GROUP
 from fsbench.plots.page import Section, at_most, legend_below, mark, page, ticks_at
 from fsbench.results import Result
 
 REFERENCE = "erm"
 MOST = 6  # panels side by side
+Budget = tuple[int | None, int, str]  # images per class, epochs and recipe
+_NAMED = {
+    "dataset",
+    "source",
+    "backbone",
+    "image_size",
+    "preset",
+    "precision",
+    "n_way",
+    "n_shot",
+    "n_tasks",
+    "head",
+}
+_FREE = {"per_class", "recipe", "epochs", "overrides"}  # what budgets and recipes differ in
+OTHER_KEYS = tuple(name for name in (*GROUP, *FAMILY, "interval") if name not in _NAMED | _FREE)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the trainings of one figure section have in common."""
+    """What the trainings and the tasks of one figure section have in common."""
 
     dataset: str  # the target
     source: str
     backbone: str
     image_size: int
     preset: str
+    precision: str
     n_way: int
     n_shot: int
+    n_tasks: int
     head: str
+    changes: str  # of the preset, but for the number of epochs
+    other_keys: tuple[object, ...] = field(repr=False)  # whatever else makes results incomparable
 
     def text(self) -> str:
         """The setting for people."""
         where = self.dataset if self.source == self.dataset else f"{self.source} → {self.dataset}"
-        tasks = f"{self.n_way}-way {self.n_shot}-shot"
-        return f"{where}, {self.image_size} px, {self.backbone}, preset {self.preset}, {tasks}, {self.head}"
+        trained = f"{self.backbone}, preset {self.preset}, {self.precision}"
+        tasks = f"{self.n_way}-way {self.n_shot}-shot, {self.head}, {self.n_tasks:,} tasks"
+        return ", ".join(filter(None, [where, f"{self.image_size} px", trained, self.changes, tasks]))
 
 
 @dataclass(frozen=True)
 class Point:
     """One recipe after one training budget: its accuracy, and its difference from ERM after the same budget.
 
-    Accuracies are shares, 0..1; `half_width` is the 95 % half width of the difference over new classes and,
-    from three seeds on, over training seeds. It is None where nothing can be claimed.
+    Accuracies are shares, 0..1. `half_width` is the 95 % half width of the difference over new classes and
+    training seeds; None where the recipe or ERM has fewer than three seeds, so that nothing can be claimed.
     """
 
     per_class: int | None  # images of each base class; None: all
@@ -58,67 +79,71 @@ def points(results: Sequence[Result]) -> dict[Setting, list[Point]]:
     """The points of each setting, by images per class, recipe and epochs.
 
     Raises:
-        FsbenchError: a result that does not say how its backbone was trained, or two of one training seed.
+        FsbenchError: a result that does not say how its backbone was trained, or several of one seed.
     """
-    runs: dict[Setting, dict[tuple[int | None, int, str], list[Result]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    runs: dict[Setting, dict[Budget, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         setting, budget = _place(result)
         runs[setting][budget].append(result)
-    return {setting: list(_points(of)) for setting, of in sorted(runs.items(), key=lambda item: str(item[0]))}
+    in_order = sorted(runs.items(), key=lambda item: item[0].text())
+    return {setting: list(_points(by_budget)) for setting, by_budget in in_order}
 
 
-def _place(result: Result) -> tuple[Setting, tuple[int | None, int, str]]:
-    """The setting of a result; its images per class, epochs and recipe."""
+def _place(result: Result) -> tuple[Setting, Budget]:
+    """The setting and the budget of a result."""
     r = result
-    if r.source is None or r.backbone is None or r.image_size is None:
+    if r.source is None or r.backbone is None or r.image_size is None or r.precision is None:
         raise FsbenchError(f"{r.path}: does not say which backbone was trained on what")
     if r.recipe is None or r.preset is None or r.epochs is None or r.train_seed is None:
         raise FsbenchError(f"{r.path}: does not say how its backbone was trained")
-    setting = Setting(r.dataset, r.source, r.backbone, r.image_size, r.preset, r.n_way, r.n_shot, r.head)
+    changes = [change for change in (r.overrides or "").split(", ") if not change.startswith("epochs ")]
+    setting = Setting(
+        dataset=r.dataset,
+        source=r.source,
+        backbone=r.backbone,
+        image_size=r.image_size,
+        preset=r.preset,
+        precision=r.precision,
+        n_way=r.n_way,
+        n_shot=r.n_shot,
+        n_tasks=r.n_tasks,
+        head=r.head,
+        changes=", ".join(changes),
+        other_keys=tuple(getattr(r, name) for name in OTHER_KEYS),
+    )
     return setting, (r.per_class, r.epochs, r.recipe)
 
 
-def _points(runs: dict[tuple[int | None, int, str], list[Result]]) -> Iterator[Point]:
-    measured = {budget: _measured(results) for budget, results in runs.items()}
-    for (per_class, epochs, recipe), own in sorted(measured.items(), key=lambda item: _order(item[0])):
+def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
+    for budget in sorted(by_budget, key=_order):
+        per_class, epochs, recipe = budget
+        seeds, reference = by_budget[budget], by_budget.get((per_class, epochs, REFERENCE), ())
+        if len({result.train_seed for result in seeds}) < len(seeds):
+            raise FsbenchError(f"{seeds[0].path}: there are several results of one training seed and budget")
+        mean = _mean(seeds)
         difference = half_width = None
-        reference = measured.get((per_class, epochs, REFERENCE))
-        if reference is not None and recipe != REFERENCE:
-            pairs = pairwise.compare_pairs([own, reference])
-            difference = float(pairs.difference[0, 1])
-            width = float(pairs.over["classes"].half_width[0, 1])
-            half_width = None if np.isnan(width) else width
-        n_seeds = len(runs[per_class, epochs, recipe])
-        yield Point(per_class, recipe, epochs, n_seeds, own.accuracy, difference, half_width)
+        if reference and recipe != REFERENCE:
+            difference = mean - _mean(reference)
+            half_width = _half_width(seeds, reference)
+        yield Point(per_class, recipe, epochs, len(seeds), mean, difference, half_width)
 
 
-def _order(budget: tuple[int | None, int, str]) -> tuple[float, str, int]:
+def _order(budget: Budget) -> tuple[float, str, int]:
     per_class, epochs, recipe = budget
     return (np.inf if per_class is None else per_class, recipe, epochs)
 
 
-def _measured(results: Sequence[Result]) -> pairwise.Measured:
-    """The mean over training seeds; with fewer than three, the mean without their spread.
+def _mean(seeds: Sequence[Result]) -> float:
+    return float(np.mean([result.accuracy for result in seeds]))
 
-    Raises:
-        FsbenchError: two results of one seed.
-    """
-    if len({result.train_seed for result in results}) < len(results):
-        raise FsbenchError(f"{results[0].path}: there are several results of one training seed and budget")
-    several = pairwise.of_seeds(results)
-    if several is not None:
-        return several
-    every = [pairwise.of_result(result) for result in results]
-    values = [one.class_values for one in every if one.class_values is not None]
-    return pairwise.Measured(
-        accuracy=float(np.mean([one.accuracy for one in every])),
-        scores=np.mean([one.scores for one in every], axis=0),
-        class_values=np.mean(values, axis=0) if len(values) == len(every) else None,
-        task_identity=every[0].task_identity,
-        image_identity=every[0].image_identity,
-    )
+
+def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
+    """The half width of the difference over classes and seeds; None where it is not known."""
+    both = pairwise.of_seeds(seeds), pairwise.of_seeds(reference)
+    if both[0] is None or both[1] is None:
+        return None
+    width = float(pairwise.compare_pairs([both[0], both[1]]).over["classes"].half_width[0, 1])
+    return None if np.isnan(width) else width
 
 
 def budgets(results: Sequence[Result]) -> Figure:
@@ -143,8 +168,9 @@ def _caption(of: Sequence[Point]) -> str:
     seeds = str(fewest) if fewest == most else f"{fewest} to {most}"
     return (
         f"Above: mean accuracy over {seeds} training seeds. Below: difference from ERM after as many epochs. "
-        f"Bars: 95 % interval over new classes and, from {pairwise.FEWEST_SEEDS} seeds on, over training "
-        "seeds. Every point is a training of its own."
+        "Bars: 95 % interval over new classes and training seeds, each for itself; hollow points have fewer "
+        f"than {pairwise.FEWEST_SEEDS} seeds and no interval. Every point is a training of its own. All "
+        "seeds train on the same images."
     )
 
 
@@ -166,13 +192,15 @@ def _panel(above: Axes, below: Axes, recipes: Sequence[str], of: Sequence[Point]
     for number, recipe in enumerate(recipes):
         own = [point for point in of if point.recipe == recipe]
         above.plot([p.epochs for p in own], [100 * p.accuracy for p in own], **mark(number))
-        against = [
-            (p.epochs, 100 * p.difference, 100 * (p.half_width or 0)) for p in own if p.difference is not None
-        ]
-        if against:
-            x, y, half = zip(*against, strict=True)
-            beside = 1.04 ** (number - len(recipes) / 2)  # so that bars of one budget do not cover each other
-            below.errorbar(np.multiply(x, beside), y, half, capsize=2, **mark(number))
+        compared = [point for point in own if point.difference is not None]
+        if compared:
+            x = np.array([point.epochs for point in compared])
+            y = np.array([100 * (point.difference or 0) for point in compared])
+            half = np.array([np.nan if p.half_width is None else 100 * p.half_width for p in compared])
+            beside = x * 1.04 ** (number - len(recipes) / 2)  # bars of one budget do not cover each other
+            below.errorbar(beside, y, half, capsize=2, **mark(number))
+            hollow = np.isnan(half)
+            below.plot(beside[hollow], y[hollow], **{**mark(number), "linestyle": "", "markerfacecolor": "w"})
     below.axhline(0, color="0.5", linewidth=0.8)
     ticks_at(below, sorted({p.epochs for p in of}))
     below.set_xlabel("epochs")

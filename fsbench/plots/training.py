@@ -76,10 +76,14 @@ def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFra
     found = {}
     for title, group in runs.items():
         at_most(kind, "runs in a panel", len(group), MOST)
-        labels = [label for label, _ in group.values()]
-        names = labels if len(set(labels)) == len(labels) else [place.resolve().stem for place in group]
+        ways = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
+        names = next(names for names in ways if len(set(names)) == len(group))
         found[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
     return found
+
+
+def _run_name(place: Path) -> str:
+    return place.stem if place.suffix == ".safetensors" else place.resolve().name
 
 
 def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:

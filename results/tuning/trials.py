@@ -1,9 +1,6 @@
 """The trials that the preset `fast` was chosen from, as a recipe file; trials.csv has a row for each of them.
 
-```
-fsbench train-backbone results/tuning/trials.py --preset erm-wd1e-3 --dataset cifar-fs --epochs 12 --out run
-fsbench evaluate run/last.safetensors --split val --n-tasks 5000
-```
+README.md beside this file has the commands.
 """
 
 from dataclasses import replace
