@@ -23,15 +23,13 @@ from results.campaign import Setting
 
 RESULTS = Path(__file__).parent.parent / "results"
 KEPT = sorted((RESULTS / "checkpoints").glob("*.safetensors"))
-COMMITTED = RESULTS / "cifar-fs/erm-cosine-conv4-cifar-fs-32px-6ep-s0/5w1s15q-nearest-mean-l2-10000t-s0.json"
+COMMITTED = next(RESULTS.glob("cifar-fs/erm-fast-conv4-*-s0-*/5w1s15q-nearest-mean-*.json"))
 OF_COMMITTED = """
 [[entry]]
 recipe = "erm"
-preset = "cosine"
+preset = "fast"
 dataset = "cifar-fs"
 image-size = 32
-epochs = 6
-batch-size = 64
 evaluate = { head = "nearest-mean", n-shot = 1 }
 """
 STUB = """
