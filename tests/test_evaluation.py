@@ -206,7 +206,7 @@ class TestOfCheckpoints:
             assert (result.backbone, result.recipe, result.preset, result.train_seed) == (
                 "conv4",
                 "erm",
-                "cosine",
+                "fast",
                 0,
             )
             assert result.overrides == "epochs 2, batch_size 16"
