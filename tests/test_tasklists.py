@@ -4,7 +4,6 @@
 """
 
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -17,39 +16,13 @@ from fsbench.errors import FsbenchError
 from fsbench.identity import Identity
 
 # Novel classes and images of each, runs of equal ones in the order of the classes.
-CUB = (
-    56,
-    60,
-    53,
-    60,
-    60,
-    60,
-    60,
-    59,
-    60,
-    60,
-    60,
-    59,
-    60,
-    60,
-    60,
-    60,
-    60,
-    59,
-    60,
-    60,
-    60,
-    60,
-    60,
-    48,
-    60,
-    60,
-    60,
-)
-CUB += (58, 60, 52, 59, 60, 60, 60, 60, 60, 60, 59, 53, 60, 60, 60, 60, 60, 60, 60, 59, 59, 60, 60)
+CUB = [
+    (1, 56), (1, 60), (1, 53), (4, 60), (1, 59), (3, 60), (1, 59), (5, 60), (1, 59), (5, 60), (1, 48),
+    (3, 60), (1, 58), (1, 60), (1, 52), (1, 59), (6, 60), (1, 59), (1, 53), (7, 60), (2, 59), (2, 60),
+]  # fmt: skip
 SPLITS = {
     "cifar-fs": [(20, 600)],
-    "cub": [(len(list(run)), size) for size, run in groupby(CUB)],
+    "cub": CUB,
     "mini-imagenet": [(20, 600)],
     "omniglot": [(659, 20)],
     "glyphs": [(20, 200)],
