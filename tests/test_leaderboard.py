@@ -212,6 +212,18 @@ class TestGroups:
             assert sections(tables([found[place] for place in rng.permutation(len(found))])) == text
 
 
+def test_classes_that_were_seen_in_pretraining_are_said():
+    text = sections(
+        tables(
+            [
+                made(10, 12, seen="pretrained on imagenet-1k, which contains 4 of 50 classes"),
+                made(10, 11, run="b"),
+            ]
+        )
+    )
+    assert "new to each backbone: pretrained on imagenet-1k, which contains 4 of 50 classes." in text
+
+
 def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
     seeds = [
         made(10, 12 + seed, train_seed=seed, run=f"erm-s{seed}", checkpoint=f"{seed}") for seed in (0, 1)

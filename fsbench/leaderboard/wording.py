@@ -154,6 +154,9 @@ def notes(
         )
     if any(result.epoch not in (None, result.epochs) for result in group):
         found.append("Epochs a of b: the checkpoint of epoch a in a training of at most b.")
+    seen = sorted({result.seen for result in group if result.seen})
+    if seen:
+        found.append(f"Not all classes are new to each backbone: {'; '.join(seen)}.")
     if any(result.transductive for result in group):
         found.append("†: transductive, looks at the query images of a task together.")
     if any(result.class_prior for result in group):
