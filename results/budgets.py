@@ -91,6 +91,8 @@ def pays_from(of: Sequence[Point]) -> str:
     compared = [point for point in sorted(of, key=lambda point: point.epochs) if point.difference is not None]
     if not compared:
         return ""
+    if all(point.half_width is None for point in compared):
+        return "too few seeds"
     first = None
     for point in compared:
         assert point.difference is not None

@@ -27,7 +27,7 @@ def point(epochs: int, difference: float | None, half_width: float | None) -> Po
         ([point(10, -0.02, 0.01), point(40, 0.02, 0.01), point(160, 0.03, 0.01)], "40 epochs"),
         ([point(10, 0.02, 0.01), point(40, 0.01, 0.02), point(160, 0.03, 0.01)], "160 epochs"),
         ([point(160, 0.01, 0.02), point(10, 0.03, 0.01)], "never here"),  # in whatever order
-        ([point(10, 0.03, None)], "never here"),
+        ([point(10, 0.03, None)], "too few seeds"),
         ([point(10, None, None)], ""),
     ],
 )
@@ -64,5 +64,5 @@ def test_an_accuracy_stands_with_its_difference_from_erm():
     assert "5-way 1-shot, nearest-mean, 20 tasks\n\n20 images of each base class, training seeds: 1." in text
     assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[-2:]] == [
         ["erm", erm, ""],
-        ["mixup", f"{mixup} ({gain:+.1f})", "never here"],
+        ["mixup", f"{mixup} ({gain:+.1f})", "too few seeds"],
     ]
