@@ -179,7 +179,7 @@ class TestBudgets:
             np.float64(bars.lines[0].get_xdata()), [10, 40], rtol=0.1
         )  # beside each other
         np.testing.assert_allclose(np.float64(bars.lines[0].get_ydata()), [-100 / 15, 200 / 15])
-        assert "3 training seeds" in texts(figure)
+        assert "training seeds: 3." in texts(figure)
 
     def test_one_budget_is_no_curve(self):
         with pytest.raises(FsbenchError, match="budget: no setting has results of several numbers of epochs"):

@@ -167,7 +167,7 @@ def _caption(of: Sequence[Point]) -> str:
     fewest, most = min(p.n_seeds for p in of), max(p.n_seeds for p in of)
     seeds = str(fewest) if fewest == most else f"{fewest} to {most}"
     return (
-        f"Above: mean accuracy over {seeds} training seeds. Below: difference from ERM after as many epochs. "
+        f"Above: mean accuracy; training seeds: {seeds}. Below: difference from ERM after as many epochs. "
         "Bars: 95 % interval over new classes and training seeds, each for itself; hollow points have fewer "
         f"than {pairwise.FEWEST_SEEDS} seeds and no interval. Every point is a training of its own. All "
         "seeds train on the same images."
@@ -200,7 +200,11 @@ def _panel(above: Axes, below: Axes, recipes: Sequence[str], of: Sequence[Point]
             beside = x * 1.04 ** (number - len(recipes) / 2)  # bars of one budget do not cover each other
             below.errorbar(beside, y, half, capsize=2, **mark(number))
             hollow = np.isnan(half)
-            below.plot(beside[hollow], y[hollow], **{**mark(number), "linestyle": "", "markerfacecolor": "w"})
+            below.plot(
+                beside[hollow],
+                y[hollow],
+                **{**mark(number), "linestyle": "", "markerfacecolor": "w", "zorder": 4},
+            )
     below.axhline(0, color="0.5", linewidth=0.8)
     ticks_at(below, sorted({p.epochs for p in of}))
     below.set_xlabel("epochs")
