@@ -10,7 +10,8 @@ from fsbench.recipe import load_recipe, resolve
 from fsbench.train import train_backbone
 
 SOURCE, TARGETS = "glyphs", ("glyphs", "glyphs-fine")
-RECIPES = ("erm", "mixup", "manifold-mixup", "s2m2-r")
+# Without rotation and S2M2-R: a random figure has no upright, so nothing can tell by what it was turned.
+RECIPES = ("erm", "mixup", "manifold-mixup")
 EPOCHS, BATCH_SIZE = 3, 64  # what two CPU cores train in some minutes; far from where recipes converge
 
 
