@@ -62,10 +62,13 @@ def turned(images: Tensor) -> Tensor:
 
 
 def turned_by(images: Tensor, turns: Tensor) -> Tensor:
-    """Images (b, 3, s, s), each turned by its own number of quarter turns, `turns` (b,) in 0..3."""
+    """Images (b, 3, s, s), each turned by its own number of quarter turns, `turns` (b,) in 0..3.
+
+    `turns` lies on the host, where it is drawn: finding rows on a GPU would make the host wait for it.
+    """
     result = images.clone()
     for quarters in range(1, TURNS):
-        rows = (turns == quarters).nonzero().squeeze(1)
+        rows = (turns == quarters).nonzero().squeeze(1).to(images.device)
         result[rows] = torch.rot90(images[rows], quarters, (2, 3))
     return result
 
@@ -110,10 +113,8 @@ def rotation_terms(network: Network, images: Tensor, labels: Tensor) -> tuple[Te
 
     Needs the extra head "rotation" of width 4. Source: S2M2 (arXiv:1907.12087) section 3.2.
     """
-    features = network.backbone(turned(images))  # (4 b, d)
     turns = torch.arange(TURNS, device=labels.device).repeat_interleave(len(labels))
-    class_loss = F.cross_entropy(network.classifier(features), labels.repeat(TURNS))
-    return class_loss, F.cross_entropy(network.extra_heads["rotation"](features), turns)
+    return _class_and_turn_terms(network, turned(images), labels.repeat(TURNS), turns)
 
 
 def random_rotation_terms(
@@ -124,8 +125,15 @@ def random_rotation_terms(
     Their expected values are those of `rotation_terms`, at a quarter of its cost.
     Source: S2M2 (arXiv:1907.12087) section 3.2, with the mean over rotations sampled.
     """
-    turns = torch.from_numpy(rng.integers(TURNS, size=len(labels))).to(labels.device)
-    features = network.backbone(turned_by(images, turns))  # (b, d)
+    turns = torch.from_numpy(rng.integers(TURNS, size=len(labels)))
+    return _class_and_turn_terms(network, turned_by(images, turns), labels, turns.to(labels.device))
+
+
+def _class_and_turn_terms(
+    network: Network, images: Tensor, labels: Tensor, turns: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Class and rotation loss (scalars) of images that are turned by `turns` quarter turns, (n,)."""
+    features = network.backbone(images)
     class_loss = F.cross_entropy(network.classifier(features), labels)
     return class_loss, F.cross_entropy(network.extra_heads["rotation"](features), turns)
 

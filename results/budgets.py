@@ -16,8 +16,9 @@ from tabulate import tabulate
 from fsbench import results
 from fsbench.errors import FsbenchError
 from fsbench.files import write_text
+from fsbench.leaderboard.pages import with_block
 from fsbench.plots import budgets, save
-from fsbench.plots.budget import REFERENCE, Point, points
+from fsbench.plots.budget import Point, points, recipes_of, seeds_text
 from fsbench.results import Result
 from results.campaign import guarded
 
@@ -41,11 +42,10 @@ def with_tables(text: str, found: Sequence[Result]) -> str:
     Raises:
         FsbenchError: it lacks the markers.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    page = with_block(text, BEGIN, END, f"{tables(found)}\n")
+    if page is None:
         raise FsbenchError(f"the tables go between {BEGIN} and {END}, which are missing")
-    return f"{before}{BEGIN}\n\n{tables(found)}\n\n{END}{after}"
+    return page
 
 
 def tables(found: Sequence[Result]) -> str:
@@ -62,17 +62,14 @@ def tables(found: Sequence[Result]) -> str:
 
 def _table(per_class: int | None, of: Sequence[Point]) -> str:
     images = "All images" if per_class is None else f"{per_class} images"
-    n_seeds = sorted({point.n_seeds for point in of})
-    seeds = f"{n_seeds[0]}" if len(n_seeds) == 1 else f"{n_seeds[0]} to {n_seeds[-1]}"
     epochs = sorted({point.epochs for point in of})
-    recipes = sorted({point.recipe for point in of}, key=lambda name: (name != REFERENCE, name))
     rows = []
-    for recipe in recipes:
+    for recipe in recipes_of(of):
         own = {point.epochs: point for point in of if point.recipe == recipe}
         rows.append([recipe, *(_cell(own.get(n)) for n in epochs), pays_from(list(own.values()))])
     heads = ["recipe", *(f"{n} epochs" for n in epochs), "above ERM from"]
     table = tabulate(rows, heads, "pipe", colalign=["left", *["right"] * len(epochs), "left"])
-    return f"{images} of each base class, training seeds: {seeds}.\n\n{table}"
+    return f"{images} of each base class, training seeds: {seeds_text(of)}.\n\n{table}"
 
 
 def _cell(point: Point | None) -> str:

@@ -102,7 +102,7 @@ def _pages(
         pages[folder / "published.md"] = published_page(quoted)
     if readme is not None:
         prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
-        pages[readme] = _with_block(readme, sections(found, f"{prefix}/", below, single_runs=False))
+        pages[readme] = _readme(readme, sections(found, f"{prefix}/", below, single_runs=False))
     return pages
 
 
@@ -118,13 +118,19 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _with_block(readme: Path, block: str) -> str:
-    """The text of `readme` with `block` between its markers."""
-    before, begin, rest = _read(readme).partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise FsbenchError(f"{readme}: the tables go between {BEGIN} and {END}, but it lacks these markers")
-    return f"{before}{BEGIN}\n\n{block}\n{END}{after}"
+def with_block(text: str, begin: str, end: str, block: str) -> str | None:
+    """A page with `block` between the markers `begin` and `end`; None where it lacks one of them."""
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    return f"{before}{begin}\n\n{block}\n{end}{after}" if found_begin and found_end else None
+
+
+def _readme(path: Path, block: str) -> str:
+    """The text of a project's README with `block` between its leaderboard markers."""
+    text = with_block(_read(path), BEGIN, END, block)
+    if text is None:
+        raise FsbenchError(f"{path}: the tables go between {BEGIN} and {END}, but it lacks these markers")
+    return text
 
 
 def _read(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,20 +17,6 @@ from fsbench.results import Result
 REFERENCE = "erm"
 MOST = 6  # panels side by side
 Budget = tuple[int | None, int, str]  # images per class, epochs and recipe
-_NAMED = {
-    "dataset",
-    "source",
-    "backbone",
-    "image_size",
-    "preset",
-    "precision",
-    "n_way",
-    "n_shot",
-    "n_tasks",
-    "head",
-}
-_FREE = {"per_class", "recipe", "epochs", "overrides"}  # what budgets and recipes differ in
-OTHER_KEYS = tuple(name for name in (*GROUP, *FAMILY, "interval") if name not in _NAMED | _FREE)
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,11 @@ class Setting:
         trained = f"{self.backbone}, preset {self.preset}, {self.precision}"
         tasks = f"{self.n_way}-way {self.n_shot}-shot, {self.head}, {self.n_tasks:,} tasks"
         return ", ".join(filter(None, [where, f"{self.image_size} px", trained, self.changes, tasks]))
+
+
+NAMED = tuple(f.name for f in fields(Setting) if f.name not in ("changes", "other_keys"))  # keys of a result
+_FREE = {"per_class", "recipe", "epochs", "overrides"}  # what budgets and recipes differ in
+OTHER_KEYS = tuple(name for name in (*GROUP, *FAMILY, "interval") if name not in {*NAMED, *_FREE})
 
 
 @dataclass(frozen=True)
@@ -98,16 +89,7 @@ def _place(result: Result) -> tuple[Setting, Budget]:
         raise FsbenchError(f"{r.path}: does not say how its backbone was trained")
     changes = [change for change in (r.overrides or "").split(", ") if not change.startswith("epochs ")]
     setting = Setting(
-        dataset=r.dataset,
-        source=r.source,
-        backbone=r.backbone,
-        image_size=r.image_size,
-        preset=r.preset,
-        precision=r.precision,
-        n_way=r.n_way,
-        n_shot=r.n_shot,
-        n_tasks=r.n_tasks,
-        head=r.head,
+        **{name: getattr(r, name) for name in NAMED},
         changes=", ".join(changes),
         other_keys=tuple(getattr(r, name) for name in OTHER_KEYS),
     )
@@ -163,11 +145,21 @@ def budgets(results: Sequence[Result]) -> Figure:
     return figure
 
 
-def _caption(of: Sequence[Point]) -> str:
+def seeds_text(of: Sequence[Point]) -> str:
+    """The number of training seeds of points, such as "3" or "1 to 3"."""
     fewest, most = min(p.n_seeds for p in of), max(p.n_seeds for p in of)
-    seeds = str(fewest) if fewest == most else f"{fewest} to {most}"
+    return str(fewest) if fewest == most else f"{fewest} to {most}"
+
+
+def recipes_of(of: Sequence[Point]) -> list[str]:
+    """The recipes of points: ERM, then the others by name."""
+    return sorted({p.recipe for p in of}, key=lambda name: (name != REFERENCE, name))
+
+
+def _caption(of: Sequence[Point]) -> str:
     return (
-        f"Above: mean accuracy; training seeds: {seeds}. Below: difference from ERM after as many epochs. "
+        f"Above: mean accuracy; training seeds: {seeds_text(of)}. "
+        "Below: difference from ERM after as many epochs. "
         "Bars: 95 % interval over new classes and training seeds, each for itself; hollow points have fewer "
         f"than {pairwise.FEWEST_SEEDS} seeds and no interval. Every point is a training of its own. All "
         "seeds train on the same images."
@@ -176,7 +168,7 @@ def _caption(of: Sequence[Point]) -> str:
 
 def _draw(part: SubFigure, setting: Setting, of: Sequence[Point]) -> None:
     columns = list(dict.fromkeys(point.per_class for point in of))
-    recipes = list(dict.fromkeys(sorted((p.recipe for p in of), key=lambda name: (name != REFERENCE, name))))
+    recipes = recipes_of(of)
     at_most("budget", "panels side by side", len(columns), MOST)
     above, below = part.subplots(2, len(columns), sharex="col", sharey="row", squeeze=False)
     for column, per_class in enumerate(columns):
