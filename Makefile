@@ -47,7 +47,7 @@ test-lowest: $(BIN)/uv  ## the default tests on the oldest Python with the lowes
 	$(UV) --python 3.11 --resolution lowest-direct python -m pytest $(TESTS)
 
 bench: $(BIN)/.ready  ## speed, as ratios in one run
-	$(BIN)/python -m pytest tests/bench_*.py -m bench --benchmark-enable --benchmark-only -s
+	$(BIN)/python -m pytest tests/bench/bench_*.py -m bench --benchmark-enable --benchmark-only -s
 
 fuzz: $(BIN)/.fuzz  ## a million mutated files over all readers: 20 minutes on one core; INPUTS=1000 for fewer
 	$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)

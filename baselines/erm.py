@@ -11,9 +11,9 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.fast import EPOCHS, fast
-from fsbench.network import Network
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import EPOCHS, fast
+from fsbench.training.recipe import Recipe, Stage
 
 
 def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:

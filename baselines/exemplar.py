@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from fsbench.fast import EPOCHS, fast
-from fsbench.losses import exemplar_terms
-from fsbench.network import Network
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import EPOCHS, fast
+from fsbench.training.losses import exemplar_terms
+from fsbench.training.recipe import Recipe, Stage
 
 VIEWS = 4
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.fast import EPOCHS, fast
-from fsbench.losses import draw_order, draw_weight, manifold_mixup, mix
-from fsbench.network import Network
-from fsbench.optimiser import Optimiser
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import EPOCHS, fast
+from fsbench.training.losses import draw_order, draw_weight, manifold_mixup, mix
+from fsbench.training.optim import Optimiser
+from fsbench.training.recipe import Recipe, Stage
 
 ALPHA = 2.0  # the paper's on CIFAR, and S2M2's
 CODE_DEPTHS = 3  # the reference code draws among the input and the first two blocks, for every network

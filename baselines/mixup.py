@@ -8,11 +8,11 @@ Zhang et al., ICLR 2018, arXiv:1710.09412, section 2; reference code facebookres
 import numpy as np
 from torch import Tensor
 
-from fsbench.fast import EPOCHS, fast
-from fsbench.losses import draw_order, draw_weight, mix, mixed_cross_entropy
-from fsbench.network import Network
-from fsbench.optimiser import Optimiser
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import EPOCHS, fast
+from fsbench.training.losses import draw_order, draw_weight, mix, mixed_cross_entropy
+from fsbench.training.optim import Optimiser
+from fsbench.training.recipe import Recipe, Stage
 
 ALPHA = 1.0  # the paper's on CIFAR
 

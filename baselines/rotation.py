@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from fsbench.fast import EPOCHS, fast
-from fsbench.losses import TURNS, random_rotation_terms, rotation_terms
-from fsbench.network import Network
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import EPOCHS, fast
+from fsbench.training.losses import TURNS, random_rotation_terms, rotation_terms
+from fsbench.training.recipe import Recipe, Stage
 
 
 def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:

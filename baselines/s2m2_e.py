@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from fsbench.fast import fast
-from fsbench.losses import exemplar_terms, manifold_mixup
-from fsbench.network import Network
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import fast
+from fsbench.training.losses import exemplar_terms, manifold_mixup
+from fsbench.training.recipe import Recipe, Stage
 
 ALPHA = 2.0
 VIEWS = 4

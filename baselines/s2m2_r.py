@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fsbench.fast import fast
-from fsbench.losses import TURNS, manifold_mixup, random_rotation_terms, rotation_terms
-from fsbench.network import Network
-from fsbench.recipe import Recipe, Stage
+from fsbench.models.classifiers import Network
+from fsbench.training.fast import fast
+from fsbench.training.losses import TURNS, manifold_mixup, random_rotation_terms, rotation_terms
+from fsbench.training.recipe import Recipe, Stage
 
 ALPHA = 2.0
 

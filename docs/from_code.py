@@ -15,7 +15,7 @@ import fsbench
 def data_sets() -> str:
     """A row a data set: classes of each split, layouts, paper."""
     from fsbench.data.glyphs import CLASSES, NAMES, PER_CLASS
-    from fsbench.data.sources import SOURCES
+    from fsbench.data.registry import SOURCES
 
     rows = [
         [f"`{name}`", *source.n_classes, "yes" if source.download else "no", source.paper]
@@ -29,7 +29,7 @@ def data_sets() -> str:
 
 def layouts() -> str:
     """What the folder of each data set holds, an item a data set."""
-    from fsbench.data.sources import SOURCES
+    from fsbench.data.registry import SOURCES
 
     rows = ([f"`{name}`", f"`{source.layouts}`"] for name, source in SOURCES.items())
     return table(["data set", "the folder holds"], rows)
@@ -37,7 +37,7 @@ def layouts() -> str:
 
 def backbones() -> str:
     """A row a backbone."""
-    from fsbench.backbones import BACKBONES, build
+    from fsbench.models.backbones import BACKBONES, build
 
     rows = []
     for name, architecture in BACKBONES.items():

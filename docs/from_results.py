@@ -10,9 +10,9 @@ from typing import Any
 
 from from_code import table
 
-from fsbench import results
-from fsbench.leaderboard import wording
-from fsbench.leaderboard.rows import Row, families, groups
+from fsbench.evaluation import results
+from fsbench.report.leaderboard import wording
+from fsbench.report.leaderboard.rows import Row, families, groups
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -20,7 +20,7 @@ RESULTS = ROOT / "results"
 
 def recipes() -> str:
     """A section a recipe: what its file says of it, its presets, and what was measured."""
-    from fsbench.recipe import recipe_names
+    from fsbench.training.recipe import recipe_names
 
     measured = [row for row in _measured() if row.tried.head == "nearest-mean"]
     return "\n\n".join(

@@ -2,7 +2,7 @@
 
     fsbench.evaluate      few-shot accuracy of features, a module, a checkpoint ... as a data frame
     fsbench.TaskSpec      what is asked: ways, shots, queries, tasks, seed
-    fsbench.episodes      drawing tasks
+    fsbench.tasks         drawing tasks
     fsbench.heads         HEADS: functions (support, query) -> logits, all tasks in one batch
     fsbench.stats         intervals and paired comparisons
     fsbench.FsbenchError  what is raised for a wrong argument or file
@@ -14,15 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsbench import episodes, heads, stats
+    from fsbench import heads, stats, tasks
+    from fsbench._util.errors import FsbenchError
     from fsbench.api import evaluate
-    from fsbench.episodes import TaskSpec
-    from fsbench.errors import FsbenchError
+    from fsbench.tasks.spec import TaskSpec
 
-__all__ = ["FsbenchError", "TaskSpec", "__version__", "episodes", "evaluate", "heads", "stats"]
+__all__ = ["FsbenchError", "TaskSpec", "__version__", "evaluate", "heads", "stats", "tasks"]
 __version__ = "0.1.0"
 
-_HOMES = {"FsbenchError": "errors", "TaskSpec": "episodes", "evaluate": "api"}
+_HOMES = {"FsbenchError": "_util.errors", "TaskSpec": "tasks.spec", "evaluate": "api"}
 
 
 def __getattr__(name: str) -> Any:

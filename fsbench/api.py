@@ -11,19 +11,19 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fsbench import features
-from fsbench.arrays import Array, embedded, of_arrays, of_split
+from fsbench._util.errors import FsbenchError
+from fsbench._util.machine import find_device
 from fsbench.data.augment import resized
 from fsbench.data.prepare import load_for
-from fsbench.episodes import TaskSpec
-from fsbench.errors import FsbenchError
-from fsbench.evaluation import Output
-from fsbench.evaluation import evaluate as results_of
-from fsbench.features import Features
-from fsbench.leaderboard.listing import KEYS, MEASURED
-from fsbench.machine import find_device
-from fsbench.results import Result
-from fsbench.targets import Target, subject_of
+from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
+from fsbench.evaluation.results import Result
+from fsbench.evaluation.run import Output
+from fsbench.evaluation.run import evaluate as results_of
+from fsbench.evaluation.subjects import Target, subject_of
+from fsbench.features import store
+from fsbench.features.store import Features
+from fsbench.report.leaderboard.listing import KEYS, MEASURED
+from fsbench.tasks.spec import TaskSpec
 
 T = TypeVar("T", bound=str | int | TaskSpec)
 
@@ -110,7 +110,7 @@ def evaluate(
     if isinstance(base, tuple):
         of_base: Features | None = of_arrays(*base, (), "base")
     else:
-        of_base = None if base is None else features.read(Path(base))
+        of_base = None if base is None else store.read(Path(base))
     run = name or (type(subject).__name__ if isinstance(subject, nn.Module) else "features")
     return _frame([result for one in found for result in results_of(Target(one, run, of_base), **asked)])
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from fsbench import results
-from fsbench.errors import FsbenchError
-from fsbench.files import write_text
-from fsbench.leaderboard.pages import with_block
-from fsbench.plots import budgets, save
-from fsbench.plots.budget import Point, points, recipes_of, seeds_text
-from fsbench.results import Result
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import write_text
+from fsbench.evaluation.run import results
+from fsbench.evaluation.run.results import Result
+from fsbench.report.leaderboard.pages import with_block
+from fsbench.report.plots import budgets, save
+from fsbench.report.plots.budget import Point, points, recipes_of, seeds_text
 from results.campaign import guarded
 
 FOLDER = Path(__file__).parent / "budget"

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import whole_file
 from fsbench.cli.parser import Parser
-from fsbench.data import glyphs, store
-from fsbench.errors import FsbenchError
-from fsbench.files import whole_file
+from fsbench.data import glyphs, image_store
 from results import plan
 from results.plan import Question, Run
 
@@ -157,7 +157,7 @@ def select(runs: Sequence[Run], only: str = "", part: int = 1, parts: int = 1) -
 
 def examine(runs: Sequence[Run], setting: Setting) -> list[Todo]:
     """What is left of each run, by the result files and the data sets on this machine."""
-    known, prepared = plan.answers(setting.results), {*glyphs.NAMES, *store.prepared()}
+    known, prepared = plan.answers(setting.results), {*glyphs.NAMES, *image_store.prepared()}
     todos = []
     for run in runs:
         unanswered = plan.unanswered(run, known)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from fsbench import machine
+from fsbench._util import machine
+from fsbench._util.errors import FsbenchError
 from fsbench.cli.parser import Parser
-from fsbench.errors import FsbenchError
 from results import campaign, plan, speed
 from results.campaign import ROOT, Setting
 

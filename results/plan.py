@@ -29,14 +29,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fsbench import results
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.files import reason
 from fsbench.cli import make_parser
-from fsbench.episodes import SAMPLER, TaskSpec
-from fsbench.errors import FsbenchError, unknown
-from fsbench.files import reason
+from fsbench.evaluation.run import results
+from fsbench.evaluation.run.results import Result
 from fsbench.heads import find_head
-from fsbench.recipe import Recipe, load_recipe, resolve
-from fsbench.results import Result
+from fsbench.tasks.sampler import SAMPLER
+from fsbench.tasks.spec import TaskSpec
+from fsbench.training.recipe import Recipe, load_recipe, resolve
 
 _KEYS = ("entry", "evaluate", "keep-checkpoint")
 # Flags that the campaign sets itself, or that say nothing of a result.

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fsbench.frozen.transform import Transform, resize_crop
+from fsbench.models.pretrained.transform import Transform, resize_crop
 
 SIZE, RESIZE = 224, 256  # pixels: the crop, and what images are resized to before it
 SOURCE = "imagenet-1k"

@@ -25,14 +25,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from fsbench import machine, train
-from fsbench.backbones import build
-from fsbench.checkpoint import Provenance
-from fsbench.engine import PRECISIONS, choose
-from fsbench.files import write_text
-from fsbench.network import Network, assemble
-from fsbench.recipe import load_recipe, resolve
-from fsbench.train import Run
+from fsbench._util import machine
+from fsbench._util.files import write_text
+from fsbench.models.backbones import build
+from fsbench.models.checkpoint import Provenance
+from fsbench.models.classifiers import Network, assemble
+from fsbench.training import loop
+from fsbench.training.loop import Run
+from fsbench.training.precision import PRECISIONS, choose
+from fsbench.training.recipe import load_recipe, resolve
 
 CLASSES = 64
 MOST_STEPS = 40  # of one measurement
@@ -158,7 +159,7 @@ def measure(case: Case, device: torch.device, seconds: float) -> dict[str, float
     fixed = torch.randn(case.batch_size, 3, size, size, device=device).contiguous(
         memory_format=torch.channels_last
     )
-    with patch.object(train, "train_augment", lambda *_: fixed):
+    with patch.object(loop, "train_augment", lambda *_: fixed):
         rates["images_per_second_without_pipeline"] = _median_rate(epoch, case, seconds)
     if device.type == "cuda":
         rates["gibibytes"] = torch.cuda.max_memory_allocated(device) / 2**30
@@ -199,7 +200,7 @@ def _epochs(case: Case, device: torch.device) -> Callable[[int], float]:
 
     def epoch(steps: int) -> float:
         part = replace(run, labels=run.labels[: steps * case.batch_size])
-        row = train._train_epoch(part, recipe.stages[0], 0, optimiser, scaler, tqdm(disable=True))
+        row = loop._train_epoch(part, recipe.stages[0], 0, optimiser, scaler, tqdm(disable=True))
         return row["images_per_second"]
 
     return epoch

@@ -68,8 +68,8 @@ def no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 @pytest.fixture(scope="session")
 def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a Conv4 trained for two epochs on `tiny`."""
-    from fsbench.recipe import load_recipe, resolve
-    from fsbench.train import train_backbone
+    from fsbench.training.loop import train_backbone
+    from fsbench.training.recipe import load_recipe, resolve
 
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     out = tmp_path_factory.mktemp("runs") / "tiny-erm"
@@ -90,8 +90,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
     """What a bench file measured; `$FSBENCH_BENCH` names the folder that it is written to."""
-    from fsbench import machine
-    from fsbench.files import write_text
+    from fsbench._util import machine
+    from fsbench._util.files import write_text
 
     measured: dict[str, float] = {}
     yield measured

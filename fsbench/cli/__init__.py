@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from fsbench import __version__
+from fsbench._util.errors import FsbenchError, enough_memory
 from fsbench.cli import (
     compare,
     completion,
@@ -27,7 +28,6 @@ from fsbench.cli import (
 )
 from fsbench.cli.colour import paint
 from fsbench.cli.parser import Parser
-from fsbench.errors import FsbenchError, enough_memory
 
 VERBS = (  # in the order in which people need them
     quickstart,

@@ -23,7 +23,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Compare results and print the table, or everything as JSON."""
-    from fsbench.compare import compare, table
+    from fsbench.report.compare import compare, table
 
     comparison = compare(chosen.results, chosen.against, chosen.over)
     answer(chosen, comparison, table(comparison))

@@ -37,12 +37,12 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _names() -> dict[str, Iterable[str]]:
     """What to propose where any name may stand."""
-    from fsbench import tasklists
-    from fsbench.backbones import BACKBONES
-    from fsbench.data.overview import known
+    from fsbench.data.summary import known
     from fsbench.heads import HEADS
     from fsbench.heads.preprocess import PREPROCESS
-    from fsbench.recipe import recipe_names
+    from fsbench.models.backbones import BACKBONES
+    from fsbench.tasks import pinned
+    from fsbench.training.recipe import recipe_names
 
     return {
         "recipe": [*recipe_names(), "all"],
@@ -50,7 +50,7 @@ def _names() -> dict[str, Iterable[str]]:
         "backbone": list(BACKBONES),
         "head": list(HEADS),
         "preprocess": list(PREPROCESS),
-        "tasks": tasklists.shipped(),
+        "tasks": pinned.shipped(),
     }
 
 

@@ -15,8 +15,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from fsbench.errors import FsbenchError, unknown
-from fsbench.files import reason
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.files import reason
 
 _TYPES: dict[Any, tuple[str, tuple[type, ...]]] = {  # of a flag's values, by what argparse makes of them
     int: ("an integer", (int,)),

@@ -51,15 +51,15 @@ def add(verbs: Verbs) -> None:
 
 def run_list(chosen: argparse.Namespace) -> None:
     """Print a table of known and prepared data sets."""
-    from fsbench.data.overview import known, overview
+    from fsbench.data.summary import known, overview
 
     answer(chosen, known(chosen.cache), overview(chosen.cache))
 
 
 def run_prepare(chosen: argparse.Namespace) -> None:
     """Prepare one data set and say where its store lies."""
-    from fsbench.data.overview import contents, describe
     from fsbench.data.prepare import prepare
+    from fsbench.data.summary import contents, describe
 
     path = prepare(
         chosen.name,
@@ -75,8 +75,8 @@ def run_prepare(chosen: argparse.Namespace) -> None:
 
 def run_show(chosen: argparse.Namespace) -> None:
     """Print what a prepared data set holds."""
-    from fsbench.data.overview import contents, describe
     from fsbench.data.prepare import find_store
+    from fsbench.data.summary import contents, describe
 
     path = find_store(chosen.name, chosen.cache)
     answer(chosen, contents(path), describe(path))

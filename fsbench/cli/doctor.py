@@ -9,7 +9,7 @@ from fsbench.cli.colour import paint
 from fsbench.cli.options import Verbs, add_cache, add_config, add_json, answer
 
 if TYPE_CHECKING:
-    from fsbench.doctor import Checkup
+    from fsbench.cli._installation import Checkup
 
 
 def add(verbs: Verbs) -> None:
@@ -23,7 +23,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Print what was found, troubles last."""
-    from fsbench.doctor import examine, troubles
+    from fsbench.cli._installation import examine, troubles
 
     found = examine(chosen.cache)
     hurts = troubles(found)
@@ -36,7 +36,7 @@ def _sections(found: "Checkup") -> list[str]:
     """What was found, for people."""
     from tabulate import tabulate
 
-    from fsbench.doctor import gib
+    from fsbench.cli._installation import gib
 
     versions = found.versions | ({"commit": found.commit} if found.commit else {})
     devices = [

@@ -76,10 +76,10 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Evaluate and print a line a result, or all of them as JSON."""
-    from fsbench.episodes import TaskSpec
-    from fsbench.evaluation import Output, evaluate
-    from fsbench.results import to_json
-    from fsbench.targets import subject_of
+    from fsbench.evaluation.results import to_json
+    from fsbench.evaluation.run import Output, evaluate
+    from fsbench.evaluation.subjects import subject_of
+    from fsbench.tasks.spec import TaskSpec
 
     ask = partial(
         evaluate,
@@ -110,7 +110,7 @@ def run(chosen: argparse.Namespace) -> None:
     subjects = [subject_of(name, chosen.backbone, chosen.image_size) for name in chosen.subject]
     found = [result for subject in subjects for result in ask(subject)]
     if chosen.plot:
-        from fsbench.plots import of_call, save
+        from fsbench.report.plots import of_call, save
 
         save(of_call(found), chosen.plot)
     lines = "\n".join(_ACCURACY.sub(_bold, result.line()) for result in found)

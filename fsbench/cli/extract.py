@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from fsbench._util.errors import FsbenchError
 from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
-from fsbench.errors import FsbenchError
 
 
 def add(verbs: Verbs) -> None:
@@ -27,8 +27,8 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Extract and print where the features lie."""
-    from fsbench.extract import extract
-    from fsbench.frozen import find
+    from fsbench.features.extract import extract
+    from fsbench.models.pretrained import find
 
     backbone = find(chosen.subject, chosen.backbone, chosen.image_size)
     dataset = chosen.dataset or backbone.dataset

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from fsbench._util.errors import FsbenchError
 from fsbench.cli.options import Verbs, add_config, add_json, add_over, answer
-from fsbench.errors import FsbenchError
 
 
 def add(verbs: Verbs) -> None:
@@ -33,7 +33,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Write the tables, or say which are stale."""
-    from fsbench.leaderboard import stale, update
+    from fsbench.report.leaderboard import stale, update
 
     make = stale if chosen.check else update
     paths = make(

@@ -78,8 +78,8 @@ def device_of(chosen: argparse.Namespace) -> "torch.device":
     Raises:
         FsbenchError: no such device.
     """
-    from fsbench.engine import keep_memory
-    from fsbench.machine import find_device
+    from fsbench._util.machine import find_device
+    from fsbench.training.precision import keep_memory
 
     device = find_device(chosen.device)
     if device.type == "cpu":

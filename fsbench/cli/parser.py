@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fsbench._util.errors import FsbenchError
 from fsbench.cli.config import flags
-from fsbench.errors import FsbenchError
 
 
 class Parser(argparse.ArgumentParser):

@@ -24,7 +24,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Draw one figure and say where it lies."""
-    from fsbench.plots import plot, save
+    from fsbench.report.plots import plot, save
 
     save(plot(chosen.kind, chosen.path), chosen.out)
     answer(chosen, {"figure": chosen.out}, str(chosen.out))

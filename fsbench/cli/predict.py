@@ -58,14 +58,14 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Predict, write the table and the sheet, and print a summary."""
-    from fsbench import frozen
-    from fsbench.files import whole_file
+    from fsbench._util.files import whole_file
+    from fsbench.models import pretrained
     from fsbench.prediction import predict, sheet, text
 
     if chosen.sheet is not None:
         sheet.check_name(chosen.sheet)
     found = predict(
-        frozen.find(chosen.subject, chosen.backbone, chosen.image_size),
+        pretrained.find(chosen.subject, chosen.backbone, chosen.image_size),
         chosen.support,
         chosen.query,
         head=chosen.head,

@@ -16,7 +16,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Train, evaluate and rank; print the leaderboard and where it lies."""
-    from fsbench.quickstart import quickstart
+    from fsbench.cli._quickstart import quickstart
 
     board = quickstart(chosen.out, device=device_of(chosen), cache=chosen.cache, quiet=chosen.quiet)
     text = f"{board.read_text(encoding='utf-8')}\nThe leaderboard lies in {board}"

@@ -21,7 +21,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Run a result again and print how the two compare."""
-    from fsbench.reproduce import reproduce
+    from fsbench.report.reproduce import reproduce
 
     found = reproduce(
         chosen.result,

@@ -66,10 +66,10 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Train and say where the best checkpoint lies."""
-    from fsbench.checkpoint import load_provenance
-    from fsbench.engine import choose
-    from fsbench.recipe import load_recipe, recipe_names, resolve
-    from fsbench.train import train_backbone
+    from fsbench.models.checkpoint import load_provenance
+    from fsbench.training.loop import train_backbone
+    from fsbench.training.precision import choose
+    from fsbench.training.recipe import load_recipe, recipe_names, resolve
 
     everything = chosen.recipe == "all"
     device = device_of(chosen)

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from fsbench._util.errors import FsbenchError
 from fsbench.cli.options import Verbs, add_config, add_json, answer
-from fsbench.errors import FsbenchError
 
 
 def add(verbs: Verbs) -> None:
@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Print each problem; fail when there is one."""
-    from fsbench.validate import problems
+    from fsbench.report.check import problems
 
     found = list(problems(chosen.results, chosen.readme))
     answer(chosen, {"problems": found}, "\n".join(found) or f"{chosen.results}: all right")

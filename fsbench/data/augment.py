@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fsbench.threads import in_threads
+from fsbench._util.threads import in_threads
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the field's code has them
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2 luma
@@ -84,7 +84,7 @@ def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
 
 def by_kernel(pixels: Tensor, size: int, draws: Draws) -> Tensor:
     """What `train_augment` returns for these draws of crops, on torch's number of CPU threads."""
-    from fsbench.data.image_kernels import augment_images  # compiles on its first call, 2 s
+    from fsbench.data._augment_numba import augment_images  # compiles on its first call, 2 s
 
     assert draws.boxes is not None
     images = torch.empty(len(pixels), size, size, 3)

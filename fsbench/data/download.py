@@ -15,8 +15,8 @@ from urllib.error import HTTPError, URLError
 
 from tqdm import tqdm
 
-from fsbench.errors import FsbenchError
-from fsbench.files import only_one, reason, whole_file
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import only_one, reason, whole_file
 
 CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 CUB_MD5 = "97eceeb196236b17998738112f37df78"

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fsbench.data.readers import Listing
-from fsbench.streams import stream
+from fsbench._util.rng import stream
+from fsbench.data.layouts import Listing
 
 NAMES = ("glyphs", "glyphs-fine")
 SIZE = 32

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsbench.data.readers import SPLIT_NAMES, Encoded, Listing, Picture
-from fsbench.errors import FsbenchError
+from fsbench._util.errors import FsbenchError
+from fsbench.data.layouts import SPLIT_NAMES, Encoded, Listing, Picture
 
 if TYPE_CHECKING:
     import pyarrow

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench.streams import stream
+from fsbench._util.rng import stream
 
 
 def replaced(labels: NDArray[np.int32], n_classes: int, share: float, seed: int) -> NDArray[np.int32]:

@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fsbench import identity
-from fsbench.data import glyphs, sources, store
-from fsbench.data.pictures import Depth, decoder, identities, looks, squares
-from fsbench.data.readers import Listing, Picture
-from fsbench.data.sources import SOURCES
-from fsbench.data.store import SPLITS, ImageSplit, SplitInfo, SplitWriter
-from fsbench.errors import FsbenchError, unknown
-from fsbench.files import cache_folder, only_one, sha256_of, whole_hdf5
-from fsbench.untrusted import hdf5
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.files import cache_folder, only_one, sha256_of, whole_hdf5
+from fsbench._util.validation import hdf5
+from fsbench.data import glyphs, identity, image_store, registry
+from fsbench.data.decode import Depth, decoder, identities, looks, squares
+from fsbench.data.image_store import SPLITS, ImageSplit, SplitInfo, SplitWriter
+from fsbench.data.layouts import Listing, Picture
+from fsbench.data.registry import SOURCES
 
 UNEVEN_SIZE = 96  # store size for images of many sizes: what evaluation at 84 px resizes to
 _MAX_SIZE = 4096
@@ -71,10 +70,10 @@ def prepare(
     if download:
         path = _downloaded(name, path, cache, quiet=quiet)
     if path is None:
-        raise FsbenchError(f"data set {name}: PATH is missing; {sources.how(name)}")
-    listing = sources.read(name, path)
+        raise FsbenchError(f"data set {name}: PATH is missing; {registry.how(name)}")
+    listing = registry.read(name, path)
     survey = _survey(listing, quiet=quiet)
-    target = store.path_of(name, image_size or survey.side, cache)
+    target = image_store.path_of(name, image_size or survey.side, cache)
     return _store(name, path, target, listing, survey, force=force, quiet=quiet)
 
 
@@ -86,12 +85,12 @@ def load(name: str, split: str, cache: Path | None = None, at_least: int = 0) ->
     Raises:
         FsbenchError: unknown, not prepared, or no such split.
     """
-    return store.read(find_store(name, cache, at_least), split)
+    return image_store.read(find_store(name, cache, at_least), split)
 
 
 def splits_of(name: str, cache: Path | None = None) -> tuple[str, ...]:
     """The splits that a prepared data set has."""
-    with store.opened(find_store(name, cache)) as file:
+    with image_store.opened(find_store(name, cache)) as file:
         return tuple(split for split in SPLITS if split in file)
 
 
@@ -107,10 +106,10 @@ def stored_for(
         FsbenchError: unknown, not prepared, or no such split.
     """
     path = find_store(name, cache, resize)
-    info = store.look(path, split)
+    info = image_store.look(path, split)
     if info.size >= size:
         return info
-    with store.opened(path) as file:
+    with image_store.opened(path) as file:
         about = hdf5.attributes(file)
     plain, origin, native = str(about["name"]), str(about.get("origin", "")), int(about["native"])
     larger = None
@@ -119,7 +118,7 @@ def stored_for(
     what = f"data set {name}: images are stored at {info.size} px, but {network} takes {size} px"
     if larger is not None:
         _log.warning("fsbench: warning: %s; stored again at %d px, from %s", what, resize, origin)
-        return store.look(larger, split)
+        return image_store.look(larger, split)
     how = ""
     if native > info.size:
         how = f"; fsbench data prepare {plain} PATH --image-size {resize} stores larger ones"
@@ -137,7 +136,7 @@ def load_for(
     """
     if size is None:
         return load(name, split, cache, resize)
-    return store.read(stored_for(name, split, network, size, resize, cache).path, split)
+    return image_store.read(stored_for(name, split, network, size, resize, cache).path, split)
 
 
 def shared(name: str, split: str, source: str, fingerprint: str, cache: Path | None = None) -> list[int]:
@@ -146,14 +145,14 @@ def shared(name: str, split: str, source: str, fingerprint: str, cache: Path | N
     Empty also where this cannot be told: the base images of that fingerprint are not at hand.
     """
     known: set[bytes] = set()
-    for path in store.prepared(cache).get(source, {}).values():
+    for path in image_store.prepared(cache).get(source, {}).values():
         try:
-            if store.look(path, "base").identity.fingerprint == fingerprint:
-                known = set(store.digests(path, "base"))
+            if image_store.look(path, "base").identity.fingerprint == fingerprint:
+                known = set(image_store.digests(path, "base"))
                 break
         except FsbenchError:  # no such split, or unreadable
             continue
-    found = store.digests(find_store(name, cache), split) if known else []
+    found = image_store.digests(find_store(name, cache), split) if known else []
     return [place for place, digest in enumerate(found) if digest in known]
 
 
@@ -169,20 +168,20 @@ def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
     plain, _, size = name.partition("@")
     if plain in glyphs.NAMES:
         _drawn(plain, cache)
-    prepared = store.prepared(cache)
+    prepared = image_store.prepared(cache)
     stores = prepared.get(plain, {})
     if not stores:
         if plain in SOURCES:
-            raise FsbenchError(f"data set {plain} is not prepared; {sources.how(plain)}")
+            raise FsbenchError(f"data set {plain} is not prepared; {registry.how(plain)}")
         raise unknown("data set", plain, {*prepared, *SOURCES, *glyphs.NAMES})
     sizes = [at for at in sorted(stores) if size in ("", str(at))]
     if not sizes:
         raise FsbenchError(
-            f"data set {plain}: prepared at {store.sizes_text(stores)}, but {size} is asked for"
+            f"data set {plain}: prepared at {image_store.sizes_text(stores)}, but {size} is asked for"
         )
-    if len(sizes) > 1 and len({store.fingerprints(path) for path in stores.values()}) > 1:
+    if len(sizes) > 1 and len({image_store.fingerprints(path) for path in stores.values()}) > 1:
         raise FsbenchError(
-            f"data set {plain}: stores of {store.sizes_text(stores)} hold different images; "
+            f"data set {plain}: stores of {image_store.sizes_text(stores)} hold different images; "
             f"say which, as {plain}@SIZE"
         )
     return stores[next((at for at in sizes if at >= at_least), sizes[-1])]
@@ -204,7 +203,7 @@ def _downloaded(name: str, path: Path | None, cache: Path | None, *, quiet: bool
     source = SOURCES.get(name)
     if source is None or source.download is None:
         able = ", ".join(known for known, other in SOURCES.items() if other.download)
-        raise FsbenchError(f"--download: {name} cannot be fetched, only {able}; {sources.how(name)}")
+        raise FsbenchError(f"--download: {name} cannot be fetched, only {able}; {registry.how(name)}")
     folder = path or cache_folder(cache) / "downloads" / name
     source.download(folder, quiet=quiet)
     return folder
@@ -212,10 +211,10 @@ def _downloaded(name: str, path: Path | None, cache: Path | None, *, quiet: bool
 
 def _drawn(name: str, cache: Path | None, *, force: bool = False, quiet: bool = False) -> Path:
     """The store of an embedded data set, keyed by the code that draws it."""
-    target, key = store.path_of(name, glyphs.SIZE, cache), sha256_of(Path(glyphs.__file__))
-    if force or not store.holds(target, key):  # most calls need no lock, and a read-only cache has none
+    target, key = image_store.path_of(name, glyphs.SIZE, cache), sha256_of(Path(glyphs.__file__))
+    if force or not image_store.holds(target, key):  # most calls need no lock, and a read-only cache has none
         with only_one(target):
-            if force or not store.holds(target, key):
+            if force or not image_store.holds(target, key):
                 listing = glyphs.draw(name, quiet=quiet)
                 survey = _Survey(key, dict.fromkeys(listing, key), glyphs.SIZE, glyphs.SIZE)
                 _write(target, listing, survey, {"name": name, "synthetic": True}, quiet=True)
@@ -233,11 +232,11 @@ def _made_larger(name: str, key: str, origin: str, size: int, cache: Path | None
     if not origin or not Path(origin).is_dir() or size > _MAX_SIZE:
         return None
     try:
-        listing = sources.read(name, Path(origin))
+        listing = registry.read(name, Path(origin))
         survey = _survey(listing, quiet=True)
         if survey.key != key:
             return None
-        target = store.path_of(name, size, cache)
+        target = image_store.path_of(name, size, cache)
         return _store(name, Path(origin), target, listing, survey, force=False, quiet=True)
     except FsbenchError as error:
         _log.warning("fsbench: warning: %s", error)
@@ -275,7 +274,7 @@ def _store(
 ) -> Path:
     """Write the store of surveyed images, unless it holds them already; warn of images in two splits."""
     with only_one(target):
-        if force or not store.holds(target, survey.key):
+        if force or not image_store.holds(target, survey.key):
             _write(target, listing, survey, {"name": name, "synthetic": False, **_origin(path)}, quiet=quiet)
     _warn_of_shared(name, target)
     return target
@@ -285,15 +284,15 @@ def _warn_of_shared(name: str, target: Path) -> None:
     """Log a warning where images lie in two splits, pixel by pixel at native size."""
     split_of: dict[bytes, str] = {}
     both: list[tuple[str, int, str]] = []  # split, place in it, the other split
-    with store.opened(target) as file:
+    with image_store.opened(target) as file:
         splits = [split for split in SPLITS if split in file]
     for split in splits:
-        for place, digest in enumerate(store.digests(target, split)):
+        for place, digest in enumerate(image_store.digests(target, split)):
             if split_of.setdefault(digest, split) != split:
                 both.append((split, place, split_of[digest]))
     if both:
         split, place, other = both[0]
-        images = store.read(target, split)
+        images = image_store.read(target, split)
         first = f"{split}/{images.class_names[images.labels[place]]}/{images.items[place]} (also in {other})"
         _log.warning(
             "fsbench: warning: data set %s: %d images lie in two splits, as %s", name, len(both), first
@@ -311,7 +310,7 @@ def _write(
     orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
     total = sum(len(rows) for rows, _ in orders.values())
     with whole_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:
-        store.begin(file, {**about, "key": survey.key, "native": survey.native, "decoder": decoder()})
+        image_store.begin(file, {**about, "key": survey.key, "native": survey.native, "decoder": decoder()})
         writers = {split: _writer(file, split, *orders[split], survey, size) for split in splits}
         for split in splits:  # pixels come last, so that all names lie at the beginning of the file
             pictures = [listing[split][class_name][item] for class_name, item in orders[split][0]]

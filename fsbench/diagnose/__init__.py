@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from fsbench._util.errors import FsbenchError, unknown
 from fsbench.diagnose import (
     attack,
     between,
@@ -19,7 +20,6 @@ from fsbench.diagnose import (
 )
 from fsbench.diagnose.section import Section, Table
 from fsbench.diagnose.subject import QUESTIONS, Study, load_study
-from fsbench.errors import FsbenchError, unknown
 
 OF_CHECKPOINTS: dict[str, Callable[[Study], Section | None]] = {
     "noise": noise.section,

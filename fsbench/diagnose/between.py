@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench._util.rng import stream
 from fsbench.diagnose.plots import Panel, panels
 from fsbench.diagnose.section import Claim, Section, Table
 from fsbench.diagnose.subject import Scores, Study, Subject
-from fsbench.streams import stream
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of the first image of a pair
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench import episodes
+from fsbench._util.rng import stream
 from fsbench.diagnose.plots import reliability_diagrams
 from fsbench.diagnose.section import Claim, Section, Table
 from fsbench.diagnose.subject import Study, Subject, evenly
-from fsbench.episodes import TaskSpec
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
-from fsbench.streams import stream
+from fsbench.tasks import sampler
+from fsbench.tasks.spec import TaskSpec
 
 BINS = 15
 TASKS = TaskSpec(n_shot=5, n_tasks=200)
@@ -117,7 +117,7 @@ def _base_answers(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
 def _novel_answers(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
     """Scores (tasks * queries, n_way) of the head and answers."""
     values = l2(torch.tensor(subject.novel.values), None)
-    tasks = episodes.sample(study.novel.labels, TASKS)
+    tasks = sampler.sample(study.novel.labels, TASKS)
     support = values[torch.from_numpy(tasks.support).long()]
     query = values[torch.from_numpy(tasks.query).long()]
     scores = find_head(HEAD).classify(support, query).flatten(0, 1)

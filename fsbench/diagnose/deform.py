@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench._util.rng import stream
 from fsbench.diagnose.plots import bars
 from fsbench.diagnose.section import Claim, Section, Table
 from fsbench.diagnose.subject import KINDS, Study, Subject, percent, shares_right
-from fsbench.streams import stream
 
 Deformation = Callable[[Tensor, np.random.Generator], Tensor]
 

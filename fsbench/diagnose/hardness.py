@@ -9,11 +9,11 @@ from scipy.stats import linregress
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench import episodes
 from fsbench.diagnose.plots import regressions
 from fsbench.diagnose.section import Section, Table
 from fsbench.diagnose.subject import Study
-from fsbench.episodes import TaskSpec
+from fsbench.tasks import sampler
+from fsbench.tasks.spec import TaskSpec
 
 WAYS, SHOTS, N_TASKS = (5, 10, 20), (1, 5), 100  # the paper: 5 to 160 ways, 1 and 5 shots
 
@@ -105,7 +105,7 @@ def section(study: Study) -> Section:
 
 def _hardness(logits: Tensor, labels: NDArray[np.integer], spec: TaskSpec) -> NDArray[np.float64]:
     parts = []
-    for tasks in episodes.blocks(labels, spec, at_once=20):
+    for tasks in sampler.blocks(labels, spec, at_once=20):
         support, query = (logits[torch.from_numpy(rows).long()] for rows in (tasks.support, tasks.query))
         parts.append(hardness(support, query, torch.from_numpy(tasks.answers).long()).double())
     return torch.cat(parts).numpy()

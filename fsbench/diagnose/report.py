@@ -11,9 +11,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
+from fsbench._util.files import whole_file, write_text
 from fsbench.diagnose.published import published
 from fsbench.diagnose.section import Section, Table
-from fsbench.files import whole_file, write_text
 
 _QUOTED = "Published on other data and networks, read in the paper; a trend to compare, not a number:"
 _STYLE = """

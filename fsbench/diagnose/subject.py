@@ -10,23 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fsbench import checkpoint, episodes, score, stats
-from fsbench.checkpoint import Provenance
+from fsbench import stats
+from fsbench._util.errors import FsbenchError
+from fsbench._util.rng import stream
 from fsbench.data.augment import MEAN, STD, eval_transform, resized
+from fsbench.data.identity import why_other
+from fsbench.data.image_store import ImageSplit, few_images
 from fsbench.data.prepare import load
-from fsbench.data.store import ImageSplit, few_images
 from fsbench.diagnose.section import Mean
-from fsbench.episodes import TaskSpec
-from fsbench.errors import FsbenchError
-from fsbench.extract import extract
-from fsbench.features import Features
-from fsbench.frozen import of_checkpoint
+from fsbench.evaluation import inference
+from fsbench.features.extract import extract
+from fsbench.features.store import Features
 from fsbench.heads import find_head
 from fsbench.heads.nearest_mean import nearest_mean
 from fsbench.heads.preprocess import l2
-from fsbench.identity import why_other
-from fsbench.network import Network
-from fsbench.streams import stream
+from fsbench.models import checkpoint
+from fsbench.models.checkpoint import Provenance
+from fsbench.models.classifiers import Network
+from fsbench.models.pretrained import of_checkpoint
+from fsbench.tasks import sampler
+from fsbench.tasks.spec import TaskSpec
 
 FEW_SHOT = (TaskSpec(n_shot=1, n_tasks=1000), TaskSpec(n_shot=5, n_tasks=1000))
 QUESTIONS = 450  # of each kind, asked of every network
@@ -85,7 +88,7 @@ class Subject:
     def few_shot(self, spec: TaskSpec) -> NDArray[np.float64]:
         """Nearest mean's accuracy on each novel task, (tasks,), 0..1."""
         values = l2(torch.tensor(self.novel.values), None)
-        return score.accuracies(values, self.novel.labels, spec, find_head("nearest-mean"))
+        return inference.accuracies(values, self.novel.labels, spec, find_head("nearest-mean"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,7 @@ class Study:
 
     def _episode_batches(self, subject: Subject) -> Iterator[Batch]:
         """Queries of novel tasks, whole tasks in a batch: scored by nearest mean of clean support images."""
-        for tasks in episodes.blocks(self.novel.labels, self.episodes, at_once=_TASKS_AT_ONCE):
+        for tasks in sampler.blocks(self.novel.labels, self.episodes, at_once=_TASKS_AT_ONCE):
             images = subject.images(self.novel.pixels[tasks.query.ravel()])
             values = torch.from_numpy(subject.novel.values[tasks.support])
             support = l2(values.to(images.device), None)  # (tasks, n_way, n_shot, d)

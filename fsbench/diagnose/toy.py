@@ -1,7 +1,7 @@
 """Toy problems: what mixing does to decision surfaces and hidden representations, in two dimensions.
 
-The networks are `Network`s of small `Backbone`s and the loss is `fsbench.losses.manifold_mixup`, the code
-that recipes train with: alpha 0 is ERM, depth 0 mixup of inputs, depth 1 mixing in the bottleneck.
+The networks are `Network`s of small `Backbone`s and the loss is `fsbench.training.losses.manifold_mixup`, the
+code that recipes train with: alpha 0 is ERM, depth 0 mixup of inputs, depth 1 mixing in the bottleneck.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fsbench.backbones import Backbone
+from fsbench._util.rng import stream, stream_seed
 from fsbench.diagnose.plots import hidden_representations, surfaces
 from fsbench.diagnose.section import Section, Table
 from fsbench.diagnose.spectrum import class_spectra
-from fsbench.losses import manifold_mixup
-from fsbench.network import Network
-from fsbench.streams import stream, stream_seed
+from fsbench.models.backbones import Backbone
+from fsbench.models.classifiers import Network
+from fsbench.training.losses import manifold_mixup
 
 POINTS, WIDTH = 200, 64
 STEPS, LEARNING_RATE = 500, 0.02  # falling to 0 in a line, which saves as many steps again

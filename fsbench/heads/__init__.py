@@ -17,16 +17,12 @@ from importlib.metadata import entry_points
 
 from torch import Tensor
 
-from fsbench import user_code
-from fsbench.errors import FsbenchError, unknown
-from fsbench.heads.alike import shared_among_threads
+from fsbench._util import user_code
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench.heads.batching import shared_among_threads
 from fsbench.heads.bd_cspn import bd_cspn
 from fsbench.heads.cosine_sgd import cosine_sgd
-from fsbench.heads.distribution_calibration import (
-    BYTES_A_TASK,
-    BaseStatistics,
-    distribution_calibration,
-)
+from fsbench.heads.distribution_calibration import BYTES_A_TASK, BaseStatistics, distribution_calibration
 from fsbench.heads.laplacian_shot import laplacian_shot
 from fsbench.heads.linear_sgd import linear_sgd
 from fsbench.heads.logistic import logistic

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, widened
+from fsbench.heads.batching import product, widened
+from fsbench.heads._support import class_means, one_hot
 from fsbench.heads.nearest_mean import distance_logits
-from fsbench.heads.points import class_means, one_hot
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
 

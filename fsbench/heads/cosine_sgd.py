@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fsbench.heads import sgd
-from fsbench.heads.alike import product, widened
+from fsbench.heads import _sgd
+from fsbench.heads.batching import product, widened
 
 EPOCHS = 101, 201, 301  # passes before each score: the code runs range(301), scores at 100, 200 and 300
 EPSILON = 1e-5  # added to the norm of a feature
@@ -39,7 +39,7 @@ def cosine_sgd_snapshots(
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
     """
-    chunks = sgd.chunks(support, query, shots, keys)
+    chunks = _sgd.chunks(support, query, shots, keys)
     return torch.cat([_classify(*chunk, epochs) for chunk in chunks], dim=1)
 
 
@@ -48,10 +48,10 @@ def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epoch
     _, n_way, _, d = support.shape
     support, query = widened(support), widened(query)
     points = support / (torch.linalg.vector_norm(support, dim=-1, keepdim=True) + EPSILON)
-    initial = widened(sgd.initial_weights(keys, n_way, d, bound=d**-0.5))
+    initial = widened(_sgd.initial_weights(keys, n_way, d, bound=d**-0.5))
     turns = d > 1  # in one dimension no direction can: there it is a linear classifier of scaled features
-    scaled = points if turns else sgd.COSINE_SCALE * points
-    weights = sgd.train(scaled, initial, shots, keys, epochs, cosine=turns)  # (tasks, snapshots n_way, d)
+    scaled = points if turns else _sgd.COSINE_SCALE * points
+    weights = _sgd.train(scaled, initial, shots, keys, epochs, cosine=turns)  # (tasks, snapshots n_way, d)
     norms = torch.linalg.vector_norm(query, dim=-1, keepdim=True) + EPSILON
-    logits = sgd.COSINE_SCALE * product(query, weights.mT) / norms
+    logits = _sgd.COSINE_SCALE * product(query, weights.mT) / norms
     return torch.movedim(logits.unflatten(2, (len(epochs), n_way)), 2, 0)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fsbench.errors import FsbenchError
-from fsbench.heads.draws import bits
+from fsbench._util.errors import FsbenchError
+from fsbench.heads._random import bits
+from fsbench.heads._support import few_tasks, linear_logits
 from fsbench.heads.logistic import fit
-from fsbench.heads.points import few_tasks, linear_logits
 
 NEAREST = 2  # base classes a support borrows from
 SPREAD = 0.21  # added to every entry of a covariance, not to its diagonal alone

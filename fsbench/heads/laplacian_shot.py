@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.alike import product, widened
+from fsbench.heads.batching import product, widened
+from fsbench.heads._support import mean_shots
 from fsbench.heads.bd_cspn import rectified_means
 from fsbench.heads.nearest_mean import distance_logits
-from fsbench.heads.points import mean_shots
 
 NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
 UPDATES = 20

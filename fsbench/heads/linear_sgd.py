@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.heads import sgd
-from fsbench.heads.alike import product, widened
+from fsbench.heads import _sgd
+from fsbench.heads.batching import product, widened
 
 EPOCHS = 100
 
@@ -23,12 +23,12 @@ def linear_sgd(
     Raises:
         FsbenchError: `epochs` is not positive.
     """
-    return torch.cat([_classify(*chunk, epochs) for chunk in sgd.chunks(support, query, shots, keys)])
+    return torch.cat([_classify(*chunk, epochs) for chunk in _sgd.chunks(support, query, shots, keys)])
 
 
 def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: int) -> Tensor:
     """Logits of some tasks; the intercept is the weight of a constant feature, decayed like the others."""
     _, n_way, _, d = support.shape
-    initial = sgd.initial_weights(keys, n_way, d + 1, bound=d**-0.5)
-    weights = sgd.train(F.pad(support, (0, 1), value=1.0), initial, shots, keys, (epochs,), cosine=False)
+    initial = _sgd.initial_weights(keys, n_way, d + 1, bound=d**-0.5)
+    weights = _sgd.train(F.pad(support, (0, 1), value=1.0), initial, shots, keys, (epochs,), cosine=False)
     return product(widened(query), widened(weights[..., :-1]).mT) + weights[..., -1].unsqueeze(1)

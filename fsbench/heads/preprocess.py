@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, unknown
 
 
 def none(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature

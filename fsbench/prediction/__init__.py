@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from fsbench.data.pictures import Depth, tried_squares
-from fsbench.errors import FsbenchError
-from fsbench.extract import embed
-from fsbench.frozen import Frozen
+from fsbench._util.errors import FsbenchError
+from fsbench._util.rng import stream_seed
+from fsbench.data.decode import Depth, tried_squares
+from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
+from fsbench.features.extract import embed
 from fsbench.heads import Head, ask, find_head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
+from fsbench.models.pretrained import Frozen
 from fsbench.prediction import folders
 from fsbench.prediction.folders import Names
 from fsbench.prediction.outcome import Prediction
-from fsbench.streams import stream_seed
-from fsbench.targets import Target, preprocessing, statistics_of, targets
 
 __all__ = ["Prediction", "predict"]
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsbench.data.readers import class_folders, images_below
-from fsbench.errors import FsbenchError
-from fsbench.files import reason
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import reason
+from fsbench.data.layouts import class_folders, images_below
 
 Names = Sequence[str]  # of images: their paths in a folder
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsbench.untrusted import as_cell
+from fsbench._util.validation import as_cell
 
 
 @dataclass(frozen=True, eq=False)

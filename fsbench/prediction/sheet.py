@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from fsbench.data.pictures import thumbnails
-from fsbench.errors import FsbenchError
-from fsbench.files import whole_file
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import whole_file
+from fsbench.data.decode import thumbnails
 from fsbench.prediction.lettering import cut, readable, wrap, write
 from fsbench.prediction.outcome import Prediction
 from fsbench.prediction.text import meaning, percent

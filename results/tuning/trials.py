@@ -9,10 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from fsbench.data.augment import Augment
-from fsbench.losses import manifold_mixup, random_rotation_terms
-from fsbench.network import Network
-from fsbench.optimiser import Optimiser
-from fsbench.recipe import Recipe, Stage, Step, load_recipe
+from fsbench.models.classifiers import Network
+from fsbench.training.losses import manifold_mixup, random_rotation_terms
+from fsbench.training.optim import Optimiser
+from fsbench.training.recipe import Recipe, Stage, Step, load_recipe
 
 ALPHA = 2.0
 

@@ -23,22 +23,27 @@ import torch
 from PIL import Image
 from safetensors.torch import save as safetensors
 
-from fsbench import checkpoint, features, foreign, results, safe_pickle, tasklists
+from fsbench._util import safe_pickle
+from fsbench._util.errors import FsbenchError
 from fsbench.cli import make_parser
-from fsbench.data import overview, pictures, readers, store
+from fsbench.data import decode, image_store, layouts, summary
 from fsbench.data.download import unpack
 from fsbench.data.hugging_face import hugging_face
-from fsbench.data.readers import Encoded
-from fsbench.errors import FsbenchError
-from fsbench.features import Features
-from fsbench.frozen import weights
-from fsbench.leaderboard.listing import listing
-from fsbench.leaderboard.markdown import sections
-from fsbench.leaderboard.tables import tables
-from fsbench.plots import training
-from fsbench.recipe import load_recipe, resolve
-from fsbench.reproduce import recipe_of
-from fsbench.results import Result
+from fsbench.data.layouts import Encoded
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
+from fsbench.features import importers
+from fsbench.features import store as features
+from fsbench.features.store import Features
+from fsbench.models import checkpoint
+from fsbench.models.pretrained import weight_files
+from fsbench.report.leaderboard.listing import listing
+from fsbench.report.leaderboard.markdown import sections
+from fsbench.report.leaderboard.tables import tables
+from fsbench.report.plots import training
+from fsbench.report.reproduce import recipe_of
+from fsbench.tasks import pinned
+from fsbench.training.recipe import load_recipe, resolve
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VALUES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -108,8 +113,8 @@ def _read_features(path: Path) -> None:
 def _image_stores() -> list[bytes]:
     def write(path: Path) -> None:
         with h5py.File(path, "w") as file:
-            store.begin(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
-            writer = store.SplitWriter(
+            image_store.begin(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
+            writer = image_store.SplitWriter(
                 file, "novel", (2, 4, 4, 3), LABELS[:2], ["a"], ["1", "2"], np.zeros((2, 32), np.uint8), "f"
             )
             writer.add(np.zeros((2, 4, 4, 3), np.uint8))
@@ -119,11 +124,11 @@ def _image_stores() -> list[bytes]:
 
 
 def _read_images(path: Path) -> None:
-    overview.contents(path)
-    store.read(path, "novel")
-    store.digests(path, "novel")
-    store.look(path, "novel")
-    store.fingerprints(path)
+    summary.contents(path)
+    image_store.read(path, "novel")
+    image_store.digests(path, "novel")
+    image_store.look(path, "novel")
+    image_store.fingerprints(path)
 
 
 def _s2m2() -> list[bytes]:
@@ -163,8 +168,8 @@ def _numpy_arrays() -> list[bytes]:
 
 
 def _read_foreign(path: Path) -> None:
-    foreign.recognise(path)
-    foreign.read(path, "mine", "novel")
+    importers.recognise(path)
+    importers.read(path, "mine", "novel")
 
 
 def _provenance() -> checkpoint.Provenance:
@@ -207,8 +212,8 @@ def _read_result(path: Path) -> None:
 def _task_lists() -> list[bytes]:
     shipped = [path.read_bytes() for path in sorted((GOLDEN.parents[1] / "episodes").glob("*.toml"))[:2]]
     spec = asdict(result().spec) | {"classes": ("a", "b"), "query_alpha": 2.0, "n_shot": 2, "least_shot": 1}
-    every = tasklists.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
-    return [*shipped, written(lambda path: tasklists.write(path, every))]
+    every = pinned.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
+    return [*shipped, written(lambda path: pinned.write(path, every))]
 
 
 def _spec(values: dict[str, object]) -> "results.TaskSpec":
@@ -216,7 +221,7 @@ def _spec(values: dict[str, object]) -> "results.TaskSpec":
 
 
 def _read_task_list(path: Path) -> None:
-    tasklists.read(str(path.rename(path.with_suffix(".toml"))))
+    pinned.read(str(path.rename(path.with_suffix(".toml"))))
 
 
 _CONFIG = b"""\
@@ -252,7 +257,7 @@ def _tables() -> list[bytes]:
 def _read_table(path: Path) -> None:
     for name in ("train", "val", "test"):
         shutil.copyfile(path, path.with_name(f"{name}.csv"))
-    for classes in (readers.csv_splits(path.parent) or {}).values():
+    for classes in (layouts.csv_splits(path.parent) or {}).values():
         for items in classes.values():
             for picture in items.values():
                 assert isinstance(picture, Path)
@@ -268,7 +273,7 @@ def _cifar() -> list[bytes]:
 def _read_cifar(path: Path) -> None:
     for name in ("train", "test", "meta"):
         shutil.copyfile(path, path.with_name(name))
-    readers.cifar_pickles(path.parent)
+    layouts.cifar_pickles(path.parent)
 
 
 def _arrow() -> list[bytes]:
@@ -304,9 +309,9 @@ def _images() -> list[bytes]:
 
 
 def _read_image(path: Path) -> None:
-    pictures._look(path)
-    pictures._square(Encoded("x", path.read_bytes()), 8)
-    pictures._thumbnail(path, 4)
+    decode._look(path)
+    decode._square(Encoded("x", path.read_bytes()), 8)
+    decode._thumbnail(path, 4)
 
 
 def _archives() -> list[bytes]:
@@ -357,11 +362,11 @@ TARGETS = {
     "image-store": Target(_read_images, _image_stores, 0.03),
     "foreign-hdf5": Target(_read_foreign, _s2m2, 0.03),
     "foreign-numpy": Target(_read_foreign, _numpy_files, 0.1),
-    "foreign-array": Target(foreign.recognise, _numpy_arrays),
+    "foreign-array": Target(importers.recognise, _numpy_arrays),
     "foreign-pickle": Target(_read_foreign, _pickles, 0.6),
     "pickle": Target(safe_pickle.read, _pickles),
     "checkpoint": Target(_read_checkpoint, _checkpoints, 1.5),
-    "weights": Target(weights.read, _weights, 0.5),
+    "weights": Target(weight_files.read, _weights, 0.5),
     "result": Target(_read_result, lambda: [json.dumps(results.to_json(result())).encode()], 1.2),
     "task-list": Target(_read_task_list, _task_lists, 1.2),
     "config": Target(_read_config, lambda: [_CONFIG], 0.2),

@@ -1,0 +1,1 @@
+"""What the rooms share: files, errors, random streams, the machine, checks of untrusted files."""

@@ -1,0 +1,213 @@
+"""What this machine gives fsbench, and what of it will hurt."""
+
+import importlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from fsbench._util import machine
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import cache_folder
+from fsbench.data.image_store import prepared
+from fsbench.data.summary import Contents, contents
+from fsbench.training import precision as engine
+
+GIB = 1 << 30
+LITTLE_DISK = 2 * GIB  # the image store of mini-ImageNet at 84 px takes 1.2 GiB
+LITTLE_MEMORY = 2 * GIB  # base images stay in memory, those of mini-ImageNet at 84 px in 0.8 GiB
+PACKAGES = (
+    "torch", "torchvision", "numba", "numpy", "scipy", "h5py", "safetensors", "pandas", "pillow",
+    "matplotlib", "timm", "datasets", "tensorboard", "umap-learn",
+)  # fmt: skip
+FRAGILE = (
+    "torchvision",
+    "numba",
+)  # built against one torch and some numpys, and fail to import beside others
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time in a period: what a container may use
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that networks run on."""
+
+    device: str  # as --device takes it
+    name: str
+    bf16: bool  # computes in it without emulation
+    precision: str  # of training, unless another is asked for
+    compiled: bool  # whether training compiles, unless it is asked not to
+    free_memory: int  # bytes
+
+
+@dataclass(frozen=True)
+class Store:
+    """A prepared data set."""
+
+    path: Path
+    bytes: int
+    contents: Contents | None  # None: unreadable
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """All that was found; sizes in bytes."""
+
+    versions: dict[str, str]  # fsbench, python and packages; those that are not installed are left out
+    commit: str | None  # of the checkout that fsbench runs from
+    broken: dict[str, str]  # packages that cannot be imported, and why
+    devices: tuple[Device, ...]  # the one that is used unasked comes first
+    cuda: str | None  # why a card cannot be used, where there is one
+    threads: int  # that torch computes with on the CPU
+    cores: int  # that this process may use
+    cache: Path
+    cache_bytes: int
+    cache_writable: bool
+    here_writable: bool  # the current folder, below which runs and results are written
+    free_disk: int  # where the cache lies
+    stores: tuple[Store, ...]
+
+
+def examine(cache: Path | None = None) -> Checkup:
+    """Look at versions, devices, cache and data sets; nothing is written.
+
+    Raises:
+        FsbenchError: the cache cannot be read.
+    """
+    cuda = _why_no_cuda()  # first, since torch may say only once what is wrong
+    folder = cache_folder(cache)
+    paths = [path for sizes in prepared(cache).values() for path in sizes.values()]
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    installed = {name: found for name in PACKAGES if (found := _version(name))}
+    if torch.version.cuda:
+        installed["cuda"] = torch.version.cuda
+    return Checkup(
+        versions={**machine.versions(), **installed, "torch": str(torch.__version__)},
+        commit=machine.commit(),
+        broken={name: why for name in FRAGILE if (why := _why_broken(name))},
+        devices=tuple(map(_device, _devices())),
+        cuda=cuda,
+        threads=torch.get_num_threads(),
+        cores=_cores(),
+        cache=folder,
+        cache_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        cache_writable=os.access(there, os.W_OK),
+        here_writable=os.access(Path.cwd(), os.W_OK),
+        free_disk=shutil.disk_usage(there).free,
+        stores=tuple(Store(path, path.stat().st_size, _contents(path)) for path in paths),
+    )
+
+
+def troubles(found: Checkup) -> list[str]:
+    """What will hurt, a line each: what it is and what to do about it."""
+    return [*_slow_or_broken(found), *_no_room(found)]
+
+
+def _slow_or_broken(found: Checkup) -> Iterator[str]:
+    for name, why in found.broken.items():
+        yield f"{name} cannot be imported ({why}); install it, torch and numpy in versions that fit"
+    if found.cuda:
+        yield found.cuda
+    if found.threads > found.cores:
+        yield (
+            f"torch computes with {found.threads} threads on {found.cores} cores, which is slower; "
+            f"set OMP_NUM_THREADS={found.cores}"
+        )
+    for store in found.stores:
+        if store.contents is None:
+            yield f"{store.path} is not a readable image store; prepare it again with --force"
+
+
+def _no_room(found: Checkup) -> Iterator[str]:
+    if not found.cache_writable:
+        yield f"cannot write into the cache {found.cache}; name another with --cache or FSBENCH_CACHE"
+    if not found.here_writable:
+        yield f"cannot write into {Path.cwd()}, where runs and results go; name another folder with --out"
+    if found.free_disk < LITTLE_DISK:
+        yield f"only {gib(found.free_disk)} free on the disk of the cache, {found.cache}"
+    for device in found.devices:
+        if device.free_memory < LITTLE_MEMORY:
+            yield f"only {gib(device.free_memory)} of memory free on {device.device}, where images are kept"
+
+
+def gib(size: int) -> str:
+    """A size in bytes, for people."""
+    return f"{size / GIB:.1f} GiB"
+
+
+def _devices() -> Iterator[torch.device]:
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        yield torch.device("cuda", number)
+    if torch.backends.mps.is_available():
+        yield torch.device("mps")
+    yield torch.device("cpu")
+
+
+def _device(device: torch.device) -> Device:
+    usual = engine.choose(device)
+    name = machine.device_name(device)
+    return Device(
+        str(device), name, _bf16(device), usual.precision, usual.compile, machine.free_memory(device)
+    )
+
+
+def _bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return bool(torch.backends.mps.is_macos_or_newer(14, 0))
+    cpuinfo = Path("/proc/cpuinfo")
+    words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def _why_no_cuda() -> str | None:
+    """Why torch cannot use the card whose driver is there; None where it can, or there is no card."""
+    if not NVIDIA_DRIVER.exists():
+        return None
+    if torch.version.cuda is None:
+        return f"there is an NVIDIA driver, but torch {torch.__version__} is built without CUDA"
+    with warnings.catch_warnings(record=True) as said:  # torch says as a warning what is wrong with a driver
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return None
+    why = str(said[0].message).splitlines()[0] if said else "it finds no device"
+    return f"there is an NVIDIA driver, but torch {torch.__version__} cannot use CUDA ({why})"
+
+
+def _cores() -> int:
+    """The cores that this process may use, by its affinity and by the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if CPU_QUOTA.exists():
+        quota, period = CPU_QUOTA.read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _why_broken(package: str) -> str | None:
+    try:
+        importlib.import_module(package)
+    except Exception as error:  # an extension module raises what it likes
+        return str(error).partition("\n")[0]
+    return None
+
+
+def _contents(path: Path) -> Contents | None:
+    try:
+        return contents(path)
+    except FsbenchError:
+        return None

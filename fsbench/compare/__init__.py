@@ -1,6 +1,0 @@
-"""Comparison of result files in pairs: differences, their intervals and p-values."""
-
-from fsbench.compare.pairs import Comparison, Entry, Pair, compare, compare_groups
-from fsbench.compare.text import table
-
-__all__ = ["Comparison", "Entry", "Pair", "compare", "compare_groups", "table"]

@@ -1,0 +1,1 @@
+"""Evaluation: features, tasks and a head give a result, which is one file."""

@@ -1,0 +1,104 @@
+"""Features of what lies in memory: arrays, tensors, and modules with images."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from fsbench._util.errors import FsbenchError
+from fsbench.data.image_store import ImageSplit
+from fsbench.features.extract import embed
+from fsbench.features.store import Features
+from fsbench.models.pretrained.transform import Transform, usual
+
+Array = ArrayLike | Tensor
+Network = Callable[[Array], NDArray[np.float32]]  # images to features (n, d)
+
+
+def of_arrays(values: Array, labels: Array | None, datasets: Sequence[str], split: str) -> Features:
+    """Features (n, d) with labels (n,), integers or names; `datasets` is the name of their data set, if any.
+
+    Raises:
+        FsbenchError: other shapes or types, features that are not finite, or several names.
+    """
+    found = _plain("features", values)
+    if found.ndim != 2 or found.dtype.kind not in "fiu":
+        raise FsbenchError(f"features must be numbers of shape (n, d), but are {_kind(found)}")
+    if labels is None:
+        raise FsbenchError("labels are missing: features and images need one each")
+    given = _plain("labels", labels)
+    if given.shape != found.shape[:1]:
+        raise FsbenchError(f"labels must have shape ({len(found)},), but have {given.shape}")
+    if not np.isfinite(found).all():
+        raise FsbenchError("features must be finite, but some are not")
+    if len(datasets) > 1:
+        raise FsbenchError(f"dataset must be one name for images or features, but is {', '.join(datasets)}")
+    names, numbers = np.unique(given, return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    return Features(
+        values=found[order].astype(np.float32),
+        labels=numbers[order].astype(np.int32),
+        class_names=tuple(map(str, names)),
+        about={"dataset": datasets[0] if datasets else "unnamed", "split": split},
+    )
+
+
+def of_split(images: ImageSplit, network: Network) -> Features:
+    """Features of one split of a prepared data set."""
+    about: dict[str, str | int | float] = {
+        "dataset": images.dataset,
+        "split": images.split,
+        "fingerprint": images.identity.fingerprint,
+        "files": images.identity.files,
+        "decoder": images.identity.decoder,
+        "stored_size": images.pixels.shape[1],
+        "synthetic": images.synthetic,
+    }
+    return Features(network(images.pixels), images.labels, images.class_names, about)
+
+
+def embedded(
+    module: nn.Module,
+    image_size: int | None,
+    transform: Callable[[Tensor], Tensor] | None,
+    device: torch.device,
+    quiet: bool,
+    images: Array,
+) -> NDArray[np.float32]:
+    """Features (n, d) of float images (n, 3, s, s), or of uint8 images (n, h, w, 3) after a transform.
+
+    That is `transform`, or the one of fsbench's own backbones for `image_size` pixels.
+
+    Raises:
+        FsbenchError: other images, no transform where one is needed, or a module that returns no features.
+    """
+    found = _plain("images", images)
+    if found.ndim == 4 and found.dtype.kind == "f":
+        found, how = found.astype(np.float32), Transform("none", found.shape[3], lambda batch: batch)
+    elif found.ndim == 4 and found.dtype == np.uint8 and found.shape[3] == 3:
+        if transform is None and image_size is None:
+            raise FsbenchError("image_size is missing: uint8 images need it or a transform")
+        size = image_size or found.shape[1]
+        how = usual(size) if transform is None else Transform("given", size, transform)
+    else:
+        kinds = "uint8 (n, h, w, 3) or float (n, 3, s, s)"
+        raise FsbenchError(f"images must be {kinds}, but are {_kind(found)}")
+    return embed(module, how, found, device, quiet=quiet)
+
+
+def _plain(what: str, values: Array) -> NDArray[Any]:
+    """The values as a NumPy array, in the memory that they lie in where that can be."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise FsbenchError(f"{what} must form an array, but do not ({error})") from error
+
+
+def _kind(values: NDArray[Any]) -> str:
+    return f"{values.dtype} {values.shape}"

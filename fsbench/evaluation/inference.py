@@ -1,0 +1,133 @@
+"""From features, a task specification and a head to the answers of each task, in bounded memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.machine import free_memory
+from fsbench._util.rng import stream_seed
+from fsbench.heads import Head, ask
+from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.tasks import sampler
+from fsbench.tasks.sampler import Tasks
+from fsbench.tasks.spec import TaskSpec
+
+# Bytes of gathered features; heads take about three times as much beside them. On a CPU a batch that stays in
+# its caches is four times faster than a large one; a GPU wants enough tasks to fill it.
+_LARGEST_BATCH = {"cpu": 1 << 25, "cuda": 1 << 28}
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """What stands for a tensor of features too many for memory: rows are prepared when a task takes them."""
+
+    stored: NDArray[np.float32]  # (n, d), mapped from a file
+    device: torch.device
+    preprocess: Callable[[Tensor], Tensor]  # of rows (m, d), each by itself
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.stored.shape
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a value."""
+        return self.stored.itemsize
+
+    def index_select(self, _: int, rows: Tensor) -> Tensor:
+        """Rows (m,) as the head gets them, (m, d)."""
+        return self.preprocess(torch.from_numpy(self.stored[rows.cpu().numpy()]).to(self.device))
+
+
+def answers(
+    values: Tensor | Mapped,
+    labels: NDArray[np.integer],
+    spec: TaskSpec,
+    head: Head,
+    *,
+    class_names: Sequence[str] = (),
+    base: BaseStatistics | None = None,
+    quiet: bool = True,
+) -> Iterator[tuple[Tasks, NDArray[np.int16]]]:
+    """Each batch of tasks with the class that the head gives each query, (tasks, queries); -1 for no query.
+
+    `values` (n, d) are preprocessed features of sorted `labels` (n,). How many tasks a batch holds depends on
+    the memory at hand. That changes no answer on a CPU; on other devices it can where classes are equal up to
+    rounding.
+
+    Raises:
+        FsbenchError: the labels cannot give such tasks, or the head cannot take them.
+    """
+    if spec.least_shot is not None and not head.uneven:
+        raise FsbenchError(f"head {head.paper}: must be given as many shots in every class, not {spec.name}")
+    at_once = _tasks_at_once(values, labels, spec)
+    seed = stream_seed(spec.seed, "head")
+    first = 0
+    with tqdm(total=spec.n_tasks, desc="evaluate", unit="task", disable=True if quiet else None) as bar:
+        for tasks in sampler.blocks(labels, spec, class_names, at_once):
+            keys = torch.arange(first, first + len(tasks)) + seed
+            yield tasks, _answer(values, tasks, keys, head, base)
+            first += len(tasks)
+            bar.update(len(tasks))
+
+
+def accuracies(
+    values: Tensor, labels: NDArray[np.integer], spec: TaskSpec, head: Head
+) -> NDArray[np.float64]:
+    """The accuracy of each task, (tasks,), 0..1."""
+    parts = [right(tasks, given) / tasks.queries for tasks, given in answers(values, labels, spec, head)]
+    return np.concatenate(parts)
+
+
+def right(tasks: Tasks, given: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Right answers of each task, (tasks,)."""
+    counts: NDArray[np.int64] = np.count_nonzero((given == tasks.answers) & (tasks.query >= 0), axis=1)
+    return counts
+
+
+def _tasks_at_once(values: Tensor | Mapped, labels: NDArray[np.integer], spec: TaskSpec) -> int:
+    per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
+    bytes_a_task = spec.n_way * per_class * values.shape[1] * values.itemsize
+    largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
+    return max(1, min(largest, free_memory(values.device) // 8) // bytes_a_task)
+
+
+def _answer(
+    values: Tensor | Mapped, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+) -> NDArray[np.int16]:
+    """What the head says of tasks, those with the same number of queries together."""
+    queries = tasks.queries
+    if (queries == tasks.query.shape[1]).all():
+        return _classified(values, tasks, keys, head, base)
+    given = np.full(tasks.query.shape, -1, dtype=np.int16)
+    for count in np.unique(queries):
+        same = queries == count
+        part = Tasks(tasks.support[same], tasks.query[same, :count], tasks.answers[same, :count])
+        given[same, :count] = _classified(values, part, keys[torch.from_numpy(same)], head, base)
+    return given
+
+
+def _classified(
+    values: Tensor | Mapped, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+) -> NDArray[np.int16]:
+    device = values.device
+    support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
+    query = _gather(values, torch.from_numpy(tasks.query).to(device))  # (tasks, queries, d)
+    shots = None
+    if head.uneven and (tasks.support < 0).any():
+        shots = torch.from_numpy(tasks.shots).to(device)
+    logits = ask(head, support, query, keys=keys.to(device), shots=shots, base=base)
+    # argmax is twenty times slower where classes are not the last in memory
+    return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
+
+
+def _gather(values: Tensor | Mapped, rows: Tensor) -> Tensor:
+    """Rows of `values` (n, d) in the shape of `rows`, (..., d)."""
+    return values.index_select(0, rows.flatten()).view(*rows.shape, values.shape[1])

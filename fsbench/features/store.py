@@ -1,0 +1,121 @@
+"""The feature store: one HDF5 file of features, labels and where they come from, whole or absent.
+
+Its key is content, not a name: a reader states what it expects (checkpoint, split fingerprint, transform)
+and a file made from anything else is refused.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import whole_hdf5
+from fsbench._util.validation import Wrong, hdf5
+from fsbench.data.identity import Identity
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of one split of a data set by one backbone."""
+
+    values: NDArray[np.float32]  # (n, d); mapped and read-only where they come from a large file
+    labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
+    class_names: tuple[str, ...]
+    about: Mapping[str, str | int | float]  # checkpoint, data set, split, identity, transform ...
+
+    @property
+    def identity(self) -> Identity | None:
+        """Which images the features are of; None for a file that does not tell."""
+        parts = [self.about.get(name) for name in ("fingerprint", "files", "decoder")]
+        return None if parts[0] is None else Identity(*map(str, parts))
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of values and labels, in hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f4").data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
+        return digest.hexdigest()
+
+
+def write(path: Path, features: Features) -> None:
+    """Write a feature store, whole or not at all."""
+    with whole_hdf5(path) as (file, _):
+        file["features"] = np.asarray(features.values, dtype=np.float32)
+        file["labels"] = np.asarray(features.labels, dtype=np.int32)
+        names = np.array(features.class_names, dtype=object)
+        file.create_dataset("class_names", data=names, dtype=h5py.string_dtype())
+        file.attrs.update({"format": FORMAT, "digest": features.digest, **features.about})
+
+
+def read(path: Path, **expected: str | int | float) -> Features:
+    """Read a feature store; each keyword names an attribute and the value that it must have.
+
+    Raises:
+        FsbenchError: no such file, not a feature store, damaged, or made from something else.
+    """
+    try:
+        most = hdf5.capacity(path)
+        hdf5.refuse_endless_heaps(path)
+        with h5py.File(path, "r") as file:
+            attributes = hdf5.attributes(file)
+            if attributes.pop("format", None) != FORMAT:
+                raise FsbenchError(f"{path}: not a feature store of format {FORMAT}")
+            for name, value in expected.items():
+                if attributes.get(name) != value:
+                    raise FsbenchError(f"{path}: {name} is {attributes.get(name)!r}, not {value!r}")
+            digest = attributes.pop("digest", None)
+            features = Features(
+                values=hdf5.numbers(file, "features", np.float32, 2, most),
+                labels=hdf5.numbers(file, "labels", np.int32, 1, most),
+                class_names=hdf5.texts(file, "class_names", most),
+                about=attributes,
+            )
+        _check(features)
+    except FsbenchError:
+        raise
+    except Exception as error:  # HDF5 names no bounds to what a torn file raises
+        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.why(error)})") from error
+    if features.digest != digest:
+        raise FsbenchError(f"{path}: features do not match their digest; extract them again")
+    return features
+
+
+def is_store(path: Path) -> bool:
+    """Whether a file is a feature store, whole or damaged: HDF5 by its first bytes, with our mark.
+
+    Raises:
+        FsbenchError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as start:
+            if start.read(8) != b"\x89HDF\r\n\x1a\n":
+                return False
+        with h5py.File(path, "r") as file:
+            return "format" in file.attrs
+    except Exception as error:
+        if path.is_file():
+            return True  # HDF5, but damaged: `read` says so
+        raise FsbenchError(f"cannot read {path}: {hdf5.why(error)}") from error
+
+
+def are_finite(values: NDArray[np.float32]) -> bool:
+    """Whether all of the features (n, d) are numbers; a mask of all of them would take more memory."""
+    return bool(np.isfinite(values.sum(axis=1, dtype=np.float64)).all())
+
+
+def _check(features: Features) -> None:
+    """Refuse parts that do not fit each other, and what no head can take."""
+    values, labels, names = features.values, features.labels, features.class_names
+    if len(values) != len(labels) or not values.size:
+        raise Wrong(f"features {values.shape} do not fit labels {labels.shape}")
+    hdf5.check_labels(labels, len(names))
+    if not are_finite(values):
+        raise Wrong("features must be finite")

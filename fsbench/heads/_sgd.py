@@ -1,0 +1,151 @@
+"""Linear and cosine classifiers by stochastic gradient descent, exactly, on inner products.
+
+A class's weight vector v starts at u and moves by multiples of itself and of support vectors x, so it stays
+a mixture of the basis (all x, all u). SGD asks of v only its products with the x, for logits, and with
+itself, for weight norm. Both follow from
+
+    coefficients  b, v = sum_i b_i basis_i            scores  s, s_i = v . basis_i            v . v = b . s
+
+which are linear in v. Adding e x_j to v adds e to b_j and e times row j of the basis's Gram matrix to s. A
+step costs n_way (n_shot + 1) numbers a class instead of d, and no rounding but that of the same sums.
+
+With g the length that weight norm learns and r = sum_j error_j x_j the gradient by the weights a v, a =
+g / |v|, the chain rule gives the gradients (r . v) / |v| by g and a r - a (r . v) / |v|^2 v by v.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.threads import in_threads
+from fsbench.heads.batching import aligned, product
+from fsbench.heads._random import bits, permutations, uniforms
+from fsbench.heads._support import few_tasks, real_rows
+
+RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
+BATCH = 4
+COSINE_SCALE = 2.0
+_FLOATS_AT_ONCE = {"cpu": 1 << 21}  # of the basis; a few tasks a thread, whose features stay in a cache
+_FLOATS_ELSEWHERE = 1 << 26  # 256 MiB; a step costs the same for few tasks
+_EPOCHS_AT_ONCE = 16  # shuffled together where tasks are trained by torch
+
+
+def chunks(
+    support: Tensor, query: Tensor, shots: Tensor | None, keys: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """The same few tasks of each, as many as a device trains well at once; without shots, all rows count."""
+    _, n_way, n_shot, d = support.shape
+    floats = _FLOATS_AT_ONCE.get(support.device.type, _FLOATS_ELSEWHERE)
+    at_once = max(1, floats // (n_way * (n_shot + 1) * d))
+    return few_tasks(at_once, support, query, shots, keys.to(support.device))
+
+
+def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tensor:
+    """Weights uniform in [-bound, bound), shape (tasks, n_way, width), from each task's key alone."""
+    return bound * (2 * uniforms(bits(keys, keys.new_zeros(())), n_way * width).view(-1, n_way, width) - 1)
+
+
+def train(
+    support: Tensor, initial: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
+    """Weights after each number of epochs, shape (tasks, len(epochs) n_way, d).
+
+    support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way), beyond which
+    support rows are padding, keys (tasks,) int64 for the order of every epoch. Minimises the cross-entropy
+    of COSINE_SCALE times weight-normalised scores if `cosine`, else of plain scores, by mini-batches of
+    BATCH; the last of an epoch may be short.
+
+    Raises:
+        FsbenchError: `epochs` is empty, not positive or not increasing.
+    """
+    if not epochs or min(epochs) < 1 or list(epochs) != sorted(set(epochs)):
+        raise FsbenchError(f"epochs must be positive and increasing, but are {list(epochs)}")
+    basis = aligned(torch.cat([support.flatten(1, 2), initial], dim=1))  # (tasks, n_way n_shot + n_way, d)
+    real = real_rows(support, shots).flatten(1)  # (tasks, points)
+    points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)
+    run = _train_on_cpu if basis.device.type == "cpu" else train_by_torch
+    mixture = run(product(basis, basis.mT), points, counts, keys, epochs, cosine)
+    return product(mixture, basis)
+
+
+def _train_on_cpu(
+    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
+    """What `train_by_torch` computes, one task after the other, on torch's number of threads."""
+    from fsbench.heads._sgd_numba import train_tasks  # compiles on its first call, 3.5 s
+
+    n_way = gram.shape[1] - points.shape[1]
+    mixture = gram.new_empty(len(gram), len(epochs), n_way, gram.shape[1])
+    epoch_keys = bits(keys.unsqueeze(1), torch.arange(1, epochs[-1] + 1))
+    ends = np.array(epochs)
+    in_threads(
+        lambda grams, points, counts, words, mixtures: train_tasks(
+            grams, points, counts, words.view(np.uint64), ends, cosine, mixtures
+        ),
+        *(x.numpy() for x in (gram, points, counts, epoch_keys, mixture)),
+    )
+    return mixture.flatten(1, 2)
+
+
+def train_by_torch(
+    gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
+    """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis).
+
+    gram (tasks, basis, basis), the initial weights last; points (tasks, basis - n_way) are places in the
+    basis, of which the first of each task, as many as its count (tasks,) says, are trained on.
+    """
+    n_way = gram.shape[1] - points.shape[1]
+    mixture = gram.new_empty(len(gram), len(epochs) * n_way, gram.shape[1])
+    for count in counts.unique().tolist():
+        same = counts == count
+        mixture[same] = _train_in_step(gram[same], points[same, :count], n_way, keys[same], epochs, cosine)
+    return mixture
+
+
+def _train_in_step(
+    gram: Tensor, trained: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool
+) -> Tensor:
+    """`train_by_torch` of tasks with equally many points `trained` (tasks, count)."""
+    n_tasks, n_basis, _ = gram.shape
+    n_points = n_basis - n_way
+    # What a vector of the basis adds to scores and coefficients, side by side.
+    table = torch.cat([gram, torch.eye(n_basis, device=gram.device).expand_as(gram)], dim=2)
+    value, points = table[:, n_points:].clone(), table[:, :n_points].flatten(0, 1)
+    scores, coefficients = value.split(n_basis, dim=2)  # (tasks, n_way, basis), views
+    length = (scores * coefficients).sum(dim=2, keepdim=True).sqrt()
+    velocity, length_velocity = torch.zeros_like(value), torch.zeros_like(length)
+    labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
+    first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)
+    temperature, share, found = COSINE_SCALE if cosine else 1.0, 1.0, []
+    for epoch, order in enumerate(_orders(keys, epochs[-1], trained.shape[1]), start=1):
+        for batch in trained.gather(1, order).split(BATCH, dim=1):  # (tasks, batch)
+            norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
+            unit = length / norm
+            of_batch = scores.gather(2, batch.unsqueeze(1).expand(-1, n_way, -1))  # (tasks, n_way, batch)
+            error = (temperature * unit * of_batch).softmax(dim=1) - labels[batch].mT
+            error *= temperature / batch.shape[1]
+            decay = torch.full_like(length, DECAY)
+            if cosine:
+                slope = (error * of_batch).sum(dim=2, keepdim=True) / norm
+                decay -= unit * slope / norm
+                length_velocity.mul_(MOMENTUM).add_(slope + DECAY * length, alpha=share)
+                length.sub_(length_velocity, alpha=RATE)
+            rows = points[(batch + first_row).flatten()].view(n_tasks, -1, 2 * n_basis)
+            velocity.baddbmm_(unit * error, rows, beta=MOMENTUM, alpha=share)
+            velocity.addcmul_(decay, value, value=share)
+            value.sub_(velocity, alpha=RATE)
+            share = 1 - DAMPENING
+        if epoch in epochs:
+            norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
+            found.append(length / norm * coefficients)
+    return torch.cat(found, dim=1)
+
+
+def _orders(keys: Tensor, epochs: int, n_points: int) -> Iterator[Tensor]:
+    """The order of support points in each epoch, (tasks, n_points)."""
+    for block in torch.arange(1, epochs + 1, device=keys.device).split(_EPOCHS_AT_ONCE):
+        yield from permutations(bits(keys.unsqueeze(1), block), n_points).unbind(1)

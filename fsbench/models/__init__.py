@@ -1,0 +1,1 @@
+"""Models: backbones, the classifiers on top of them, checkpoints and pretrained networks."""

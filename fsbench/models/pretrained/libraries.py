@@ -1,0 +1,148 @@
+"""Backbones of timm and torchvision, without their classifiers, each with the transform it is used with."""
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench.models.pretrained import overlap
+from fsbench.models.pretrained.model import Model
+from fsbench.models.pretrained.overlap import Seen
+from fsbench.models.pretrained.transform import resize_crop
+
+# What a tag of timm's says of the images: resnet50.a1_in1k, convnext_tiny.in12k_ft_in1k ... The whole
+# ImageNet of fall 2011 is called 21k or 22k.
+_SUBSETS = {
+    "in1k": overlap.IMAGENET_1K,
+    "in12k": "imagenet-12k",
+    "in21k": "imagenet-21k-goog",
+    "in22k": "imagenet-22k",
+}
+
+
+def timm_model(name: str, *, pretrained: bool) -> Model:
+    """A model of timm, with the weights of its tag or untrained.
+
+    Raises:
+        FsbenchError: timm is not installed, has no such model or tag, or its weights cannot be had.
+    """
+    try:
+        import timm
+        from timm.data.config import resolve_model_data_config
+    except ImportError as error:
+        raise FsbenchError(f"timm:{name}: needs timm, which is not installed: pip install timm") from error
+    if not timm.is_model(name.partition(".")[0]):
+        raise unknown("model of timm", name, timm.list_models())
+    with _weights_of(f"timm:{name}"):
+        if pretrained:
+            _knock_at_hub(timm.models.get_pretrained_cfg(name))
+        network: Any = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    about = network.pretrained_cfg
+    config: Any = resolve_model_data_config(network)
+    _, height, width = config["input_size"]
+    if height != width:
+        raise FsbenchError(f"timm:{name}: must take squares, but takes images of {height} x {width}")
+    classifier = about.get("classifier") or ()
+    tag = f".{about['tag']}" if about.get("tag") else ""
+    return Model(
+        name=f"timm:{about['architecture']}{tag}",
+        network=network,
+        transform=resize_crop(  # cropping modes differ in what they do with images that are no squares
+            math.floor(height / config["crop_pct"]),
+            height,
+            config["interpolation"],
+            config["mean"],
+            config["std"],
+        ),
+        classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
+        n_classes=about["num_classes"],
+        seen=_seen_by(tag, about["num_classes"]),
+    )
+
+
+def torchvision_model(name: str, *, pretrained: bool) -> Model:
+    """A classifier of torchvision, with default weights, those of a tag (resnet50.IMAGENET1K_V1), or none.
+
+    Raises:
+        FsbenchError: torchvision has no such model or weights, or they cannot be had.
+    """
+    import torchvision  # takes a second, and few need it
+
+    architecture, _, tag = name.partition(".")
+    models = torchvision.models.list_models(module=torchvision.models)
+    if architecture not in models:
+        raise unknown("model of torchvision", architecture, models)
+    choices = torchvision.models.get_model_weights(architecture)
+    if tag and tag not in choices.__members__:
+        raise unknown(f"weights of torchvision:{architecture}", tag, choices.__members__)
+    weights = choices[tag] if tag else choices.DEFAULT
+    # without weights these two would leave out the normalisation that theirs need
+    quirks = {"transform_input": True, "init_weights": False}
+    asked = quirks if architecture in ("googlenet", "inception_v3") and not pretrained else {}
+    with _weights_of(f"torchvision:{name}"):
+        network = torchvision.models.get_model(architecture, weights=weights if pretrained else None, **asked)
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    n_classes = len(weights.meta["categories"])
+    if not linear or network.get_submodule(linear[-1]).out_features != n_classes:
+        raise FsbenchError(f"torchvision:{name}: must end in a linear classifier, which it does not")
+    network.set_submodule(linear[-1], nn.Identity())
+    used = weights.transforms()
+    return Model(
+        name=f"torchvision:{architecture}.{weights.name}",
+        network=network,
+        transform=resize_crop(
+            used.resize_size[0], used.crop_size[0], used.interpolation.value, used.mean, used.std
+        ),
+        classifier=(linear[-1],),
+        n_classes=n_classes,
+        seen=overlap.imagenet_1k(),  # whatever else it was pretrained on
+    )
+
+
+def _knock_at_hub(about: Any) -> None:
+    """Fail at once where weights must be fetched without a network: the client tries for a minute.
+
+    Raises:
+        FsbenchError: there are no weights to fetch.
+    """
+    from huggingface_hub import constants, get_session
+
+    if about is None or not about.has_weights:
+        raise FsbenchError("timm has no weights of that name")
+    repository = about.hf_hub_id
+    if repository and not Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}").exists():
+        get_session().head(constants.ENDPOINT, timeout=10)
+
+
+def _seen_by(tag: str, n_classes: int) -> Seen:
+    """The classes that a tag of timm's names, and those of its classifier."""
+    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+
+    found = [_SUBSETS[part] for part in re.split(r"[._]", tag) if part in _SUBSETS]
+    of_classifier = infer_imagenet_subset({"num_classes": n_classes})
+    names = dict.fromkeys([*found, *([of_classifier] if of_classifier else [])])
+    if not names:
+        return Seen(tag.removeprefix(".") or "images", None)
+    classes: dict[str, str] = {}
+    for name in names:
+        info: Any = ImageNetInfo(name)
+        classes |= info.label_descriptions(as_dict=True)
+    return Seen(" and ".join(names), classes)
+
+
+@contextmanager
+def _weights_of(subject: str) -> Iterator[None]:
+    """Say in one line that weights cannot be had: both libraries raise whatever their downloaders do."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(str(error).split())[:150]
+        raise FsbenchError(
+            f"{subject}: cannot be had, neither from the hub cache nor from the network ({why}); "
+            f"with its weights in a file: FILE --backbone {subject}"
+        ) from error

@@ -1,0 +1,100 @@
+"""A comparison as text for the terminal."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from fsbench.report.compare.pairs import Comparison, Pair
+from fsbench.report.pairwise import LEVEL
+
+ENTRIES = ("", "accuracy", "± tasks", "± classes", "tasks")
+PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")
+OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # further columns of the claim over tasks
+
+
+def table(comparison: Comparison) -> str:
+    """For each question its accuracies in %, then its pairs; at the end how to read them."""
+    parts = []
+    over_tasks = comparison.over == "tasks"
+    for question in dict.fromkeys(entry.question for entry in comparison.entries):
+        accuracies = [
+            (
+                entry.label,
+                f"{100 * entry.accuracy:.2f}",
+                _percent(entry.half_width),
+                _percent(entry.class_half_width),
+                f"{entry.n_tasks:,}",
+            )
+            for entry in comparison.entries
+            if entry.question == question
+        ]
+        pairs = [_cells(pair, over_tasks) for pair in comparison.pairs if pair.question == question]
+        heads = (*PAIRS, *OVER_TASKS) if over_tasks else PAIRS
+        parts += [question, _plain(ENTRIES, accuracies, 1), _plain(heads, pairs, 2)]
+    return "\n\n".join([*parts, _notes(comparison)])
+
+
+def _cells(pair: Pair, over_tasks: bool) -> tuple[str, ...]:
+    shared = (
+        pair.first,
+        pair.second if pair.same_tasks else f"{pair.second} *",
+        f"{100 * pair.difference:+.2f}",
+        _percent(pair.half_width),
+        _percent(pair.class_half_width),
+        _p(pair.p_tasks if over_tasks else pair.p_classes),
+        _p(pair.p_holm),
+    )
+    if not over_tasks:
+        return shared
+    return (
+        *shared,
+        _p(pair.p_wilcoxon),
+        "-" if pair.correlation is None else f"{pair.correlation:.2f}",
+        "-" if pair.tasks_needed is None else f"{pair.tasks_needed:,}",
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _notes(comparison: Comparison) -> str:
+    """How to read the table, and each mark that occurs in it."""
+    notes = [
+        "± tasks: 95 % half width in points over the tasks drawn from these images.",
+        "± classes: the same over new classes and their images. Neither covers training seeds.",
+        {
+            "classes": "p: claim over classes, for new classes with their images (narrower: --over tasks).",
+            "tasks": "p: claim over tasks, for other tasks from the same images; not for new classes.",
+        }[comparison.over],
+        f"p (Holm): p adjusted for {comparison.adjusted_for} pairs. Below {LEVEL}: significantly different; "
+        "else: not significantly different.",
+    ]
+    pairs = comparison.pairs
+    if comparison.over == "tasks":
+        notes.append("tasks needed: to find a true difference of this size with probability 0.8.")
+    if any(pair.class_half_width is None for pair in pairs):
+        notes.append("-: no claim over classes, as class values are missing or the images may differ.")
+    if not all(pair.same_tasks for pair in pairs):
+        notes.append("*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one.")
+    lengths = {(entry.question, entry.label): entry.n_tasks for entry in comparison.entries}
+    if any(
+        pair.same_tasks and lengths[pair.question, pair.first] != lengths[pair.question, pair.second]
+        for pair in pairs
+    ):
+        notes.append("A - B: over the tasks that both have where one list is the beginning of the other.")
+    if comparison.left_out:
+        notes.append(
+            f"Left out, since no other result answers the question: {', '.join(comparison.left_out)}"
+        )
+    return "\n".join(notes)
+
+
+def _plain(head: Sequence[str], rows: Sequence[Sequence[str]], n_left: int) -> str:
+    """A plain table whose first `n_left` columns are words, the others numbers."""
+    align = ["left" if i < n_left else "right" for i in range(len(head))]
+    return tabulate(rows, head, tablefmt="simple", colalign=align, disable_numparse=True)

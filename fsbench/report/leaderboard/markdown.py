@@ -1,0 +1,142 @@
+"""The tables as Markdown, a section each."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from tabulate import tabulate
+
+from fsbench.report.leaderboard.published import Parts, Quotation
+from fsbench.report.leaderboard.rows import Protocol
+from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
+from fsbench.report.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
+
+HIDDEN = "Not shown here: the single runs of means. They take part in comparisons, so no run is bold."
+ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
+
+
+def sections(
+    tables: Sequence[Table],
+    link_prefix: str = "",
+    beside: Mapping[str, Quotation] | None = None,
+    *,
+    single_runs: bool = True,
+) -> str:
+    """A section of level 3 for each table: heading, what its numbers are, table, notes.
+
+    Recipes link to the folders of their results; `link_prefix` leads from the page to the results folder,
+    such as "results/". Published rows stand below the table whose heading they have in `beside`, as a block
+    quotation; None for a page that does not speak of them. Without `single_runs` a recipe that was trained
+    with several seeds has one line, which leads to the page with all of them.
+    """
+    parts, addresses = [], _Addresses()
+    for table in tables:
+        parts += _section(table, link_prefix, single_runs)
+        if beside and (quotation := beside.get(table.heading)):
+            title = f"#### Published, not measured here: {escape(quotation.heading)}"
+            quoted = [title, QUOTED, _published(quotation, addresses)]
+            parts.append("\n".join(f"> {line}".rstrip() for line in "\n\n".join(quoted).splitlines()))
+    parts = parts or ["There are no results yet."]
+    if beside is not None:
+        parts += ["### Published numbers", ALL_PUBLISHED.format(link_prefix)]
+    return "\n\n".join([*parts, *addresses.definitions]) + "\n"
+
+
+def published(quotations: Sequence[Quotation]) -> str:
+    """A page of all published rows: their sources, then a section of level 2 for each table."""
+    addresses = _Addresses()
+    counts = Counter(row.source for quotation in quotations for row in quotation.rows)
+    sources = [
+        f"* {addresses.link(source.name, source.url)}: {n} row{'s' * (n > 1)}"
+        + (source.note and f", {source.note}")
+        for source, n in counts.most_common()
+    ]
+    parts = ["# Published numbers, not measured here", QUOTED, "Sources:", "\n".join(sources)]
+    for quotation in quotations:
+        parts += [f"## {escape(quotation.heading)}", _published(quotation, addresses)]
+    return "\n\n".join([*parts, *addresses.definitions]) + "\n"
+
+
+class _Addresses:
+    """The addresses that a page links to, each written once at its end."""
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def link(self, text: str, url: str) -> str:
+        """The text as a link, or as it stands where there is no address."""
+        label = self._labels.setdefault(url, f"p{len(self._labels) + 1}") if url else ""
+        return f"[{escape(text)}][{label}]" if label else escape(text)
+
+    @property
+    def definitions(self) -> list[str]:
+        """One block of Markdown, or none."""
+        return ["\n".join(f"[{label}]: {url}" for url, label in self._labels.items())] if self._labels else []
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line; underscores inside a word need no escape."""
+    return re.sub(r"[\\`*|<>\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
+
+
+def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
+    heads = [*NAMED, *map(_column, table.columns)]
+    lines = [line for line in table.lines if single_runs or not line.in_mean]
+    all_runs = "" if single_runs else f"{link_prefix}README.md"
+    bold_runs = len(lines) == len(table.lines)  # else runs that are not shown took part in the comparison
+    cells = [_cells(table, line, link_prefix, all_runs, bold_runs) for line in lines]
+    align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
+    parts = [
+        f"### {escape(table.heading)}",
+        escape(lead(table.results)),
+        _markdown(cells, heads, align),
+        table.legend if bold_runs else f"{table.legend} {HIDDEN}",
+    ]
+    return [part for part in parts if part]
+
+
+def _published(quotation: Quotation, addresses: _Addresses) -> str:
+    def text(parts: Parts) -> str:
+        return ", ".join(addresses.link(*part) for part in parts) or "-"
+
+    *before, last = quotation.named  # the source stands behind the accuracies
+    heads = [*before, *map(_column, quotation.columns), last]
+    align = [*["left"] * len(before), *["right"] * len(quotation.columns), "left"]
+    cells = [
+        [
+            *(text(row.named[name]) for name in before),
+            *(row.accuracies.get(protocol, "-") for protocol in quotation.columns),
+            text(row.named[last]),
+        ]
+        for row in quotation.rows
+    ]
+    return _markdown(cells, heads, align)
+
+
+def _markdown(cells: Sequence[Sequence[str]], heads: Sequence[str], align: Sequence[str]) -> str:
+    return tabulate(cells, heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def _column(protocol: Protocol) -> str:
+    return "{}-way {}-shot".format(*protocol)
+
+
+def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
+    named = {name: escape(text) for name, text in line.named.items()}
+    if line.n_seeds == 1:
+        folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
+        named["recipe"] = f"[{named['recipe']}]({folder})"
+    elif all_runs:
+        named["train seed"] = f"[{named['train seed']}]({quote(all_runs)})"
+    if line.changes:
+        named["recipe"] += f", {escape(line.changes)}"
+    accuracies = (_accuracy(table, line.cells.get(protocol), bold_runs) for protocol in table.columns)
+    return [*named.values(), *accuracies]
+
+
+def _accuracy(table: Table, cell: Cell | Spread | None, bold_runs: bool) -> str:
+    if cell is None:
+        return "-"
+    text = table.text(cell)
+    return f"**{text}**" if cell.best and (bold_runs or isinstance(cell, Spread)) else text

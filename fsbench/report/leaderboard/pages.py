@@ -1,0 +1,142 @@
+"""The files that show the results: four beside them, and a part of a project's README."""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import reason, write_text
+from fsbench.evaluation.results import read_all
+from fsbench.report.leaderboard.listing import listing
+from fsbench.report.leaderboard.markdown import published as published_page
+from fsbench.report.leaderboard.markdown import sections
+from fsbench.report.leaderboard.published import Shown, beside, quotations
+from fsbench.report.leaderboard.tables import tables
+from fsbench.report.leaderboard.web import page
+from fsbench.report.pairwise import Over
+
+BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
+
+HEAD = """\
+# Results
+
+Few-shot classification accuracy: a backbone is trained on source classes, then a head tells the new classes
+of a task apart from a few labelled images of each. Below this folder lies one result file for each backbone,
+task list and head, with the score of every task. From them `fsbench leaderboard results` makes this page,
+[leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with
+one line per result.
+
+A table holds what may be compared: the same target images, source classes, image size, number of query images
+and knowledge of the class counts. Recipes link to the result files.
+
+## Leaderboard
+
+"""
+
+
+def update(
+    folder: Path,
+    readme: Path | None,
+    *,
+    published: Shown = "same",
+    memory_rows: bool = False,
+    over: Over = "classes",
+) -> list[Path]:
+    """Write the pages that follow from a results folder and return where, `<folder>/README.md` first.
+
+    With `readme` the tables also take the place of what stands between its leaderboard markers.
+
+    Args:
+        folder: The results folder.
+        readme: A Markdown file with leaderboard markers, or None.
+        published: Published rows below the measured ones in Markdown: those of the same data sets, protocols
+            and backbones ("same"), or of every backbone ("all"). `published.md` and `leaderboard.html` hold
+            all of them. With "none", no page holds any, and `published.md` is not written.
+        memory_rows: Whether Markdown pages hold published rows that were not read at their source.
+        over: What ranks, bold type and p-values are about.
+
+    Raises:
+        FsbenchError: no such folder, a file in it that is no result, a question with two results, or a
+            `readme` without the markers. Nothing is written then.
+    """
+    pages = _pages(folder, readme, published, memory_rows, over)
+    for path, text in pages.items():
+        write_text(path, text)
+    return list(pages)
+
+
+def stale(
+    folder: Path,
+    readme: Path | None,
+    *,
+    published: Shown = "same",
+    memory_rows: bool = False,
+    over: Over = "classes",
+) -> list[Path]:
+    """The pages that are not what `update` would write.
+
+    Raises:
+        FsbenchError: as `update`.
+    """
+    pages = _pages(folder, readme, published, memory_rows, over)
+    return [path for path, text in pages.items() if not path.exists() or _read(path) != text]
+
+
+def _pages(
+    folder: Path, readme: Path | None, published: Shown, memory_rows: bool, over: Over
+) -> dict[Path, str]:
+    """Each page's path and its whole text."""
+    with _without_collector():
+        found = tables(read_all(folder), over)
+    shown = published != "none"
+    quoted = quotations(memory_rows=memory_rows) if shown else []
+    below = beside(quoted, found, every_backbone=published == "all") if shown else None
+    pages = {
+        folder / "README.md": HEAD + sections(found, beside=below),
+        folder / "leaderboard.csv": listing(found),
+        folder / "leaderboard.html": page(found, quotations(memory_rows=True) if shown else []),
+    }
+    if shown:
+        pages[folder / "published.md"] = published_page(quoted)
+    if readme is not None:
+        prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
+        pages[readme] = _readme(readme, sections(found, f"{prefix}/", below, single_runs=False))
+    return pages
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's garbage collector would go through every score of every task again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def with_block(text: str, begin: str, end: str, block: str) -> str | None:
+    """A page with `block` between the markers `begin` and `end`; None where it lacks one of them."""
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    return f"{before}{begin}\n\n{block}\n{end}{after}" if found_begin and found_end else None
+
+
+def _readme(path: Path, block: str) -> str:
+    """The text of a project's README with `block` between its leaderboard markers."""
+    text = with_block(_read(path), BEGIN, END, block)
+    if text is None:
+        raise FsbenchError(f"{path}: the tables go between {BEGIN} and {END}, but it lacks these markers")
+    return text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except ValueError as error:
+        raise FsbenchError(f"cannot read {path}: not UTF-8 text") from error

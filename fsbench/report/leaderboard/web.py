@@ -1,0 +1,160 @@
+"""The tables as one static page that asks the network for nothing: `page.html`, filled."""
+
+import hashlib
+import json
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsbench.report.leaderboard.compare import Compared
+from fsbench.report.leaderboard.published import Parts, Published, Quotation
+from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
+from fsbench.report.leaderboard.wording import QUOTED, lead
+from fsbench.report.pairwise import LEVEL
+
+UNITS = 10_000  # p-values and differences are sent as whole ten-thousandths
+
+
+def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
+    """The whole page; its links are relative to the results folder, in which it lies."""
+    data = {
+        "level": round(LEVEL * UNITS),
+        "quoted": QUOTED,
+        "tables": [*map(_table, tables), *map(_quotation, quotations)],  # measured ones first
+    }
+    style, script = _part("page.css"), _part("page.js")
+    filled = {
+        "style": style,
+        "style-hash": _hash(style),
+        "script": script,
+        "script-hash": _hash(script),
+        "data": _for_script(data),
+    }
+    return re.sub(r"{{([a-z-]+)}}", lambda found: filled[found[1]], _part("page.html"))
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "heading": table.heading,
+        "published": False,
+        "dataset": table.results[0].dataset,
+        "lead": lead(table.results),
+        "notes": table.legend,
+        "named": NAMED,
+        "columns": table.columns,
+        "rows": [_row(table, line) for line in table.lines],
+        "over": table.over,
+        "checkpoints": [_pairs(compared) for compared in table.checkpoints.values()],
+        "recipes": [_pairs(compared) for compared in table.recipes.values()],
+    }
+
+
+def _row(table: Table, line: Line) -> dict[str, Any]:
+    named = line.named
+    words = (named["recipe"], line.changes, named["head"], line.tried.backbone, _seed(line))
+    folder = quote(f"{line.tried.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
+    return {
+        "named": [_named([(text, folder if name == "recipe" else "")]) for name, text in named.items()],
+        "backbone": named["backbone"],
+        "changes": line.changes,
+        "label": ", ".join(filter(None, words)),
+        "recipe": line.tried.recipe,
+        "kind": "transductive" if line.tried.transductive else "inductive",
+        "memory": False,
+        "cells": [_cell(table, line.cells.get(column)) for column in table.columns],
+    }
+
+
+def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    shared = {"text": table.text(cell), "rank": cell.rank, "best": cell.best}
+    if isinstance(cell, Spread):
+        return {**shared, "mean": round(100 * cell.mean, 4), "kind": "recipes" if cell.compared else None}
+    classes = cell.result.class_half_width
+    return {
+        **shared,
+        "mean": round(100 * cell.result.accuracy, 4),
+        "kind": "checkpoints",
+        "half": round(100 * cell.half_width, 4),
+        "tasks": cell.result.n_tasks,
+        "classes": None if classes is None else f"{100 * classes:.2f}",
+        "href": quote(cell.result.path.as_posix()),
+    }
+
+
+def _quotation(quotation: Quotation) -> dict[str, Any]:
+    return {
+        "heading": quotation.heading,
+        "published": True,
+        "dataset": quotation.pair[1],
+        "named": quotation.named,
+        "columns": quotation.columns,
+        "rows": [_quoted(row, quotation) for row in quotation.rows],
+    }
+
+
+def _quoted(row: Published, quotation: Quotation) -> dict[str, Any]:
+    texts = [row.accuracies.get(column) for column in quotation.columns]
+    return {
+        "named": [_named(row.named[name]) for name in quotation.named],
+        "backbone": row.backbone or "-",
+        "changes": "",
+        "label": "",
+        "recipe": row.recipe,
+        "kind": row.setting.partition(",")[0] or "not stated",
+        "memory": row.source.from_memory,
+        "cells": [text and {"text": text, "mean": float(text.split()[0])} for text in texts],
+    }
+
+
+def _named(parts: Parts) -> str | Parts:
+    """A text, or pairs of text and address where there are links."""
+    return parts if any(url for _, url in parts) else parts[0][0] if parts else "-"
+
+
+def _pairs(compared: Compared) -> dict[str, list[int | None]]:
+    """The lower triangles, row by row, of differences, half widths and p-values in ten-thousandths.
+
+    A p-value is rounded down, so that one below the level stays below it. The summand keeps a p of exactly 1
+    from falling to 9999 where sums are ordered in another way.
+    """
+    over = compared.pairs.over
+    return {
+        "difference": _triangle(np.round(UNITS * compared.pairs.difference)),
+        "tasks": _triangle(np.round(UNITS * over["tasks"].half_width)),
+        "classes": _triangle(np.round(UNITS * over["classes"].half_width)),
+        "p": _triangle(np.floor(UNITS * compared.p + 1e-6)),
+    }
+
+
+def _triangle(whole: NDArray[np.float64]) -> list[int | None]:
+    """The lower triangle row by row; None for NaN."""
+    lower = whole[np.tril_indices(len(whole), -1)]
+    return [None if value != value else int(value) for value in lower.tolist()]
+
+
+def _seed(line: Line) -> str:
+    seed = line.named["train seed"]
+    return seed if line.n_seeds > 1 else f"seed {seed}" if seed != "-" else ""
+
+
+def _part(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """What the page's content security policy admits a style or script by."""
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _for_script(data: Any) -> str:
+    """JSON that can end neither a script element nor a line of it, whatever the names in it are."""
+    text = json.dumps(data, separators=(",", ":"))
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")

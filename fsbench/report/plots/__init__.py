@@ -1,0 +1,73 @@
+"""Plots of results, features and training: pure functions that return a Matplotlib figure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from fsbench._util.errors import unknown
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
+from fsbench.features import store
+from fsbench.report.plots.budget import budgets
+from fsbench.report.plots.embedding import novel_features
+from fsbench.report.plots.grids import cross_domain, recipe_by_head
+from fsbench.report.plots.page import save
+from fsbench.report.plots.sweeps import ways_and_shots
+from fsbench.report.plots.tasks import task_accuracies
+from fsbench.report.plots.training import time_curves, training_curves
+
+__all__ = [
+    "KINDS",
+    "budgets",
+    "cross_domain",
+    "novel_features",
+    "of_call",
+    "plot",
+    "recipe_by_head",
+    "save",
+    "task_accuracies",
+    "time_curves",
+    "training_curves",
+    "ways_and_shots",
+]
+
+OF_RESULTS: Mapping[str, Callable[[Sequence[Result]], Figure]] = {
+    "ways-shots": ways_and_shots,
+    "recipe-head": recipe_by_head,
+    "cross-domain": cross_domain,
+    "budget": budgets,
+    "task-accuracies": task_accuracies,
+}
+KINDS = (*OF_RESULTS, "features", "training", "time")
+
+
+def plot(kind: str, paths: Sequence[Path]) -> Figure:
+    """The plot of what lies at `paths`: result files or folders of them, feature files, or run folders.
+
+    Raises:
+        FsbenchError: unknown kind, unreadable files, or nothing that makes such a plot.
+    """
+    if kind == "training":
+        return training_curves(paths)
+    if kind == "time":
+        return time_curves(paths)
+    if kind == "features":
+        return novel_features([store.read(path) for path in paths])
+    if kind not in OF_RESULTS:
+        raise unknown("kind of plot", kind, KINDS)
+    files = [file for path in paths for file in (results.paths(path) if path.is_dir() else [path])]
+    return OF_RESULTS[kind]([results.read(file) for file in dict.fromkeys(files)])
+
+
+def of_call(found: Sequence[Result]) -> Figure:
+    """The plot that fits the results of one evaluation.
+
+    Several pairs of source and target make a cross-domain matrix, several ways or shots a sweep, several
+    recipes or heads a heat map, and one result the distribution over its tasks.
+    """
+    if len({(result.source, result.dataset) for result in found if result.source}) > 1:
+        return cross_domain(found)
+    if len({(result.n_way, result.n_shot) for result in found}) > 1:
+        return ways_and_shots(found)
+    return recipe_by_head(found) if len(found) > 1 else task_accuracies(found)

@@ -1,0 +1,204 @@
+"""Accuracy against the number of epochs: from which budget on does a recipe beat ERM?"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation.results import Result
+from fsbench.report import pairwise
+from fsbench.report.leaderboard.rows import FAMILY, GROUP
+from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
+
+REFERENCE = "erm"
+MOST = 6  # panels side by side
+Budget = tuple[int | None, int, str]  # images per class, epochs and recipe
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the trainings and the tasks of one figure section have in common."""
+
+    dataset: str  # the target
+    source: str
+    backbone: str
+    image_size: int
+    preset: str
+    precision: str
+    n_way: int
+    n_shot: int
+    n_tasks: int
+    head: str
+    changes: str  # of the preset, but for the number of epochs
+    other_keys: tuple[object, ...] = field(repr=False)  # whatever else makes results incomparable
+
+    def text(self) -> str:
+        """The setting for people."""
+        where = self.dataset if self.source == self.dataset else f"{self.source} → {self.dataset}"
+        trained = f"{self.backbone}, preset {self.preset}, {self.precision}"
+        tasks = f"{self.n_way}-way {self.n_shot}-shot, {self.head}, {self.n_tasks:,} tasks"
+        return ", ".join(filter(None, [where, f"{self.image_size} px", trained, self.changes, tasks]))
+
+
+NAMED = tuple(f.name for f in fields(Setting) if f.name not in ("changes", "other_keys"))  # keys of a result
+_FREE = {"per_class", "recipe", "epochs", "overrides"}  # what budgets and recipes differ in
+OTHER_KEYS = tuple(name for name in (*GROUP, *FAMILY, "interval") if name not in {*NAMED, *_FREE})
+
+
+@dataclass(frozen=True)
+class Point:
+    """One recipe after one training budget: its accuracy, and its difference from ERM after the same budget.
+
+    Accuracies are shares, 0..1. `half_width` is the 95 % half width of the difference over new classes and
+    training seeds; None where the recipe or ERM has fewer than three seeds, so that nothing can be claimed.
+    """
+
+    per_class: int | None  # images of each base class; None: all
+    recipe: str
+    epochs: int
+    n_seeds: int
+    accuracy: float
+    difference: float | None  # None: ERM was not trained with this budget
+    half_width: float | None
+
+
+def points(results: Sequence[Result]) -> dict[Setting, list[Point]]:
+    """The points of each setting, by images per class, recipe and epochs.
+
+    Raises:
+        FsbenchError: a result that does not say how its backbone was trained, or several of one seed.
+    """
+    runs: dict[Setting, dict[Budget, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result in results:
+        setting, budget = _place(result)
+        runs[setting][budget].append(result)
+    in_order = sorted(runs.items(), key=lambda item: item[0].text())
+    return {setting: list(_points(by_budget)) for setting, by_budget in in_order}
+
+
+def _place(result: Result) -> tuple[Setting, Budget]:
+    """The setting and the budget of a result."""
+    r = result
+    if r.source is None or r.backbone is None or r.image_size is None or r.precision is None:
+        raise FsbenchError(f"{r.path}: does not say which backbone was trained on what")
+    if r.recipe is None or r.preset is None or r.epochs is None or r.train_seed is None:
+        raise FsbenchError(f"{r.path}: does not say how its backbone was trained")
+    changes = [change for change in (r.overrides or "").split(", ") if not change.startswith("epochs ")]
+    setting = Setting(
+        **{name: getattr(r, name) for name in NAMED},
+        changes=", ".join(changes),
+        other_keys=tuple(getattr(r, name) for name in OTHER_KEYS),
+    )
+    return setting, (r.per_class, r.epochs, r.recipe)
+
+
+def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
+    for budget in sorted(by_budget, key=_order):
+        per_class, epochs, recipe = budget
+        seeds, reference = by_budget[budget], by_budget.get((per_class, epochs, REFERENCE), ())
+        if len({result.train_seed for result in seeds}) < len(seeds):
+            raise FsbenchError(f"{seeds[0].path}: there are several results of one training seed and budget")
+        mean = _mean(seeds)
+        difference = half_width = None
+        if reference and recipe != REFERENCE:
+            difference = mean - _mean(reference)
+            half_width = _half_width(seeds, reference)
+        yield Point(per_class, recipe, epochs, len(seeds), mean, difference, half_width)
+
+
+def _order(budget: Budget) -> tuple[float, str, int]:
+    per_class, epochs, recipe = budget
+    return (np.inf if per_class is None else per_class, recipe, epochs)
+
+
+def _mean(seeds: Sequence[Result]) -> float:
+    return float(np.mean([result.accuracy for result in seeds]))
+
+
+def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
+    """The half width of the difference over classes and seeds; None where it is not known."""
+    both = pairwise.of_seeds(seeds), pairwise.of_seeds(reference)
+    if both[0] is None or both[1] is None:
+        return None
+    width = float(pairwise.compare_pairs([both[0], both[1]]).over["classes"].half_width[0, 1])
+    return None if np.isnan(width) else width
+
+
+def budgets(results: Sequence[Result]) -> Figure:
+    """Two rows of panels per setting: accuracy against epochs, and below it the difference from ERM.
+
+    A column of panels per number of images of each base class, a line per recipe.
+
+    Raises:
+        FsbenchError: no recipe was trained with two budgets, or more than 6 panels side by side.
+    """
+    shown = {setting: of for setting, of in points(results).items() if len({p.epochs for p in of}) > 1}
+    if not shown:
+        raise FsbenchError("budget: no setting has results of several numbers of epochs")
+    figure, parts = page([Section(setting.text(), _caption(of), 5.6) for setting, of in shown.items()])
+    for part, (setting, of) in zip(parts, shown.items(), strict=True):
+        _draw(part, setting, of)
+    return figure
+
+
+def seeds_text(of: Sequence[Point]) -> str:
+    """The number of training seeds of points, such as "3" or "1 to 3"."""
+    fewest, most = min(p.n_seeds for p in of), max(p.n_seeds for p in of)
+    return str(fewest) if fewest == most else f"{fewest} to {most}"
+
+
+def recipes_of(of: Sequence[Point]) -> list[str]:
+    """The recipes of points: ERM, then the others by name."""
+    return sorted({p.recipe for p in of}, key=lambda name: (name != REFERENCE, name))
+
+
+def _caption(of: Sequence[Point]) -> str:
+    return (
+        f"Above: mean accuracy; training seeds: {seeds_text(of)}. "
+        "Below: difference from ERM after as many epochs. "
+        "Bars: 95 % interval over new classes and training seeds, each for itself; hollow points have fewer "
+        f"than {pairwise.FEWEST_SEEDS} seeds and no interval. Every point is a training of its own. All "
+        "seeds train on the same images."
+    )
+
+
+def _draw(part: SubFigure, setting: Setting, of: Sequence[Point]) -> None:
+    columns = list(dict.fromkeys(point.per_class for point in of))
+    recipes = recipes_of(of)
+    at_most("budget", "panels side by side", len(columns), MOST)
+    above, below = part.subplots(2, len(columns), sharex="col", sharey="row", squeeze=False)
+    for column, per_class in enumerate(columns):
+        images = "all images" if per_class is None else f"{per_class} images"
+        above[column].set_title(f"{images} per base class", fontsize="medium")
+        _panel(above[column], below[column], recipes, [p for p in of if p.per_class == per_class])
+    above[0].set_ylabel(f"{setting.n_way}-way {setting.n_shot}-shot accuracy, %")
+    below[0].set_ylabel("difference from ERM, points")
+    legend_below(part, recipes)
+
+
+def _panel(above: Axes, below: Axes, recipes: Sequence[str], of: Sequence[Point]) -> None:
+    for number, recipe in enumerate(recipes):
+        own = [point for point in of if point.recipe == recipe]
+        above.plot([p.epochs for p in own], [100 * p.accuracy for p in own], **mark(number))
+        compared = [point for point in own if point.difference is not None]
+        if compared:
+            x = np.array([point.epochs for point in compared])
+            y = np.array([100 * (point.difference or 0) for point in compared])
+            half = np.array([np.nan if p.half_width is None else 100 * p.half_width for p in compared])
+            beside = x * 1.04 ** (number - len(recipes) / 2)  # bars of one budget do not cover each other
+            below.errorbar(beside, y, half, capsize=2, **mark(number))
+            hollow = np.isnan(half)
+            below.plot(
+                beside[hollow],
+                y[hollow],
+                **{**mark(number), "linestyle": "", "markerfacecolor": "w", "zorder": 4},
+            )
+    below.axhline(0, color="0.5", linewidth=0.8)
+    ticks_at(below, sorted({p.epochs for p in of}))
+    below.set_xlabel("epochs")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)

@@ -1,0 +1,113 @@
+"""Novel features in two dimensions."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.rng import stream
+from fsbench.features.store import Features
+from fsbench.report.plots.page import COLOURS, MARKERS, Section, at_most, page
+
+N_CLASSES, N_ITEMS = 10, 100
+MOST = 6  # panels
+SIDE = 7.0  # inches: height of a panel that stands alone
+Method = Literal["tsne", "umap"]
+NEEDS = {"tsne": ("t-SNE", "scikit-learn"), "umap": ("UMAP", "umap-learn")}
+
+
+def novel_features(found: Sequence[Features], *, seed: int = 0, method: Method = "tsne") -> Figure:
+    """Each file's 10 classes of at most 100 images as t-SNE or UMAP places them, a panel a file.
+
+    Features (n, d) are brought to unit length first, as heads compare directions. `seed` draws classes and
+    images, the same ones for files of one split, and starts the placing.
+
+    Raises:
+        FsbenchError: scikit-learn or umap-learn is not installed, nothing to show, or more than 6 files.
+    """
+    if not found:
+        raise FsbenchError("features: there are no feature files")
+    at_most("features", "files", len(found), MOST)
+    names = sorted(set(map(_split, found)))
+    synthetic = ", synthetic images" if any(one.about.get("synthetic") for one in found) else ""
+    caption = (
+        f"{NEEDS[method][0]} of unit-length features, seed {seed}: {N_CLASSES} classes, at most {N_ITEMS} "
+        "images each. Neighbourhoods mean something; distances between groups, their sizes and axes do not."
+    )
+    wide = min(len(found), 2)
+    high = -(-len(found) // wide)
+    title = f"{NEEDS[method][0]} of features, {', '.join(names)}{synthetic}"
+    figure, (part,) = page([Section(title, caption, SIDE / wide * high + 0.3)])
+    grid = part.subplots(high, wide, squeeze=False)
+    for axes, one in zip(grid.flat, found, strict=False):
+        values, labels = _some(one, seed)
+        _scatter(axes, _placed(values, seed, method), labels, one.class_names)
+        axes.set_title(f"{one.about.get('run', '')}\n{_split(one)}", fontsize="small")
+    for axes in grid.flat[len(found) :]:
+        axes.remove()
+    return figure
+
+
+def _split(features: Features) -> str:
+    return f"{features.about['dataset']} ({features.about['split']})"
+
+
+def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Unit-length features of the drawn images, and their labels."""
+    draws = stream(seed, "plot", str(features.about["dataset"]), str(features.about["split"]))
+    classes = np.unique(features.labels)
+    chosen = draws.choice(classes, min(N_CLASSES, len(classes)), replace=False)
+    rows = np.concatenate(
+        [draws.permutation(np.flatnonzero(features.labels == label))[:N_ITEMS] for label in sorted(chosen)]
+    )
+    values = features.values[rows]
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    return values / np.where(norms > 0, norms, 1), features.labels[rows]
+
+
+def _placed(values: NDArray[np.float32], seed: int, method: Method) -> NDArray[np.float32]:
+    """Places (n, 2) of values (n, d)."""
+    near = min(
+        30, (len(values) - 1) // 3
+    )  # the perplexity of van der Maaten and Hinton's examples, if it fits
+    if near < 2:
+        raise FsbenchError(f"features: needs at least 7 images, but the file has {len(values)}")
+    name, package = NEEDS[method]
+    try:
+        if method == "umap":
+            from umap import UMAP
+
+            placed = UMAP(n_neighbors=min(15, near), random_state=seed, n_jobs=1).fit_transform(values)
+        else:
+            from sklearn.manifold import TSNE
+
+            placed = TSNE(perplexity=near, random_state=seed, n_jobs=1).fit_transform(values)
+    except ModuleNotFoundError as error:
+        raise FsbenchError(f"features: {name} needs {package}; pip install {package}") from error
+    return np.asarray(placed, dtype=np.float32)
+
+
+def _scatter(
+    axes: Axes, places: NDArray[np.float32], labels: NDArray[np.int32], names: Sequence[str]
+) -> None:
+    """A colour and marker a class, and its name at the middle of its points."""
+    for number, label in enumerate(np.unique(labels)):
+        x, y = places[labels == label].T
+        colour = COLOURS[number % len(COLOURS)]
+        axes.scatter(x, y, s=10, color=colour, marker=MARKERS[number % len(MARKERS)], alpha=0.7, linewidths=0)
+        axes.text(
+            float(np.median(x)),
+            float(np.median(y)),
+            names[label].replace("/", "\n"),
+            ha="center",
+            va="center",
+            fontsize="x-small",
+            weight="bold",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+    axes.set(xticks=[], yticks=[])

@@ -1,0 +1,245 @@
+"""Heat maps with the numbers in their cells: recipe by head, and source by target."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation.results import Result
+from fsbench.report.leaderboard import wording
+from fsbench.report.leaderboard.rows import GROUP
+from fsbench.report.leaderboard.tables import NAMED, Cell, Spread, tables, told_apart
+from fsbench.report.plots import labels
+from fsbench.report.plots.page import Section, at_most, page
+from fsbench.stats import mean_and_half_width
+
+MOST = 12  # panels
+SEEDS = "Means of training seeds: with the lowest and the highest seed."
+DOMAIN = {"dataset", "source", "source_classes", "fingerprint", "source_fingerprint", "synthetic"}
+Number = tuple[float, str]  # accuracy, 0..1, and how it is written: ± is over tasks, a range over seeds
+Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
+Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
+Images = tuple[str, str]  # name of a data set and fingerprint
+
+
+def recipe_by_head(results: Sequence[Result]) -> Figure:
+    """Accuracy of each recipe (rows) with each head (columns), a panel a protocol; a section a data set.
+
+    Raises:
+        FsbenchError: no results, or more than 12 panels.
+    """
+    found = tables(results)
+    if not found:
+        raise FsbenchError("recipe-head: there are no results")
+    at_most("recipe-head", "panels", sum(len(table.columns) for table in found), MOST)
+    sections, grids = [], []
+    for table in found:
+        rows = labels.labels(table.lines, [name for name in NAMED if name != "head"])
+        heads = sorted({line.named["head"] for line in table.lines})
+        panels: dict[str, dict[tuple[str, str], Number]] = {}
+        for way, shot in table.columns:
+            panels[f"{way}-way {shot}-shot accuracy, %"] = {
+                (row, line.named["head"]): _number(line.cells[way, shot])
+                for row, line in zip(rows, table.lines, strict=True)
+                if (way, shot) in line.cells
+            }
+        grids.append((list(dict.fromkeys(rows)), heads, panels))
+        caption = labels.common(table.lines) + labels.interval(table.results, "±")
+        if any(line.n_seeds > 1 for line in table.lines):
+            caption += f" {SEEDS}"
+        sections.append((table.heading, caption))
+    return _drawn(sections, grids, across="head", up="")
+
+
+def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
+    """Accuracy on each target (columns) of backbones trained on each source (rows), a panel a recipe.
+
+    A section a protocol that has several pairs. All numbers of a panel are of one head: `head`, else of those
+    that fill most cells the one with the highest mean, one that is told class counts only for want of
+    another. A cell over several training seeds is their mean, with the lowest and the highest seed.
+
+    Raises:
+        FsbenchError: fewer than two pairs of source and target for every protocol, two results of one seed
+            for a cell, or more than 12 panels.
+    """
+    known = [result for result in results if result.source and head in (None, result.head)]
+    pairs = {(result.source, result.dataset) for result in known}
+    if len(pairs) < 2:
+        of = f" of head {head}" if head else ""
+        raise FsbenchError(
+            f"cross-domain: results{of} need two pairs of source and target, have {len(pairs)}"
+        )
+    fixed = (*(name for name in GROUP if name not in DOMAIN | {"class_prior"}), "n_way", "n_shot")
+    questions = _by(known, lambda result: tuple(getattr(result, name) for name in fixed))
+    asked = [found for found in questions.values() if len({_pair(result) for result in found}) > 1]
+    if not asked:
+        raise FsbenchError("cross-domain: no two pairs of source and target answer the same question")
+    sections, grids = zip(*map(_matrices, asked), strict=True)
+    at_most("cross-domain", "panels", sum(len(panels) for *_, panels in grids), MOST)
+    return _drawn(sections, grids, across="target: tasks from", up="source: trained on", one_scale=True)
+
+
+def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
+    """Title and caption, and a matrix a recipe, of the results for one protocol."""
+    source, target = _names(map(_source, asked)), _names(map(_target, asked))
+    chosen = [_best_head(tried) for tried in _by(asked, _recipe).values()]
+    tried = [(*_recipe(results[0]), wording.head(results[0])) for results in chosen]
+    same = [number for number, values in enumerate(zip(*tried, strict=True)) if len(set(values)) == 1]
+    panels = {}
+    several_seeds = False
+    for results, parts in zip(chosen, tried, strict=True):
+        cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
+        for result in results:
+            cells[source[_source(result)], target[_target(result)]].append(result)
+        title = "\n".join(part for number, part in enumerate(parts) if part and number not in same)
+        panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
+        several_seeds |= any(len({result.train_seed for result in cell}) > 1 for cell in cells.values())
+    first = asked[0]
+    size = f", {first.image_size} px" if first.image_size else ""
+    drawn = ", synthetic images" if any(result.synthetic for result in asked) else ""
+    title = f"{first.n_way}-way {first.n_shot}-shot accuracy in %, {first.split} classes{size}{drawn}"
+    common = ", ".join(tried[0][number] for number in same if tried[0][number])
+    shown = [result for results in chosen for result in results]
+    epochs = sorted({f"{source[_source(result)]} {wording.epochs(result)}" for result in shown})
+    caption = f"All: {common}. " if common else ""
+    caption += f"Epochs: {', '.join(epochs)}. {labels.interval(shown, '±')}"
+    if several_seeds:
+        caption += f" {SEEDS}"
+    return (title, caption), (list(source.values()), list(target.values()), panels)
+
+
+def _drawn(
+    texts: Sequence[tuple[str, str]],
+    grids: Sequence[Grid],
+    across: str,
+    up: str,
+    one_scale: bool = False,
+) -> Figure:
+    """A section a grid, its panels beside each other as far as their numbers can be read.
+
+    Panels of one question share their colours (`one_scale`), those of several have a scale each.
+    """
+    shapes = []
+    for rows, columns, panels in grids:
+        wide = max(1, min(len(panels), 7 // len(columns)))
+        shapes.append((-(-len(panels) // wide), wide, 0.4 * len(rows) + 0.8))
+    figure, parts = page(
+        [
+            Section(title, caption, high * each + 0.3)
+            for (title, caption), (high, _, each) in zip(texts, shapes, strict=True)
+        ]
+    )
+    for part, (rows, columns, panels), (high, wide, _) in zip(parts, grids, shapes, strict=True):
+        every = part.subplots(high, wide, squeeze=False, sharey=True).flatten()
+        shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
+        for axes, (title, numbers) in zip(every, panels.items(), strict=False):
+            of_panel = [mean for mean, _ in numbers.values()]
+            _heat(axes, rows, columns, numbers, shared or of_panel)
+            axes.set_title(title, fontsize="medium")
+        for axes in every[len(panels) :]:
+            axes.remove()
+        part.supylabel(up, fontsize="medium")
+        part.supxlabel(across, fontsize="medium")
+    return figure
+
+
+def _heat(
+    axes: Axes,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    numbers: Mapping[tuple[str, str], Number],
+    scale: Sequence[float],
+) -> None:
+    """Darker is better, as far as `scale` reaches; the numbers stand in the cells, a dash where is none."""
+    means = np.array(
+        [[100 * numbers.get((row, column), (np.nan, "-"))[0] for column in columns] for row in rows]
+    )
+    low, high = 100 * min(scale), 100 * max(scale)
+    span = max(high - low, 1.0)
+    axes.imshow(means, cmap="Blues", vmin=low - 0.3 * span, vmax=high + 0.2 * span, aspect="auto")
+    for (i, j), mean in np.ndenumerate(means):
+        text = numbers.get((rows[i], columns[j]), (0, "-"))[1]
+        dark = mean > low + 0.55 * span
+        axes.text(j, i, text, ha="center", va="center", fontsize="small", color="white" if dark else "black")
+    axes.set_xticks(range(len(columns)), columns, fontsize="small")
+    axes.set_yticks(range(len(rows)), rows, fontsize="small")
+    axes.tick_params(length=0)
+    if len(columns) > 4:
+        axes.tick_params(axis="x", rotation=20)
+
+
+def _number(cell: Cell | Spread) -> Number:
+    if isinstance(cell, Spread):
+        return _of_seeds(cell.mean, cell.lowest, cell.highest)
+    return _of_tasks(cell.result.accuracy, cell.half_width)
+
+
+def _of_tasks(mean: float, half_width: float) -> Number:
+    return mean, f"{100 * mean:.2f} ± {100 * half_width:.2f}"
+
+
+def _of_seeds(mean: float, lowest: float, highest: float) -> Number:
+    return mean, f"{100 * mean:.2f}\n({100 * lowest:.2f} to {100 * highest:.2f})"
+
+
+def _recipe(result: Result) -> tuple[str, str, str]:
+    """Backbone, recipe and changes in it; how many epochs a source needs is its own affair."""
+    changes = labels.without_epochs(result.overrides or "")
+    return result.backbone or "", wording.recipe(result) if result.recipe else "", changes
+
+
+def _best_head(tried: Sequence[Result]) -> list[Result]:
+    """The results of one head: not told class counts, in most cells, of highest mean accuracy."""
+
+    def place(found: Sequence[Result]) -> tuple[bool, int, float]:
+        cells = {_pair(result) for result in found}
+        return (
+            not found[0].class_prior,
+            len(cells),
+            float(np.mean([result.accuracy for result in found])),
+        )
+
+    return max(_by(tried, wording.head).values(), key=place)
+
+
+def _over_seeds(cell: Sequence[Result]) -> Number:
+    """The one result, or the mean over training seeds; of each seed the result over most tasks."""
+    most = max(result.n_tasks for result in cell)
+    kept = [result for result in cell if result.n_tasks == most]
+    if len({result.train_seed for result in kept}) < len(kept):
+        paths = " and ".join(result.path.as_posix() for result in kept[:2])
+        raise FsbenchError(f"cross-domain: {paths} would share a cell; give one of them")
+    if len(kept) == 1:
+        return _of_tasks(*mean_and_half_width(kept[0].accuracies))
+    seeds = [result.accuracy for result in kept]
+    return _of_seeds(float(np.mean(seeds)), min(seeds), max(seeds))
+
+
+def _source(result: Result) -> Images:
+    return result.source or "", result.source_fingerprint or "unknown"
+
+
+def _target(result: Result) -> Images:
+    return result.dataset, result.fingerprint or "unknown"
+
+
+def _pair(result: Result) -> tuple[Images, Images]:
+    return _source(result), _target(result)
+
+
+def _names(found: Iterable[Images]) -> dict[Images, str]:
+    """A name for each source or target, with its fingerprint where another bears the same name."""
+    keys = sorted(set(found))
+    extras = told_apart([name for name, _ in keys], [{"images": fingerprint[:8]} for _, fingerprint in keys])
+    return {key: " ".join([key[0], *extra]) for key, extra in zip(keys, extras, strict=True)}
+
+
+def _by(items: Sequence[Result], key: Callable[[Result], Hashable]) -> dict[Any, list[Result]]:
+    found: dict[Any, list[Result]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return found

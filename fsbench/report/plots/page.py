@@ -1,0 +1,121 @@
+"""What all plots share: width, marks that differ in greyscale too, direct labels, and the file they end in.
+
+Figures are made by Matplotlib's objects alone, without pyplot's state or a window.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import whole_file
+
+WIDTH = 8.3  # inches: a README's column at 100 dpi
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
+MARKERS = "osD^vPX*"
+DASHES = ("-", "--", ":", "-.")
+UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a figure: what its panels have in common, and how to read them."""
+
+    title: str
+    caption: str
+    height: float  # of the panels, inches
+
+
+def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
+    """A figure of sections below each other, titles above and captions below; what is between is returned."""
+    captions = [fill(section.caption, 125) for section in sections]
+    heights = []
+    for section, caption in zip(sections, captions, strict=True):
+        heights += [section.height, 0.3 + 0.16 * caption.count("\n")]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    parts = list(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+    for part, below, section, caption in zip(parts[::2], parts[1::2], sections, captions, strict=True):
+        part.suptitle(fill(section.title, 100), fontsize="large")
+        below.text(0.01, 1, caption, va="top", fontsize="small", color="0.3")
+    return figure, parts[::2]
+
+
+def legend_below(part: SubFigure, names: Sequence[str]) -> None:
+    """Name the marks of lines 0, 1, ... below all panels of a section."""
+    handles = [Line2D([], [], label=name, **mark(number)) for number, name in enumerate(names)]
+    columns = max(1, min(3, 110 // (max(map(len, names)) + 8)))
+    part.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as .png, .svg or .pdf, whole or not at all; equal figures are equal files.
+
+    Raises:
+        FsbenchError: another suffix, or the folder cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in UNDATED:
+        raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names may hold dollar signs
+    with rc_context({"svg.hashsalt": "fsbench"}), whole_file(path) as part:
+        figure.savefig(part, format=suffix[1:], dpi=200, metadata=UNDATED[suffix])
+
+
+def mark(number: int) -> dict[str, Any]:
+    """Colour and marker of line `number`; the first 56 differ."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4.5,
+        "linewidth": 1.3,
+    }
+
+
+def ticks_at(axes: Axes, values: Sequence[int]) -> None:
+    """A logarithmic x axis that shows the values themselves."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
+    """Write each text beside the right end of the axes, at the median height of its lines' ends.
+
+    Texts that would cover each other move apart; the y limits are frozen.
+    """
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    gap, place = 0.06 * (high - low), low - (high - low)
+    for text, heights in sorted(ends.items(), key=lambda item: np.median(item[1])):
+        place = max(place + gap, float(np.median(heights)))
+        axes.annotate(
+            text,
+            (1, place),
+            xytext=(4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
+
+
+def at_most(kind: str, what: str, number: int, most: int) -> None:
+    """Refuse a figure that nobody could read.
+
+    Raises:
+        FsbenchError: more than `most`.
+    """
+    if number > most:
+        raise FsbenchError(f"{kind}: at most {most} {what} can be read, but there are {number}; give less")

@@ -1,0 +1,161 @@
+"""How training went: accuracy on val classes and loss terms, against base images seen or against time."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import reason
+from fsbench.models import checkpoint
+from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page
+from fsbench.training.validation import SPEC
+
+MOST = 10  # runs in a panel
+COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
+_LOSSES = "Loss terms: means over the epoch, as weighted in the loss."
+_TIME = "Minutes: those of training steps, without validation."
+
+
+def training_curves(folders: Sequence[Path]) -> Figure:
+    """Val accuracy with its band, and the loss terms, of the runs in these folders; a section per data set.
+
+    Raises:
+        FsbenchError: a folder without a whole log or last checkpoint, or more than 10 runs in a section.
+    """
+    groups = _groups("training", folders)
+    figure, parts = page(
+        [_section(title, logs, _caption(list(logs.values()))) for title, logs in groups.items()]
+    )
+    for part, logs in zip(parts, groups.values(), strict=True):
+        left, right = part.subplots(1, 2)
+        _accuracy(left, list(logs.values()))
+        _losses(right, list(logs.values()))
+        legend_below(part, list(logs))
+    return figure
+
+
+def time_curves(places: Sequence[Path]) -> Figure:
+    """Val accuracy of runs against the minutes that they have trained; a section per data set.
+
+    Each place is a run's folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
+
+    Raises:
+        FsbenchError: as `training_curves`.
+    """
+    groups = _groups("time", places)
+    figure, parts = page(
+        [_section(title, logs, _caption(list(logs.values()), _TIME)) for title, logs in groups.items()]
+    )
+    for part, logs in zip(parts, groups.values(), strict=True):
+        axes = part.subplots()
+        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs.values()])
+        axes.set(xlabel="minutes of training")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        legend_below(part, list(logs))
+    return figure
+
+
+def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFrame]]:
+    """The logs of runs by the name that tells them apart, for each title of a section."""
+    if not places:
+        raise FsbenchError(f"{kind}: there are no run folders")
+    runs: dict[str, dict[Path, tuple[str, pd.DataFrame]]] = defaultdict(dict)
+    for place in places:
+        own = place.suffix == ".safetensors"
+        about = checkpoint.load_provenance(place if own else place / "last.safetensors")
+        log = _read(place.with_suffix(".csv") if own else place / "log.csv")
+        drawn = ", synthetic images" if about.synthetic else ""
+        title = f"Training on {about.source}, {about.image_size} px{drawn}"
+        runs[title][place] = (f"{about.backbone} {about.recipe} {about.preset}", log)
+    found = {}
+    for title, group in runs.items():
+        at_most(kind, "runs in a panel", len(group), MOST)
+        ways = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
+        names = next(names for names in ways if len(set(names)) == len(group))
+        found[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
+    return found
+
+
+def _run_name(place: Path) -> str:
+    return place.stem if place.suffix == ".safetensors" else place.resolve().name
+
+
+def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:
+    return Section(title, caption, 3.6 + 0.2 * (len(logs) // 3))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The log of a run with a further column, base images seen up to the end of each epoch."""
+    try:
+        log = pd.read_csv(path)
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except Exception as error:  # pandas names no bounds to what a torn table raises
+        raise FsbenchError(f"{path}: not the log of a run ({error})") from error
+    missing = COLUMNS - set(log.columns)
+    if missing or log.empty:
+        raise FsbenchError(f"{path}: not the log of a run (no {', '.join(sorted(missing)) or 'epochs'})")
+    numbers = log.drop(columns="stage")
+    if numbers.select_dtypes("number").shape != numbers.shape:
+        raise FsbenchError(f"{path}: not the log of a run (all but stage must be numbers)")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
+
+
+def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
+    validated = any("val_accuracy" in log for log in logs)
+    bands = (
+        f"Val accuracy: nearest mean over {SPEC.n_tasks:,} tasks of val classes, the same ones each epoch. "
+        "Bands: 95 % Student-t interval over tasks, not over training seeds. "
+    )
+    staged = any(log.stage.nunique() > 1 for log in logs)
+    starts = "Dotted upright lines: a further stage begins. " if staged else ""
+    return f"{bands if validated else ''}{starts}{last}"
+
+
+def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+    for number, log in enumerate(logs):
+        if "val_accuracy" in log:
+            known = log.dropna(subset="val_accuracy")  # not every epoch is validated
+            mean, half = 100 * known.val_accuracy, 100 * known.val_half_width
+            axes.plot(known.seen, mean, markevery=_some(known), **mark(number))
+            axes.fill_between(
+                known.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
+            )
+    _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
+
+
+def _losses(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+    """A dash pattern and a direct label a term; a term that a stage lacks pauses."""
+    terms = list(dict.fromkeys(name for log in logs for name in map(str, log) if name.startswith("loss_")))
+    ends: dict[str, list[float]] = defaultdict(list)
+    for number, log in enumerate(logs):
+        for term in terms:
+            if term in log:
+                dashes = DASHES[terms.index(term) % len(DASHES)]
+                axes.plot(log.seen, log[term], linestyle=dashes, markevery=_some(log), **mark(number))
+                ends[term.removeprefix("loss_")].append(float(log[term].dropna().iloc[-1]))
+    label_ends(axes, ends)
+    _finish(axes, logs, "loss terms")
+
+
+def _finish(axes: Axes, logs: Sequence[pd.DataFrame], up: str) -> None:
+    """Where stages begin, and what the axes are."""
+    for number, log in enumerate(logs):
+        for before, after in zip(log.index, log.index[1:], strict=False):
+            if log.stage[before] != log.stage[after]:
+                axes.axvline(log.seen[before], linestyle=":", linewidth=1, color=mark(number)["color"])
+    axes.set(xlabel="base images seen, million", ylabel=up)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
+    axes.grid(alpha=0.3)
+
+
+def _some(log: pd.DataFrame) -> int:
+    """At most ten markers a line."""
+    return max(1, len(log) // 10)

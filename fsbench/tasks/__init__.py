@@ -1,0 +1,1 @@
+"""Tasks: their specification, the sampler that draws them, and pinned task lists."""

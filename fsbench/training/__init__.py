@@ -1,0 +1,1 @@
+"""Training: the loop, recipes and their losses, optimisation, precision and exact resume."""

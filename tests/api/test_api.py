@@ -1,0 +1,223 @@
+"""`fsbench.evaluate` and the other public names: what a notebook does with them."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fsbench
+from fsbench import api
+from fsbench._util.errors import FsbenchError
+from fsbench.data.prepare import load
+from fsbench.evaluation import results
+from fsbench.evaluation.run import Output
+from fsbench.evaluation.run import evaluate as evaluate_file
+from fsbench.features import store as features
+from fsbench.models.pretrained.transform import usual
+from fsbench.report.leaderboard import update
+from fsbench.tasks.spec import TaskSpec
+
+CPU = torch.device("cpu")
+FEW = {"n_way": 5, "n_shot": 1, "n_query": 3, "n_tasks": 20, "quiet": True}
+
+
+class MeanColour(nn.Module):
+    """A user's model: features (b, 3) of images (b, 3, s, s)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.drop = nn.Dropout(0.9)  # would ruin the features outside of evaluation mode
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.drop(self.scale * images.mean(dim=(2, 3)))
+
+
+@pytest.fixture(scope="session")
+def store(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A feature file of the novel classes of tiny."""
+    from fsbench.cli import main
+
+    path = tmp_path_factory.mktemp("features") / "novel.h5"
+    asked = [
+        "extract",
+        trained / "best.safetensors",
+        "--cache",
+        cache,
+        "--out",
+        path,
+        "--device",
+        "cpu",
+        "--quiet",
+    ]
+    assert main([str(part) for part in asked]) == 0
+    return path
+
+
+@pytest.fixture
+def known(store: Path) -> results.Result:
+    """What the command would make of that file."""
+    spec = TaskSpec(n_way=5, n_shot=1, n_query=3, n_tasks=20)
+    (result,) = evaluate_file(store, specs=[spec], device=CPU, output=Output(None, quiet=True))
+    return result
+
+
+class TestPublicNames:
+    def test_import_is_light_and_every_name_is_listed(self):
+        code = """if True:
+            import sys, fsbench
+            print([name for name in ("torch", "pandas", "numpy") if name in sys.modules])
+            print(set(fsbench.__all__) - set(dir(fsbench)))"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\nset()\n"
+
+    def test_no_module_hides_a_public_name(self):
+        """A module of that name would take its place as soon as anything imports it."""
+        modules = {found.name for found in pkgutil.iter_modules(fsbench.__path__)}
+        for name in modules - {"__main__"}:
+            importlib.import_module(f"fsbench.{name}")
+        assert {name for name in fsbench.__all__ if name in modules} == {"episodes", "heads", "stats"}
+        assert (fsbench.evaluate, fsbench.TaskSpec) == (api.evaluate, TaskSpec)
+        assert fsbench.heads.HEADS["ridge"].classify.__name__ == "ridge"
+
+    def test_what_is_not_there_is_an_attribute_error(self):
+        with pytest.raises(AttributeError, match="module 'fsbench' has no attribute 'evaluat'"):
+            fsbench.evaluat  # noqa: B018
+
+
+class TestArrays:
+    def test_rows_are_those_of_the_csv(self, tmp_path: Path, store: Path):
+        out = tmp_path / "results"
+        frame = fsbench.evaluate(
+            store, out=out, n_shot=[1, 3], head=["nearest-mean", "logistic"], n_query=3, n_tasks=20
+        )
+        update(out, None)
+        import pandas as pd
+
+        listed = pd.read_csv(out / "leaderboard.csv")
+        assert [*listed.columns, "task_accuracies_percent"] == [*frame.columns]
+        assert sorted(listed["file"]) == sorted(frame["file"])
+        both = listed.merge(frame, on="file")
+        assert len(both) == 4
+        for column in ("accuracy_percent", "half_width_percent"):
+            np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], atol=5e-5)
+
+    def test_features_and_labels_score_as_their_file(self, store: Path, known: results.Result):
+        held = features.read(store)
+        frame = fsbench.evaluate(held.values, held.labels, **FEW)
+        (row,) = frame.itertuples()
+        assert row.accuracy_percent == 100 * known.accuracy
+        assert row.half_width_percent == 100 * known.half_width
+        np.testing.assert_array_equal(row.task_accuracies_percent, 100 * known.accuracies)
+        assert (row.dataset, row.run, row.n_way, row.n_shot) == ("unnamed", "features", 5, 1)
+
+    def test_order_form_and_names_of_labels_change_nothing(self, store: Path, known: results.Result):
+        held = features.read(store)
+        names = np.array([f"class-{label:02d}" for label in held.labels])
+        by_class = np.random.default_rng(0).permutation(len(held.class_names))
+        order = np.concatenate([np.flatnonzero(held.labels == label) for label in by_class])
+        frame = fsbench.evaluate(torch.from_numpy(held.values[order]), names[order].tolist(), **FEW)
+        np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * known.accuracies)
+
+    def test_tasks_of_any_kind(self, store: Path):
+        spec = TaskSpec(n_way=3, n_shot=2, n_query=4, n_tasks=30, disjoint=True)
+        held = features.read(store)
+        (row,) = fsbench.evaluate(held.values, held.labels, tasks=spec).itertuples()
+        assert (row.n_way, row.n_shot, row.n_query, row.disjoint) == (3, 2, 4, True)
+        assert len(row.task_accuracies_percent) == row.n_tasks
+        with pytest.raises(FsbenchError, match="unknown task list 'tiny'"):
+            fsbench.evaluate(held.values, held.labels, tasks="tiny")
+        with pytest.raises(FsbenchError, match="all names of pinned lists or all TaskSpecs, but are both"):
+            fsbench.evaluate(held.values, held.labels, tasks=[spec, "tiny"])
+
+    def test_base_features_reach_the_heads_that_need_them(self, store: Path):
+        held = features.read(store)
+        asked = {**FEW, "head": "distribution-calibration"}
+        with pytest.raises(FsbenchError, match="needs base features"):
+            fsbench.evaluate(np.abs(held.values), held.labels, **asked)
+        base = (np.abs(held.values[::-1]), held.labels[::-1].copy())
+        frame = fsbench.evaluate(np.abs(held.values), held.labels, base=base, **asked)
+        assert frame.accuracy_percent[0] > 20
+
+    def test_nothing_is_written_unasked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(tmp_path)
+        fsbench.evaluate(np.eye(20, dtype=np.float32), np.repeat(range(5), 4), **FEW)
+        assert not list(tmp_path.iterdir())
+
+
+class TestModules:
+    def test_a_model_of_the_users_on_a_prepared_data_set(self, cache: Path):
+        model = MeanColour().train()
+        frame = fsbench.evaluate(model, dataset="tiny", image_size=16, cache=cache, **FEW)
+        assert model.training
+        (row,) = frame.itertuples()
+        assert row.accuracy_percent > 50  # classes differ in colour
+        assert (row.dataset, row.split, row.run) == ("tiny", "novel", "MeanColour")
+        assert row.fingerprint == load("tiny", "novel", cache).fingerprint
+
+    def test_images_in_memory_score_as_the_data_set_they_are_of(self, cache: Path):
+        images = load("tiny", "novel", cache)
+        model = MeanColour()
+        wanted = fsbench.evaluate(model, dataset="tiny", image_size=16, cache=cache, **FEW)
+        made = usual(16).apply(torch.from_numpy(images.pixels))
+        for given in (
+            {"images": images.pixels, "image_size": 16},
+            {"images": images.pixels, "transform": usual(16).apply},
+            {"images": made},
+        ):
+            frame = fsbench.evaluate(model, images.labels, **given, **FEW)
+            assert list(frame.task_accuracies_percent[0]) == list(wanted.task_accuracies_percent[0])
+
+    def test_several_data_sets_are_rows(self, cache: Path):
+        frame = fsbench.evaluate(
+            MeanColour(),
+            dataset=["tiny", "tiny"],
+            split="val",
+            image_size=16,
+            cache=cache,
+            name="mine",
+            **FEW,
+        )
+        assert frame.accuracy_percent[0] == frame.accuracy_percent[1]
+        assert set(frame.run) == {"mine"}
+        assert set(frame.split) == {"val"}
+
+    def test_a_checkpoint_by_its_path(self, trained: Path, cache: Path, known: results.Result):
+        for path in (trained / "best.safetensors", str(trained / "best.safetensors")):
+            frame = fsbench.evaluate(path, cache=cache, device="cpu", **FEW)
+            np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * known.accuracies)
+            assert frame.recipe[0] == "erm"
+
+
+ROWS, LABELS = np.zeros((8, 3), dtype=np.float32), np.arange(8) % 2
+PIXELS = np.zeros((8, 4, 4, 3), dtype=np.uint8)
+BAD = [  # arguments, what the error says
+    ((ROWS,), {}, "labels are missing"),
+    ((ROWS, LABELS[:7]), {}, r"labels must have shape \(8,\), but have \(7,\)"),
+    ((ROWS[0], LABELS), {}, r"features must be numbers of shape \(n, d\), but are float32 \(3,\)"),
+    ((ROWS + np.nan, LABELS), {}, "features must be finite, but some are not"),
+    (([[1.0], [1.0, 2.0]], [0, 1]), {}, "features must form an array, but do not"),
+    ((ROWS, LABELS), {"dataset": ["a", "b"]}, "dataset must be one name for images or features, but is a, b"),
+    ((ROWS, LABELS), {"n_way": 3, "n_query": 1}, "n_way = 3, but the split has only 2 classes"),
+    ((ROWS, LABELS), {"head": "nearst-mean"}, "did you mean 'nearest-mean'"),
+    ((MeanColour(),), {}, "images are missing"),
+    ((MeanColour(), LABELS), {"images": PIXELS}, "image_size is missing"),
+    ((MeanColour(), LABELS), {"images": PIXELS[0]}, r"images must be uint8 \(n, h, w, 3\) or float"),
+    ((MeanColour(), LABELS), {"images": PIXELS.transpose(0, 3, 1, 2)}, r"but are uint8 \(8, 3, 4, 4\)"),
+    ((nn.Identity(), LABELS), {"images": PIXELS / 255}, r"must return features \(8, d\)"),
+    (("a.h5", LABELS), {}, "a.h5: takes images, labels and base from files"),
+    (("absent.h5",), {}, "absent.h5: no such file"),
+]
+
+
+@pytest.mark.parametrize(("positional", "named", "message"), BAD, ids=[message for *_, message in BAD])
+def test_wrong_arguments_are_one_line(positional: tuple, named: dict, message: str):
+    with pytest.raises(FsbenchError, match=message) as raised:
+        fsbench.evaluate(*positional, **named)
+    assert "\n" not in str(raised.value)

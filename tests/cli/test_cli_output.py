@@ -1,0 +1,226 @@
+"""What verbs print and where: JSON and nothing else, progress and colour for terminals alone, completion."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from fsbench.cli import main
+
+SMALL = "--n-shot 1 --n-query 3 --n-tasks 20 --device cpu --quiet"
+TRAIN = "train-backbone erm --dataset tiny --epochs 1 --batch-size 60 --device cpu --quiet"
+
+
+@pytest.fixture(scope="module")
+def made(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A checkpoint, two results and what else commands name."""
+    here = tmp_path_factory.mktemp("made")
+    line = f"evaluate {trained}/best.safetensors --cache {cache} --out {here}/results {SMALL}"
+    assert main(line.split()) == 0
+    first, second = sorted((here / "results").rglob("*.json"))
+    return {
+        "best": trained / "best.safetensors",
+        "cache": cache,
+        "here": here,
+        "first": first,
+        "second": second,
+    }
+
+
+def printed(line: str, capsys: pytest.CaptureFixture[str], code: int = 0):
+    """What a command prints, which must be one line of JSON."""
+    capsys.readouterr()
+    assert main([*line.split(), "--json"]) == code
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+class TestJson:
+    def test_of_data(self, made: dict[str, Path], tiny_folder: Path, tmp_path: Path, capsys):
+        found = printed(f"data prepare mine {tiny_folder} --cache {tmp_path} --quiet", capsys)
+        assert found["splits"]["novel"]["classes"] == 7
+        assert printed(f"data show mine --cache {tmp_path}", capsys) == found
+        listed = {one["name"]: one for one in printed(f"data list --cache {tmp_path}", capsys)}
+        assert listed["mine"] == {
+            "name": "mine", "about": "your own", "classes": [6, 5, 7], "stores": {"16": found["path"]}
+        }  # fmt: skip
+        assert listed["cifar-fs"]["classes"] == [64, 16, 20]
+
+    def test_of_training_and_features(self, made: dict[str, Path], tmp_path: Path, capsys):
+        (run,) = printed(f"{TRAIN} --cache {made['cache']} --out {tmp_path}/run", capsys)
+        assert Path(run["checkpoint"]).exists()
+        assert (run["recipe"], run["epochs"], run["source"]) == ("erm", 1, "tiny")
+        out = tmp_path / "f.h5"
+        found = printed(
+            f"extract {run['checkpoint']} --cache {made['cache']} --out {out} --device cpu --quiet", capsys
+        )
+        assert (found["features"], found["images"], found["split"]) == (str(out), 140, "novel")
+
+    def test_of_results(self, made: dict[str, Path], tmp_path: Path, capsys):
+        results = made["here"] / "results"
+        (pair,) = printed(f"compare {made['first']} {made['second']}", capsys)["pairs"]
+        assert pair["same_tasks"] is True
+        figure = tmp_path / "a.png"
+        assert printed(f"plot task-accuracies {made['first']} --out {figure}", capsys) == {
+            "figure": str(figure)
+        }
+        written = printed(f"leaderboard {results}", capsys)["written"]
+        assert written[0] == str(results / "README.md")
+        assert printed(f"leaderboard {results} --check", capsys) == {"stale": []}
+        assert printed(f"validate {results}", capsys) == {"problems": []}
+        Path(written[0]).write_text("old")
+        assert printed(f"leaderboard {results} --check", capsys, code=2) == {"stale": [written[0]]}
+        assert printed(f"validate {results}", capsys, code=2) == {"problems": [f"{written[0]}: is stale"]}
+
+    def test_of_reproduce(self, made: dict[str, Path], tmp_path: Path, capsys):
+        ask = f"--checkpoint {made['best']} --cache {made['cache']} --out {tmp_path} --device cpu --quiet"
+        found = printed(f"reproduce {made['first']} {ask}", capsys)
+        assert found["same_answers"] is True
+        assert (
+            found["now"]["accuracy"]
+            == found["before"]["accuracy"]
+            == json.loads(made["first"].read_text())["accuracy"]
+        )
+        assert "accuracies" not in found["now"]  # what a result has computed of itself
+
+    def test_of_diagnose(self, made: dict[str, Path], tmp_path: Path, capsys):
+        ask = f"--only hardness --cache {made['cache']} --out {tmp_path} --device cpu --quiet"
+        assert Path(printed(f"diagnose {made['best']} {ask}", capsys)["report"]).exists()
+
+    def test_of_quickstart(self, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+        board = tmp_path / "README.md"
+        board.write_text("the board\n")
+        monkeypatch.setattr("fsbench.cli._quickstart.quickstart", lambda out, **_: board)  # it takes minutes
+        assert printed("quickstart --device cpu", capsys) == {"leaderboard": str(board)}
+
+    def test_is_nothing_when_an_argument_is_wrong(self, capsys):
+        assert main(["data", "show", "tinny", "--json"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("fsbench: unknown data set 'tinny'")
+
+
+class TestPipesAndTerminals:
+    def run(self, *line: str | Path, **variables: str) -> tuple[str, str]:
+        """Standard output, a pipe, and standard error, a terminal."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(ours, (24, 80))  # where there is no room, no bar is drawn
+        environment = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "TERM")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fsbench", *map(str, line)],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env=environment | variables,
+        )
+        os.close(theirs)
+        said = b""
+        try:
+            while part := os.read(ours, 1 << 16):
+                said += part
+        except OSError:  # how Linux says that the other end is closed
+            pass
+        os.close(ours)
+        return process.communicate()[0].decode(), said.decode()
+
+    def test_errors_are_coloured_on_a_terminal(self):
+        assert self.run("data", "lst")[1].startswith(
+            "\x1b[31mfsbench:\x1b[0m argument ACTION: invalid choice"
+        )
+        assert self.run("data", "lst", NO_COLOR="1")[1].startswith("fsbench: argument ACTION: invalid choice")
+
+    def test_accuracy_is_bold_on_a_terminal(self, made: dict[str, Path], tmp_path: Path, capsys, monkeypatch):
+        line = f"evaluate {made['best']} --cache {made['cache']} --out {tmp_path} {SMALL} --head nearest-mean"
+        capsys.readouterr()
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        assert main(line.split()) == 0
+        assert re.search(
+            r"\(l2\)  \x1b\[1m\d+\.\d\d ± \d+\.\d\d %\x1b\[0m  \(20 tasks\)$", capsys.readouterr().out.strip()
+        )
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert main(line.split()) == 0
+        assert "\x1b" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("quiet", [False, True])
+    def test_progress_goes_to_a_terminal(self, tiny_folder: Path, tmp_path: Path, quiet: bool):
+        prepare = ["data", "prepare", "mine", tiny_folder, "--cache", tmp_path, *["--quiet"] * quiet]
+        out, said = self.run(*prepare)
+        assert "novel" in out
+        assert ("img/s" in said) != quiet
+
+    def test_and_nowhere_else(self, made: dict[str, Path], tiny_folder: Path, tmp_path: Path, capsys):
+        for line in (
+            f"data prepare mine {tiny_folder} --cache {tmp_path}",
+            f"extract {made['best']} --cache {made['cache']} --out {tmp_path}/f.h5 --device cpu",
+            f"evaluate {tmp_path}/f.h5 --out {tmp_path} {SMALL.removesuffix('--quiet')}",
+        ):
+            capsys.readouterr()
+            assert main(line.split()) == 0
+            said = capsys.readouterr()
+            assert said.err == ""
+            assert "\x1b" not in said.out
+
+    def test_a_reader_that_leaves_early_is_no_error(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            [sys.executable, "-m", "fsbench", "--help"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+            env=environment,
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("completion") / "fsbench.bash"
+    with path.open("w") as file, contextlib.redirect_stdout(file):
+        assert main(["completion", "bash"]) == 0
+    return path
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("words", "proposed"),
+        [
+            ("fsbench eval", {"evaluate"}),
+            ("fsbench data ", {"list", "prepare", "show"}),
+            ("fsbench evaluate x --n-q", {"--n-query"}),
+            ("fsbench evaluate x --head near", {"nearest-mean"}),
+            ("fsbench train-backbone manif", {"manifold-mixup"}),
+            ("fsbench train-backbone erm --dataset mini", {"mini-imagenet"}),
+            ("fsbench train-backbone erm --compile o", {"on", "off"}),
+            ("fsbench evaluate x --config my", {"my.toml"}),
+        ],
+    )
+    def test_bash_proposes(self, words: str, proposed: set[str], script: Path, tmp_path: Path):
+        (tmp_path / "my.toml").write_text("")
+        code = f"""
+            source {script}
+            COMP_WORDS=({words} {"''" if words.endswith(" ") else ""})
+            COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            $(complete -p fsbench | sed 's/.*-F \\([^ ]*\\).*/\\1/') fsbench
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert {word.strip() for word in done.stdout.split()} == proposed
+
+    @pytest.mark.parametrize("shell", ["zsh", "fish"])
+    def test_other_shells_get_every_verb(self, shell: str, capsys):
+        assert main(["completion", shell]) == 0
+        script = capsys.readouterr().out
+        for word in ("train-backbone", "leaderboard", "manifold-mixup", "distribution-calibration"):
+            assert word in script

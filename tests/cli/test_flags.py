@@ -1,0 +1,614 @@
+"""Every flag of every command reaches the call that it is for and changes nothing else.
+
+COMMANDS holds a row for each flag: a value, what that value changes in the calls that the command makes, and
+the test that shows the effect in what comes out. A new flag fails until it has a row.
+"""
+
+import argparse
+import ast
+import inspect
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from fsbench.cli import main, make_parser
+from fsbench.cli._installation import Checkup
+from fsbench.data.augment import OFF, Augment
+from fsbench.evaluation import results
+from fsbench.training import fast
+from fsbench.training.optim import Optimiser
+
+HERE = Path(__file__).parents[1]
+ANY, GONE = object(), object()  # some other value than before; no value any more
+
+
+@dataclass(frozen=True)
+class Row:
+    """One flag: a value, what it changes in the command's main call, and a test of its effect."""
+
+    value: str
+    changes: Mapping[str, object]
+    outcome: str  # name of a test, file::test
+    others: Mapping[str, object] = field(
+        default_factory=dict
+    )  # changes of other calls, and of what is printed
+    line: str | None = None  # the command to add the flag to, where it is not the usual one
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: a line without flags, the library's functions that it calls, and its flags.
+
+    The functions are replaced; `calls` maps the path of each to what it returns. The first is the main call.
+    """
+
+    line: str
+    calls: Mapping[str, Callable[..., object]]
+    rows: Mapping[str, Row]
+
+    @property
+    def main(self) -> str:
+        """Name of the main call."""
+        return next(iter(self.calls)).rpartition(".")[2]
+
+
+def arguments(place: str, value: object) -> Iterator[tuple[str, object]]:
+    """Each plain value below an argument, by the path that leads to it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {one.name: getattr(value, one.name) for one in fields(value)}
+    elif isinstance(value, list | tuple) and any(map(is_dataclass, value)):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from arguments(f"{place}.{name}", part)
+    else:
+        yield place, tuple(value) if isinstance(value, list) else value
+
+
+def calls_of(line: list[str], command: Command) -> dict[str, object]:
+    """What a command line calls, with which arguments, and what it prints."""
+    made: dict[str, object] = {}
+
+    def recorded(path: str, answer: Callable[..., object]) -> Callable[..., object]:
+        module, _, name = path.rpartition(".")
+        signature = inspect.signature(getattr(import_module(module), name))
+
+        def record(*positional: object, **named: object) -> object:
+            bound = signature.bind(*positional, **named)
+            bound.apply_defaults()
+            for argument, value in bound.arguments.items():
+                made.update(arguments(f"{name}.{argument}", value))
+            return answer(*positional, **named)
+
+        return record
+
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        for path, answer in command.calls.items():
+            patch.setattr(path, recorded(path, answer))
+        patch.setattr(
+            "fsbench._util.machine.find_device", lambda name: torch.device("cpu" if name == "auto" else name)
+        )
+        assert main(line) == 0
+    return {**made, "printed": out.getvalue()}
+
+
+def changes(
+    before: Mapping[str, object], after: Mapping[str, object], wanted: Mapping[str, object]
+) -> dict[str, object]:
+    """What differs between two records, in the terms of what is wanted."""
+    found = {}
+    for place in sorted(before.keys() | after.keys()):
+        value = after.get(place, GONE)
+        if place not in before or (before[place] is not value and before[place] != value):
+            found[place] = ANY if wanted.get(place) is ANY else value
+    return found
+
+
+# What commands print is tested by --json; the recorded functions return little.
+PRINTED = {"printed": ANY}
+OUTCOMES = "test_flag_outcomes.py::test_"
+CLI, PRINT = "test_cli.py::test_", "test_cli_output.py::test_"
+TASKS = OUTCOMES + "each_number_of_the_tasks_is_in_the_result_and_in_its_tasks"
+TRIED = OUTCOMES + "what_is_tried_is_in_the_result"
+TRAINED = OUTCOMES + "what_is_trained_is_in_the_checkpoint"
+ARCHITECTURE = OUTCOMES + "weights_of_others_need_an_architecture_and_a_size"
+QUICKSTART = OUTCOMES + "quickstart_computes_where_it_is_told_and_quietly"
+
+# Flags that many commands have, each an argument of the main call; a row of the command takes their place.
+SHARED = {
+    "--device": Row(
+        "mps", {"device": torch.device("mps")}, OUTCOMES + "a_device_that_is_not_there_is_refused"
+    ),
+    "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "another_cache_holds_other_data"),
+    "--quiet": Row("", {"quiet": True}, OUTCOMES + "progress_goes_to_a_terminal_unless_quiet"),
+    "--json": Row("", {}, "test_flags.py::test_json_is_all_that_is_printed", PRINTED),
+}
+
+
+PAPER_NOT_FAST = {  # in what a preset of ERM differs from `fast`
+    "recipe.batch_size": 16,
+    "recipe.scale": None,
+    "recipe.stages.0.epochs": 400,
+    **{
+        f"recipe.augment.{name}": value
+        for name, value in vars(Augment()).items()
+        if name in ("scale", "jitter")
+    },
+    **{
+        f"recipe.optimiser.{name}": value
+        for name, value in vars(Optimiser()).items()
+        if value != getattr(fast.OPTIMISER, name)
+    },
+}
+
+
+def number(flag: str, value: str, place: str, test: str) -> dict[str, Row]:
+    """The row of a flag that changes one number of a recipe, which then says so itself."""
+    read = value if value.isalpha() else json.loads(value)
+    override = f"{flag.removeprefix('--').replace('-', '_')} {value}"
+    return {flag: Row(value, {f"recipe.{place}": read, "recipe.overrides": (override,)}, OUTCOMES + test)}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint says of itself, in short."""
+
+    recipe: str = "erm"
+
+
+@contextmanager
+def nowhere(path: Path) -> Iterator[io.StringIO]:
+    """A file that is written nowhere."""
+    yield io.StringIO()
+
+
+FEATURES = SimpleNamespace(values=torch.zeros(2, 3), about={"split": "novel"})
+RESULT = results.read(HERE / "golden" / "results" / "schema-1.json")
+BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
+CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())
+PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)
+REPRODUCTION = SimpleNamespace(line=lambda: "the same")
+DESCRIBED = {
+    "fsbench.data.summary.contents": lambda path: {},
+    "fsbench.data.summary.describe": lambda path: "described",
+}
+
+COMMANDS = {
+    "quickstart": Command(
+        "quickstart",
+        {"fsbench.cli._quickstart.quickstart": lambda *_, **__: BOARD},
+        {
+            "--out": Row("there", {"out": Path("there")}, QUICKSTART),
+            "--device": Row("mps", {"device": torch.device("mps")}, QUICKSTART),
+            "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, QUICKSTART),
+            "--quiet": Row("", {"quiet": True}, QUICKSTART),
+        },
+    ),
+    "data list": Command(
+        "data list",
+        {
+            "fsbench.data.summary.known": lambda cache: [],
+            "fsbench.data.summary.overview": lambda cache: "-",
+        },
+        {
+            "--cache": Row(
+                "elsewhere", {"cache": Path("elsewhere")}, CLI + "data", {"overview.cache": Path("elsewhere")}
+            )
+        },
+    ),
+    "data prepare": Command(
+        "data prepare mine images",
+        {"fsbench.data.prepare.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
+        {
+            "--download": Row("", {"download": True}, "test_download.py::test_omniglot"),
+            "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
+            "--force": Row("", {"force": True}, OUTCOMES + "force_prepares_again"),
+            "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, CLI + "data"),
+        },
+    ),
+    "data show": Command(
+        "data show mine", {"fsbench.data.prepare.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
+    ),
+    "train-backbone": Command(
+        "train-backbone s2m2-r",
+        {
+            "fsbench.training.loop.train_backbone": lambda *_, **__: SimpleNamespace(
+                best=Path("best.safetensors")
+            ),
+            "fsbench.models.checkpoint.load_provenance": lambda path: About(),
+        },
+        {
+            "--preset": Row(
+                "linear",
+                {"recipe.preset": "linear", "recipe.classifier": "linear", **PAPER_NOT_FAST},
+                TRAINED,
+                line="train-backbone erm",
+            ),
+            "--dataset": Row("cub", {"dataset": "cub"}, TRAINED),
+            "--backbone": Row("resnet10", {"backbone": "resnet10"}, TRAINED),
+            "--image-size": Row("20", {"image_size": 20}, TRAINED),
+            "--per-class": Row("3", {"per_class": 3}, TRAINED),
+            "--epochs": Row(
+                "4 2",
+                {
+                    "recipe.stages.0.epochs": 4,
+                    "recipe.stages.1.epochs": 2,
+                    "recipe.overrides": ("epochs 4 + 2",),
+                },
+                OUTCOMES + "epochs_and_batch_size_are_those_of_the_loop",
+            ),
+            "--patience": Row(
+                "3",
+                {"recipe.stages.1.patience": 3, "recipe.overrides": ("patience 3",)},
+                OUTCOMES + "patience_ends_a_stage",
+                line="train-backbone s2m2-r --preset paper",
+            ),
+            **number("--batch-size", "7", "batch_size", "epochs_and_batch_size_are_those_of_the_loop"),
+            **number(
+                "--learning-rate", "0.5", "optimiser.learning_rate", "the_learning_rate_is_that_of_the_loop"
+            ),
+            **number("--classifier", "linear", "classifier", "what_is_trained_is_in_the_checkpoint"),
+            **number("--dropout", "0.25", "dropout", "dropout_reaches_the_layers"),
+            **number("--label-noise", "0.5", "label_noise", "label_noise_replaces_labels"),
+            "--no-augment": Row(
+                "",
+                {
+                    **{f"recipe.augment.{name}": getattr(OFF, name) for name in ("scale", "flip", "jitter")},
+                    "recipe.overrides": ("augment off",),
+                },
+                OUTCOMES + "without_augmentation_images_are_plain",
+            ),
+            "--precision": Row(
+                "bf16", {"engine.precision": "bf16"}, OUTCOMES + "precision_is_that_of_the_steps"
+            ),
+            "--compile": Row(
+                "on", {"engine.compile": True}, OUTCOMES + "blocks_are_compiled_where_that_is_asked_for"
+            ),
+            "--micro-batch": Row(
+                "8", {"engine.micro_batch": 8}, OUTCOMES + "no_forward_exceeds_the_micro_batch"
+            ),
+            "--seed": Row("3", {"seed": 3}, OUTCOMES + "the_seed_of_training_reaches_the_weights"),
+            "--out": Row(
+                "there",
+                {"out": Path("there")},
+                CLI + "training_shows_the_recipe_and_names_the_checkpoint",
+            ),
+            "--tensorboard": Row(
+                "", {"tensorboard": True}, "test_tracking.py::test_events_hold_the_columns_of_the_log"
+            ),
+            "--force": Row("", {"force": True}, OUTCOMES + "force_trains_again"),
+            "--json": Row(
+                "",
+                {},
+                PRINT + "of_training_and_features",
+                {**PRINTED, "load_provenance.path": Path("best.safetensors")},
+            ),
+        },
+    ),
+    "extract": Command(
+        "extract file",
+        {
+            "fsbench.features.extract.extract": lambda *_, **__: (Path("features.h5"), FEATURES),
+            "fsbench.models.pretrained.find": lambda *_: SimpleNamespace(dataset="tiny"),
+        },
+        {
+            "--backbone": Row("conv4", {}, ARCHITECTURE, {"find.architecture": "conv4"}),
+            "--image-size": Row("20", {}, ARCHITECTURE, {"find.image_size": 20}),
+            "--dataset": Row(
+                "cub", {"dataset": "cub"}, OUTCOMES + "features_are_of_the_split_that_is_asked_for"
+            ),
+            "--split": Row("val", {"split": "val"}, OUTCOMES + "features_are_of_the_split_that_is_asked_for"),
+            "--out": Row("f.h5", {"out": Path("f.h5")}, CLI + "features_go_where_they_are_wanted"),
+            "--force": Row("", {"force": True}, OUTCOMES + "force_extracts_again"),
+        },
+    ),
+    "evaluate": Command(
+        "evaluate file --n-shot 1",
+        {
+            "fsbench.evaluation.run.evaluate": lambda *_, **__: [RESULT],
+            "fsbench.evaluation.subjects.subject_of": lambda text, *_: text,
+            "fsbench.report.plots.of_call": lambda found: "figure",
+            "fsbench.report.plots.save": lambda figure, path: None,
+        },
+        {
+            "--backbone": Row("conv4", {}, ARCHITECTURE, {"subject_of.architecture": "conv4"}),
+            "--image-size": Row("20", {}, ARCHITECTURE, {"subject_of.image_size": 20}),
+            "--dataset": Row("cub tiny", {"datasets": ("cub", "tiny")}, TRIED),
+            "--split": Row("val", {"split": "val"}, TRIED),
+            "--n-way": Row("4", {"specs.0.n_way": 4}, TASKS),
+            "--n-shot": Row("3", {"specs.0.n_shot": 3}, TASKS),
+            "--n-query": Row("all", {"specs.0.n_query": None}, TASKS),
+            "--n-tasks": Row("9", {"specs.0.n_tasks": 9}, TASKS),
+            "--seed": Row("3", {"specs.0.seed": 3}, TASKS),
+            "--query-alpha": Row("2.5", {"specs.0.query_alpha": 2.5}, TASKS),
+            "--least-shot": Row("1", {"specs.0.least_shot": 1}, TASKS),
+            "--classes": Row("a b", {"specs.0.classes": ("a", "b")}, TASKS),
+            "--disjoint": Row("", {"specs.0.disjoint": True}, TASKS),
+            "--tasks": Row("x y", {"task_lists": ("x", "y")}, OUTCOMES + "pinned_lists_are_asked"),
+            "--head": Row("ridge svm", {"heads": ("ridge", "svm")}, TRIED),
+            "--preprocess": Row("l2 none", {"preprocess": ("l2", "none")}, TRIED),
+            "--base": Row("b.h5", {"base": Path("b.h5")}, OUTCOMES + "base_features_centre_the_others"),
+            "--out": Row(
+                "there", {"output.folder": Path("there")}, OUTCOMES + "details_lie_beside_the_result"
+            ),
+            "--details": Row("", {"output.details": True}, OUTCOMES + "details_lie_beside_the_result"),
+            "--force": Row("", {"output.force": True}, OUTCOMES + "force_evaluates_again"),
+            "--plot": Row(
+                "a.png",
+                {},
+                OUTCOMES + "results_are_drawn",
+                {
+                    **{place: ANY for place, _ in arguments("of_call.found", [RESULT])},
+                    "save.figure": "figure",
+                    "save.path": Path("a.png"),
+                },
+            ),
+            "--quiet": Row("", {"output.quiet": True}, SHARED["--quiet"].outcome),
+        },
+    ),
+    "predict": Command(
+        "predict file --support labelled --query unlabelled",
+        {
+            "fsbench.prediction.predict": lambda *_, **__: PREDICTION,
+            "fsbench.models.pretrained.find": lambda *_: "backbone",
+            "fsbench._util.files.whole_file": nowhere,
+            "fsbench.prediction.sheet.check_name": lambda path: None,
+            "fsbench.prediction.sheet.unwritable": lambda found: [],
+            "fsbench.prediction.sheet.save": lambda *_: None,
+            "fsbench.prediction.text.as_json": lambda found: {},
+            "fsbench.prediction.text.summary": lambda found: "summary",
+        },
+        {
+            "--support": Row(
+                "other", {"support": Path("other")}, OUTCOMES + "predictions_follow_from_the_folders"
+            ),
+            "--query": Row(
+                "other", {"query": Path("other")}, OUTCOMES + "predictions_follow_from_the_folders"
+            ),
+            "--backbone": Row("conv4", {}, ARCHITECTURE, {"find.architecture": "conv4"}),
+            "--image-size": Row("20", {}, ARCHITECTURE, {"find.image_size": 20}),
+            "--head": Row("ridge", {"head": "ridge"}, OUTCOMES + "predictions_are_by_head_and_preprocess"),
+            "--preprocess": Row(
+                "none", {"preprocess": "none"}, OUTCOMES + "predictions_are_by_head_and_preprocess"
+            ),
+            "--n-shot": Row("2", {"n_shot": 2}, OUTCOMES + "predictions_are_from_so_many_shots"),
+            "--seed": Row("3", {"seed": 3}, OUTCOMES + "the_seed_reaches_heads_that_draw"),
+            "--out": Row(
+                "a.csv",
+                {},
+                "test_predict.py::test_files_and_summary",
+                {"whole_file.path": Path("a.csv"), **PRINTED},
+            ),
+            "--sheet": Row(
+                "a.png",
+                {},
+                "test_predict.py::test_files_and_summary",
+                {
+                    "check_name.path": Path("a.png"),
+                    "unwritable.found": PREDICTION,
+                    "save.found": PREDICTION,
+                    "save.query": Path("unlabelled"),
+                    "save.path": Path("a.png"),
+                    **PRINTED,
+                },
+            ),
+            "--json": Row(
+                "",
+                {},
+                "test_predict.py::test_json_and_nothing_else",
+                PRINTED,
+            ),
+        },
+    ),
+    "compare": Command(
+        "compare a b",
+        {
+            "fsbench.report.compare.compare": lambda *_: About(),
+            "fsbench.report.compare.table": lambda found: "table",
+        },
+        {
+            "--against": Row("first", {"against": "first"}, OUTCOMES + "pairs_are_those_that_are_asked_for"),
+            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
+        },
+    ),
+    "plot": Command(
+        "plot training run --out a.png",
+        {"fsbench.report.plots.plot": lambda *_: "figure", "fsbench.report.plots.save": lambda *_: None},
+        {"--out": Row("b.svg", {}, OUTCOMES + "results_are_drawn", {"save.path": Path("b.svg"), **PRINTED})},
+    ),
+    "diagnose": Command(
+        "diagnose file",
+        {"fsbench.diagnose.diagnose": lambda *_, **__: Path("report.md")},
+        {
+            "--dataset": Row(
+                "cub", {"dataset": "cub"}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"
+            ),
+            "--only": Row(
+                "noise toy",
+                {"only": ("noise", "toy")},
+                OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for",
+            ),
+            "--questions": Row(
+                "90", {"questions": 90}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"
+            ),
+            "--out": Row(
+                "there",
+                {"out": Path("there")},
+                OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for",
+            ),
+        },
+    ),
+    "leaderboard": Command(
+        "leaderboard here",
+        {
+            "fsbench.report.leaderboard.update": lambda *_, **__: [BOARD],
+            "fsbench.report.leaderboard.stale": lambda *_, **__: [],
+        },
+        {
+            "--readme": Row(
+                "R.md", {"readme": Path("R.md")}, OUTCOMES + "tables_go_into_the_readme_and_are_checked_there"
+            ),
+            "--published": Row("all", {"published": "all"}, OUTCOMES + "published_rows_are_those_asked_for"),
+            "--memory-rows": Row("", {"memory_rows": True}, OUTCOMES + "published_rows_are_those_asked_for"),
+            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
+            "--check": Row(
+                "",
+                {"folder": GONE, "readme": GONE, "published": GONE, "memory_rows": GONE, "over": GONE},
+                CLI + "leaderboard_and_its_check",
+                {
+                    "stale.folder": Path("here"),
+                    "stale.readme": None,
+                    "stale.published": "same",
+                    "stale.memory_rows": False,
+                    "stale.over": "classes",
+                    **PRINTED,
+                },
+            ),
+        },
+    ),
+    "reproduce": Command(
+        "reproduce result",
+        {"fsbench.report.reproduce.reproduce": lambda *_, **__: REPRODUCTION},
+        {
+            "--checkpoint": Row(
+                "c", {"checkpoint": Path("c")}, CLI + "results_are_compared_validated_and_reproduced"
+            ),
+            "--head": Row(
+                "./h.py:f", {"head": "./h.py:f"}, OUTCOMES + "a_head_of_code_runs_only_when_it_is_named"
+            ),
+            "--out": Row(
+                "there", {"out": Path("there")}, OUTCOMES + "a_head_of_code_runs_only_when_it_is_named"
+            ),
+        },
+    ),
+    "validate": Command(
+        "validate here",
+        {"fsbench.report.check.problems": lambda *_: []},
+        {
+            "--readme": Row(
+                "R.md", {"readme": Path("R.md")}, OUTCOMES + "tables_go_into_the_readme_and_are_checked_there"
+            )
+        },
+    ),
+    "doctor": Command(
+        "doctor",
+        {
+            "fsbench.cli._installation.examine": lambda *_: CHECKUP,
+            "fsbench.cli._installation.troubles": lambda found: [],
+        },
+        {
+            "--cache": Row(
+                "elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "the_doctor_looks_at_this_cache"
+            )
+        },
+    ),
+    "completion": Command("completion bash", {"shtab.complete": lambda *_, **__: "script"}, {}),
+}
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command with its parser."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for action in below:
+        for one in action.choices.values():
+            yield from leaves(one)
+    if not below:
+        yield parser.prog.removeprefix("fsbench "), parser
+
+
+PARSERS = dict(leaves(make_parser()))
+
+
+def flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """The flags of a parser, but those of argparse itself; --config has tests of its own below."""
+    return {
+        action.option_strings[0]: action
+        for action in parser._actions
+        if action.option_strings and action.option_strings[0] not in ("-h", "--version", "--config")
+    }
+
+
+def rows(name: str) -> dict[str, Row]:
+    """The row of each flag of a command that has one."""
+    own = COMMANDS[name].rows if name in COMMANDS else {}
+    return {**{flag: row for flag, row in SHARED.items() if flag in flags(PARSERS[name])}, **own}
+
+
+EVERY = [(name, flag) for name in PARSERS for flag in rows(name)]
+TYPED = {(name, flag) for name, flag in EVERY if flag in COMMANDS[name].line.split()}  # needed on every line
+
+
+def wanted(name: str, row: Row) -> dict[str, object]:
+    """The changes of a row, by the calls they are in."""
+    main_call = COMMANDS[name].main
+    return {**{f"{main_call}.{place}": value for place, value in row.changes.items()}, **row.others}
+
+
+def test_every_command_is_in_the_table():
+    assert PARSERS.keys() == COMMANDS.keys()
+    assert flags(make_parser()) == {}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_every_flag_has_a_row(name: str):
+    assert flags(PARSERS[name]).keys() == rows(name).keys()
+
+
+@cache
+def without(name: str, line: str) -> dict[str, object]:
+    """What a command calls without the flag that is tested."""
+    return calls_of(line.split(), COMMANDS[name])
+
+
+@pytest.mark.parametrize(("name", "flag"), EVERY)
+def test_a_flag_changes_what_it_is_for_and_nothing_else(name: str, flag: str):
+    command, row = COMMANDS[name], rows(name)[flag]
+    line = row.line or command.line
+    after = calls_of([*line.split(), flag, *row.value.split()], command)
+    expected = wanted(name, row)
+    assert expected, "a flag that changes nothing"
+    assert changes(without(name, line), after, expected) == expected
+
+
+@pytest.mark.parametrize(("name", "flag"), [one for one in EVERY if one not in TYPED])
+def test_a_flag_in_a_file_does_the_same(name: str, flag: str, tmp_path: Path):
+    command, row, action = COMMANDS[name], rows(name)[flag], flags(PARSERS[name])[flag]
+    line = row.line or command.line
+    values = [text if action.type in (int, float) else json.dumps(text) for text in row.value.split()]
+    value = "true" if action.nargs == 0 else f"[{', '.join(values)}]" if action.nargs else values[0]
+    file = tmp_path / "flags.toml"
+    file.write_text(f"[{name.replace(' ', '.')}]\n{flag.removeprefix('--')} = {value}\n")
+    after = calls_of([*line.split(), "--config", str(file)], command)
+    expected = wanted(name, row)
+    assert changes(without(name, line), after, expected) == expected
+
+
+@pytest.mark.parametrize("name", [name for name, flag in EVERY if flag == "--json"])
+def test_json_is_all_that_is_printed(name: str):
+    command = COMMANDS[name]
+    printed = calls_of([*command.line.split(), "--json"], command)["printed"]
+    assert printed.count("\n") == 1
+    json.loads(printed)
+
+
+def test_the_effect_of_each_flag_is_tested():
+    """The tests that rows name exist, in files that the default run collects."""
+    named = {row.outcome for name in PARSERS for row in rows(name).values()}
+    for file in {outcome.split("::")[0] for outcome in named}:
+        tree = ast.parse((HERE / file).read_text(encoding="utf-8"))
+        tests = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        missing = {outcome for outcome in named if outcome.startswith(f"{file}::")} - {
+            f"{file}::{t}" for t in tests
+        }
+        assert not missing

@@ -1,0 +1,234 @@
+"""Downloads against a server of this process: nothing leaves the machine."""
+
+import hashlib
+import io
+import socket
+import sys
+import tarfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torchvision.datasets.cifar
+import torchvision.datasets.omniglot
+
+from fsbench._util.errors import FsbenchError
+from fsbench.cli import main
+from fsbench.data import download
+
+CONTENT = bytes(range(256)) * 10_000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+FILES = {"/whole": CONTENT, "/short": CONTENT}  # what the server has
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        content = FILES.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[:1_500_000] if self.path == "/short" else content)
+
+    def log_message(self, *message: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Answer) as serving:
+        thread = Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+        thread.join()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+class TestFetch:
+    def test_a_file_arrives_whole(self, server: str, tmp_path: Path):
+        download.fetch(f"{server}/whole", MD5, tmp_path / "new" / "a.tgz", quiet=True)
+        assert (tmp_path / "new" / "a.tgz").read_bytes() == CONTENT
+
+    @pytest.mark.parametrize(
+        ("path", "md5", "why"),
+        [
+            ("whole", "0" * 32, f"MD5 is {MD5}, not {'0' * 32}; nothing was kept"),
+            ("absent", MD5, "cannot be fetched (http error 404: not found)"),
+            ("short", MD5, "cannot be fetched (the connection broke off, 1,060,000 bytes are missing)"),
+        ],
+    )
+    def test_what_goes_wrong_is_one_line_and_nothing_is_kept(self, server, tmp_path, path, md5, why):
+        with pytest.raises(FsbenchError) as caught:
+            download.fetch(f"{server}/{path}", md5, tmp_path / "a.tgz", quiet=True)
+        assert str(caught.value) == f"{server}/{path}: {why}"
+        assert not list(tmp_path.iterdir())
+
+    def test_a_connection_that_fails_is_no_failure_of_the_disk(self, tmp_path: Path, monkeypatch):
+        class Reset(io.BytesIO):
+            length = 5
+
+            def read(self, size: int | None = -1) -> bytes:
+                raise ConnectionResetError(104, "Connection reset by peer")
+
+        monkeypatch.setattr(download, "_opened", lambda url: Reset())
+        with pytest.raises(FsbenchError, match=r"^a: cannot be fetched \(connection reset by peer\)$"):
+            download.fetch("a", MD5, tmp_path / "a.tgz", quiet=True)
+        assert not list(tmp_path.iterdir())
+
+    def test_nobody_answers(self, tmp_path: Path):
+        url = f"http://127.0.0.1:{free_port()}/a.tgz"
+        with pytest.raises(FsbenchError) as caught:
+            download.fetch(url, MD5, tmp_path / "a.tgz", quiet=True)
+        assert str(caught.value) == f"{url}: cannot be fetched (connection refused)"
+
+    def test_a_folder_that_cannot_be_written(self, server: str, tmp_path: Path):
+        (tmp_path / "file").touch()
+        with pytest.raises(FsbenchError, match=r"cannot write .*file/a.tgz: "):
+            download.fetch(f"{server}/whole", MD5, tmp_path / "file" / "a.tgz", quiet=True)
+
+
+def archive(path: Path, *members: str) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name in members:
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"abc"))
+
+
+class TestUnpack:
+    def test_members_lie_below_the_folder(self, tmp_path: Path):
+        archive(tmp_path / "a.tgz", "a/b.jpg", "c.txt")
+        download.unpack(tmp_path / "a.tgz", tmp_path / "out")
+        assert (tmp_path / "out" / "a" / "b.jpg").read_text() == "abc"
+
+    @pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python has no extraction filters")
+    @pytest.mark.parametrize("member", ["../evil.txt", "a/../../evil.txt"])
+    def test_none_is_written_elsewhere(self, tmp_path: Path, member: str):
+        archive(tmp_path / "a.tgz", member)
+        with pytest.raises(
+            FsbenchError, match=r"cannot unpack .*a.tgz: .*evil.txt.* outside the destination"
+        ):
+            download.unpack(tmp_path / "a.tgz", tmp_path / "out")
+        assert not list(tmp_path.rglob("evil.txt"))
+
+    @pytest.mark.parametrize("content", [b"", b"no archive", None])
+    def test_a_torn_archive_is_one_line(self, tmp_path: Path, content: bytes | None):
+        path = tmp_path / "a.tgz"
+        archive(path, "a.txt")
+        path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+        with pytest.raises(FsbenchError, match=r"cannot unpack .*a.tgz: \w"):
+            download.unpack(path, tmp_path / "out")
+
+
+class TestCub:
+    @pytest.fixture
+    def published(self, server: str, tmp_path: Path, monkeypatch) -> Path:
+        """CUB of empty images, behind the server."""
+        path = tmp_path / "CUB_200_2011.tgz"
+        names = [f"CUB_200_2011/images/{i:03d}.Bird/{i}.jpg" for i in range(1, 201)]
+        archive(path, "attributes.txt", *names)
+        monkeypatch.setattr(download, "CUB_URL", f"{server}/cub")
+        monkeypatch.setattr(download, "CUB_MD5", hashlib.md5(path.read_bytes()).hexdigest())
+        monkeypatch.setitem(FILES, "/cub", path.read_bytes())
+        return path
+
+    def test_arrives_unpacked_once_and_without_its_archive(
+        self, published: Path, tmp_path: Path, monkeypatch
+    ):
+        download.cub(tmp_path / "to", quiet=True)
+        assert len(list((tmp_path / "to").glob("CUB_200_2011/images/*/*.jpg"))) == 200
+        assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [
+            ".CUB_200_2011.lock",
+            "CUB_200_2011",
+        ]
+        monkeypatch.setattr(download, "fetch", None)  # would be called no more
+        download.cub(tmp_path / "to", quiet=True)
+
+    def test_nothing_is_kept_of_a_wrong_archive(self, published: Path, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(download, "CUB_MD5", "0" * 32)
+        with pytest.raises(FsbenchError, match="MD5 is"):
+            download.cub(tmp_path / "to", quiet=True)
+        assert [path.name for path in (tmp_path / "to").iterdir()] == [".CUB_200_2011.lock"]
+
+
+class TestTorchvision:
+    @staticmethod
+    def pretend(monkeypatch, module, arrives) -> list[str]:
+        """Stand in for the function that fetches and unpacks, and for the checks of what it leaves."""
+        asked: list[str] = []
+
+        def get(url: str, root: str, filename: str, md5: str) -> None:
+            sys.stdout.write(f"Downloading {url}\n")
+            asked.append(f"{url} {md5}")
+            arrives(Path(root), filename)
+
+        monkeypatch.setattr(module, "download_and_extract_archive", get)
+        monkeypatch.setattr(module, "check_integrity", lambda path, md5=None: Path(path).exists())
+        return asked
+
+    def test_omniglot(self, tmp_path: Path, monkeypatch, capsys):
+        def arrives(root: Path, filename: str) -> None:
+            folder = root / filename.removesuffix(".zip") / "Greek" / "character01"
+            folder.mkdir(parents=True)
+            (root / filename).touch()
+            (folder / "0001_01.png").touch()
+
+        asked = self.pretend(monkeypatch, torchvision.datasets.omniglot, arrives)
+        for _ in range(2):
+            download.omniglot(tmp_path, quiet=True)
+        assert [line.split("/")[-1] for line in asked] == [
+            "images_background.zip 68d2efa1b9178cc56df9314c21c6e718",
+            "images_evaluation.zip 6b91aef0f799c5bb55b94e3f2daec811",
+        ]
+        assert len(list((tmp_path / "omniglot-py").rglob("0001_01.png"))) == 2
+        assert capsys.readouterr() == ("", "")
+
+    @pytest.mark.parametrize("terminal", [True, False])
+    def test_what_torchvision_says_goes_to_a_terminal(
+        self, tmp_path: Path, monkeypatch, capsys, terminal: bool
+    ):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+        self.pretend(monkeypatch, torchvision.datasets.omniglot, lambda root, _: root.mkdir(exist_ok=True))
+        with pytest.raises(FsbenchError, match="Omniglot cannot be downloaded"):
+            download.omniglot(tmp_path, quiet=False)
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert ("Downloading" in said.err) == terminal
+
+    @pytest.mark.parametrize(
+        "error", [ConnectionError("reset"), RuntimeError("File not found\nor corrupted.")]
+    )
+    def test_a_failure_is_one_line_and_nothing_is_kept(self, tmp_path: Path, monkeypatch, capsys, error):
+        def arrives(root: Path, filename: str) -> None:
+            (root / "cifar-100-python").mkdir(parents=True)
+            raise error
+
+        asked = self.pretend(monkeypatch, torchvision.datasets.cifar, arrives)
+        cache = tmp_path / "cache"
+        assert main(["data", "prepare", "cifar-fs", "--download", "--cache", str(cache), "--quiet"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err == f"fsbench: CIFAR100 cannot be downloaded ({' '.join(str(error).split())})\n"
+        assert asked[0].endswith("/cifar-100-python.tar.gz eb9058c3a382ffc7106e4002c42a8d85")
+        assert [path.name for path in (cache / "downloads" / "cifar-fs").iterdir()] == [
+            ".cifar-100-python.lock"
+        ]
+
+
+@pytest.mark.parametrize("name", ["mini-imagenet", "tiered-imagenet", "mine"])
+def test_what_cannot_be_fetched_says_what_to_put_where(name: str, tmp_path: Path, capsys):
+    assert main(["data", "prepare", name, "--download", "--cache", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"fsbench: --download: {name} cannot be fetched, only cifar-fs, cub, omniglot; ")
+    assert f"fsbench data prepare {name} PATH takes " in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())

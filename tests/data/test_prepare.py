@@ -1,0 +1,371 @@
+"""From folders to stores: what is kept, what replaces what, and what is refused with nothing left behind."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from fsbench._util import files
+from fsbench._util.errors import FsbenchError
+from fsbench.cli import main
+from fsbench.data import glyphs, image_store
+from fsbench.data import prepare as module
+from fsbench.data.prepare import find_store, load, prepare, splits_of
+from fsbench.data.summary import describe, overview
+
+RNG = np.random.default_rng(0)
+IMAGES = {  # as they lie on a disk, in the order in which they are stored
+    f"{split}/{name}/{item}": RNG.integers(256, size=(6, 6, 3), dtype=np.uint8)
+    for split, classes in {"base": ("ape", "bee"), "val": ("cow",), "novel": ("dog 1", "fox", "émeu")}.items()
+    for name in classes
+    for item in ("0.png", "1.png", "deep/0.png")
+}
+
+
+def save(root: Path, images=IMAGES, *, backwards: bool = False) -> Path:
+    for name, pixels in sorted(images.items(), reverse=backwards):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name)
+    return root
+
+
+def fingerprint_of(name: str, split: str, cache: Path) -> str:
+    return image_store.look(find_store(name, cache), split).identity.fingerprint
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Every file but locks, which hold nothing, with its time of change."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return save(tmp_path / "images")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+class TestWhatIsKept:
+    def test_pixels_names_and_labels_belong_together_bit_by_bit(self, root: Path, cache: Path):
+        prepare("mine", root, cache=cache, quiet=True)
+        assert splits_of("mine", cache) == ("base", "val", "novel")
+        for split in splits_of("mine", cache):
+            found = load("mine", split, cache)
+            expected = {name: pixels for name, pixels in IMAGES.items() if name.startswith(f"{split}/")}
+            names = [
+                f"{split}/{found.class_names[label]}/{item}"
+                for label, item in zip(found.labels, found.items, strict=True)
+            ]
+            assert sorted(names) == sorted(expected)
+            np.testing.assert_array_equal(found.pixels, np.stack([expected[name] for name in names]))
+            assert found.fingerprint == fingerprint_of("mine", split, cache)
+            assert not found.synthetic
+
+    def test_the_order_in_which_files_were_made_is_irrelevant(self, root: Path, tmp_path: Path, cache: Path):
+        other = save(tmp_path / "other", backwards=True)
+        assert [
+            p.name for p in prepare("mine", root, cache=cache / "a", quiet=True).parents[1].iterdir()
+        ] == ["images"]
+        prepare("mine", other, cache=cache / "b", quiet=True)
+        prints = [
+            [fingerprint_of("mine", split, cache / c) for split in ("base", "val", "novel")] for c in "ab"
+        ]
+        assert prints[0] == prints[1]
+
+    def test_images_of_many_sizes_become_squares_of_96(self, root: Path, cache: Path):
+        Image.new("RGB", (7, 6)).save(root / "val" / "cow" / "2.png")
+        assert prepare("mine", root, cache=cache, quiet=True).name == "mine@96.h5"
+        assert load("mine", "base", cache).pixels.shape == (6, 96, 96, 3)
+        assert int(1.15 * 84) == module.UNEVEN_SIZE
+
+    def test_one_size_that_is_no_square_becomes_one(self, tmp_path: Path, cache: Path):
+        save(tmp_path / "wide", {"a/0.png": np.zeros((4, 8, 3), dtype=np.uint8)})
+        assert prepare("mine", tmp_path / "wide", cache=cache, quiet=True).name == "mine@96.h5"
+
+    def test_two_splits_that_hold_one_image_are_reported(self, root: Path, cache: Path, caplog):
+        for place in ("novel/fox", "novel/émeu", "base/bee"):  # within a split it is no danger
+            (root / place / "copy.png").write_bytes((root / "base/ape/0.png").read_bytes())
+        for _ in range(2):
+            prepare("mine", root, cache=cache, quiet=True)
+        said = r"data set mine: 2 images lie in two splits, as novel/\w+/copy.png \(also in base\)"
+        assert len(caplog.messages) == 2
+        assert all(re.fullmatch(f"fsbench: warning: {said}", message) for message in caplog.messages)
+
+    def test_all_splits_are_read_at_one_bit_depth(self, tmp_path: Path, cache: Path, caplog):
+        for split, value in (("base", 4095), ("novel", 900)):  # 12 bits, and 10 that would hold the second
+            (tmp_path / split / split).mkdir(parents=True)
+            Image.fromarray(np.full((6, 6), value, dtype=np.uint16)).save(tmp_path / split / split / "0.png")
+        prepare("deep", tmp_path, cache=cache, quiet=True)
+        levels = [load("deep", split, cache).pixels[0, 0, 0, 0] for split in ("base", "novel")]
+        assert levels == [255, round(900 * 255 / 4095)]
+        (warning,) = caplog.messages
+        assert "no value is above 4095, so they are read as 12-bit images" in warning
+
+
+class TestWhatReplacesWhat:
+    def test_again_is_a_no_op(self, root: Path, cache: Path):
+        path = prepare("mine", root, cache=cache, quiet=True)
+        before = contents(cache)
+        assert prepare("mine", root, cache=cache, quiet=True) == path
+        assert contents(cache) == before
+        os.utime(path, (0, 0))
+        prepare("mine", root, cache=cache, quiet=True, force=True)
+        assert contents(cache).keys() == before.keys()
+        assert path.stat().st_mtime > 0
+
+    @pytest.mark.parametrize("change", ["bytes", "name", "class", "split", "fewer"])
+    def test_other_images_or_names_replace_the_store(self, root: Path, cache: Path, change: str):
+        def state() -> tuple:
+            found = [load("mine", split, cache) for split in splits_of("mine", cache)]
+            return tuple((one.split, one.fingerprint, one.class_names, one.items) for one in found)
+
+        path = prepare("mine", root, cache=cache, quiet=True)
+        before = state()
+        if change == "bytes":
+            Image.fromarray(255 - IMAGES["val/cow/0.png"]).save(root / "val/cow/0.png")
+        elif change == "fewer":
+            (root / "val/cow/0.png").unlink()
+        else:
+            old, new = {"name": ("val/cow/0.png", "val/cow/x.png"), "class": ("val/cow", "val/kine"),
+                        "split": ("val", "train")}[change]  # fmt: skip
+            if change == "split":
+                (root / "base").rename(root / "validation")
+            (root / old).rename(root / new)
+        assert prepare("mine", root, cache=cache, quiet=True) == path
+        assert state() != before
+        assert list(contents(cache)) == ["images/mine@6.h5"]
+
+    def test_several_sizes_lie_side_by_side(self, root: Path, cache: Path):
+        prepare("mine", root, cache=cache, quiet=True)
+        for size in (4, 12):
+            assert prepare("mine", root, cache=cache, image_size=size, quiet=True).name == f"mine@{size}.h5"
+            assert load(f"mine@{size}", "val", cache).pixels.shape == (3, size, size, 3)
+        for at_least, size in ((0, 4), (4, 4), (5, 6), (12, 12), (13, 12)):
+            assert find_store("mine", cache, at_least) == image_store.path_of("mine", size, cache)
+        assert len({fingerprint_of(f"mine@{size}", "val", cache) for size in (4, 6, 12)}) == 1
+        with pytest.raises(FsbenchError, match="prepared at 4, 6, 12 px, but 5 is asked for"):
+            load("mine@5", "val", cache)
+
+    def test_stores_of_one_name_that_hold_different_images_are_told_apart_by_size(
+        self, root: Path, cache: Path
+    ):
+        prepare("mine", root, cache=cache, quiet=True)
+        (root / "val/cow/0.png").unlink()
+        prepare("mine", root, cache=cache, image_size=12, quiet=True)
+        with pytest.raises(FsbenchError, match="6, 12 px hold different images; say which, as mine@SIZE"):
+            load("mine", "val", cache)
+        assert len(load("mine@12", "val", cache).items) == len(load("mine@6", "val", cache).items) - 1
+
+    def test_names_that_begin_alike_are_two_data_sets(self, root: Path, tmp_path: Path, cache: Path):
+        prepare("mine", root, cache=cache, quiet=True)
+        other = save(tmp_path / "other", {"toad/0.png": np.zeros((6, 6, 3), dtype=np.uint8)})
+        for name in ("mine-6px-other", "mine-2", "min"):
+            prepare(name, other, cache=cache, quiet=True)
+        assert load("mine", "val", cache).class_names == ("cow",)
+        assert load("mine-2", "novel", cache).class_names == ("toad",)
+        assert find_store("min", cache).name == "min@6.h5"
+
+    @pytest.mark.parametrize("damage", ["torn", "format"])
+    def test_a_store_that_cannot_be_read_is_made_anew(self, root: Path, cache: Path, damage: str):
+        path = prepare("mine", root, cache=cache, quiet=True)
+        whole = load("mine", "novel", cache).fingerprint
+        if damage == "torn":
+            path.write_bytes(path.read_bytes()[:-200])
+        else:
+            with h5py.File(path, "a") as file:
+                file.attrs["format"] = 0
+        with pytest.raises(FsbenchError, match="prepare it again"):
+            load("mine", "novel", cache)
+        prepare("mine", root, cache=cache, quiet=True)
+        assert load("mine", "novel", cache).fingerprint == whole
+
+    def test_of_two_processes_one_writes(self, root: Path, cache: Path):
+        code = (
+            "import sys; from pathlib import Path; from fsbench.data import prepare as module\n"
+            "write = module._write; module._write = lambda *a, **k: (print('wrote'), write(*a, **k))\n"
+            "module.prepare('mine', Path(sys.argv[1]), cache=Path(sys.argv[2]), quiet=True)"
+        )
+        line = [sys.executable, "-c", code, str(root), str(cache)]
+        both = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [process.communicate()[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0]
+        assert sorted(said) == ["", "wrote\n"]
+        assert list(contents(cache)) == ["images/mine@6.h5"]
+        assert load("mine", "val", cache).class_names == ("cow",)
+
+    def test_what_a_killed_process_left_is_swept(self, root: Path, cache: Path):
+        (cache / "images").mkdir(parents=True)
+        for name in (".mine@6.h5.abc.part", ".mine@60.h5.abc.part"):
+            (cache / "images" / name).touch()
+        prepare("mine", root, cache=cache, quiet=True)
+        assert sorted(contents(cache)) == ["images/.mine@60.h5.abc.part", "images/mine@6.h5"]
+
+
+class TestEmbedded:
+    @pytest.fixture
+    def drawn(self, monkeypatch, tmp_path: Path) -> list[str]:
+        """Two plain images a data set in place of the real drawing, which takes seconds; what was drawn."""
+        calls: list[str] = []
+
+        def draw(name: str, *, quiet: bool):
+            calls.append(name)
+            return {"novel": {name: {f"{i}": np.full((32, 32, 3), i, dtype=np.uint8) for i in range(2)}}}
+
+        monkeypatch.setattr(glyphs, "draw", draw)
+        monkeypatch.setattr(glyphs, "__file__", str(tmp_path / "code.py"))
+        (tmp_path / "code.py").write_text("one way to draw")
+        return calls
+
+    def test_drawn_when_first_needed_and_again_when_the_code_is_another(
+        self, drawn, cache: Path, tmp_path: Path
+    ):
+        for name in (*glyphs.NAMES, *glyphs.NAMES):
+            found = load(name, "novel", cache)
+            assert found.synthetic
+            assert found.class_names == (name,)
+        assert drawn == list(glyphs.NAMES)
+        (tmp_path / "code.py").write_text("another way to draw")
+        load("glyphs", "novel", cache)
+        assert drawn == [*glyphs.NAMES, "glyphs"]
+        assert "glyphs, synthetic images\n" in describe(prepare("glyphs", cache=cache, quiet=True))
+
+    @pytest.mark.parametrize("options", [{"path": Path()}, {"image_size": 84}, {"download": True}])
+    def test_they_take_no_images(self, drawn, cache: Path, options):
+        with pytest.raises(
+            FsbenchError, match="data set glyphs: is drawn by code, at 32 px; it takes no images"
+        ):
+            prepare("glyphs", cache=cache, **options)
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["CUB", "a b", "a@84", "../a", "a*", "[a]", "-a", ".a", "", "é", "a/b"])
+    def test_names_that_files_or_sizes_could_confuse_are_refused(self, root: Path, cache: Path, name: str):
+        with pytest.raises(
+            FsbenchError, match=r"data set name must be of a-z, 0-9, '.', '_' and '-', but is "
+        ):
+            prepare(name, root, cache=cache)
+
+    @pytest.mark.parametrize(
+        ("name", "known"),
+        [
+            ("cifar_fs", "cifar-fs"),
+            ("miniimagenet", "mini-imagenet"),
+            ("c.u.b", "cub"),
+            ("glyphs_fine", "glyphs-fine"),
+        ],
+    )
+    def test_another_spelling_of_a_published_name_is_not_ones_own(self, root: Path, cache: Path, name, known):
+        with pytest.raises(FsbenchError, match=f"unknown data set '{name}'; did you mean '{known}'"):
+            prepare(name, root, cache=cache)
+
+    def test_unknown_and_unprepared_data_sets(self, root: Path, cache: Path, capsys):
+        prepare("birds", root, cache=cache, quiet=True)
+        with pytest.raises(FsbenchError, match="unknown data set 'bird'; did you mean 'birds'"):
+            load("bird", "novel", cache)
+        assert main(["data", "show", "cub", "--cache", str(cache)]) == 2
+        assert capsys.readouterr().err == (
+            "fsbench: data set cub is not prepared; fsbench data prepare cub PATH takes "
+            "CUB_200_2011/images/<001.Black_footed_Albatross>/*, or {base,val,novel}/<class>/*, "
+            "or fsbench data prepare cub --download\n"
+        )
+
+    def test_overview_fits_a_terminal(self, root: Path, cache: Path):
+        prepare("mine", root, cache=cache, quiet=True)
+        prepare("mine", root, cache=cache, image_size=9, quiet=True)
+        image_store.path_of("torn", 84, cache).write_text("no store")
+        lines = overview(cache).splitlines()
+        assert max(map(len, lines)) <= 80
+        rows = {line.split()[0]: line for line in lines[1:] if line}
+        assert rows["mine"].split() == ["mine", "2/1/3", "6,", "9", "px", "your", "own"]
+        assert rows["torn"].split() == ["torn", "unreadable", "84", "px", "your", "own"]
+        assert rows["cub"].split()[:3] == ["cub", "100/50/50", "-"]
+        assert rows["glyphs"].split()[:3] == ["glyphs", "64/16/20", "-"]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("size", [0, -1, 4097])
+    def test_image_size(self, root: Path, cache: Path, size: int):
+        with pytest.raises(FsbenchError, match=f"image_size must be between 1 and 4096, but is {size}"):
+            prepare("mine", root, cache=cache, image_size=size)
+
+    def test_path_is_missing(self, cache: Path):
+        with pytest.raises(
+            FsbenchError, match="data set mine: PATH is missing; fsbench data prepare mine PATH takes"
+        ):
+            prepare("mine", cache=cache)
+
+    def test_an_image_that_is_torn_behind_its_head_leaves_the_old_store(self, root: Path, cache: Path):
+        prepare("mine", root, cache=cache, quiet=True)
+        before = contents(cache)
+        torn = root / "novel" / "fox" / "deep" / "0.png"
+        torn.write_bytes(torn.read_bytes()[:-40])
+        with pytest.raises(FsbenchError, match=f"image {torn}: cannot be read"):
+            prepare("mine", root, cache=cache, quiet=True)
+        assert contents(cache) == before
+
+    @pytest.mark.parametrize("room", [0, 500, 2_000, 5_000, 8_000, 12_000])
+    def test_a_full_disk_leaves_the_old_store(self, root: Path, cache: Path, room: int):
+        """Files may not grow beyond `room` bytes, which the system reports as it does a full disk."""
+        path = prepare("mine", root, cache=cache, quiet=True)
+        assert path.stat().st_size > room
+        before = contents(cache)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with pytest.raises(FsbenchError, match=f"cannot write {path}: "):
+                prepare("mine", root, cache=cache, quiet=True, force=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert contents(cache) == before
+        assert load("mine", "val", cache).class_names == ("cow",)
+
+    def test_no_permission_to_write(self, root: Path, cache: Path, monkeypatch):
+        def refuse(**options: object) -> None:
+            raise PermissionError(13, "Permission denied", str(options["dir"]))
+
+        monkeypatch.setattr(files, "mkstemp", refuse)
+        with pytest.raises(
+            FsbenchError, match=f"cannot write {cache / 'images' / 'mine@6.h5'}: permission denied"
+        ):
+            prepare("mine", root, cache=cache, quiet=True)
+        assert contents(cache) == {}
+
+    def test_no_permission_to_read(self, root: Path, cache: Path, monkeypatch):
+        victim, read_bytes = root / "val" / "cow" / "0.png", Path.read_bytes
+
+        def guarded(path: Path) -> bytes:
+            if path == victim:
+                raise PermissionError(13, "Permission denied", str(path))
+            return read_bytes(path)
+
+        monkeypatch.setattr(Path, "read_bytes", guarded)
+        with pytest.raises(FsbenchError, match=f"image {victim}: cannot be read \\(permission denied"):
+            prepare("mine", root, cache=cache, quiet=True)
+        assert contents(cache) == {}
+
+    def test_a_folder_above_that_may_not_be_entered(self, cache: Path, monkeypatch):
+        def refuse(path: object, **options: object) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        monkeypatch.setattr(os, "stat", refuse)
+        monkeypatch.setattr(Path, "stat", refuse)
+        with pytest.raises(FsbenchError, match="cannot read /locked/images: permission denied"):
+            prepare("mine", Path("/locked/images"), cache=cache, quiet=True)
+
+    def test_file_names_that_are_not_text(self, root: Path, cache: Path):
+        (root / "val" / "cow" / "0.png").rename(os.fsdecode(bytes(root / "val" / "cow") + b"/\xff.png"))
+        with pytest.raises(
+            FsbenchError, match=r"'\\udcff.png' of split val must be a name in printable text"
+        ):
+            prepare("mine", root, cache=cache, quiet=True)

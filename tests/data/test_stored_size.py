@@ -1,0 +1,165 @@
+"""What the network sees is what the result says: images are stored at the size that a network takes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import fsbench
+from fsbench.data.prepare import find_store, load, prepare
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.models.pretrained import Frozen
+from fsbench.models.pretrained.transform import Transform, resize_crop, usual
+from fsbench.tasks.spec import TaskSpec
+from fsbench.training.loop import train_backbone
+from fsbench.training.recipe import load_recipe, resolve
+
+CPU = torch.device("cpu")
+SPEC = TaskSpec(n_way=3, n_shot=2, n_query=3, n_tasks=30)
+
+
+class Texture(nn.Module):
+    """Sees how strong the finest detail of an image is, in each direction."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        grey = images.mean(dim=1)
+        across, down = grey.diff(dim=2).abs().mean(dim=(1, 2)), grey.diff(dim=1).abs().mean(dim=(1, 2))
+        diagonal = (grey[:, 1:, 1:] - grey[:, :-1, :-1]).abs().mean(dim=(1, 2))
+        return torch.stack([across, down, diagonal], dim=1)
+
+
+def network(size: int, transform: Transform | None = None) -> Frozen:
+    about = {"backbone": "texture", "image_size": size}
+    return Frozen(Texture(), transform or usual(size), "0" * 64, "texture", about)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Class folders of fine stripes across, down and both, in images of many sizes of 300 to 400 px."""
+    rng = np.random.default_rng(0)
+    for split in ("base", "val", "novel"):
+        for c, (x, y) in enumerate([(1, 0), (0, 1), (1, 1)]):
+            folder = tmp_path / "photographs" / split / f"{split}-{c}"
+            folder.mkdir(parents=True)
+            for i in range(6):
+                width, height = rng.integers(300, 400, 2)
+                across, down = np.meshgrid(np.arange(width), np.arange(height))
+                grey = 128 + 90 * np.sin(2 * np.pi * (x * across + y * down) / 4)
+                grey += rng.normal(0, 10, grey.shape)
+                Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.png")
+    return tmp_path / "photographs"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, photographs: Path) -> Path:
+    prepare("mine", photographs, cache=tmp_path / "cache", quiet=True)
+    return tmp_path / "cache"
+
+
+def asked(cache: Path, size: int, dataset: str = "mine"):
+    output = Output(None, quiet=True)
+    (result,) = evaluate(
+        network(size), specs=[SPEC], datasets=[dataset], cache=cache, device=CPU, output=output
+    )
+    return result
+
+
+def sizes(cache: Path) -> set[str]:
+    return {path.stem for path in (cache / "images").glob("*.h5")}
+
+
+def test_a_larger_store_is_made_where_a_network_takes_more(cache: Path, photographs: Path, caplog):
+    small = asked(cache, 84)
+    assert (small.stored_size, small.image_size, caplog.messages) == (96, 84, [])
+    large = asked(cache, 224)
+    assert (large.stored_size, large.image_size) == (257, 224)
+    assert caplog.messages == [
+        "fsbench: warning: data set mine: images are stored at 96 px, but texture takes 224 px; "
+        f"stored again at 257 px, from {photographs}"
+    ]
+    assert large.fingerprint == small.fingerprint
+    assert large.task_digest == small.task_digest
+    assert large.accuracy > small.accuracy + 0.2  # the detail is gone at 96 px
+    assert asked(cache, 224).correct == large.correct
+    assert len(caplog.messages) == 1
+    assert sizes(cache) == {"mine@96", "mine@257"}
+    assert asked(cache, 84).stored_size == 96  # and the smaller one still serves the smaller network
+
+
+@pytest.mark.parametrize("why", ["gone", "changed", "named", "read-only"])
+def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
+    cache: Path, photographs: Path, caplog, monkeypatch, why: str
+):
+    dataset = "mine@96" if why == "named" else "mine"
+    if why == "gone":
+        shutil.rmtree(photographs)
+    elif why == "changed":
+        (photographs / "novel/novel-0/0.png").unlink()
+    elif why == "read-only":
+        monkeypatch.setattr("fsbench.data.prepare._MAX_SIZE", 200)
+    result = asked(cache, 224, dataset)
+    assert (result.stored_size, result.image_size) == (96, 224)
+    assert sizes(cache) == {"mine@96"}
+    assert caplog.messages == [
+        f"fsbench: warning: data set {dataset}: images are stored at 96 px, but texture takes 224 px, so "
+        "they are enlarged; fsbench data prepare mine PATH --image-size 257 stores larger ones"
+    ]
+
+
+def test_small_images_are_enlarged_with_a_warning(tiny_folder: Path, tmp_path: Path, caplog):
+    prepare("tiny", tiny_folder, cache=tmp_path, quiet=True)
+    result = asked(tmp_path, 48, "tiny")
+    assert (result.stored_size, result.image_size) == (16, 48)
+    assert caplog.messages == [
+        "fsbench: warning: data set tiny: images are stored at 16 px, but texture takes 48 px, so they are "
+        "enlarged"
+    ]
+
+
+def test_a_second_stored_size_leaves_checkpoints_usable(cache: Path, photographs: Path, tmp_path: Path):
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=6)
+    run = train_backbone(
+        recipe, "mine", out=tmp_path / "run", image_size=16, cache=cache, device=CPU, quiet=True
+    )
+    prepare("mine", photographs, cache=cache, image_size=20, quiet=True)
+    (result,) = evaluate(
+        run.best, specs=[SPEC], preprocess=["cl2n"], cache=cache, device=CPU, output=Output(None, quiet=True)
+    )
+    assert result.stored_size == 20  # the smallest that is at least 1.15 * 16
+
+
+def test_training_at_a_larger_size_stores_larger_images(cache: Path, tmp_path: Path, caplog):
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=18)
+    ask = {"cache": cache, "device": CPU, "quiet": True}
+    run = train_backbone(recipe, "mine", out=tmp_path / "a", image_size=112, **ask)
+    assert run.pixels.shape[1:3] == (128, 128)
+    assert run.val is None or run.val.pixels.shape[1] == 128
+    assert "stored again at 128 px" in caplog.messages[0]
+    assert load("mine", "base", cache).fingerprint == run.provenance.source_fingerprint
+
+
+def test_a_module_on_a_data_set_is_told_too(cache: Path, caplog):
+    frame = fsbench.evaluate(
+        Texture(), dataset="mine", image_size=128, n_way=3, n_shot=1, n_query=2, n_tasks=10, cache=cache,
+        quiet=True,
+    )  # fmt: skip
+    assert frame["stored_size"].tolist() == [147]
+    assert "data set mine: images are stored at 96 px, but Texture takes 128 px" in caplog.messages[0]
+    assert isinstance(frame, pd.DataFrame)
+
+
+def test_the_size_that_a_transform_resizes_to_is_stored():
+    assert usual(224).stored == 257
+    assert resize_crop(256, 224).stored == 256
+    assert Transform("mine", 200, lambda pixels: pixels).stored == 229
+
+
+def test_the_smallest_store_that_fits_is_taken(cache: Path, photographs: Path):
+    prepare("mine", photographs, cache=cache, image_size=150, quiet=True)
+    for at_least, size in ((1, 96), (96, 96), (97, 150), (151, 150)):
+        assert find_store("mine", cache, at_least).stem == f"mine@{size}"

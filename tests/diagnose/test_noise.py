@@ -1,0 +1,99 @@
+"""Label noise: what is replaced, and what is counted as memorised."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsbench._util.errors import FsbenchError
+from fsbench.data.label_noise import replaced
+from fsbench.data.prepare import load
+from fsbench.diagnose import noise
+from fsbench.diagnose.subject import load_study
+from fsbench.models import checkpoint
+from fsbench.training.loop import train_backbone
+from fsbench.training.recipe import load_recipe, resolve
+
+CPU = torch.device("cpu")
+
+LABELS = np.repeat(np.arange(10, dtype=np.int32), 1000)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_share_is_replaced_by_all_classes_alike(share):
+    taught = replaced(LABELS, 10, share, seed=0)
+    false = taught != LABELS
+    assert false.mean() == pytest.approx(0.9 * share, abs=0.015)  # a tenth of the draws are true
+    assert np.bincount(taught[false], minlength=10) == pytest.approx(90 * share * 10, rel=0.2)
+    assert taught.dtype == LABELS.dtype
+
+
+def test_no_share_and_all():
+    assert (replaced(LABELS, 10, 0.0, seed=0) == LABELS).all()
+    assert (replaced(LABELS, 10, 1.0, seed=0) == LABELS).mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_larger_share_contains_a_smaller_one_and_seeds_differ():
+    some, more = replaced(LABELS, 10, 0.2, seed=0), replaced(LABELS, 10, 0.5, seed=0)
+    changed = some != LABELS
+    assert (more[changed] == some[changed]).all()
+    assert (replaced(LABELS, 10, 0.2, seed=0) == some).all()
+    assert (replaced(LABELS, 10, 0.2, seed=1) != some).any()
+
+
+def test_shares_by_hand():
+    """True labels: one of two right. False ones: two of four memorised, one right, one neither."""
+    truth = torch.tensor([0, 0, 1, 1, 1, 1])
+    taught = torch.tensor([0, 0, 2, 2, 0, 0])
+    given = torch.tensor([0, 1, 2, 1, 0, 2])
+    found = noise.shares(given, truth, taught)
+    assert {what: mean.mean for what, mean in found.items()} == {
+        "base accuracy": pytest.approx(100 / 3),
+        "right, true label": 50.0,
+        "right, false label": 25.0,
+        "memorised": 50.0,
+    }
+    half_width = 318.24 * (1 / 3) ** 0.5 / 2  # four of mean 1/2: t(3) = 3.1824, s = sqrt(1/3)
+    assert found["memorised"].half_width == pytest.approx(half_width, rel=1e-3)
+
+
+def test_without_false_labels_nothing_can_be_memorised():
+    labels = torch.tensor([0, 1, 2])
+    found = noise.shares(labels, labels, labels)
+    assert found["base accuracy"].mean == 100
+    assert found["memorised"] is None
+    assert found["right, false label"] is None
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
+def test_a_share_out_of_range_is_refused(share):
+    with pytest.raises(FsbenchError, match=r"label_noise must be in \(0, 1\], but is"):
+        resolve(load_recipe("erm"), label_noise=share)
+
+
+def test_training_on_noise_is_recorded_and_learns_the_false_labels(
+    cache: Path, trained: Path, tmp_path: Path
+):
+    """120 images of six mean colours: after 15 epochs without augmentation some false labels are learned."""
+    recipe = resolve(load_recipe("erm", "cosine"), epochs=[15], batch_size=16, augment=False, label_noise=0.5)
+    run = train_backbone(recipe, "tiny", out=tmp_path / "noisy", cache=cache, device=CPU, quiet=True)
+
+    assert checkpoint.load_provenance(run.last).settings["label_noise"] == 0.5
+    assert "label_noise 0.5" in recipe.overrides
+    truth = load("tiny", "base", cache).labels
+    taught = replaced(truth, 6, 0.5, seed=0)
+    assert run.labels.tolist() == taught.tolist()
+    assert (taught != truth).mean() == pytest.approx(0.5 * 5 / 6, abs=0.12)
+
+    found = noise.section(load_study([run.last, trained / "last.safetensors"], cache=cache, device=CPU))
+    shares = found.values["erm (noise 0.5)"]
+    assert shares["memorised"] > 100 / 6  # more often than a guess
+    assert shares["right, true label"] > shares["right, false label"]
+    (_, of_noisy, *_), (_, of_clean, _, right, *others, _, _) = found.tables[0].rows
+    assert (of_noisy, of_clean) == ("0.5", "0")
+    assert others == [right, "-", "-"]  # where no label is false nothing can be memorised
+
+
+def test_without_noise_there_is_nothing_to_say(cache: Path, trained: Path):
+    assert noise.section(load_study([trained / "best.safetensors"], cache=cache, device=CPU)) is None

@@ -1,0 +1,221 @@
+import json
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
+
+OLD = Path(__file__).parents[1] / "golden" / "results"
+
+
+def made(**changes) -> Result:
+    values = Result(
+        dataset="cifar-fs", split="novel", fingerprint="f" * 64,
+        n_way=5, n_shot=1, n_query=2, n_tasks=3, seed=0, sampler="uniform-2", task_digest="t" * 64,
+        run="erm-conv4", source="cifar-fs", source_fingerprint="s" * 64, source_classes=64,
+        image_size=32, stored_size=32, backbone="conv4", dropout=0.0, recipe="erm", preset="cosine",
+        overrides="epochs 20", classifier="cosine", epochs=20, epoch=18, best_epoch=18, train_seed=0,
+        checkpoint="c" * 64, transform="resize-36-centre-32-imagenet-1", feature_digest="d" * 64,
+        head="nearest-mean", preprocess="l2", transductive=False, class_prior=False, synthetic=False,
+        interval="student-t over tasks, ddof 1, 95 %", accuracy=0.5, half_width=0.25,
+        extract_seconds=1.5, evaluate_seconds=0.25, device="cpu, 1 threads",
+        versions={"torch": "2.8.0"}, commit=None, correct=(4, 5, 6),
+    )  # fmt: skip
+    return replace(values, **changes)
+
+
+def test_what_is_written_is_read(tmp_path: Path):
+    path = results.write(tmp_path, made())
+    name = "5w1s2q-nearest-mean-l2-3t-s0-32px-57371474.json"
+    assert path == tmp_path / "cifar-fs" / "erm-conv4-cccccccc" / name
+    assert results.read(path) == made()
+    np.testing.assert_array_equal(made().accuracies, [0.4, 0.5, 0.6])
+
+
+FOLLOWS = {  # what follows from the checkpoint, the images or the head's code, which the path names
+    "source", "source_fingerprint", "source_classes", "per_class", "seen", "backbone", "dropout", "recipe",
+    "preset", "overrides", "classifier", "epochs", "train_seed", "precision", "feature_digest", "base_digest",
+    "transductive", "class_prior", "synthetic", "interval",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Result) if f.name not in {*results.OPEN, *FOLLOWS}])
+def test_two_results_never_share_a_file(field):
+    """A new key that tells questions apart must show in the path, or be explained in FOLLOWS."""
+    others = {"n_query": None, "query_alpha": 2.0, "least_shot": 1, "classes": ("a", "b"), "disjoint": True}
+    before = made(n_shot=2)
+    value = getattr(before, field)
+    other = others.get(field, value + 1 if isinstance(value, int) else f"x{value}")
+    if field == "head_code":
+        before, other = replace(before, head="./mine.py:head", head_code="a" * 64), "b" * 64
+    assert replace(before, **{field: other}).path != before.path
+
+
+@pytest.mark.parametrize("field", ["feature_digest", "base_digest"])
+def test_two_results_of_feature_files_never_share_a_file(field):
+    before = made(checkpoint=None, fingerprint=None, transform=None, image_size=None, stored_size=None)
+    assert replace(before, **{field: "e" * 64}).path != before.path
+
+
+def test_the_path_says_which_epoch_where_it_is_not_the_best():
+    assert made(epoch=20).path.parent.name == "erm-conv4-epoch20-cccccccc"
+    assert made(best_epoch=None).path.parent.name == "erm-conv4-cccccccc"
+    assert made(run="timm-resnet50-cccccccc").path.parent.name == "timm-resnet50-cccccccc"
+
+
+@pytest.mark.parametrize("sampler", ["rs-choice-1", "uniform-1"])
+def test_results_of_older_samplers_keep_their_place(sampler):
+    path = Path("cifar-fs", "erm-conv4", "5w1s2q-nearest-mean-l2-3t-s0.json")
+    assert made(sampler=sampler).path == path
+
+
+def test_scores_of_any_size_are_accuracies(tmp_path: Path):
+    large = made(n_query=None, queries=(10, 1000, 65_540), correct=(4, 700, 65_537), accuracy=0.7)
+    np.testing.assert_array_equal(large.accuracies, np.array([4, 700, 65_537]) / [10, 1000, 65_540])
+    large = replace(large, accuracy=float(large.accuracies.mean()))
+    assert results.read(results.write(tmp_path, large)) == large
+
+
+def test_a_file_is_a_key_a_line(tmp_path: Path):
+    """So that a change of one number is one line in a diff."""
+    text = results.write(tmp_path, made()).read_text()
+    assert len(text.splitlines()) == len(fields(Result)) + 3  # braces and the schema
+    assert '\n  "correct": [4, 5, 6]\n' in text
+
+
+@pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda path: path.stem)
+def test_old_files_still_load(path: Path):
+    """Never change these files; add one for each schema: cp of a file that the schema's code wrote."""
+    assert results.read(path).n_tasks > 0
+
+
+def test_there_is_an_old_file_of_each_schema():
+    found = {json.loads(path.read_text())["schema"] for path in OLD.glob("*.json")}
+    assert found == set(range(1, results.SCHEMA + 1))
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Result) if f.name not in results.OPEN])
+def test_every_key_tells_questions_apart(field):
+    assert made().same_question(made(accuracy=0.1, device="other", commit="abc", evaluate_seconds=9.0))
+    assert not made().same_question(made(**{field: "other"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 0}, "not a result file of schema 1"),
+        ({"accuracy": 0.6}, "the tasks' scores do not give the accuracy 0.6"),
+        ({"correct": [4, 5]}, "the tasks' scores do not give the accuracy"),
+        ({"extra": 1}, "keys missing or unknown: extra$"),
+        ({"extra": 1, "another": 2}, "keys missing or unknown: another, extra$"),
+        # four scores of three tasks with the right mean, too many and too few numbers of queries
+        ({"correct": [4, 5, 6, 5]}, "the tasks' scores do not give the accuracy"),
+        ({"queries": [10, 10, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"queries": [10, 10]}, "the tasks' scores do not give the accuracy"),
+        # more right answers than queries, again with the right mean; no query at all
+        ({"correct": [15, 0, 0]}, "the tasks' scores do not give the accuracy"),
+        ({"correct": [0, 9, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"correct": [1, 8, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"dataset": "a/b"}, "dataset must be a name for a file or folder, but is 'a/b'"),
+        ({"run": ".."}, "run must be a name for a file or folder, but is '..'"),
+        ({"accuracy": 1.5}, "accuracy must be in 0 to 1, but is 1.5"),
+        ({"dropout": -0.1}, "dropout must be in 0 to 1, but is -0.1"),
+        ({"class_values": [0.5]}, "class_values must be two or more numbers, none larger than their count$"),
+        ({"class_values": [0.5, -2.1]}, "class_values must be two or more numbers"),
+        ({"preprocess": "a/b"}, "split, head or preprocess lead to another folder: "),
+    ],
+)
+def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message):
+    path = results.write(tmp_path, made())
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(FsbenchError, match=message):
+        results.read(path)
+
+
+def test_tasks_may_have_no_right_answer_or_no_wrong_one(tmp_path: Path):
+    ends = made(correct=(0, 5, 10))
+    assert results.read(results.write(tmp_path, ends)) == ends
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(FsbenchError) as raised:
+        results.read(tmp_path / "absent.json")
+    assert str(raised.value) == f"cannot read {tmp_path}/absent.json: no such file or directory"
+
+
+def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
+    tasks = made().task_identity
+    assert made(n_tasks=2, run="b", task_digest="u" * 64, feature_digest="e" * 64).task_identity == tasks
+    for change in (
+        *({"seed": 1}, {"n_shot": 5}, {"disjoint": True}, {"classes": ("a",)}, {"query_alpha": 2.0}),
+        *({"sampler": "uniform-1"}, {"fingerprint": "g" * 64}, {"fingerprint": None}),
+    ):
+        assert made(**change).task_identity != tasks
+    unknown = made(fingerprint=None)
+    assert unknown.task_identity == made(fingerprint=None, run="b").task_identity
+    assert unknown.task_identity != made(fingerprint=None, feature_digest="e" * 64).task_identity
+    assert unknown.image_identity != made(fingerprint="d" * 64).image_identity, "a digest is no fingerprint"
+
+
+def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
+    for values in ((0.25, 1.5, -0.123456789), (0.5, 2.0)):
+        result = made(class_values=values)
+        assert results.read(results.write(tmp_path, result)) == result
+    document = results.to_json(made())
+    del document["class_values"]
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert results.read(tmp_path / "old.json") == made()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"schema": 1}', "null", "\x00\xff"])
+def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
+    (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(FsbenchError) as raised:
+        list(results.read_all(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch):
+    for name in (
+        "b/a.json",
+        "a-b/x.json",
+        "a/x.json",
+        "a/y/z.json",
+        "bench/x.json",
+        "a/diagnose/x.json",
+        "a/b.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in results.paths(tmp_path)]
+    assert found == ["a/diagnose/x.json", "a/x.json", "a/y/z.json", "a-b/x.json", "b/a.json"]
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("a-b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(FsbenchError, match=r"cannot read .*a-b: permission denied"):
+        results.paths(tmp_path)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path):
+    with pytest.raises(FsbenchError, match="there is no such folder"):
+        list(results.read_all(tmp_path / "absent"))
+
+
+def test_the_line_for_people():
+    line = "cifar-fs novel  5-way 1-shot  nearest-mean (l2)  50.00 ± 25.00 %  (3 tasks)"
+    assert made().line() == line
+    assert made(dataset="omniglot", synthetic=True).line() == (
+        line.replace("cifar-fs novel", "cifar-fs -> omniglot novel").replace(
+            "(3 tasks)", "(3 tasks, synthetic images)"
+        )
+    )

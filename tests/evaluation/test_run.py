@@ -1,0 +1,413 @@
+"""Evaluation of feature files and checkpoints; scores against a plain loop over tasks."""
+
+import json
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fsbench import stats
+from fsbench._util.errors import FsbenchError
+from fsbench.data.prepare import prepare
+from fsbench.evaluation import inference, results
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.features import store
+from fsbench.features.store import Features
+from fsbench.heads import HEADS, find_head
+from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.models import checkpoint
+from fsbench.tasks import sampler
+from fsbench.tasks.spec import TaskSpec
+
+CPU = torch.device("cpu")
+SMALL = {"device": CPU}
+
+
+def asked(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
+    return [TaskSpec(way, shot, n_query, n_tasks) for way in n_way for shot in n_shot]
+
+
+def clusters(n_classes: int = 6, per_class: int = 8, dim: int = 10, seed: int = 0) -> Features:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(n_classes, dtype=np.int32), per_class)
+    values = (rng.normal(size=(n_classes, dim))[labels] + rng.normal(size=(len(labels), dim))).astype(
+        np.float32
+    )
+    about = {"dataset": "mine", "split": "novel", "checkpoint": "c" * 64}
+    return Features(values, labels, tuple(f"c{i}" for i in range(n_classes)), about)
+
+
+@pytest.fixture
+def feature_file(tmp_path: Path) -> Path:
+    store.write(tmp_path / "mine.h5", clusters())
+    return tmp_path / "mine.h5"
+
+
+def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> list[float]:
+    """Nearest mean, one task and one query at a time."""
+    found = []
+    tasks = sampler.sample(labels, spec)
+    for support, query, answers in zip(tasks.support, tasks.query, tasks.answers, strict=True):
+        means = [values[items[items >= 0]].mean(axis=0) for items in support]
+        right = [
+            int(np.argmin([((values[item] - mean) ** 2).sum() for mean in means]) == answer)
+            for item, answer in zip(query, answers, strict=True)
+            if item >= 0
+        ]
+        found.append(np.mean(right))
+    return found
+
+
+@pytest.mark.parametrize("n_shot", [1, 3])
+def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_shot: int):
+    (result,) = evaluate(
+        feature_file,
+        specs=asked([4], [n_shot]),
+        preprocess=["none"],
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
+    )
+    made = clusters()
+    spec = TaskSpec(4, n_shot, 3, 20)
+    np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, made.labels, spec))
+    assert 0.25 < result.accuracy < 1
+    assert result.accuracy == pytest.approx(result.accuracies.mean())
+    assert (result.task_digest, result.feature_digest) == (sampler.digest(made.labels, spec), made.digest)
+
+
+def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
+    base = clusters(seed=1)
+    store.write(tmp_path / "base.h5", base)
+    found = evaluate(
+        feature_file,
+        specs=asked([4], [1]),
+        preprocess=["none", "l2", "cl2n"],
+        base=tmp_path / "base.h5",
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
+    )
+    made, spec = clusters(), TaskSpec(4, 1, 3, 20)
+    centred = made.values - base.values.mean(axis=0)
+    for result, values in zip(found, (made.values, made.values, centred), strict=True):
+        unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+        expected = plain_accuracies(values if result.preprocess == "none" else unit, made.labels, spec)
+        np.testing.assert_allclose(result.accuracies, expected, err_msg=result.preprocess)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "spec", [TaskSpec(4, 2, 3, 20), TaskSpec(3, 2, None, 20)], ids=lambda spec: spec.name
+)
+def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, head: str, spec: TaskSpec):
+    """Also where tasks differ in their number of queries, which fall into other groups then."""
+    labels = np.repeat(np.arange(5, dtype=np.int32), [5, 6, 7, 6, 5])
+    values = torch.from_numpy(clusters(5, 7).values[: len(labels)]).abs()
+    base = base_statistics(values, torch.from_numpy(labels)) if find_head(head).needs_base else None
+
+    def answers() -> list[int]:
+        batches = inference.answers(values, labels, spec, find_head(head), base=base)
+        return [value for _, given in batches for row in given.tolist() for value in row]
+
+    whole = answers()
+    monkeypatch.setattr(inference, "_LARGEST_BATCH", {"cpu": 3000})
+    assert answers() == whole
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TaskSpec(3, 2, None, 20),
+        TaskSpec(3, 2, 3, 20, query_alpha=0.5),
+        TaskSpec(3, 3, 2, 20, least_shot=1),
+        TaskSpec(3, 2, 2, 20, disjoint=True),
+    ],
+    ids=lambda spec: spec.name,
+)
+def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
+    labels = np.repeat(np.arange(6, dtype=np.int32), [6, 7, 8, 9, 8, 7])
+    made = replace(clusters(6, 9), labels=labels)
+    made = replace(made, values=made.values[: len(labels)])
+    store.write(tmp_path / "mine.h5", made)
+    options = {"preprocess": ["none"], "output": Output(tmp_path, quiet=True), "device": CPU}
+    (result,) = evaluate(tmp_path / "mine.h5", specs=[spec], **options)
+    np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
+    assert results.read(tmp_path / result.path) == result
+    assert (result.spec.name, len(result.correct)) == (spec.name, result.n_tasks)
+
+
+def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Path, tmp_path: Path):
+    (result,) = evaluate(feature_file, specs=asked([4], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    tasks = sampler.sample(clusters().labels, result.spec)
+    of_task = clusters().labels[tasks.support[:, :, 0]]
+    scores = result.accuracies
+    without = np.array([scores[~(of_task == c).any(axis=1)].mean() for c in range(6)])
+    values = scores.mean() + 5 * (scores.mean() - without)
+    expected = stats.mean_and_half_width(values)[1]
+    assert result.class_half_width == pytest.approx(expected)
+    np.testing.assert_allclose(result.class_values, values, atol=1e-9)
+    (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    assert (whole.class_half_width, whole.class_values) == (None, None)  # every class is in every task
+
+
+def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
+    store.write(tmp_path / "mine.h5", clusters())
+    spec = TaskSpec(3, 2, 2, 20, least_shot=1)
+    (tmp_path / "mine.py").write_text("def head(support, query): return query @ support.mean(2).mT\n")
+    with pytest.raises(FsbenchError, match="as many shots in every class"):
+        evaluate(
+            tmp_path / "mine.h5",
+            specs=[spec],
+            heads=[f"{tmp_path}/mine.py:head"],
+            output=Output(tmp_path, quiet=True),
+            device=CPU,
+        )
+
+
+def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
+    found = evaluate(
+        feature_file,
+        specs=asked([3, 4], [1, 2]),
+        heads=["nearest-mean", "logistic"],
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
+    )
+    assert [(r.head, r.n_way, r.n_shot) for r in found] == [
+        (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
+    ]
+    assert sorted(r.path for r in results.read_all(tmp_path)) == sorted(r.path for r in found)
+
+
+def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
+    ask = {"specs": asked([3], [1]), "output": Output(tmp_path, quiet=True), **SMALL}
+    (first,) = evaluate(feature_file, **ask)
+    path = tmp_path / first.path
+    os.utime(path, (0, 0))
+    assert evaluate(feature_file, **ask) == [first]
+    assert path.stat().st_mtime == 0
+    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
+    assert path.stat().st_mtime > 0
+    assert again.same_question(first)
+    store.write(feature_file, clusters(seed=5))  # another question now, under the same name
+    (other,) = evaluate(feature_file, **ask)
+    assert other.feature_digest != first.feature_digest
+    assert results.read(path) == other
+
+
+class TestOfCheckpoints:
+    def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
+        ask = {"specs": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
+        found = evaluate(
+            trained / "best.safetensors", cache=cache, output=Output(tmp_path, quiet=True), **ask, **SMALL
+        )
+        assert [r.head for r in found] == ["nearest-mean", "logistic"]
+        for result in found:
+            assert result.accuracy > 0.3  # mean colours are easy; chance is 0.2
+            assert (result.source, result.dataset, result.source_classes) == ("tiny", "tiny", 6)
+            assert (result.backbone, result.recipe, result.preset, result.train_seed) == (
+                "conv4",
+                "erm",
+                "fast",
+                0,
+            )
+            assert result.overrides == "epochs 2, batch_size 16"
+            assert result.extract_seconds > 0
+
+    def test_another_data_set_is_cross_domain(
+        self, trained: Path, cache: Path, tmp_path: Path, tiny_folder: Path
+    ):
+        from fsbench.data.prepare import prepare
+
+        prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
+        found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),
+                         cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
+        assert [(r.source, r.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
+        assert found[0].accuracy == found[1].accuracy  # the same images under another name
+
+    def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
+        import fsbench.extract
+
+        ask = {"specs": asked([5], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        evaluate(trained / "best.safetensors", **ask)
+        monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
+        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
+
+    def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
+        (result,) = evaluate(trained / "best.safetensors", specs=asked([5], [1]), preprocess=["cl2n"],
+                             cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
+        assert result.preprocess == "cl2n"
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        ({"heads": ["nearest-men"]}, "unknown head 'nearest-men'; did you mean 'nearest-mean'"),
+        ({"preprocess": ["l3"]}, "unknown preprocess 'l3'"),
+        ({"specs": asked([3, 7])}, "n_way = 7, but the split has only 6 classes"),
+        ({"specs": asked([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
+        ({"datasets": ["cub"]}, "holds mine, not cub"),
+        ({"split": "val"}, "holds split novel, not val"),
+        ({"preprocess": ["cl2n"]}, "name them with --base FILE"),
+        ({"task_lists": ["cifar-fs-novel-5w1s"]}, "--tasks: the list is of cifar-fs novel, not mine novel"),
+    ],
+)
+def test_bad_questions_are_refused_before_anything_is_written(
+    feature_file: Path, tmp_path: Path, ask, message
+):
+    out = tmp_path / "results"
+    with pytest.raises(FsbenchError, match=message):
+        evaluate(feature_file, output=Output(out, quiet=True), **{"specs": asked([3], [1]), **SMALL, **ask})
+    assert not out.exists()
+
+
+def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp_path: Path):
+    made = clusters()
+    other = Features(made.values, made.labels, made.class_names, {**made.about, "checkpoint": "d" * 64})
+    store.write(tmp_path / "base.h5", other)
+    with pytest.raises(FsbenchError, match="its features come from another checkpoint"):
+        evaluate(
+            feature_file,
+            preprocess=["cl2n"],
+            base=tmp_path / "base.h5",
+            output=Output(tmp_path, quiet=True),
+            **SMALL,
+        )
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF but nothing else", b"PK\x03\x04", b"\x80\x04pickle"])
+def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content: bytes):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(FsbenchError) as raised:
+        evaluate(tmp_path / "x", output=Output(tmp_path, quiet=True), **SMALL)
+    assert "\n" not in str(raised.value)
+
+
+class TestNothingIsOverwritten:
+    def outcomes(self, folder: Path) -> list[tuple]:
+        found = list(results.read_all(folder))
+        return sorted((one.run, one.feature_digest, one.base_digest or "", one.correct) for one in found)
+
+    def test_two_epochs_of_one_run(self, trained: Path, cache: Path, tmp_path: Path):
+        ask = {"specs": asked([3], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        for name in ("best", "last"):
+            tensors, _ = checkpoint.read(trained / f"{name}.safetensors")
+            if name == "last":  # the best epoch of the fixture may be its last one
+                tensors["backbone.blocks.0.0.weight"] = -tensors["backbone.blocks.0.0.weight"]
+            path = tmp_path / f"{name}.safetensors"
+            checkpoint.write(path, tensors, checkpoint.load_provenance(trained / f"{name}.safetensors"))
+        found = [evaluate(tmp_path / f"{name}.safetensors", **ask)[0] for name in ("best", "last")]
+        assert len({result.path for result in found}) == 2
+        assert len(self.outcomes(tmp_path)) == 2
+        again = [evaluate(tmp_path / f"{name}.safetensors", **ask)[0] for name in ("best", "last")]
+        assert again == found  # each is found where it was written
+
+    def test_feature_files_of_one_name(self, tmp_path: Path):
+        for seed in range(2):
+            folder = tmp_path / str(seed)
+            folder.mkdir()
+            made = clusters(seed=seed)
+            by_class = {i: list(made.values[made.labels == i]) for i in range(6)}
+            (folder / "output.plk").write_bytes(pickle.dumps(by_class))
+            evaluate(
+                folder / "output.plk",
+                specs=asked([3], [1]),
+                datasets=["mine"],
+                output=Output(tmp_path / "results", quiet=True),
+                **SMALL,
+            )
+        found = self.outcomes(tmp_path / "results")
+        assert [run for run, *_ in found] == ["output", "output"]
+        assert found[0][1] != found[1][1]
+
+    def test_base_features_of_two_files(self, tmp_path: Path):
+        made = clusters()
+        about = {"dataset": "mine", "split": "novel"}
+        store.write(tmp_path / "mine.h5", Features(made.values, made.labels, made.class_names, about))
+        ask = {"specs": asked([3], [1]), "preprocess": ["cl2n"], **SMALL}
+        given = []
+        for seed in (1, 2):
+            base, path = clusters(seed=seed), tmp_path / f"base-{seed}.h5"
+            store.write(path, Features(base.values, base.labels, base.class_names, about))
+            given += evaluate(tmp_path / "mine.h5", base=path, output=Output(tmp_path, quiet=True), **ask)
+            assert given[-1].base_digest == base.digest
+        assert given[0].correct != given[1].correct
+        assert len(self.outcomes(tmp_path)) == 2
+
+    def test_stored_sizes_of_one_data_set(self, tiny_folder: Path, trained: Path, tmp_path: Path):
+        given = []
+        for size in (20, 40):
+            prepare("mine", tiny_folder, cache=tmp_path, image_size=size, quiet=True)
+            output = Output(tmp_path / "results", quiet=True)
+            ask = {"specs": asked([3], [1]), "cache": tmp_path, "output": output, **SMALL}
+            given += evaluate(trained / "best.safetensors", datasets=[f"mine@{size}"], **ask)
+        assert [result.stored_size for result in given] == [20, 40]
+        assert given[0].fingerprint == given[1].fingerprint
+        assert len(self.outcomes(tmp_path / "results")) == 2
+
+
+def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
+    from fsbench.tasks import pinned
+
+    made = clusters()
+    store.write(tmp_path / "mine.h5", made)
+    spec = TaskSpec(3, 2, 3, 25, seed=4)
+    pinned.write(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
+    (result,) = evaluate(
+        tmp_path / "mine.h5",
+        task_lists=[str(tmp_path / "mine.toml")],
+        output=Output(tmp_path, quiet=True),
+        **SMALL,
+    )
+    assert (result.n_way, result.n_shot, result.n_tasks, result.seed) == (3, 2, 25, 4)
+
+
+def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
+    (result,) = evaluate(feature_file, specs=asked([3], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    document = json.loads(json.dumps(results.to_json(result)))
+    assert document["accuracy"] == result.accuracy
+    assert document["schema"] == results.SCHEMA
+
+
+class TestFilesOfOthers:
+    """Feature files of other projects; their forms are tested in test_foreign.py."""
+
+    def write(self, path: Path, seed: int = 0) -> Features:
+        made = clusters(seed=seed)
+        by_class = {int(label): list(made.values[made.labels == label]) for label in np.unique(made.labels)}
+        path.write_bytes(pickle.dumps(by_class))
+        return made
+
+    def test_are_evaluated_as_they_come(self, tmp_path: Path):
+        self.write(tmp_path / "output.plk")
+        ask = {
+            "specs": asked([4], [1]),
+            "preprocess": ["none"],
+            "output": Output(tmp_path, quiet=True),
+            **SMALL,
+        }
+        (result,) = evaluate(tmp_path / "output.plk", datasets=["mine"], **ask)
+        assert (result.dataset, result.split, result.run) == ("mine", "novel", "output")
+        assert (result.fingerprint, result.backbone, result.recipe) == (None, None, None)
+        assert 0.3 < result.accuracy < 1
+
+    def test_base_features_may_be_such_a_file_too(self, tmp_path: Path):
+        self.write(tmp_path / "novel.plk")
+        self.write(tmp_path / "base.plk", seed=1)
+        ask = {
+            "specs": asked([4], [1]),
+            "preprocess": ["cl2n"],
+            "output": Output(tmp_path, quiet=True),
+            **SMALL,
+        }
+        with pytest.raises(FsbenchError, match="name them with --base FILE"):
+            evaluate(tmp_path / "novel.plk", datasets=["mine"], **ask)
+        (result,) = evaluate(tmp_path / "novel.plk", datasets=["mine"], base=tmp_path / "base.plk", **ask)
+        assert result.preprocess == "cl2n"
+
+    def test_must_be_given_a_data_set(self, tmp_path: Path):
+        self.write(tmp_path / "output.plk")
+        with pytest.raises(FsbenchError, match="does not say its data set; name it with --dataset, one"):
+            evaluate(tmp_path / "output.plk", output=Output(tmp_path), **SMALL)

@@ -1,0 +1,890 @@
+"""Files of strangers: refused in one line, and nothing runs, is written elsewhere or fills the memory.
+
+What pickles may say is tested in `test_safe_pickle`, arbitrary bytes in `fuzz`.
+"""
+
+import csv
+import io
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import product
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from fuzz_targets import LABELS, TARGETS, VALUES, attempt, result, scratch
+from markdown_it import MarkdownIt
+from PIL import Image
+from safetensors.torch import save
+
+from fsbench._util.errors import FsbenchError
+from fsbench.cli import main
+from fsbench.data import download, image_store, layouts
+from fsbench.data.decode import looks, squares
+from fsbench.evaluation import results
+from fsbench.evaluation.breakdown import details
+from fsbench.features import importers
+from fsbench.features import store as features
+from fsbench.features.store import Features
+from fsbench.models import checkpoint
+from fsbench.models.pretrained import weight_files
+from fsbench.report import leaderboard
+from fsbench.report.plots import page
+from fsbench.report.reproduce import reproduce
+from fsbench.tasks import pinned
+from fsbench.tasks.sampler import Tasks
+
+CPU = torch.device("cpu")
+STEERING = {  # texts that would do something to a terminal, a line or a reader's eye
+    "escape": "\x1b[2J\x1b]0;title\x07",
+    "newline": "erm\nfsbench: all right",
+    "return": "erm\rall right",
+    "backspace": "erm\b\b\b",
+    "delete": "a\x7f",
+    "C1 control": "a\x9b31m",
+    "null": "a\0b",
+    "right to left": "a\u202egnp.exe",
+    "mark": "a\u200f",
+    "invisible": "a\u200b",
+    "line separator": "a\u2028b",
+    "byte order mark": "\ufeffa",
+    "very long": "a" * 100_000,
+}
+
+
+def snapshot(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def one_line(arguments: list[object], capsys) -> str:
+    """What the command complains of: exit code 2, one printable line, nothing on stdout."""
+    assert main(list(map(str, arguments))) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("fsbench: ")
+    assert told.err.count("\n") == 1
+    assert told.err[:-1].isprintable()
+    return told.err
+
+
+class Calls:
+    """Pickles as a call of `os.system`."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+def npz(thing: object, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, features=np.array([thing]), labels=LABELS)
+
+
+WRITERS: dict[str, Callable[[object, Path], None]] = {
+    **{
+        f"pickle {protocol}": lambda thing, path, protocol=protocol: path.write_bytes(
+            pickle.dumps(thing, protocol)
+        )
+        for protocol in range(6)
+    },
+    "torch": lambda thing, path: torch.save(thing, path),
+    "old torch": lambda thing, path: torch.save(thing, path, _use_new_zipfile_serialization=False),
+    "npz": npz,
+}
+
+
+class TestCode:
+    """A canary is a file that the pickle would make."""
+
+    @pytest.fixture(params=WRITERS)
+    def armed(self, request, tmp_path: Path):
+        """A file that makes the canary where it is loaded without care, and the canary."""
+        path, canary = tmp_path / "weights.tar", tmp_path / "canary"
+        WRITERS[request.param]({"features": VALUES, "evil": Calls(f"touch {canary}")}, path)
+        if request.param == "npz":
+            with np.load(path, allow_pickle=True) as archive:
+                assert len(archive["features"])
+        elif "torch" in request.param:
+            torch.load(path, weights_only=False)
+        else:
+            pickle.loads(path.read_bytes())
+        assert canary.exists(), "the file is harmless, so the test says nothing"
+        canary.unlink()
+        return path, canary
+
+    def test_no_reader_runs_it(self, armed, tmp_path: Path, capsys):
+        path, canary = armed
+        for name in ("train", "test", "meta"):
+            (tmp_path / name).write_bytes(path.read_bytes())
+        for read in (
+            lambda: importers.read(path, "mine", "novel"),
+            lambda: importers.recognise(path),
+            lambda: weight_files.read(path),
+            lambda: checkpoint.load_backbone(path),
+            lambda: features.read(path),
+            lambda: layouts.cifar_pickles(tmp_path),
+        ):
+            with pytest.raises(FsbenchError):
+                read()
+        one_line(["evaluate", path, "--dataset", "mine"], capsys)
+        one_line(["evaluate", path, "--backbone", "conv4", "--image-size", 32], capsys)
+        one_line(["predict", path, "--support", tmp_path, "--query", tmp_path], capsys)
+        assert not canary.exists()
+
+    def test_weights_are_not_unpacked_without_bounds(self, tmp_path: Path):
+        torch.save({"w": torch.zeros(10_000)}, tmp_path / "a.pt")
+        with zipfile.ZipFile(tmp_path / "a.pt") as plain:
+            parts = {name: plain.read(name) for name in plain.namelist()}
+        with zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, part in parts.items():
+                packed.writestr(name, part)
+        assert weight_files.read(tmp_path / "a.pt").keys() == {"w"}
+        with pytest.raises(FsbenchError, match=r"b\.pt: holds more than tensors"):
+            weight_files.read(tmp_path / "b.pt")
+
+    @pytest.mark.parametrize(
+        "thing",
+        [
+            {"w": torch.eye(3).to_sparse()},
+            {"w": torch.zeros(3, dtype=torch.complex64)},
+            {"w": torch.zeros(3, device="meta")},
+            {3: torch.zeros(3)},
+            {"w": "text"},
+            [torch.zeros(3)],
+            {},
+        ],
+    )
+    def test_weights_are_plain_tensors(self, thing: object, tmp_path: Path):
+        torch.save(thing, tmp_path / "x.pt")
+        with pytest.raises(FsbenchError, match="must hold tensors by name"):
+            weight_files.read(tmp_path / "x.pt")
+
+    def test_a_result_runs_no_code_that_it_names(self, tmp_path: Path, monkeypatch):
+        """Reproducing a result of a stranger, with the file that came with it beside it."""
+        monkeypatch.chdir(tmp_path)
+        code = (
+            "from pathlib import Path\nPath('canary').touch()\ndef head(support, query): ...\nPRESETS = {}\n"
+        )
+        Path("evil.py").write_text(code)
+        for changes in (
+            {"head": "./evil.py:head", "head_code": "0" * 64},
+            {"head": "evil:head", "head_code": "0" * 64},
+            {"recipe": "./evil.py"},
+        ):
+            path = results.write(Path("results"), replace(result(), **changes))
+            with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
+                reproduce(path, device=CPU, quiet=True)
+        assert not Path("canary").exists()
+
+    def test_an_image_is_no_program(self, tmp_path: Path):
+        """Pillow hands EPS to Ghostscript, whatever the file is called."""
+        Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+        (tmp_path / "a.eps").rename(tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as opened:
+            assert opened.format == "EPS"
+        with pytest.raises(
+            FsbenchError, match=r"a\.png: cannot be read \(it is no image of a known format\)"
+        ):
+            list(squares([tmp_path / "a.png"], 8))
+
+
+LINES = {"task-list", "config", "split-table", "overrides", "log", "archive", "arrow", "image"}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_file_cut_at_any_hundredth_of_its_length_is_refused(name: str):
+    """Or read, where what is left is whole by itself: lines of a text, members of an archive."""
+    target = TARGETS[name]
+    with scratch() as folder:
+        for seed in target.seeds():
+            for percent in range(100):
+                assert attempt(target, seed[: len(seed) * percent // 100], folder) or name in LINES, percent
+
+
+def stores() -> dict[str, tuple[bytes, str, Callable[[Path], object]]]:
+    """A file of each form of HDF5, the array in it that is attacked, and its reader."""
+    return {
+        "features": (TARGETS["feature-store"].seeds()[0], "features", features.read),
+        "images": (
+            TARGETS["image-store"].seeds()[0],
+            "novel/pixels",
+            lambda path: image_store.read(path, "novel"),
+        ),
+        "foreign": (
+            TARGETS["foreign-hdf5"].seeds()[0],
+            "all_feats",
+            lambda path: importers.read(path, "m", "novel"),
+        ),
+    }
+
+
+@pytest.mark.parametrize("form", stores())
+class TestHdf5:
+    @pytest.fixture
+    def change(self, form: str, tmp_path: Path):
+        """Change a valid file by a function of (open file, name of the array); what is then complained of."""
+        data, name, read = stores()[form]
+        path = tmp_path / "x.h5"
+        path.write_bytes(data)
+        read(path)
+
+        def changed(by: Callable[[h5py.File, str], None]) -> str:
+            with h5py.File(path, "r+") as file:
+                by(file, name)
+            with pytest.raises(FsbenchError) as caught:
+                read(path)
+            assert str(caught.value).isprintable()
+            return str(caught.value)
+
+        return changed
+
+    def test_links_are_not_followed(self, change, tmp_path: Path):
+        for kind in ("soft", "external"):
+
+            def link(file: h5py.File, name: str, kind: str = kind) -> None:
+                if kind == "soft":
+                    file.move(name, "there")
+                    file[name] = h5py.SoftLink("/there")
+                else:
+                    with h5py.File(tmp_path / "other.h5", "w") as other:
+                        file.copy("there", other)
+                    del file[name]
+                    file[name] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/there")
+                assert file[name].size, "the link is dead, so the test says nothing"
+
+            assert "must be an array in the file itself" in change(link)
+
+    def test_bytes_of_other_files(self, change, tmp_path: Path):
+        (tmp_path / "secret").write_bytes(bytes(1000))
+
+        def external(file: h5py.File, name: str) -> None:
+            old = file[name]
+            shape, dtype = old.shape, old.dtype
+            del file[name]
+            file.create_dataset(name, shape, dtype, external=[(str(tmp_path / "secret"), 0, 1000)])
+
+        assert "must be an array in the file itself" in change(external)
+
+    def test_virtual_arrays(self, change):
+        def virtual(file: h5py.File, name: str) -> None:
+            shape, dtype = file[name].shape, file[name].dtype
+            file.move(name, "there")
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[...] = h5py.VirtualSource(".", "there", shape)
+            file.create_virtual_dataset(name, layout)
+
+        assert "must be an array in the file itself" in change(virtual)
+
+    @pytest.mark.parametrize(
+        ("value", "options", "why"),
+        [
+            ("text", {}, "claims"),
+            (np.array(["a", "b"], dtype="S3"), {}, "claims"),
+            (np.zeros(3, dtype=[("a", "f4")]), {}, "claims"),
+            (h5py.Empty("f4"), {}, "claims"),
+            (None, {"shape": (10**9, 10**6), "dtype": "f4", "chunks": (1000, 1000)}, "claims"),
+            (
+                None,
+                {"shape": (3, 4), "maxshape": (None, None), "dtype": "f4", "chunks": (30000, 30000)},
+                "claims",
+            ),
+            (np.zeros((3, 4), "f4"), {"compression": "lzf"}, "must be plain or packed by gzip|claims"),
+            (np.zeros((3, 4), "f4"), {"scaleoffset": 2}, "must be plain or packed by gzip|claims"),
+            (np.zeros((0, 4), "f4"), {}, ""),
+            (np.zeros((4, 0), "f4"), {}, ""),
+            (np.zeros((2, 3, 4, 5, 6), "f4"), {}, ""),
+            (np.float32(1), {}, ""),
+            (np.full((6, 3), np.nan, "f4"), {}, ""),
+            (np.zeros((6, 3), "c8"), {}, "claims"),
+        ],
+        ids=str,
+    )
+    def test_other_arrays(self, change, value: object, options: dict, why: str):
+        def replaced(file: h5py.File, name: str) -> None:
+            del file[name]
+            kind = {} if value is None else {"data": value}
+            file.create_dataset(name, **kind, **options)
+
+        assert re.search(why, change(replaced))
+
+    def test_what_expands_without_end(self, change):
+        """A piece of 1 KiB that is packed as 64 MiB: HDF5 makes room for whatever comes out."""
+
+        def bomb(file: h5py.File, name: str) -> None:
+            del file[name]
+            array = file.create_dataset(name, (16, 16), "f4", chunks=(16, 16), compression="gzip")
+            array.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 26)))
+
+        found = change(bomb)
+        assert "expands to more than it claims" in found or "claims" in found
+
+
+def test_a_split_elsewhere(tmp_path: Path):
+    path = tmp_path / "x.h5"
+    path.write_bytes(TARGETS["image-store"].seeds()[0])
+    image_store.read(path, "novel")
+    with h5py.File(path, "r+") as file:
+        with h5py.File(tmp_path / "other.h5", "w") as other:
+            file.copy("novel", other)
+        del file["novel"]
+        file["novel"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/novel")
+        assert file["novel/pixels"].size
+    with pytest.raises(FsbenchError, match="novel must be a group in the file itself, but is ExternalLink"):
+        image_store.read(path, "novel")
+
+
+def _texts(file: h5py.File, values: list[str]) -> None:
+    file.pop("class_names", None)
+    file.create_dataset("class_names", data=np.array(values, dtype=object), dtype=h5py.string_dtype())
+
+
+FEATURE_CHANGES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
+    **{
+        f"class name: {kind}": (lambda file, text=text: _texts(file, ["a", "b", text]), "printable")
+        for kind, text in STEERING.items()
+        if kind != "null"  # which ends a text of HDF5
+    },
+    **{
+        f"attribute: {kind}": (lambda file, text=text: file.attrs.modify("dataset", text), "printable")
+        for kind, text in STEERING.items()
+        if kind not in ("null", "very long")
+    },
+    "too few names": (lambda file: _texts(file, ["a"]), "labels must be sorted numbers of 1 classes"),
+    "labels that are not sorted": (lambda file: file["labels"].write_direct(LABELS[::-1].copy()), "sorted"),
+    "negative labels": (lambda file: file["labels"].write_direct(LABELS - 1), "sorted numbers"),
+    "an array as attribute": (lambda file: file.attrs.create("dataset", [1, 2]), "attribute 'dataset'"),
+    "an empty attribute": (lambda file: file.attrs.create("dataset", h5py.Empty("f")), "attribute 'dataset'"),
+    "bytes as attribute": (lambda file: file.attrs.create("dataset", np.bytes_(b"a")), "attribute 'dataset'"),
+    "many attributes": (lambda file: [file.attrs.create(f"a{i}", i) for i in range(200)], "attributes"),
+    "another format": (lambda file: file.attrs.modify("format", 99), "not a feature store of format"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FEATURE_CHANGES)
+def test_what_a_feature_store_may_say(what: str, tmp_path: Path):
+    by, why = FEATURE_CHANGES[what]
+    path = tmp_path / "x.h5"
+    path.write_bytes(TARGETS["feature-store"].seeds()[0])
+    with h5py.File(path, "r+") as file:
+        by(file)
+    with pytest.raises(FsbenchError, match=why) as caught:
+        features.read(path)
+    assert str(caught.value).isprintable()
+
+
+def test_a_heap_without_end_is_refused(tmp_path: Path):
+    """Two bytes of a feature store, found by `make fuzz`, at which HDF5 2.0 reads on for ever."""
+    data = bytearray(TARGETS["feature-store"].seeds()[0])
+    heap = data.index(b"GCOL")
+    place = heap + 16
+    while data[place : place + 2] != b"\0\0":  # the piece that is free
+        place += 16 + -(-int.from_bytes(data[place + 8 : place + 16], "little") // 8) * 8
+    data[place + 8 : place + 16] = bytes(8)
+    (tmp_path / "x.h5").write_bytes(data)
+    with pytest.raises(FsbenchError, match="a heap of texts has no end"):
+        features.read(tmp_path / "x.h5")
+
+
+FOUND = {  # by `make fuzz`, beside the heap: the reader, what came, and what it must be now
+    "log": ("log", b"stage,epoch,seconds,images_per_second\ntrain,1,2.0,0.4/0.1\n", "must be numbers"),
+    "arrow": ("arrow", b"\0\xff\xff\xff" + bytes(60), "not a whole table"),
+}
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_fuzzing_found(what: str, tmp_path: Path):
+    name, data, why = FOUND[what]
+    assert why in attempt(TARGETS[name], data, tmp_path)
+
+
+class TestPlaces:
+    """Nothing is written but below the folder that the user names."""
+
+    LEADING = ("../out", "/tmp/out", "a/../../out", "a/b", "a\\b", "x" * 300)  # as a part of a name, too
+    OUTSIDE = ("..", ".", "", *LEADING)
+
+    @pytest.mark.parametrize("name", OUTSIDE)
+    @pytest.mark.parametrize("field", ["run", "dataset"])
+    def test_features_name_no_folder_elsewhere(self, field: str, name: str, tmp_path: Path, capsys):
+        about = {"dataset": "tiny", "split": "novel", "run": "x", field: name}
+        values = np.repeat(VALUES, 4, axis=0)
+        (tmp_path / "in").mkdir()
+        path = tmp_path / "in" / "f.h5"
+        features.write(path, Features(values, np.repeat(LABELS, 4), ("a", "b", "c"), about))
+        before = snapshot(tmp_path)
+        ask = ["evaluate", path, "--out", tmp_path / "in" / "results", "--n-way", 2, "--n-query", 2]
+        told = one_line([*ask, "--n-tasks", 5, "--n-shot", 1, "--head", "nearest-mean", "--quiet"], capsys)
+        assert f"{field} must be" in told
+        assert snapshot(tmp_path) == before
+
+    @pytest.mark.parametrize("name", OUTSIDE)
+    def test_checkpoints_name_no_folder_elsewhere(self, name: str, tmp_path: Path, trained: Path):
+        tensors, about = checkpoint.read(trained / "best.safetensors")
+        forged = tmp_path / "x.safetensors"
+        forged.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, "run": name})}))
+        for read in (checkpoint.load_backbone, checkpoint.load_network, checkpoint.load_provenance):
+            with pytest.raises(FsbenchError, match="run must be a name for a file or folder"):
+                read(forged)
+
+    @pytest.mark.parametrize(
+        ("field", "name"),
+        [*product(["run", "dataset"], OUTSIDE), *product(["split", "head", "preprocess"], LEADING)],
+    )
+    def test_results_name_no_folder_elsewhere(self, field: str, name: str, tmp_path: Path):
+        path = tmp_path / "x.json"
+        path.write_text(json.dumps({**results.to_json(result()), field: name}))
+        before = snapshot(tmp_path)
+        with pytest.raises(FsbenchError, match=r"must be a name for|lead to another folder"):
+            reproduce(path, out=tmp_path / "out", device=CPU, quiet=True)
+        assert snapshot(tmp_path) == before
+
+    def test_tables_name_no_image_elsewhere(self, tmp_path: Path):
+        for name in ("../secret.png", "/etc/secret.png", "a/../../secret.png"):
+            (tmp_path / "train.csv").write_text(f"filename,label\n{name},n1\n")
+            with pytest.raises(FsbenchError, match="must lie below"):
+                layouts.csv_splits(tmp_path)
+        lists = tmp_path / "cifar100" / "splits" / "bertinetto"
+        lists.mkdir(parents=True)
+        (lists / "train.txt").write_text("../../..\n")
+        with pytest.raises(FsbenchError, match="must lie below"):
+            layouts.cifar_release(tmp_path)
+        (lists / "train.txt").write_bytes(b"\xff\xfe")
+        with pytest.raises(FsbenchError, match="must be text in UTF-8"):
+            layouts.cifar_release(tmp_path)
+
+
+def member(kind: bytes, name: str, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o7777
+    return info
+
+
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python has no extraction filters")
+class TestArchives:
+    @pytest.mark.parametrize(
+        "members",
+        [
+            [member(tarfile.REGTYPE, "../evil")],
+            [member(tarfile.REGTYPE, "a/../../evil")],
+            [member(tarfile.SYMTYPE, "a", "../.."), member(tarfile.REGTYPE, "a/evil")],
+            [member(tarfile.SYMTYPE, "a", "/etc/passwd")],
+            [member(tarfile.SYMTYPE, "a/b", "../../../evil")],
+            [member(tarfile.LNKTYPE, "a", "../secret")],
+            [member(tarfile.LNKTYPE, "a", "/etc/passwd")],
+            [member(tarfile.SYMTYPE, "d", "."), member(tarfile.SYMTYPE, "d/e", "..")],
+            [member(tarfile.CHRTYPE, "a")],
+            [member(tarfile.FIFOTYPE, "a")],
+        ],
+        ids=lambda members: ", ".join(f"{info.name} {info.linkname}".strip() for info in members),
+    )  # fmt: skip
+    def test_nothing_leaves_the_folder(self, members: list[tarfile.TarInfo], tmp_path: Path):
+        (tmp_path / "secret").write_text("secret")
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w") as tar:
+            for info in members:
+                tar.addfile(info, io.BytesIO())
+        before = snapshot(tmp_path)
+        with pytest.raises(FsbenchError, match=r"cannot unpack .*a\.tar: ."):
+            download.unpack(path, tmp_path / "out")
+        assert {
+            found for found in snapshot(tmp_path) if tmp_path / "out" not in (found, *found.parents)
+        } == before
+
+    def test_an_absolute_name_is_taken_for_one_below(self, tmp_path: Path):
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w") as tar:
+            tar.addfile(member(tarfile.REGTYPE, f"{tmp_path}/evil"), io.BytesIO())
+        download.unpack(path, tmp_path / "out")
+        assert not (tmp_path / "evil").exists()
+        inside = (tmp_path / "out" / str(tmp_path).lstrip("/") / "evil").stat().st_mode
+        assert inside & 0o7022 == 0, "nor may others write it, or it run as another user"
+
+
+class TestImages:
+    def test_a_pipe_or_device_is_no_image(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "pipe.png")
+        (tmp_path / "zero.png").symlink_to("/dev/zero")
+        for name in ("pipe.png", "zero.png"):
+            for read in (lambda path: list(squares([path], 8)), lambda path: list(looks([path]))):
+                with pytest.raises(FsbenchError, match="it is no regular file"):
+                    read(tmp_path / name)
+
+    @pytest.mark.parametrize("form", ["PDF", "ICO", "TGA", "PCX", "SGI", "EPS"])
+    def test_other_formats_under_the_name_of_an_image(self, form: str, tmp_path: Path):
+        Image.new("RGB", (8, 8)).save(tmp_path / "a.png", form)
+        with pytest.raises(FsbenchError, match="it is no image of a known format"):
+            list(looks([tmp_path / "a.png"]))
+
+    def test_many_pixels_outside_of_tests(self, tmp_path: Path):
+        """Where warnings are no errors: 10^9 pixels, and 10^8, of which Pillow only warns."""
+        program = """
+import sys
+from pathlib import Path
+from fsbench.data.pictures import squares
+from fsbench.errors import FsbenchError
+sys.path.insert(0, sys.argv[1])
+from test_pictures import vast
+for side in (31623, 10000):
+    Path(sys.argv[2]).write_bytes(vast(side))
+    try:
+        list(squares([Path(sys.argv[2])], 8))
+    except FsbenchError as error:
+        print(error)
+"""
+        run = [sys.executable, "-c", program, Path(__file__).parent, tmp_path / "x.png"]
+        told = subprocess.run(run, capture_output=True, text=True, check=True)
+        assert "Traceback" not in told.stderr  # Pillow warns, too
+        assert told.stdout.count("decompression bomb") == told.stdout.count("\n") == 2
+
+
+ABSURD = {
+    "accuracy": [None, "0.5", True, -0.1, 1.1, 1e308, [0.5], {}],
+    "half_width": [None, -1, 1e308, "x"],
+    "class_half_width": [-1, 1e308, "x", [1]],
+    "class_values": [[], [0.5], [1e308, 0], [3, 0], ["x", "y"], [[1], [1]], 0.5, "x", {}],
+    "correct": [None, [], [1], [-1, 5, 11], [4, 5, 600], ["4", "5", "6"], [4.0, 5.0, 6.0], [[4], [5], [6]],
+                [True, True, True], [1e308] * 3, [10**30] * 3, {"0": 4}, list(range(100_000)), 7],
+    "queries": [0, -1, "x", [10], [10, 10, 0], [10, 10, 10, 10], [[10], [10], [10]], 1e308, True],
+    "n_tasks": [0, 1, 2, 4, -3, 1e308, "3", None, 10**18, True],
+    "n_way": [0, 1, -5, "5", 1e308, None, 5.0, 10**15],
+    "n_shot": [0, -1, "1", None, []],
+    "n_query": [0, -1, "2", 1e308],
+    "seed": [-1, 1 << 64, 1.5, "0", None],
+    "query_alpha": [0, -1, "x", []],
+    "least_shot": [0, 5, "x"],
+    "classes": ["ab", [1], ["a", "a"], [["a"]], {"a": 1}],
+    "versions": [[], {"torch": 2}, {"torch": "\x1b"}, None, "2.8"],
+    "image_size": ["32", 1e308, [32]],
+    "dropout": [-0.1, 2, "x"],
+    "evaluate_seconds": [None, "x", []],
+    "transductive": [0, 1, "yes", None],
+    "schema": [2, "1", None, 1.5],
+    "unknown": [1],
+}  # fmt: skip
+
+
+class TestResultFiles:
+    @pytest.mark.parametrize("field", ABSURD)
+    def test_absurd_values(self, field: str, tmp_path: Path, capsys):
+        folder = tmp_path / "results"
+        folder.mkdir()
+        for value in ABSURD[field]:
+            (folder / "x.json").write_text(json.dumps({**results.to_json(result()), field: value}))
+            with pytest.raises(FsbenchError) as caught:
+                results.read(folder / "x.json")
+            assert str(caught.value).isprintable()
+        told = one_line(["leaderboard", folder], capsys)
+        assert "x.json" in told
+        assert list(folder.iterdir()) == [folder / "x.json"], "no page is written"
+
+    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+    def test_numbers_that_are_none(self, number: str, tmp_path: Path):
+        text = json.dumps(results.to_json(result())).replace('"accuracy": 0.5', f'"accuracy": {number}')
+        assert number in text
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(FsbenchError, match="not a result file"):
+            results.read(tmp_path / "x.json")
+
+    @pytest.mark.parametrize("text", ["", "[" * 100_000, '{"a":' * 100_000, "null", "[]", "\xff", '"x"'])
+    def test_other_json(self, text: str, tmp_path: Path):
+        (tmp_path / "x.json").write_text(text, encoding="latin1")
+        with pytest.raises(FsbenchError, match="not a result file"):
+            results.read(tmp_path / "x.json")
+
+    @pytest.mark.parametrize("kind", STEERING)
+    def test_texts_that_steer(self, kind: str, tmp_path: Path, capsys):
+        texts = [name for name, value in results.to_json(result()).items() if isinstance(value, str)]
+        assert len(texts) > 15
+        (tmp_path / "results").mkdir()
+        for name in texts:
+            document = {**results.to_json(result()), name: STEERING[kind]}
+            (tmp_path / "results" / "x.json").write_text(json.dumps(document))
+            with pytest.raises(FsbenchError, match=f"{name} must be") as caught:
+                results.read(tmp_path / "results" / "x.json")
+            assert str(caught.value).isprintable()
+        one_line(["leaderboard", tmp_path / "results"], capsys)
+        one_line(["compare", tmp_path / "results" / "x.json", tmp_path / "results" / "x.json"], capsys)
+
+
+MARKUP = {
+    "script": "<script>alert(1)</script>",
+    "image": '"><img src=x onerror=alert(1)>',
+    "comment": "<!-- leaderboard:end -->",
+    "template": "{{script}}{{data}}",
+    "entity": "&lt;b&gt;&amp;",
+    "link": "[a](javascript:alert(1)) ![x](http://e.com/x.png) <http://e.com>",
+    "table": "a|b\\|c",
+    "emphasis": "**a** _b_ `c` ~~d~~ ***",
+    "heading": "# a",
+    "formula": '=HYPERLINK("http://e.com","x")',
+    "command": "@SUM(1+1)*cmd|' /C calc'!A0",
+    "plus": "+1+1",
+    "minus": "-2+3",
+    "quotes": "a\"b'c,d;e",
+    "percent": "%s %(x)s {x} {0}",
+    "maths": "$\\frac{$ $x^$",
+}
+
+
+class Tags(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(name for name, _ in attrs)))
+
+
+@pytest.mark.parametrize("kind", MARKUP)
+class TestMarkup:
+    """Names that mean something to a browser, a Markdown reader, a spreadsheet or Matplotlib are shown."""
+
+    @pytest.fixture
+    def pages(self, kind: str, tmp_path: Path) -> dict[str, str]:
+        """The pages of two results of which one has the name wherever one may stand, and of plain ones."""
+        name, found = MARKUP[kind], {}
+        fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
+        for text in (name, "plain"):
+            folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
+            first = replace(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
+            results.write(folder, first)
+            results.write(folder, replace(first, run="other", train_seed=1, checkpoint="d" * 64))
+            for path in leaderboard.update(folder, None):
+                found[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
+        return found
+
+    def test_html(self, pages: dict[str, str], kind: str):
+        assert Tags(pages["leaderboard.html"]).found == Tags(pages["plain leaderboard.html"]).found
+        data = pages["leaderboard.html"].split('type="application/json">')[1].split("</script>")[0]
+        assert MARKUP[kind] in json.loads(data)["tables"][0]["rows"][0]["named"]
+
+    def test_markdown(self, pages: dict[str, str], kind: str):
+        def shape(text: str) -> list[tuple[str, str]]:
+            html = MarkdownIt("commonmark").enable("table").enable("strikethrough").render(text)
+            return [(tag, str(names)) for tag, names in Tags(html).found]
+
+        def words(text: str) -> str:
+            tokens = MarkdownIt("commonmark").enable("table").enable("strikethrough").parse(text)
+            inline = [child for token in tokens for child in token.children or []]
+            return " ".join("".join(child.content for child in inline).split())
+
+        assert shape(pages["README.md"]) == shape(pages["plain README.md"])
+        assert " ".join(MARKUP[kind].split()) in words(pages["README.md"])
+
+    def test_csv(self, pages: dict[str, str], kind: str):
+        lines = list(csv.DictReader(io.StringIO(pages["leaderboard.csv"])))
+        assert len(lines) == 2
+        for cell in (cell for line in lines for cell in line.values()):
+            assert cell[:1] not in tuple("=+-@") or cell.lstrip("-").replace(".", "").isdigit()
+        assert lines[0]["recipe"].removeprefix("'") == MARKUP[kind]
+
+    def test_tables_of_classes(self, kind: str, tmp_path: Path):
+        tasks = Tasks(np.array([[[0], [2]]]), np.array([[1, 3]]), np.array([[0, 1]], dtype=np.int16))
+        found = details(
+            [(tasks, np.array([[0, 0]], dtype=np.int16))], np.array([0, 0, 1, 1]), [MARKUP[kind], "b"]
+        )
+        for path in found.write(tmp_path / "x.json"):
+            for row in csv.reader(path.read_text(encoding="utf-8").splitlines()):
+                assert not any(cell.startswith(tuple("=+-@")) for cell in row)
+
+    def test_plots(self, kind: str, tmp_path: Path):
+        figure, (part,) = page.page([page.Section(MARKUP[kind], MARKUP[kind], 2)])
+        axes = part.subplots()
+        axes.set(title=MARKUP[kind], xticks=[0, 1], xticklabels=[MARKUP[kind], "b"])
+        page.legend_below(part, [MARKUP[kind]])
+        page.save(figure, tmp_path / "x.svg")
+        assert (tmp_path / "x.svg").stat().st_size > 1000
+
+
+TOML = {
+    "deep lists": "x = " + "[" * 100_000,
+    "deep tables": "x = " + "{a=" * 5_000,
+    "long key": "a" * 1_000_000 + " = 1",
+    "long number": "x = " + "9" * 100_000,
+    "null": 'x = "\\u0000"',
+    "not text": "\udcff",
+    "a verb that is no table": 'evaluate = "x"',
+    "tables of tables": "[[evaluate]]\nseed = 1",
+    "a date": "[evaluate]\nseed = 2020-01-01",
+    "infinity": "[evaluate]\nseed = inf",
+    "a text that steers": '[evaluate]\nout = "a\\u001b[2Jb"',
+    "a null in a path": '[evaluate]\nout = "a\\u0000b"',
+    "a key that steers": '[evaluate]\n"\\u001b[2J" = 1',
+}
+
+
+@pytest.mark.parametrize("text", TOML.values(), ids=TOML)
+def test_settings_and_task_lists(text: str, tmp_path: Path, capsys):
+    path = tmp_path / "x.toml"
+    path.write_text(text, errors="surrogateescape")
+    one_line(["evaluate", "x.h5", "--config", path], capsys)
+    with pytest.raises(FsbenchError, match="not a list of fsbench") as caught:
+        pinned.read(str(path))
+    assert str(caught.value).isprintable()
+
+
+LISTS = {
+    "n_way": ["true", "5.0", "nan", '"5"', "-1", "[5]"],
+    "n_tasks": ["inf", "0", "1e9"],
+    "seed": ["-1", "18446744073709551616", "1.5"],
+    "query_alpha": ["nan", "inf", "0", '"x"', "-1"],
+    "classes": ['"ab"', "[1]", '["a", "a"]', '["\\u001b"]', "3"],
+    "class_sizes": ["3", "[3]", "[[1, 2, 3]]", '[["a", 1]]', "[[1.5, 2]]"],
+    "digest": ["1", '"\\u202e"'],
+    "dataset": ["1", '"a\\nb"'],
+    "disjoint": ["1", '"yes"'],
+    "unknown": ["1"],
+}
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_absurd_task_lists(key: str, tmp_path: Path):
+    plain = TARGETS["task-list"].seeds()[0].decode()
+    lines = [line for line in plain.splitlines() if not line.startswith(f"{key} ")]
+    for value in LISTS[key]:
+        (tmp_path / "x.toml").write_text("\n".join([*lines, f"{key} = {value}"]))
+        with pytest.raises(FsbenchError, match="not a list of fsbench") as caught:
+            pinned.read(str(tmp_path / "x.toml"))
+        assert str(caught.value).isprintable()
+
+
+PROVENANCE = {
+    "class_names": [None, "ab", [1], {"a": 1}, ["\x1b[2J"]],
+    "image_size": [0, -1, 10**9, "32", None, 1e308, True],
+    "backbone": [None, 1, "\x1b"],
+    "dropout": ["x", None, []],
+    "settings": [None, [], {}, {"overrides": 3}, "x"],
+    "recipe": [3, "a\nb"],
+    "val_accuracy": ["x", []],
+    "versions": [[], {"a": 1}],
+}
+
+
+@pytest.mark.parametrize("key", PROVENANCE)
+def test_absurd_checkpoints(key: str, tmp_path: Path, trained: Path, capsys):
+    tensors, about = checkpoint.read(trained / "best.safetensors")
+    path = tmp_path / "x.safetensors"
+    for value in PROVENANCE[key]:
+        path.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, key: value})}))
+        for read in (checkpoint.load_backbone, checkpoint.load_network):
+            with pytest.raises(FsbenchError, match=f"checkpoint .*{key}|lacks") as caught:
+                read(path)
+            assert str(caught.value).isprintable()
+    one_line(["evaluate", path], capsys)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "{}", "NaN", '"x"'])
+def test_checkpoints_that_say_nothing(text: str, tmp_path: Path, trained: Path):
+    tensors, _ = checkpoint.read(trained / "best.safetensors")
+    (tmp_path / "x.safetensors").write_bytes(save(tensors, metadata={checkpoint.FORMAT: text}))
+    with pytest.raises(FsbenchError, match=r"x\.safetensors: (not|lacks)"):
+        checkpoint.load_backbone(tmp_path / "x.safetensors")
+
+
+def test_a_checkpoint_claims_no_more_than_it_holds(tmp_path: Path, trained: Path):
+    """A classifier of 10^12 outputs would be made before its weights are found to be missing."""
+    tensors, about = checkpoint.read(trained / "best.safetensors")
+    path = tmp_path / "x.safetensors"
+    for change in ({"classifier_width": 10**12}, {"extra_heads": {"a": 10**12}}):
+        forged = {**about, "settings": {**about["settings"], **change}}
+        path.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps(forged)}))
+        with pytest.raises(FsbenchError, match="classifier weights, more than it holds"):
+            checkpoint.load_network(path)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STEERING if kind not in ("null", "very long")])
+def test_a_file_whose_name_steers(kind: str, tmp_path: Path, capsys):
+    name = STEERING[kind].replace("/", "")
+    for arguments in (
+        ["evaluate", tmp_path / f"{name}.h5"],
+        ["evaluate", "x.h5", "--config", tmp_path / name],
+        ["leaderboard", tmp_path / name],
+        ["train-backbone", tmp_path / f"{name}.py"],
+        ["data", "prepare", name, tmp_path],
+        ["data", "prepare", "mine", tmp_path / name],
+        ["evaluate", "x.h5", "--dataset", name],
+    ):
+        one_line(arguments, capsys)
+
+
+def test_class_folders_whose_names_steer(tmp_path: Path, capsys):
+    for kind in ("escape", "newline", "right to left", "invisible"):
+        folder = tmp_path / kind / STEERING[kind].replace("/", "")
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+        told = one_line(["data", "prepare", "mine", tmp_path / kind, "--cache", tmp_path / "cache"], capsys)
+        assert "must be a name in printable text" in told
+
+
+def test_an_error_is_one_line_of_bounded_length():
+    assert str(FsbenchError("a\nb\x1b[2J\u202e\udcff")) == r"a\nb\x1b[2J\u202e\udcff"
+    assert len(str(FsbenchError("a" * 10**6))) < 3000
+    assert str(FsbenchError("Zürich: ± 5 → 东京")) == "Zürich: ± 5 → 东京"
+
+
+def many_times_the_same(path: Path, text: str, count: int) -> None:
+    """Class names that are all one and the same piece of the file."""
+    path.write_bytes(TARGETS["feature-store"].seeds()[0])
+    with h5py.File(path, "r+") as file:
+        _texts(file, [text, *[""] * (count - 1)])
+        place = file["class_names"].id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[place : place + 16 * count] = data[place : place + 16] * count
+    path.write_bytes(data)
+    with h5py.File(path) as file:
+        assert file["class_names"].asstr()[count - 1] == text
+
+
+def test_small_files_do_not_fill_the_memory(tmp_path: Path):
+    """Read in a process of their own, whose memory grows by less than 200 MiB."""
+    seed = TARGETS["feature-store"].seeds()[0]
+    for name in "abc":
+        (tmp_path / name).write_bytes(seed)
+    with h5py.File(tmp_path / "b", "r+") as file:  # 6 GB that were never written
+        del file["features"]
+        file.create_dataset("features", (40_000, 40_000), "f4", chunks=(1000, 1000))
+    with h5py.File(tmp_path / "c", "r+") as file:  # 512 MiB in half a MiB
+        del file["features"]
+        array = file.create_dataset("features", (64, 64), "f4", chunks=(64, 64), compression="gzip")
+        array.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 29), 1))
+    many_times_the_same(tmp_path / "d", "x" * 100_000, 20_000)  # 2 GB
+    with h5py.File(tmp_path / "a") as file:
+        place = file["class_names"].id.get_offset()
+    (tmp_path / "e").write_bytes(seed[:place] + b"\xff\xff\xff\x7f" + seed[place + 4 :])  # a text of 2 GB
+    program = """
+import resource, sys
+from pathlib import Path
+from fsbench import features
+from fsbench.errors import FsbenchError
+features.read(Path(sys.argv[1]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in map(Path, sys.argv[2:]):
+    try:
+        features.read(path)
+    except FsbenchError as error:
+        print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    run = [sys.executable, "-c", program, *(tmp_path / name for name in "abcde")]
+    *told, grown = subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
+    longer = "longer than the file can hold"
+    for line, why in zip(told, ("claims", "expands to more", longer, longer), strict=True):
+        assert why in line
+    assert int(grown) < 200 * 1024  # KiB

@@ -1,0 +1,71 @@
+"""What test_load.py measures, each in a process of its own: one evaluation, its seconds and its memory.
+
+load_job.py FEATURES N_TASKS MAPPED BATCH ROOM: values of MAPPED bytes and more stay on the disk, a batch of
+tasks takes BATCH bytes, and the process may have ROOM bytes more of its own than when all is imported.
+"""
+
+import hashlib
+import json
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fsbench._util import files
+from fsbench.evaluation import inference
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Target
+from fsbench.features.store import Features
+from fsbench.tasks.spec import TaskSpec
+
+CPU = torch.device("cpu")
+
+
+def memory(name: str) -> int:
+    """A line of /proc/self/status, in bytes."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
+
+
+def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
+    files.MAPPED = mapped
+    inference._LARGEST_BATCH = {"cpu": batch}
+    labels = np.repeat(np.arange(5, dtype=np.int32), 8)
+    small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), {"dataset": "a", "split": "novel"})
+    ask = {"device": CPU, "output": Output(None, quiet=True)}
+    evaluate(Target(small, "small"), specs=[TaskSpec(n_query=3, n_tasks=10)], **ask)  # all is imported now
+    before, own, done = memory("RssAnon"), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            own.append(memory("RssAnon"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    limit = memory("VmData") + room
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # what is mapped and only read does not count
+    began = time.perf_counter()
+    try:
+        (result,) = evaluate(path, specs=[TaskSpec(n_shot=5, n_tasks=n_tasks)], **ask)
+    finally:
+        done.set()
+        watcher.join()
+    seconds = time.perf_counter() - began
+    said = {
+        "accuracy": result.accuracy,
+        "tasks": len(result.correct),
+        "scores": hashlib.sha256(repr((result.correct, result.task_digest)).encode()).hexdigest(),
+        "seconds": round(seconds, 1),
+        "evaluate_seconds": round(result.evaluate_seconds, 1),
+        "own": max(own) - before,
+        "with_mapped_pages": memory("VmHWM"),
+    }
+    sys.stdout.write(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

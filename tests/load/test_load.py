@@ -1,0 +1,169 @@
+"""Much of everything in memory that does not grow with it; the leaderboard's load is in test_leaderboard.py.
+
+The largest file takes 11 GB below pytest's temporary folder and some minutes: make test-load.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from fsbench._util import files
+from fsbench._util.files import whole_hdf5
+from fsbench.data.prepare import load
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.features import store
+from fsbench.features.extract import extract
+from fsbench.features.store import Features
+from fsbench.models.pretrained import of_checkpoint
+from fsbench.tasks.spec import TaskSpec
+from fsbench.training.loop import train_backbone
+from fsbench.training.recipe import load_recipe, resolve
+
+JOB = Path(__file__).with_name("load_job.py")
+MIB = 1 << 20
+
+
+def write(path: Path, n_classes: int, per_class: int, width: int) -> Path:
+    """A feature store that need not fit in memory, written class by class."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((per_class, width), dtype=np.float32)
+    labels = np.repeat(np.arange(n_classes, dtype=np.int32), per_class)
+    with whole_hdf5(path) as (file, check):
+        values = file.create_dataset("features", (len(labels), width), np.float32)
+        for label in range(n_classes):
+            mean = 0.15 * rng.standard_normal(width, dtype=np.float32)
+            values[label * per_class : (label + 1) * per_class] = noise[rng.permutation(per_class)] + mean
+            check()
+        file["labels"] = labels
+        names = np.array([f"{label:04d}" for label in range(n_classes)], dtype=object)
+        file.create_dataset("class_names", data=names, dtype=h5py.string_dtype())
+    stored = np.memmap(path, np.float32, "r", offset(path), (len(labels), width))
+    about = {"dataset": "made", "split": "novel", "format": store.FORMAT}
+    with h5py.File(path, "r+") as file:
+        file.attrs.update({**about, "digest": Features(stored, labels, (), {}).digest})
+    return path
+
+
+def offset(path: Path) -> int:
+    with h5py.File(path) as file:
+        return int(file["features"].id.get_offset())
+
+
+def run(path: Path, n_tasks: int, *, mapped: int = 1 << 30, batch: int = MIB, room: int = 1 << 40) -> dict:
+    """What load_job.py says, or the error that it ended with."""
+    line = [sys.executable, str(JOB), str(path), *map(str, (n_tasks, mapped, batch, room))]
+    done = subprocess.run(
+        line, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    said = {"error": done.stderr} if done.returncode else json.loads(done.stdout)
+    sys.stdout.write(f"{path.stat().st_size / 1e9:.2f} GB, {n_tasks} tasks: {said}\n")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("head", "preprocess"),
+    [("nearest-mean", "l2"), ("logistic", "cl2n"), ("distribution-calibration", "tukey")],
+)
+def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypatch, head, preprocess):
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(4, dtype=np.int32), 6)
+    about = {"dataset": "made", "split": "novel", "checkpoint": "0" * 64}
+    for name in ("novel", "base"):
+        values = rng.random((24, 10), dtype=np.float32) + labels[:, None] / 4
+        store.write(tmp_path / f"{name}.h5", Features(values, labels, tuple("abcd"), about))
+    found = []
+    for limit in (1, 1 << 30):
+        monkeypatch.setattr(files, "MAPPED", limit)
+        values = store.read(tmp_path / "novel.h5").values
+        assert isinstance(values, np.memmap) == (limit == 1)
+        assert values.flags.writeable == (limit > 1)
+        found += evaluate(
+            tmp_path / "novel.h5",
+            specs=[TaskSpec(3, 2, 4, 20)],
+            heads=[head],
+            preprocess=[preprocess],
+            base=tmp_path / "base.h5",
+            device=torch.device("cpu"),
+            output=Output(None, quiet=True),
+        )
+    assert found[0].correct == found[1].correct
+    assert found[0].same_question(found[1])
+
+
+def test_images_that_stay_in_their_file_give_the_same(
+    cache: Path, trained: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(files, "MAPPED", 10_000)
+    pixels = load("tiny", "base", cache).pixels
+    assert isinstance(pixels, np.memmap)
+    assert not pixels.flags.writeable
+    cpu, recipe = torch.device("cpu"), resolve(load_recipe("erm"), epochs=[2], batch_size=16)
+    run = train_backbone(recipe, "tiny", out=tmp_path / "tiny-erm", cache=cache, device=cpu, quiet=True)
+    assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
+    backbone = of_checkpoint(run.best)
+    _, mapped = extract(backbone, "tiny", "novel", out=tmp_path / "a.h5", cache=cache, device=cpu, quiet=True)
+    monkeypatch.undo()
+    _, other = extract(backbone, "tiny", "novel", out=tmp_path / "b.h5", cache=cache, device=cpu, quiet=True)
+    assert mapped.digest == other.digest
+
+
+def test_what_lies_in_pieces_is_read(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(files, "MAPPED", 1)
+    values = np.arange(12.0).reshape(4, 3)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_dataset("packed", data=values, compression="gzip")
+        file.create_dataset("whole", data=values)
+    with h5py.File(tmp_path / "f.h5") as file:
+        found = {name: files.values_of(file[name]) for name in file}
+    assert {name: isinstance(each, np.memmap) for name, each in found.items()} == {
+        "packed": False,
+        "whole": True,
+    }
+    for each in found.values():
+        np.testing.assert_array_equal(each, values)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_features_stay_on_the_disk(tmp_path: Path):
+    """80 MB of them, with 40 MB of memory for everything; and what comes out is the same."""
+    path = write(tmp_path / "f.h5", 20, 250, 4096)
+    room = 40 * MIB
+    assert path.stat().st_size > 78 * MIB
+    mapped = run(path, 300, mapped=MIB, room=room)
+    assert mapped["own"] < room
+    assert "does not fit into memory" in run(path, 300, room=room)["error"]
+    in_memory = run(path, 300)
+    assert in_memory["own"] > 2 * 78 * MIB  # as they are, and preprocessed
+    assert mapped["scores"] == in_memory["scores"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_million_tasks_take_the_memory_of_their_scores(tmp_path: Path):
+    """Within 250 bytes a task over those that a list of ten thousand takes."""
+    path = write(tmp_path / "f.h5", 20, 600, 64)
+    few, many = (run(path, n_tasks, batch=1 << 25) for n_tasks in (10_000, 1_000_000))
+    assert (few["tasks"], many["tasks"]) == (10_000, 1_000_000)
+    assert abs(few["accuracy"] - many["accuracy"]) < 0.005
+    assert many["own"] - few["own"] < 250 * 990_000
+
+
+@pytest.mark.load
+@pytest.mark.timeout(3600)
+def test_imagenet_with_two_thousand_features_an_image(tmp_path: Path):
+    """1,000 classes of 1,300 images, 10.6 GB, in half a gigabyte."""
+    path = write(tmp_path / "f.h5", 1000, 1300, 2048)
+    try:
+        found = run(path, 10_000, batch=1 << 25, room=512 * MIB)
+        assert path.stat().st_size > 10.6e9
+        assert found["own"] < 512 * MIB
+        assert 0.5 < found["accuracy"] < 1
+    finally:
+        path.unlink()

@@ -1,0 +1,522 @@
+"""Predictions for one's own images: values against plain code, kinds of images, refusals, the sheet."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from fsbench._util.errors import FsbenchError
+from fsbench.cli import main
+from fsbench.data.augment import eval_transform
+from fsbench.heads import HEADS
+from fsbench.models import pretrained
+from fsbench.prediction import Prediction, lettering, predict, sheet, text
+
+CPU = torch.device("cpu")
+CLASSES = ("novel-0", "novel-1", "novel-2")
+COMPILED = {"cosine-sgd", "linear-sgd"}  # by numba, which takes its time
+
+
+@pytest.fixture(scope="module")
+def backbone(trained: Path) -> pretrained.Frozen:
+    return pretrained.find(trained / "best.safetensors")
+
+
+@pytest.fixture
+def folders(tiny_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Support of 2, 3 and 4 images of three classes, and 4 query images of each in folders named alike."""
+    support, query = tmp_path / "support", tmp_path / "query"
+    for number, name in enumerate(CLASSES):
+        for folder, first, last in ((support, 0, 2 + number), (query, 10, 14)):
+            (folder / name).mkdir(parents=True)
+            for item in range(first, last):
+                shutil.copy(tiny_folder / "novel" / name / f"{item:03d}.png", folder / name)
+    return support, query
+
+
+def ask(backbone: pretrained.Frozen, folders: tuple[Path, Path], **options) -> Prediction:
+    return predict(backbone, *folders, device=CPU, quiet=True, **options)
+
+
+def run(trained: Path, folders: tuple[Path, Path], *more: str | Path) -> int:
+    support, query = folders
+    line = ["predict", trained / "best.safetensors", "--support", support, "--query", query, *more]
+    return main([*map(str, line), "--device", "cpu", "--quiet"])
+
+
+def made(scores, **changes) -> Prediction:
+    """A prediction of these scores for classes cat, dog and fox."""
+    scores = np.array(scores, dtype=np.float32)
+    given = {
+        "run": "run",
+        "head": "logistic",
+        "preprocess": "l2",
+        "class_names": ("cat", "dog", "fox"),
+        "shots": (2, 2, 2),
+        "images": tuple(f"{row:02d}.png" for row in range(len(scores))),
+        "scores": scores,
+        "in_support": np.zeros(len(scores), dtype=bool),
+        "unreadable": (),
+        "other_files": {},
+    }
+    return Prediction(**{**given, **changes})
+
+
+class TestValues:
+    def test_scores_are_those_of_plain_code_from_file_to_distance(self, backbone, folders):
+        support, query = folders
+
+        def unit_feature(path: Path) -> np.ndarray:
+            pixels = np.asarray(
+                Image.open(path).resize((18, 18), Image.Resampling.BILINEAR)
+            )  # int(1.15 * 16)
+            with torch.no_grad():
+                feature = backbone.network(eval_transform(torch.from_numpy(pixels.copy())[None], 16))[
+                    0
+                ].numpy()
+            return feature / np.linalg.norm(feature)
+
+        means = [
+            np.mean([unit_feature(path) for path in sorted((support / name).iterdir())], axis=0)
+            for name in CLASSES
+        ]
+        found = ask(backbone, folders)
+        paths = sorted(query.rglob("*.png"))
+        assert found.images == tuple(path.relative_to(query).as_posix() for path in paths)
+        assert (found.head, found.preprocess, found.shots) == ("nearest-mean", "l2", (2, 3, 4))
+        for row, path in enumerate(paths):
+            feature = unit_feature(path)
+            away = np.array([np.sum((feature - mean) ** 2) for mean in means])
+            assert found.given[row] == away.argmin()
+            np.testing.assert_allclose(found.scores[row], np.sum(feature**2) - away, atol=1e-4)
+            odds = np.exp(-away)
+            np.testing.assert_allclose(found.probabilities[row], odds / odds.sum(), atol=1e-4)
+            np.testing.assert_allclose(found.sureness[row], odds.max() / odds.sum(), atol=1e-4)
+
+    def test_support_and_query_of_16_bits_have_one_depth(self, backbone, folders, caplog):
+        """Where support alone uses 12 bits, query images of 10 are dark, not as bright as support."""
+        support, query = folders
+        for folder, factor in ((support, 16), (query, 4)):
+            for path in folder.rglob("*.png"):
+                grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+                Image.fromarray(grey * factor).save(path)
+        ask(backbone, folders)
+        (line,) = {record.getMessage() for record in caplog.records}
+        assert line.startswith("fsbench: warning: 21 images store 16 bits per value")
+        assert line.endswith("they are read as 12-bit images")
+
+    def test_probabilities_classes_and_the_least_sure_by_hand(self):
+        found = made([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
+        np.testing.assert_allclose(found.probabilities[0], [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
+        assert list(found.given) == [2, 0, 0, 1]
+        np.testing.assert_allclose(found.sureness[:3], [5 / 8, 6 / 8, 1], rtol=1e-6)
+        assert list(found.least_sure) == [3]
+        table = found.table()
+        assert list(table.columns) == ["path", "class", "probability", "score cat", "score dog", "score fox"]
+        assert list(table["class"]) == ["fox", "cat", "cat", "dog"]
+        assert table["probability"][0] == 0.625
+        assert table["score fox"][0] == np.float32(np.log(5))
+
+    def test_only_what_is_sure_is_said_to_be(self):
+        said = {
+            1: "100 %",
+            0.9999: ">99 %",
+            0.994: "99 %",
+            0.25: "25 %",
+            0.006: "1 %",
+            0.004: "<1 %",
+            0: "0 %",
+        }
+        assert {chance: text.percent(chance) for chance in said} == said
+
+    def test_the_least_sure_are_a_tenth(self):
+        found = made([[row, 0, 0] for row in range(1, 31)][::-1])
+        assert list(found.least_sure) == [29, 28, 27]
+
+    def test_accuracy_and_confusion_by_hand(self):
+        images = ("cat/1", "cat/2", "cat/3", "dog/1", "dog/sub/2", "wolf/1", "loose", "fox/1")
+        scores = np.eye(3)[[0, 0, 1, 1, 2, 2, 0, 2]]
+        known = np.array([False] * 7 + [True])  # the last one is among the support
+        found = made(scores, images=images, in_support=known)
+        np.testing.assert_array_equal(found.confusion, [[2, 1, 0], [0, 1, 1], [0, 0, 0]])
+        assert found.accuracy == 3 / 5
+        assert text.as_json(found)["confusion"] == {"cat": {"cat": 2, "dog": 1}, "dog": {"dog": 1, "fox": 1}}
+        said = text.summary(found)
+        assert "Accuracy 60.0 %: 3 of 5 images in folders named as classes; 2 in other folders" in said
+        assert "query images that are among the support, too, and in no accuracy: 1" in said
+        (cat,) = [line for line in said.splitlines() if line.startswith("cat ")]
+        assert cat.split() == [
+            "cat",
+            "2",
+            "3",
+            "3",
+            "2",
+            "dog",
+            "1",
+        ]  # support, given, actual, right, taken for
+
+    def test_without_folders_named_as_classes_there_is_no_accuracy(self):
+        found = made([[1, 0, 0]], images=("sub/cat/1.png",))
+        assert found.accuracy is None
+        assert "Accuracy" not in text.summary(found)
+        assert text.as_json(found)["confusion"] is None
+
+
+class TestHeads:
+    @pytest.mark.parametrize(("n_shot", "shots"), [(2, (2, 2, 2)), (None, (2, 3, 4))], ids=["even", "uneven"])
+    @pytest.mark.parametrize(
+        "head", [pytest.param(h, marks=[pytest.mark.slow] * (h in COMPILED)) for h in HEADS]
+    )
+    def test_every_head_predicts(self, backbone, folders, cache: Path, head: str, n_shot, shots):
+        found = ask(backbone, folders, head=head, n_shot=n_shot, cache=cache)
+        assert found.shots == shots
+        np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+        assert found.accuracy > 0.5
+        again = ask(backbone, folders, head=head, n_shot=n_shot, cache=cache)
+        np.testing.assert_array_equal(again.scores, found.scores)
+
+    def test_what_the_probability_of_every_head_is_is_said(self):
+        assert text.MEANINGS.keys() == HEADS.keys()
+        assert "its author knows" in text.meaning("mine.head")
+
+    def test_uneven_support_for_a_head_that_cannot_is_refused_with_a_way_out(self, backbone, folders):
+        mine = folders[0].parent / "mine.py"
+        mine.write_text("def head(support, query): return query @ support.mean(2).mT\n")
+        head = f"{mine}:head"
+        message = (
+            f"head {head}: must be given as many support images of every class, but novel-2 has 4 and "
+            "novel-0 2; take --n-shot 2, or a head of fsbench"
+        )
+        with pytest.raises(FsbenchError, match=re.escape(message)):
+            ask(backbone, folders, head=head)
+
+    def test_n_shot_takes_the_first_by_name(self, backbone, folders):
+        before = ask(backbone, folders, n_shot=2)
+        support, _ = folders
+        for path in [*support.glob("novel-1/002.png"), *support.glob("novel-2/00[23].png")]:
+            path.unlink()
+        np.testing.assert_array_equal(ask(backbone, folders).scores, before.scores)
+
+    def test_a_transductive_head_sees_all_queries_and_others_do_not(self, backbone, folders):
+        _, query = folders
+
+        def scores(head: str) -> np.ndarray:
+            return ask(backbone, folders, head=head, preprocess="l2", n_shot=2).probabilities[:4]
+
+        before = {head: scores(head) for head in ("nearest-mean", "bd-cspn")}
+        shutil.rmtree(query / "novel-2")
+        np.testing.assert_allclose(scores("nearest-mean"), before["nearest-mean"], atol=1e-6)
+        assert np.abs(scores("bd-cspn") - before["bd-cspn"]).max() > 1e-3
+
+    def test_a_head_that_learns_the_number_of_shots_says_so(self, backbone, folders):
+        uneven, even = (text.summary(ask(backbone, folders, head="logistic", n_shot=n)) for n in (None, 2))
+        assert "logistic favours classes with more support images; nearest-mean does not" in uneven
+        assert "favours" not in even
+        assert "favours" not in text.summary(ask(backbone, folders))
+
+    def test_base_features_of_a_network_without_base_classes(self, backbone, folders):
+        foreign = pretrained.Frozen(backbone.network, backbone.transform, "0", "mine", {"backbone": "mine"})
+        with pytest.raises(
+            FsbenchError, match=r"head bd-cspn \(cl2n\): needs features of base classes, but mine"
+        ):
+            ask(foreign, folders, head="bd-cspn", n_shot=2)
+        ask(foreign, folders, head="bd-cspn", n_shot=2, preprocess="l2")
+
+
+def turned(image: Image.Image, path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    image.rotate(90, expand=True).save(path, exif=exif)
+
+
+def clear(image: Image.Image, path: Path) -> None:
+    """White where it is transparent, as the upright image is made to be."""
+    layer = image.convert("RGBA")
+    layer.putalpha(Image.new("L", image.size, 255))
+    layer.paste((9, 9, 9, 0), (0, 0, 8, 8))
+    layer.save(path)
+
+
+class TestImages:
+    @pytest.fixture
+    def upright(self, folders) -> Image.Image:
+        shutil.rmtree(folders[1])
+        folders[1].mkdir()
+        return Image.open(folders[0] / "novel-1" / "000.png").convert("RGB")
+
+    @pytest.mark.parametrize("save", [turned, clear])
+    def test_a_photo_as_people_have_it_counts_as_what_they_see(
+        self, backbone, folders, upright, save: Callable
+    ):
+        if save.__name__ == "clear":
+            upright.paste((255, 255, 255), (0, 0, 8, 8))
+        upright.save(folders[1] / "a.png")
+        save(upright, folders[1] / "b.png")
+        found = ask(backbone, folders)
+        np.testing.assert_array_equal(found.scores[0], found.scores[1])
+
+    def test_greyscale_and_sizes(self, backbone, folders, upright):
+        upright.convert("L").save(folders[1] / "grey.jpg")
+        upright.resize((300, 40)).save(folders[1] / "wide.webp")
+        upright.convert("L").convert("RGB").save(folders[1] / "grey.png")
+        found = ask(backbone, folders)
+        assert found.images == ("grey.jpg", "grey.png", "wide.webp")
+        np.testing.assert_allclose(found.scores[0], found.scores[1], atol=0.1)  # JPEG loses a little
+
+    def test_images_of_the_support_among_the_query_are_told(self, backbone, folders):
+        support, query = folders
+        shutil.copy(support / "novel-0" / "000.png", query / "novel-0" / "copy.png")
+        found = ask(backbone, folders)
+        assert [name for name, same in zip(found.images, found.in_support, strict=True) if same] == [
+            "novel-0/copy.png"
+        ]
+        assert found.confusion.sum() == 12
+
+
+class TestUnreadable:
+    def test_a_query_image_is_named_left_out_and_counted(self, trained, folders, tmp_path, capsys):
+        _, query = folders
+        (query / "deep" / "er").mkdir(parents=True)
+        (query / "deep" / "er" / "broken.png").write_bytes(b"none")
+        (query / "novel-0" / "009.jpg").write_bytes(b"")
+        (query / "photo.HEIC").write_bytes(b"none")
+        (query / ".git").mkdir()
+        for name in (".hidden.txt", ".git/config"):
+            (query / name).write_bytes(b"none")
+        assert run(trained, folders, "--out", tmp_path / "out.csv") == 0
+        said = capsys.readouterr()
+        assert said.err.splitlines() == [
+            f"fsbench: image {query}/{name}: cannot be read (it is no image of a known format)"
+            for name in ("deep/er/broken.png", "novel-0/009.jpg")
+        ]
+        assert "query images that cannot be read and are left out: 2" in said.out
+        assert "no images by their suffix and are left out: 1 .heic" in said.out
+        assert len(pd.read_csv(tmp_path / "out.csv")) == 12
+
+    def test_a_batch_with_a_broken_image_keeps_names_and_scores_together(
+        self, backbone, folders, monkeypatch
+    ):
+        whole = ask(backbone, folders)
+        _, query = folders
+        (query / "novel-0" / "010a.png").write_bytes(b"none")
+        monkeypatch.setattr("fsbench.data.decode._AT_ONCE", 3 * 18 * 18 * 3)  # three images at once
+        found = ask(backbone, folders)
+        assert found.images == whole.images
+        np.testing.assert_allclose(found.scores, whole.scores, atol=1e-5)
+
+    def test_a_support_image_ends_the_call(self, backbone, folders):
+        support, _ = folders
+        for name in ("a.png", "b.png"):
+            (support / "novel-1" / name).write_bytes(b"none")
+        with pytest.raises(
+            FsbenchError, match=r"--support: image .*novel-1/a.png: cannot be read .*; so are 1 other"
+        ):
+            ask(backbone, folders)
+
+    def test_a_query_of_nothing_but_broken_images(self, backbone, folders):
+        for path in folders[1].rglob("*.png"):
+            path.write_bytes(b"none")
+        with pytest.raises(FsbenchError, match=r"no image can be read; the first: image .*010\.png"):
+            ask(backbone, folders)
+
+
+class TestRefused:
+    def refused(self, backbone, folders, message: str, **options) -> None:
+        with pytest.raises(FsbenchError, match=message) as caught:
+            ask(backbone, folders, **options)
+        assert "\n" not in str(caught.value)
+
+    def test_folders_that_are_not_so(self, backbone, folders, tmp_path):
+        support, query = folders
+        (tmp_path / "empty").mkdir()
+        self.refused(
+            backbone, (tmp_path / "no", query), "--support .*no: must be a folder of images, but does not"
+        )
+        self.refused(
+            backbone, (support, support / "novel-0" / "000.png"), "must be a folder of images, but is a file"
+        )
+        self.refused(backbone, (support, tmp_path / "empty"), "--query .*empty: holds no image")
+        self.refused(
+            backbone, (support / "novel-0", query), r"a folder for each class, but 000\.png is in none"
+        )
+        shutil.copytree(support / "novel-0", tmp_path / "one" / "novel-0")
+        self.refused(backbone, (tmp_path / "one", query), "must hold two class folders or more, but holds 1")
+        (support / "nothing").mkdir()
+        self.refused(backbone, folders, "class nothing must hold images, but holds 0")
+
+    def test_shots(self, backbone, folders):
+        self.refused(backbone, folders, "class novel-0 must hold 3 images, but holds 2", n_shot=3)
+        self.refused(backbone, folders, "--n-shot must be at least 1, but is 0", n_shot=0)
+
+    def test_names(self, backbone, folders):
+        self.refused(
+            backbone, folders, "unknown head 'nearest-men'; did you mean 'nearest-mean'", head="nearest-men"
+        )
+        self.refused(backbone, folders, "unknown preprocess 'l3'; did you mean 'l2'", preprocess="l3")
+
+    def test_a_sheet_that_is_no_png_before_anything_is_read(self, trained, folders, tmp_path, capsys):
+        nowhere = (tmp_path / "no", tmp_path / "no")
+        assert run(trained, nowhere, "--sheet", "sheet.jpg") == 2
+        assert "fsbench: --sheet sheet.jpg: must end in .png, but ends in .jpg" in capsys.readouterr().err
+
+
+class TestSheet:
+    def cell(self, image: Image.Image, place: int, top: int) -> np.ndarray:
+        """The pixels of a thumbnail and its frame in a group that begins at `top`."""
+        x = sheet.MARGIN + place % sheet.COLUMNS * (sheet.SIDE + sheet.GAP)
+        y = top + place // sheet.COLUMNS * sheet.CELL
+        return np.asarray(image)[y - 4 : y + sheet.SIDE + 4, x - 4 : x + sheet.SIDE + 4]
+
+    @pytest.fixture
+    def query(self, tmp_path: Path) -> Path:
+        """Twelve plain images, each of a colour of its own."""
+        for row in range(12):
+            Image.new("RGB", (40, 20), (20 * row, 100, 250 - 20 * row)).save(tmp_path / f"{row:02d}.png")
+        return tmp_path
+
+    @pytest.fixture
+    def tops(self, monkeypatch) -> list[int]:
+        """Where the thumbnails of each class begin, once a sheet is made."""
+        found: list[int] = []
+        original = sheet._draw_group
+
+        def spy(*given) -> None:
+            found.append(given[-1])
+            original(*given)
+
+        monkeypatch.setattr(sheet, "_draw_group", spy)
+        return found
+
+    def test_images_are_grouped_by_class_least_sure_first_and_marked(self, query: Path, tops: list[int]):
+        scores = [[row % 3 == c and 1 + row for c in range(3)] for row in range(12)]  # surer and surer
+        image = sheet.sheet(made(scores), query)
+        assert image.width == sheet.WIDTH
+        orange = (0xD5, 0x5E, 0x00)
+        for class_row, top in enumerate(tops):
+            for place, row in enumerate(range(class_row, 12, 3)):
+                cell = self.cell(image, place, top)
+                assert tuple(cell[68, 68]) == (20 * row, 100, 250 - 20 * row)  # the centre
+                assert tuple(cell[10, 68]) == (255, 255, 255)  # above it: twice as wide as high
+                assert (tuple(cell[1, 68]) == orange) == (row == 0)  # the tenth of twelve
+
+    def test_a_class_with_very_many_images_shows_the_least_sure(self, query: Path, monkeypatch):
+        monkeypatch.setattr(sheet, "MOST", 24)  # 8 a class: one row
+        few = sheet.sheet(made([[1 + row, 0, 0] for row in range(8)]), query)
+        many = sheet.sheet(made([[1 + row, 0, 0] for row in range(12)]), query)
+        assert many.height == few.height
+        assert sheet._count(12, 8) == "12 images, the 8 least sure are shown"
+
+    def test_a_long_name_is_wrapped_and_nothing_runs_out_of_the_sheet(self, query: Path):
+        names = ("a very long name " * 20, "unbroken" * 60, "короткое")
+        image = np.asarray(sheet.sheet(made(np.eye(3)[[0, 1, 2]] * 3, class_names=names), query))
+        assert (image[:, : sheet.MARGIN - 4] == 255).all()
+        assert (image[:, sheet.WIDTH - sheet.MARGIN + 4 :] == 255).all()
+
+    def test_captions_of_neighbours_do_not_touch(self, query: Path, tops: list[int]):
+        names = ("W" * 80, "M" * 80, "m")
+        scores = [[9, row, 0] for row in range(8)]
+        image = np.asarray(sheet.sheet(made(scores, class_names=names), query).convert("L"))
+        captions = image[tops[0] + sheet.SIDE + 4 : tops[0] + sheet.CELL - 4]
+        for place in range(sheet.COLUMNS):
+            x = sheet.MARGIN + place * (sheet.SIDE + sheet.GAP)
+            assert (captions[:, x : x + sheet.SIDE] < 128).any()
+            assert (captions[:, x + sheet.SIDE + 2 : x + sheet.SIDE + sheet.GAP] == 255).all()
+
+    def test_a_name_that_no_font_has_is_called_by_its_place(self, query: Path, monkeypatch):
+        own = lettering._files()[0]
+        for cached in (lettering._file_of, lettering._has):
+            cached.cache_clear()
+        monkeypatch.setattr(lettering, "_files", lambda: (own,))
+        found = made(np.eye(3), class_names=("cat", "кошка", "猫"))
+        assert [sheet.shown_as(name, row) for row, name in enumerate(found.class_names)] == [
+            "cat",
+            "кошка",
+            "class 3",
+        ]
+        (line,) = sheet.unwritable(found)
+        assert line.startswith("sheet: no font here has all characters of 猫, which it calls class 3")
+        sheet.sheet(found, query)
+        lettering._file_of.cache_clear()
+
+
+class TestLettering:
+    def test_a_character_is_written_by_the_first_font_that_has_it(self, monkeypatch):
+        """A phonetic letter that DejaVu Sans lacks and another font of Matplotlib has."""
+        (dejavu, *others), character = lettering._files(), "\u1d84"
+        stix = next(path for path in others if path.name == "STIXGeneral.ttf")
+        assert not lettering._has(dejavu, character)
+        assert lettering._has(stix, character)
+        monkeypatch.setattr(lettering, "_files", lambda: (dejavu, stix))
+        lettering._file_of.cache_clear()
+        runs = [(Path(font.path).name, run) for font, run in lettering._runs(f"a{character}b", 20)]
+        assert runs == [("DejaVuSans.ttf", "a"), ("STIXGeneral.ttf", character), ("DejaVuSans.ttf", "b")]
+        lettering._file_of.cache_clear()
+
+    def test_text_is_drawn_as_pillow_draws_it(self):
+        one, two = (Image.new("RGB", (200, 40), "white") for _ in range(2))
+        lettering.write(ImageDraw.Draw(one), (5, 30), "кошка, γάτα", 20, "black")
+        font = ImageFont.truetype(lettering._files()[0], 20)
+        ImageDraw.Draw(two).text((5, 30), "кошка, γάτα", "black", font, anchor="ls")
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+
+    def test_cut_and_wrap_keep_within_a_width(self):
+        width = lettering.width_of("mmmmmmmmmm", 14)
+        assert lettering.cut("short", width, 14) == "short"
+        assert lettering.cut("a" + "m" * 20 + "b", width, 14) in ("ammm…mmmb", "ammmm…mmmb")
+        assert lettering.width_of(lettering.cut("m" * 20, width, 14), 14) <= width
+        for line in lettering.wrap("one two three " + "m" * 35 + " four", width, 14):
+            assert lettering.width_of(line, 14) <= width
+        assert (
+            "".join(lettering.wrap("one two " + "m" * 35, width, 14)).replace(" ", "") == "onetwo" + "m" * 35
+        )
+
+
+class TestCommand:
+    def test_files_and_summary(self, trained, folders, tmp_path, capsys):
+        out, pages = tmp_path / "o" / "out.csv", tmp_path / "o" / "sheet.png"
+        assert run(trained, folders, "--out", out, "--sheet", pages, "--head", "logistic") == 0
+        said = capsys.readouterr().out
+        assert said.startswith(
+            "12 query images by logistic (l2) on tiny-erm, from 9 support images of 3 classes\n"
+        )
+        assert said.endswith(f"\n{out}\n{pages}\n")
+        table = pd.read_csv(out)
+        assert list(table["path"]) == sorted(table["path"])
+        scores = table[[f"score {name}" for name in CLASSES]].to_numpy()
+        assert [CLASSES[row] for row in scores.argmax(axis=1)] == list(table["class"])
+        odds = np.exp(scores)
+        np.testing.assert_allclose(table["probability"], odds.max(axis=1) / odds.sum(axis=1), atol=1e-5)
+        with Image.open(pages) as image:
+            assert (image.width, image.mode) == (sheet.WIDTH, "RGB")
+
+    def test_json_and_nothing_else(self, trained, folders, tmp_path, capsys):
+        assert run(trained, folders, "--out", tmp_path / "out.csv", "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [row["support"] for row in found["classes"]] == [2, 3, 4]
+        assert sum(row["given"] for row in found["classes"]) == len(found["images"]) == 12
+        assert found["images"][0].keys() == {
+            "path",
+            "class",
+            "probability",
+            *(f"score {name}" for name in CLASSES),
+        }
+        assert isinstance(found["images"][0]["score novel-0"], float)
+        assert 0 <= found["accuracy"] <= 1
+        assert sum(sum(row.values()) for row in found["confusion"].values()) == 12
+        assert found["head"] == "nearest-mean"
+        assert found["least_sure"][0] in [row["path"] for row in found["images"]]
+
+    def test_help_says_what_a_probability_is(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["predict", "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert "softmax of the head's scores" in said
+        assert "no promise of how often they are right" in said
+        assert "left out and counted" in said

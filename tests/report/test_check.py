@@ -1,0 +1,89 @@
+"""A results folder that is right, and each way in which one can be wrong."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsbench import stats
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation import results
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.report import leaderboard
+from fsbench.report.check import problems
+from fsbench.tasks.spec import TaskSpec
+
+
+@pytest.fixture(scope="module")
+def made(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    evaluate(
+        trained / "best.safetensors",
+        specs=[TaskSpec(5, 1, 3, 20)],
+        cache=cache,
+        device=torch.device("cpu"),
+        output=Output(folder, quiet=True),
+    )
+    leaderboard.update(folder, None)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def file_of(folder: Path) -> Path:
+    (path,) = results.paths(folder)
+    return path
+
+
+def test_a_folder_that_is_right_has_no_problem(folder: Path):
+    (folder / "bench").mkdir()
+    (folder / "bench" / "train.json").write_text("{}")  # timings are no results
+    assert list(problems(folder)) == []
+
+
+def test_a_file_that_lies_elsewhere(folder: Path):
+    path = file_of(folder)
+    path.rename(path.with_name("best.json"))
+    assert any("belongs at tiny/tiny-erm-" in line for line in problems(folder))
+
+
+def test_a_number_that_does_not_follow(folder: Path):
+    path = file_of(folder)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "half_width": 0.001}))
+    assert any("half_width is 0.001, but the scores give 0.0" in line for line in problems(folder))
+    wrong = [1 - value for value in document["class_values"]]
+    path.write_text(json.dumps({**document, "class_values": [0.1, *wrong[1:]]}))
+    assert any("class_half_width is" in line and "but class_values give" in line for line in problems(folder))
+    path.write_text(json.dumps({**document, "accuracy": 0.123}))
+    (line,) = problems(folder)
+    assert "the tasks' scores do not give the accuracy 0.123" in line
+
+
+def test_tables_that_are_stale(folder: Path):
+    page = folder / "README.md"
+    page.write_text(page.read_text() + "more")
+    assert list(problems(folder)) == [f"{page}: is stale"]
+
+
+def test_other_tasks_than_the_pinned_list(folder: Path):
+    result = results.read(file_of(folder))
+    asked = {"n_query": 15, "n_tasks": 10_000, "correct": (40, 50) * 5000, "queries": 75, "accuracy": 0.6}
+    claim = replace(result, dataset="cifar-fs", **asked)
+    claim = replace(claim, half_width=stats.mean_and_half_width(claim.accuracies)[1])
+    results.write(folder, claim)
+    leaderboard.update(folder, None)
+    (line,) = problems(folder)
+    assert "task_digest is" in line
+    assert "but the pinned list has" in line
+
+
+def test_no_folder(tmp_path: Path):
+    with pytest.raises(FsbenchError, match="there is no such folder"):
+        list(problems(tmp_path / "absent"))

@@ -1,0 +1,309 @@
+"""Comparisons of made-up result files."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats as reference
+
+from fsbench import stats
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
+from fsbench.report.compare import compare, table
+
+BASE = results.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
+RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
+
+
+def made(correct, **changes) -> Result:
+    values = {"head": "nearest-mean", "correct": tuple(map(int, correct)), "n_tasks": len(correct), **changes}
+    if "class_values" in values:
+        values["class_half_width"] = stats.mean_and_half_width(values["class_values"])[1]
+    result = replace(BASE, **values)
+    return replace(result, accuracy=float(result.accuracies.mean()))
+
+
+def better(by: int, seed: int) -> np.ndarray:
+    """Answers to the same tasks, `by` more of 10 right on average."""
+    return np.clip(RIGHT + by + np.random.default_rng(seed).integers(-1, 2, 40), 0, 10)
+
+
+def of_classes(by: float, seed: int) -> tuple[float, ...]:
+    """Values of six classes, `by` above those of others on average."""
+    common = np.array([0.2, 0.4, 0.5, 0.6, 0.7, 0.9])
+    return tuple((common + by + np.random.default_rng(seed).normal(0, 0.04, 6)).round(9).tolist())
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    """A run, one that is better by about a tenth, and one on other tasks."""
+    return [
+        results.write(tmp_path, made(right, run=run, class_values=of_classes(by, seed), **changes))
+        for run, right, by, seed, changes in (
+            ("erm", RIGHT, 0, 1, {}),
+            ("mixup", better(1, 1), 0.1, 2, {}),
+            ("rotation", better(0, 2)[:30], 0.02, 3, {"seed": 7}),
+        )
+    ]
+
+
+def test_pairs_on_the_same_tasks(three: list[Path]):
+    comparison = compare(three[:2], over="tasks")
+    (pair,) = comparison.pairs
+    first, second = RIGHT / 10, better(1, 1) / 10
+    test = reference.ttest_rel(first, second)
+    interval = test.confidence_interval()
+    assert (pair.first, pair.second, pair.same_tasks, pair.n_tasks) == ("erm", "mixup", True, 40)
+    assert pair.difference == pytest.approx((first - second).mean())
+    assert pair.difference - pair.half_width == pytest.approx(interval.low)
+    assert pair.p_tasks == pytest.approx(pair.p_holm) == pytest.approx(test.pvalue)
+    assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
+    assert pair.correlation == pytest.approx(np.corrcoef(first, second)[0, 1])
+    assert pair.tasks_needed == stats.tasks_needed(pair.difference, (first - second).std(ddof=1))
+    entry = comparison.entries[1]
+    assert (entry.label, entry.path, entry.n_tasks) == ("mixup", str(three[1]), 40)
+    assert (entry.accuracy, entry.half_width) == stats.mean_and_half_width(second)
+
+
+def test_other_tasks_are_compared_without_pairs(three: list[Path]):
+    (pair,) = compare([three[0], three[2]]).pairs
+    first, second = RIGHT / 10, better(0, 2)[:30] / 10
+    assert not pair.same_tasks
+    assert pair.p_tasks == pytest.approx(reference.ttest_ind(first, second, equal_var=False).pvalue)
+    assert (pair.p_wilcoxon, pair.correlation) == (None, None)
+    deviation = (first.var(ddof=1) + second.var(ddof=1)) ** 0.5
+    assert pair.tasks_needed == stats.tasks_needed(pair.difference, deviation)
+    assert "Welch" in table(compare(three))
+    assert "Welch" not in table(compare(three[:2]))
+
+
+def test_over_classes_values_are_paired_by_class(three: list[Path]):
+    """Also on other tasks: the classes are the same. The interval is around the difference of accuracies."""
+    for second, seed, by in ((three[1], 2, 0.1), (three[2], 3, 0.02)):
+        (pair,) = compare([three[0], second]).pairs
+        values = np.array(of_classes(0, 1)) - of_classes(by, seed)
+        error = values.std(ddof=1) / 6**0.5
+        assert pair.class_half_width == pytest.approx(reference.t.ppf(0.975, 5) * error)
+        assert pair.p_classes == pytest.approx(2 * reference.t.sf(abs(pair.difference) / error, 5))
+        assert pair.p_holm == pytest.approx(pair.p_classes)
+
+
+def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
+    right = better(1, 1)[:25]
+    paths = [results.write(tmp_path, made(answers, run=run)) for run, answers in (("a", RIGHT), ("b", right))]
+    (pair,) = compare(paths, over="tasks").pairs
+    first, second = RIGHT[:25] / 10, right / 10
+    assert (pair.same_tasks, pair.n_tasks) == (True, 25)
+    assert pair.difference == pytest.approx((first - second).mean())
+    assert pair.p_holm == pytest.approx(reference.ttest_rel(first, second).pvalue)
+    assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
+    assert "the tasks that both have" in table(compare(paths))
+
+
+def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_path: Path):
+    """Such as a float16 copy of a feature file whose rows are in another order."""
+
+    def pair(first: str, second: str):
+        unknown = {"fingerprint": None, "class_values": of_classes(0, 1)}
+        paths = [
+            results.write(tmp_path / str(i), made(RIGHT, feature_digest=digest, head=str(i), **unknown))
+            for i, digest in enumerate((first, second))
+        ]
+        return compare(paths).pairs[0]
+
+    same, other = pair("d" * 64, "d" * 64), pair("d" * 64, "e" * 64)
+    assert same.same_tasks
+    assert same.p_classes == 1
+    assert not other.same_tasks
+    assert (other.class_half_width, other.p_classes, other.p_holm) == (None, None, None)
+
+
+def test_without_class_values_nothing_is_claimed_of_classes(tmp_path: Path, three: list[Path]):
+    old = results.write(tmp_path, made(better(2, 3), run="old"))
+    comparison = compare([*three[:2], old])
+    known, *unknown = comparison.pairs
+    assert known.p_holm == known.p_classes, "pairs that are not tested do not count"
+    assert comparison.adjusted_for == 1
+    assert [pair.p_holm for pair in unknown] == [None, None]
+    assert all(pair.p_tasks < 0.05 for pair in unknown)
+    assert "class values are missing" in table(comparison)
+
+
+def test_p_values_are_adjusted_over_all_pairs(three: list[Path]):
+    for over in ("classes", "tasks"):
+        pairs = compare(three, over=over).pairs
+        assert [(pair.first, pair.second) for pair in pairs] == [
+            ("erm", "mixup"), ("erm", "rotation"), ("mixup", "rotation"),
+        ]  # fmt: skip
+        raw = [pair.p_classes if over == "classes" else pair.p_tasks for pair in pairs]
+        np.testing.assert_array_equal([pair.p_holm for pair in pairs], stats.holm(raw))
+        assert pairs[0].p_holm > raw[0]
+
+
+def test_against_one_result(three: list[Path]):
+    """The best one is chosen by the data, so the pairs of the others count, too."""
+    every, first, best = (compare(three, against) for against in ("all", "first", "best"))
+    assert [(pair.first, pair.second) for pair in first.pairs] == [("erm", "mixup"), ("erm", "rotation")]
+    assert [(pair.first, pair.second) for pair in best.pairs] == [("mixup", "erm"), ("mixup", "rotation")]
+    assert (every.adjusted_for, first.adjusted_for, best.adjusted_for) == (3, 2, 3)
+    assert [pair.p_holm for pair in best.pairs] == [every.pairs[0].p_holm, every.pairs[2].p_holm]
+    assert best.pairs[0].difference == -every.pairs[0].difference
+    np.testing.assert_array_equal(
+        [pair.p_holm for pair in first.pairs], stats.holm([pair.p_classes for pair in first.pairs])
+    )
+
+
+def test_the_order_of_arguments_is_the_sign(three: list[Path]):
+    (there,), (back,) = compare(three[:2]).pairs, compare(three[1::-1]).pairs
+    assert there.difference == -back.difference < 0
+    assert (there.p_holm, there.half_width) == pytest.approx((back.p_holm, back.half_width))
+
+
+def test_equal_results(tmp_path: Path):
+    """Two heads that answer alike are not different, and no number of tasks would tell them apart."""
+    paths = [results.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
+    (pair,) = compare(paths).pairs
+    assert (pair.first, pair.second) == ("nearest-mean", "ridge")
+    assert (pair.difference, pair.p_tasks, pair.p_wilcoxon) == (0, 1, 1)
+    assert (pair.half_width, pair.correlation) == (pytest.approx(0), pytest.approx(1))
+    assert pair.tasks_needed is None
+
+
+def test_results_without_spread(tmp_path: Path):
+    paths = [results.write(tmp_path, made([n] * 5, run=str(n))) for n in (4, 5)]
+    (pair,) = compare(paths).pairs
+    assert (pair.difference, pair.half_width, pair.p_tasks) == (pytest.approx(-0.1), pytest.approx(0), 0)
+    assert (pair.correlation, pair.tasks_needed) == (None, 2)
+
+
+class TestFolders:
+    @pytest.fixture
+    def runs(self, tmp_path: Path) -> list[Path]:
+        """Two runs with two heads on two protocols, and what only one of them has."""
+        for run, by in (("erm", 0), ("mixup", 1)):
+            for head in ("nearest-mean", "ridge"):
+                for n_shot in (1, 5):
+                    results.write(tmp_path, made(better(by, n_shot), run=run, head=head, n_shot=n_shot))
+        results.write(tmp_path, made(RIGHT, run="erm", head="svm"))
+        return [tmp_path / "cifar-fs" / run for run in ("erm", "mixup")]
+
+    def test_runs_are_compared_head_by_head(self, runs: list[Path]):
+        found = compare(runs)
+        assert {(pair.first, pair.second) for pair in found.pairs} == {
+            ("erm nearest-mean", "mixup nearest-mean"), ("erm ridge", "mixup ridge"),
+        }  # fmt: skip
+        assert [pair.question[-6:] for pair in found.pairs] == ["5w1s2q", "5w1s2q", "5w5s2q", "5w5s2q"]
+        assert [Path(path).name for path in found.left_out] == ["5w1s2q-svm-l2-40t-s0.json"]
+        assert "svm" in table(found).splitlines()[-1]
+
+    def test_in_one_folder_all_is_compared(self, runs: list[Path]):
+        found = compare(runs[:1])
+        assert {(pair.first, pair.second) for pair in found.pairs} == {
+            ("nearest-mean", "ridge"), ("nearest-mean", "svm"), ("ridge", "svm"),
+        }  # fmt: skip
+        assert len(found.pairs) == 4  # the third head has one protocol
+
+    def test_a_file_counts_once(self, runs: list[Path]):
+        file = next(runs[0].glob("5w1s*ridge*"))
+        assert compare([runs[0], file]) == compare(runs[:1])
+
+
+def test_labels_say_no_more_than_is_needed(tmp_path: Path):
+    def labels(*tried: Result) -> list[str]:
+        paths = [results.write(tmp_path / str(i), result) for i, result in enumerate(tried)]
+        return [entry.label for entry in compare(paths).entries]
+
+    assert labels(made(RIGHT, run="a"), made(RIGHT, run="b", train_seed=4)) == ["a", "b"]
+    assert labels(made(RIGHT), made(RIGHT, seed=3)) == ["task seed 0", "task seed 3"]
+    assert labels(made(RIGHT), made(RIGHT, train_seed=None)) == ["train seed 0", "train seed not given"]
+    assert labels(made(RIGHT), made(RIGHT, checkpoint="9" * 64))[1] == "checkpoint 99999999"
+    again = labels(made(RIGHT), made(RIGHT))
+    assert [Path(label).relative_to(tmp_path).parts[0] for label in again] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": "cub"}, "its dataset is cub, but cifar-fs in"),
+        ({"fingerprint": "e" * 64}, f"its fingerprint is {'e' * 64}, but {'f' * 64} in"),
+        ({"fingerprint": None}, "its fingerprint is not given, but"),
+        ({"n_shot": 5}, "its n_shot is 5, but 1 in"),
+        ({"query_alpha": 1.0}, "its query_alpha is 1.0, but not given in"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, change, message):
+    paths = [results.write(tmp_path / name, made(RIGHT, run=name)) for name in ("a", "b")]
+    other = results.write(tmp_path / "c", made(RIGHT, run="c", **change))
+    with pytest.raises(FsbenchError) as raised:
+        compare([*paths, other])
+    assert str(raised.value).startswith(f"{other} cannot be compared: {message}")
+    assert "\n" not in str(raised.value)
+
+
+def test_too_little_is_refused(tmp_path: Path, three: list[Path]):
+    (tmp_path / "empty").mkdir()
+    for paths, message in (
+        (three[:1], "at least two results, but found only"),
+        ([three[0], three[0]], "at least two results, but found only"),
+        ([three[0], tmp_path / "empty"], "empty: there is no result below this folder"),
+        ([three[0], tmp_path / "absent.json"], "cannot read"),
+    ):
+        with pytest.raises(FsbenchError, match=message):
+            compare(paths)
+
+
+def test_it_is_plain_json(three: list[Path]):
+    document = asdict(compare(three))
+    assert json.loads(json.dumps(document, allow_nan=False))["pairs"][0]["first"] == "erm"
+
+
+def test_the_table(three: list[Path]):
+    """Numbers follow from the values above; a change here is one that people see."""
+    assert table(compare(three)) == OVER_CLASSES
+    assert table(compare(three, "best", "tasks")) == OVER_TASKS
+
+
+OVER_CLASSES = """\
+cifar-fs novel 5w1s2q
+
+            accuracy    ± tasks    ± classes    tasks
+--------  ----------  ---------  -----------  -------
+erm            55.25       5.70        25.60       40
+mixup          64.75       5.32        28.12       40
+rotation       57.00       7.67        24.43       30
+
+A      B             A - B    ± tasks    ± classes       p    p (Holm)
+-----  ----------  -------  ---------  -----------  ------  ----------
+erm    mixup         -9.50       2.71         3.95  0.0016      0.0049
+erm    rotation *    -1.75       9.39         7.45  0.5721      0.5721
+mixup  rotation *    +7.75       9.18         8.07  0.0567      0.1133
+
+± tasks: 95 % half width in points over the tasks drawn from these images.
+± classes: the same over new classes and their images. Neither covers training seeds.
+p: claim over classes, for new classes with their images (narrower: --over tasks).
+p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different; else: not significantly different.
+*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one."""
+
+OVER_TASKS = """\
+cifar-fs novel 5w1s2q
+
+            accuracy    ± tasks    ± classes    tasks
+--------  ----------  ---------  -----------  -------
+erm            55.25       5.70        25.60       40
+mixup          64.75       5.32        28.12       40
+rotation       57.00       7.67        24.43       30
+
+A      B             A - B    ± tasks    ± classes        p    p (Holm)    p (Wilcoxon)    correlation    tasks needed
+-----  ----------  -------  ---------  -----------  -------  ----------  --------------  -------------  --------------
+mixup  erm           +9.50       2.71         3.95  <0.0001     <0.0001         <0.0001           0.88               9
+mixup  rotation *    +7.75       9.18         8.07   0.0963      0.1927               -              -              94
+
+± tasks: 95 % half width in points over the tasks drawn from these images.
+± classes: the same over new classes and their images. Neither covers training seeds.
+p: claim over tasks, for other tasks from the same images; not for new classes.
+p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different; else: not significantly different.
+tasks needed: to find a true difference of this size with probability 0.8.
+*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one."""  # noqa: E501 - as wide as the table is

@@ -1,0 +1,62 @@
+"""Which test a pair of the leaderboard gets: in pairs on the same tasks, by the means on other tasks."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fsbench import stats
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
+from fsbench.report.pairwise import compare_pairs, of_result
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
+BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
+HARD = [3, 5, 7, 9, 11, 13]  # right answers of 15; tasks differ far more than the two results do
+
+
+def made(correct: list[int], **changes) -> Result:
+    """A result with these right answers of 15 in each task."""
+    result = replace(BASE, correct=tuple(correct), n_tasks=len(correct), **changes)
+    return replace(result, accuracy=float(result.accuracies.mean()))
+
+
+FIRST = made([count + 1 + place % 2 for place, count in enumerate(HARD)], run="first")
+
+
+def pairs_of(found: list[Result]) -> np.ndarray:
+    """The p-values over tasks of all pairs."""
+    return compare_pairs([of_result(result) for result in found]).over["tasks"].p
+
+
+def p_of(**changes) -> float:
+    """The p-value of FIRST against a result of as many tasks that differs in this."""
+    p = pairs_of([FIRST, made(HARD, run="second", **changes)])
+    assert p[0, 1] == p[1, 0]
+    return float(p[0, 1])
+
+
+def test_the_same_tasks_are_compared_in_pairs():
+    """Differences 1 2 1 2 1 2 of 15: mean 1.5, s = sqrt(0.3), t = 1.5 / sqrt(0.3 / 6) = 6.708."""
+    assert p_of() == pytest.approx(0.00111, abs=1e-5)
+    assert p_of() == pytest.approx(stats.paired_p(FIRST.accuracies, np.array(HARD) / 15))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "other"}, {"fingerprint": "0" * 64}])
+def test_other_tasks_or_other_images_are_not(change):
+    """Of as many tasks: the difference of 1.5 is small beside the tasks' spread of 3.7."""
+    assert p_of(**change) == pytest.approx(stats.welch_p(FIRST.accuracies, np.array(HARD) / 15))
+    assert p_of(**change) > 0.4
+
+
+def test_each_pair_of_a_column_has_its_own_test():
+    """Two results on one task list and two on another: pairs within a list, means across."""
+    other = {"seed": 1}
+    found = [FIRST, made(HARD, run="b"), made(HARD, run="c", **other), made(HARD[::-1], run="d", **other)]
+    p = pairs_of(found)
+    scores = [result.accuracies for result in found]
+    for first in range(4):
+        for second in range(first + 1, 4):
+            test = stats.paired_p if (first < 2) == (second < 2) else stats.welch_p
+            assert p[first, second] == pytest.approx(test(scores[first], scores[second])), (first, second)

@@ -1,0 +1,413 @@
+"""Plots: the numbers in the figures are the numbers of the results."""
+
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t as student
+
+from fsbench import stats
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
+from fsbench.features.store import Features
+from fsbench.report import plots
+from fsbench.report.plots import budget
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
+BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
+
+
+def made(*correct: int, **changes) -> Result:
+    """A result with these right answers of 15 in each 5-way task."""
+    queries = changes.get("n_way", 5) * 3
+    result = replace(BASE, correct=correct, n_tasks=len(correct), queries=queries, **changes)
+    return replace(result, accuracy=float(result.accuracies.mean()))
+
+
+def sweep() -> list[Result]:
+    return [
+        made(5 + shot, 7 + shot, 8 + shot, n_way=way, n_shot=shot, task_digest=f"{way} {shot}")
+        for way in (5, 10)
+        for shot in (1, 5)
+    ]
+
+
+def texts(figure) -> str:
+    """All that is written in a figure, panel by panel."""
+    return "\n".join(text.get_text() for text in figure.findobj(lambda it: hasattr(it, "get_text")))
+
+
+def cells(axes) -> dict[tuple[str, str], str]:
+    """The numbers of a heat map by the names of row and column."""
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    found = {
+        (rows[int(y)], columns[int(x)]): text.get_text()
+        for text in axes.texts
+        for x, y in [text.get_position()]
+    }
+    assert len(found) == len(rows) * len(columns)
+    return found
+
+
+def every_axes(figure) -> list:
+    return figure.get_axes()
+
+
+class TestWaysAndShots:
+    def test_lines_and_bands_are_the_results(self):
+        found = sweep()
+        ways, shots = every_axes(plots.ways_and_shots(found))
+        one_shot, five_shot = (line.get_ydata() for line in ways.lines)
+        by = {(result.n_way, result.n_shot): result for result in found}
+        np.testing.assert_allclose(one_shot, [100 * by[5, 1].accuracy, 100 * by[10, 1].accuracy])
+        np.testing.assert_allclose(five_shot, [100 * by[5, 5].accuracy, 100 * by[10, 5].accuracy])
+        np.testing.assert_allclose(shots.lines[0].get_ydata(), [100 * by[5, n].accuracy for n in (1, 5)])
+        half = stats.mean_and_half_width(by[5, 1].accuracies)[1]
+        top = ways.collections[0].get_paths()[0].vertices[:, 1].max()
+        assert top == pytest.approx(100 * (by[5, 1].accuracy + half))
+        assert ways.lines[0].get_linestyle() != ways.lines[1].get_linestyle()
+
+    def test_says_what_is_seen(self):
+        ways, shots = every_axes(figure := plots.ways_and_shots(sweep()))
+        assert [text.get_text() for text in ways.texts] == ["1-shot", "5-shot"]
+        assert {text.get_text() for text in shots.texts} == {"5-way", "10-way"}
+        assert ways.get_ylabel() == "accuracy, %"
+        assert "mean over 3 tasks" in texts(figure).replace("\n", " ")
+        assert "95 % Student-t interval" in texts(figure).replace("\n", " ")
+
+    def test_a_sweep_of_shots_alone_is_one_panel(self):
+        (axes,) = every_axes(plots.ways_and_shots([one for one in sweep() if one.n_way == 5]))
+        assert axes.get_ylabel() == "5-way accuracy, %"
+
+    def test_incomparable_results_share_no_panel(self):
+        other = [replace(one, image_size=84) for one in sweep()]
+        figure = plots.ways_and_shots([*sweep(), *other])
+        assert [len(axes.lines) for axes in every_axes(figure)] == [2, 2, 2, 2]
+
+    def test_synthetic_stands_in_the_title(self):
+        assert "synthetic images" in texts(
+            plots.ways_and_shots([replace(one, synthetic=True) for one in sweep()])
+        )
+
+    def test_one_protocol_is_no_sweep(self):
+        with pytest.raises(FsbenchError, match="ways-shots: no checkpoint and head has results for several"):
+            plots.ways_and_shots([made(7, 8)])
+
+    def test_nobody_reads_25_lines(self):
+        many = [replace(one, recipe=f"r{n}", run=f"r{n}") for n in range(13) for one in sweep()]
+        with pytest.raises(FsbenchError, match="at most 24 lines in a panel can be read, but there are 26"):
+            plots.ways_and_shots(many)
+
+
+CLASSES = {"erm": (0.3, 0.4, 0.5, 0.6), "mixup": (0.3, 0.5, 0.5, 0.7)}  # class values
+
+
+def trained_for(recipe: str, epochs: int, seed: int, *correct: int, **changes) -> Result:
+    """A result of one training."""
+    values = tuple(value + 0.01 * seed for value in CLASSES[recipe])
+    result = made(*correct, recipe=recipe, preset="fast", epochs=epochs, train_seed=seed, class_values=values)
+    return replace(result, source=result.dataset, **{"precision": "float32", **changes})
+
+
+class TestBudgets:
+    """ERM has 6/15 and 9/15 after 10 and 40 epochs; mixup one answer less, then two more."""
+
+    def results(self, seeds: int, **changes) -> list[Result]:
+        return [
+            trained_for(recipe, epochs, seed, right, right + 2 * seed, **changes)
+            for recipe, epochs, right in (("erm", 10, 6), ("erm", 40, 9), ("mixup", 10, 5), ("mixup", 40, 11))
+            for seed in range(seeds)
+        ]
+
+    def test_points_are_means_and_differences_from_erm(self):
+        (found,) = budget.points(self.results(3)).values()
+        assert [(p.recipe, p.epochs, p.n_seeds) for p in found] == [
+            ("erm", 10, 3), ("erm", 40, 3), ("mixup", 10, 3), ("mixup", 40, 3),
+        ]  # fmt: skip
+        assert [p.accuracy for p in found] == pytest.approx([7 / 15, 10 / 15, 6 / 15, 12 / 15])
+        assert [p.difference for p in found] == [None, None, pytest.approx(-1 / 15), pytest.approx(2 / 15)]
+
+    def test_half_widths_are_those_over_classes_and_seeds(self):
+        (points,) = budget.points(self.results(3)).values()
+        values = np.subtract(CLASSES["mixup"], CLASSES["erm"])  # two classes of four are 0.1 better
+        over_classes = student.ppf(0.975, 3) * values.std(ddof=1) / 2
+        assert points[-1].half_width > over_classes  # the spread of seeds, 1/15 each, is added
+
+    def test_nothing_is_claimed_of_fewer_than_three_seeds(self):
+        """Neither where both recipes have two, nor where one of them has three."""
+        three = [one for one in self.results(3) if one.recipe == "erm"]
+        fewer = [*three, *(one for one in self.results(2) if one.recipe != "erm")]
+        for found in (self.results(2), fewer):
+            (points,) = budget.points(found).values()
+            assert points[-1].difference is not None
+            assert points[-1].half_width is None
+            (bars,) = every_axes(plots.budgets(found))[1].containers
+            assert not any(np.isfinite(bar).all() for bar in bars.lines[2][0].get_segments() if len(bar))
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"overrides": "epochs 6, label_noise 0.5"}, {"precision": "bf16"}, {"n_query": 14},
+            {"split": "val"}, {"sampler": "other"}, {"preprocess": "none"}, {"fingerprint": "f" * 64},
+        ],
+        ids=lambda other: next(iter(other)),
+    )  # fmt: skip
+    def test_results_that_cannot_be_compared_share_no_point(self, other):
+        """The number of epochs is an override, too, and tells no settings apart."""
+        results = self.results(1, overrides="epochs 6")
+        assert (
+            len(budget.points([*results[:2], *(replace(one, overrides="epochs 7") for one in results[2:])]))
+            == 1
+        )
+        assert len(budget.points([*results, *self.results(1, **other)])) == 2
+
+    def test_lines_and_bars_are_the_points(self):
+        results = [*self.results(3), *self.results(3, per_class=20)]
+        axes = every_axes(figure := plots.budgets(results))
+        titles = [one.get_title() for one in axes[:2]]
+        assert titles == ["20 images per base class", "all images per base class"]
+        erm, mixup = axes[0].lines
+        np.testing.assert_allclose(erm.get_xydata(), [(10, 700 / 15), (40, 1000 / 15)])
+        np.testing.assert_allclose(mixup.get_xydata(), [(10, 600 / 15), (40, 1200 / 15)])
+        (bars,) = axes[2].containers
+        np.testing.assert_allclose(
+            np.float64(bars.lines[0].get_xdata()), [10, 40], rtol=0.1
+        )  # beside each other
+        np.testing.assert_allclose(np.float64(bars.lines[0].get_ydata()), [-100 / 15, 200 / 15])
+        assert "training seeds: 3." in texts(figure)
+
+    def test_one_budget_is_no_curve(self):
+        with pytest.raises(FsbenchError, match="budget: no setting has results of several numbers of epochs"):
+            plots.budgets([trained_for("erm", 10, 0, 6, 7)])
+
+    def test_two_results_of_one_seed_are_refused(self):
+        with pytest.raises(FsbenchError, match="several results of one training seed and budget"):
+            plots.budgets([*self.results(1), *self.results(1)])
+
+    def test_a_result_without_its_training_is_refused(self):
+        with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
+            plots.budgets([replace(one, epochs=None) for one in self.results(1)])
+
+
+class TestRecipeByHead:
+    def test_numbers_are_the_results(self):
+        found = [
+            made(7, 9, 11, recipe="erm", preset=None, run="a", checkpoint="a", head="ridge"),
+            made(8, 9, 11, recipe="erm", preset=None, run="a", checkpoint="a", head="svm"),
+            made(6, 9, 11, recipe="mixup", preset=None, run="b", checkpoint="b", head="svm"),
+        ]
+        (axes,) = every_axes(plots.recipe_by_head(found))
+        tried = [("erm", "ridge (l2)"), ("erm", "svm (l2)"), ("mixup", "svm (l2)")]
+        expected = {("mixup", "ridge (l2)"): "-"}
+        for key, result in zip(tried, found, strict=True):
+            mean, half = stats.mean_and_half_width(result.accuracies)
+            expected[key] = f"{100 * mean:.2f} ± {100 * half:.2f}"
+        assert cells(axes) == expected
+        assert axes.get_title() == "5-way 1-shot accuracy, %"
+
+    def test_a_panel_a_protocol(self):
+        assert len(every_axes(plots.recipe_by_head(sweep()))) == 4
+
+    def test_nothing(self):
+        with pytest.raises(FsbenchError, match="recipe-head: there are no results"):
+            plots.recipe_by_head([])
+
+
+def domains(**changes) -> list[Result]:
+    """A full matrix of two sources and two targets; changes go to all."""
+    return [
+        made(
+            6 + 2 * s, 7 + t, 8, source=source, source_fingerprint=source, dataset=target, fingerprint=target,
+            run=source, checkpoint=source, task_digest=target, **changes,
+        )
+        for s, source in enumerate(("cifar-fs", "omniglot"))
+        for t, target in enumerate(("cifar-fs", "omniglot"))
+    ]  # fmt: skip
+
+
+class TestCrossDomain:
+    def test_numbers_are_the_results(self):
+        (axes,) = every_axes(plots.cross_domain(found := domains()))
+        for result in found:
+            mean, half = stats.mean_and_half_width(result.accuracies)
+            assert cells(axes)[result.source, result.dataset] == f"{100 * mean:.2f} ± {100 * half:.2f}"
+
+    def test_the_best_head_or_the_one_asked_for(self):
+        worse = [made(*(n - 1 for n in one.correct), **about(one, head="svm")) for one in domains()]
+        both = [*worse, *domains()]
+        (best,), (asked,) = every_axes(plots.cross_domain(both)), every_axes(plots.cross_domain(both, "svm"))
+        assert best.texts[0].get_text()[:5] == f"{100 * both[4].accuracy:.2f}"
+        assert asked.texts[0].get_text()[:5] == f"{100 * both[0].accuracy:.2f}"
+
+    def test_seeds_share_a_cell(self):
+        second = [made(*(n + 1 for n in one.correct), **about(one, train_seed=1)) for one in domains()]
+        (axes,) = every_axes(figure := plots.cross_domain([*domains(), *second]))
+        first = domains()[0].accuracy, second[0].accuracy
+        low, high = (100 * end for end in sorted(first))
+        assert axes.texts[0].get_text() == f"{(low + high) / 2:.2f}\n({low:.2f} to {high:.2f})"
+        assert "the lowest and the highest seed" in texts(figure).replace("\n", " ")
+
+    def test_one_pair_is_no_matrix(self):
+        with pytest.raises(FsbenchError, match="need two pairs of source and target, have 1"):
+            plots.cross_domain(domains()[:1])
+
+    def test_two_results_for_a_cell(self):
+        with pytest.raises(FsbenchError, match="would share a cell; give one of them"):
+            plots.cross_domain([*domains(), *domains(dropout=0.5)])
+
+
+def about(result: Result, **changes) -> dict:
+    names = ("source", "source_fingerprint", "dataset", "fingerprint", "run", "checkpoint", "task_digest")
+    return {**{name: getattr(result, name) for name in names}, **changes}
+
+
+class TestTaskAccuracies:
+    def test_shares_are_counted(self):
+        figure = plots.task_accuracies([made(3, 6, 6, 12)])
+        (line,) = every_axes(figure)[0].lines
+        np.testing.assert_allclose(line.get_xdata(), [20, 40, 80])
+        np.testing.assert_allclose(line.get_ydata(), [25, 75, 100])
+        assert every_axes(figure)[0].get_xlabel() == "5-way 1-shot accuracy of a task, %"
+
+    def test_nothing(self):
+        with pytest.raises(FsbenchError, match="there are no results"):
+            plots.task_accuracies([])
+
+
+@pytest.fixture
+def features() -> Features:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(12, dtype=np.int32), 8)
+    values = (rng.normal(size=(12, 5))[labels] + 0.1 * rng.normal(size=(96, 5))).astype(np.float32)
+    names = tuple(f"class-{n}" for n in range(12))
+    return Features(values, labels, names, {"dataset": "mine", "split": "novel", "run": "r", "synthetic": 1})
+
+
+class TestFeatures:
+    def test_ten_classes_where_they_lie_together(self, features):
+        (axes,) = every_axes(figure := plots.novel_features([features]))
+        places = [np.asarray(points.get_offsets()) for points in axes.collections]
+        assert [len(points) for points in places] == [8] * 10
+        middles = np.array([points.mean(axis=0) for points in places])
+        within = np.mean([np.linalg.norm(p - m, axis=1).mean() for p, m in zip(places, middles, strict=True)])
+        assert within < 0.5 * np.linalg.norm(middles[:, None] - middles, axis=-1).mean()
+        assert {text.get_text() for text in axes.texts} < set(features.class_names)
+        assert "synthetic images" in texts(figure)
+
+    @pytest.mark.parametrize(
+        ("method", "module", "package"),
+        [("tsne", "sklearn.manifold", "scikit-learn"), ("umap", "umap", "umap-learn")],
+    )
+    def test_says_what_to_install(self, features, monkeypatch, method, module, package):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(FsbenchError, match=f"pip install {package}$"):
+            plots.novel_features([features], method=method)
+
+
+class TestTime:
+    def test_curves_are_the_log_against_minutes(self, trained):
+        (axes,) = every_axes(figure := plots.time_curves([trained]))
+        log = pd.read_csv(trained / "log.csv")
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), [log.seconds.sum() / 60])
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [100 * log.val_accuracy[1]])
+        assert axes.get_xlabel() == "minutes of training"
+        assert "without validation" in texts(figure)
+
+    def test_a_checkpoint_beside_its_log_is_a_run(self, trained, tmp_path: Path):
+        for name, copy in (("best.safetensors", "one.safetensors"), ("log.csv", "one.csv")):
+            shutil.copy(trained / name, tmp_path / copy)
+        (axes,) = every_axes(plots.time_curves([tmp_path / "one.safetensors"]))
+        assert len(axes.lines[0].get_xdata()) == 1
+
+    @pytest.mark.parametrize("folders", [("a-noise0.5-s0", "a-noise0.5-s1"), ("one/run", "two/run")])
+    def test_every_run_has_a_curve_and_a_name(self, trained, tmp_path: Path, folders):
+        for folder in folders:
+            shutil.copytree(trained, tmp_path / folder)
+        (axes,) = every_axes(figure := plots.time_curves([tmp_path / folder for folder in folders]))
+        assert len(axes.lines) == 2
+        assert all(Path(folder).name in texts(figure) for folder in folders)
+
+    def test_no_runs_are_refused(self):
+        with pytest.raises(FsbenchError, match="time: there are no run folders"):
+            plots.time_curves([])
+
+
+class TestTraining:
+    def test_curves_are_the_log(self, trained):
+        accuracy, loss = every_axes(figure := plots.training_curves([trained]))
+        log = pd.read_csv(trained / "log.csv")
+        line = accuracy.lines[0]
+        assert list(log.val_accuracy.notna()) == [False, True]  # of two epochs the last one is validated
+        np.testing.assert_allclose(line.get_ydata(), 100 * log.val_accuracy[1:])
+        np.testing.assert_allclose(line.get_xdata(), [240])  # 6 base classes of 20 images
+        np.testing.assert_allclose(loss.lines[0].get_xdata(), [120, 240])
+        top = accuracy.collections[0].get_paths()[0].vertices[:, 1].max()
+        assert top == pytest.approx(100 * (log.val_accuracy + log.val_half_width).max())
+        np.testing.assert_allclose(loss.lines[0].get_ydata(), log.loss_class)
+        assert [text.get_text() for text in loss.texts] == ["class"]
+        assert "Training on tiny" in texts(figure)
+
+    def test_a_stage_begins_at_a_dotted_line(self, trained, tmp_path):
+        (tmp_path / "last.safetensors").write_bytes((trained / "last.safetensors").read_bytes())
+        rows = ["a,1,4,,10,12", "a,2,3,,10,12", "b,3,,2,10,12"]
+        (tmp_path / "log.csv").write_text(
+            "\n".join(["stage,epoch,loss_class,loss_mixed,seconds,images_per_second", *rows]) + "\n"
+        )
+        _, loss = every_axes(plots.training_curves([tmp_path]))
+        assert [list(line.get_xdata()) for line in loss.lines if line.get_linestyle() == ":"] == [[240, 240]]
+        assert {text.get_text() for text in loss.texts} == {"class", "mixed"}
+
+    def test_no_log(self, trained, tmp_path):
+        (tmp_path / "last.safetensors").write_bytes((trained / "last.safetensors").read_bytes())
+        with pytest.raises(FsbenchError, match=r"cannot read .*log\.csv"):
+            plots.training_curves([tmp_path])
+        (tmp_path / "log.csv").write_text("a,b\n1,2\n")
+        with pytest.raises(FsbenchError, match="not the log of a run"):
+            plots.training_curves([tmp_path])
+
+
+class TestFiles:
+    def test_equal_figures_are_equal_files(self, tmp_path):
+        for suffix, begin in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
+            first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+            for path in (first, second):
+                plots.save(plots.task_accuracies([made(3, 6, 12)]), path)
+            assert first.read_bytes() == second.read_bytes()
+            assert first.read_bytes().startswith(begin)
+        assert not re.search(rb"<dc:date>", (tmp_path / "a.svg").read_bytes())
+
+    def test_another_suffix(self, tmp_path):
+        with pytest.raises(FsbenchError, match=r"must end in \.png, \.svg or \.pdf, but ends in \.jpg"):
+            plots.save(plots.task_accuracies([made(3, 6)]), tmp_path / "a.jpg")
+        assert not list(tmp_path.iterdir())
+
+
+class TestKinds:
+    def test_folders_and_files(self, tmp_path):
+        paths = [results.write(tmp_path, result) for result in sweep()]
+        from_folder, from_files = (
+            plots.plot("ways-shots", [tmp_path]),
+            plots.plot("ways-shots", [*paths, paths[0]]),
+        )
+        assert texts(from_folder) == texts(from_files)
+
+    def test_unknown(self):
+        with pytest.raises(FsbenchError, match="did you mean 'ways-shots'"):
+            plots.plot("ways-shot", [])
+
+    def test_the_plot_of_one_evaluation(self):
+        heads = [made(7, 8), made(8, 9, head="svm")]
+        for found, right in (
+            (domains(), plots.cross_domain),
+            (sweep(), plots.ways_and_shots),
+            (heads, plots.recipe_by_head),
+            (heads[:1], plots.task_accuracies),
+        ):
+            assert texts(plots.of_call(found)) == texts(right(found))

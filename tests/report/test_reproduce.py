@@ -1,0 +1,109 @@
+"""A result that is run again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation import results
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.report.reproduce import recipe_of, reproduce
+from fsbench.tasks.spec import TaskSpec
+from fsbench.training.loop import train_backbone
+from fsbench.training.precision import Engine
+from fsbench.training.recipe import load_recipe, resolve
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def result_file(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    (result,) = evaluate(
+        trained / "best.safetensors",
+        specs=[TaskSpec(5, 1, 3, 20)],
+        cache=cache,
+        device=CPU,
+        output=Output(folder, quiet=True),
+    )
+    return folder / result.path
+
+
+def test_training_and_evaluation_give_the_same_scores_again(result_file: Path, cache: Path, tmp_path: Path):
+    found = reproduce(result_file, out=tmp_path, cache=cache, device=CPU, quiet=True)
+    assert found.same_tasks
+    assert found.same_answers
+    assert (found.difference, found.half_width) == (0, 0)
+    assert found.now.checkpoint == found.before.checkpoint
+    assert "every task scores the same" in found.line()
+
+
+def test_few_images_and_precision_are_those_of_the_result(cache: Path, tmp_path: Path):
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
+    run = train_backbone(
+        recipe,
+        "tiny",
+        per_class=4,
+        engine=Engine("bf16"),
+        out=tmp_path / "run",
+        cache=cache,
+        device=CPU,
+        quiet=True,
+    )
+    spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results", quiet=True)
+    (result,) = evaluate(run.best, specs=[spec], cache=cache, device=CPU, output=output)
+    assert (result.per_class, result.precision) == (4, "bf16")
+    path = tmp_path / "results" / result.path
+    found = reproduce(path, out=tmp_path / "again", cache=cache, device=CPU, quiet=True)
+    assert found.now.checkpoint == found.before.checkpoint
+
+
+def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
+    ask = {"out": tmp_path, "cache": cache, "device": CPU, "quiet": True}
+    found = reproduce(result_file, checkpoint=trained / "best.safetensors", **ask)
+    assert found.same_answers
+    other = tmp_path / "other.safetensors"
+    other.write_bytes((trained / "best.safetensors").read_bytes() + b" ")
+    with pytest.raises(FsbenchError, match="is not the one that"):
+        reproduce(result_file, checkpoint=other, **ask)
+
+
+def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
+    before = results.read(result_file)
+    better = tuple(min(15, count + 2) for count in before.correct)
+    claim = replace(before, correct=better, accuracy=sum(better) / 15 / 20)
+    path = results.write(tmp_path, claim)
+    ask = {"checkpoint": trained / "best.safetensors", "cache": cache, "device": CPU, "quiet": True}
+    found = reproduce(path, out=tmp_path / "again", **ask)
+    assert found.same_tasks
+    assert not found.same_answers
+    assert found.difference == pytest.approx(before.accuracy - claim.accuracy)
+    assert "tasks score differently" in found.line()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "changes"),
+    [
+        ("erm", "linear", {"epochs": [3], "batch_size": 8, "learning_rate": 0.5, "augment": False}),
+        ("s2m2-r", "paper", {"epochs": [4, 2], "patience": 2, "classifier": "linear", "dropout": 0.25}),
+        ("mixup", "official-code", {}),
+        ("mixup", "paper", {"label_noise": 0.2}),
+    ],
+)
+def test_the_recipe_is_read_from_a_result(result_file: Path, name, preset, changes):
+    wanted = resolve(load_recipe(name, preset), **changes)
+    result = replace(
+        results.read(result_file), recipe=name, preset=preset, overrides=", ".join(wanted.overrides)
+    )
+    assert recipe_of(result).settings() == wanted.settings()
+
+
+def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: Path):
+    document = json.loads(result_file.read_text())
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({**document, "recipe": None}))
+    with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
+        reproduce(path, out=tmp_path, device=CPU)

@@ -1,0 +1,68 @@
+"""The page of training budgets: its tables are the result files, and the committed ones are up to date."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fsbench._util.errors import FsbenchError
+from fsbench.evaluation import results
+from fsbench.report.check import file_problems
+from fsbench.report.plots.budget import Point
+from results.budgets import BEGIN, END, FOLDER, pays_from, tables, with_tables
+
+GOLDEN = (
+    Path(__file__).parents[1]
+    / "golden/leaderboard/results/cifar-fs/erm-conv4-s0/5w1s3q-nearest-mean-l2-20t-s0.json"
+)
+
+
+def point(epochs: int, difference: float | None, half_width: float | None) -> Point:
+    return Point(None, "mixup", epochs, 3, 0.5, difference, half_width)
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        ([point(10, -0.02, 0.01), point(40, 0.02, 0.01), point(160, 0.03, 0.01)], "40 epochs"),
+        ([point(10, 0.02, 0.01), point(40, 0.01, 0.02), point(160, 0.03, 0.01)], "160 epochs"),
+        ([point(160, 0.01, 0.02), point(10, 0.03, 0.01)], "never here"),  # in whatever order
+        ([point(10, 0.03, None)], "too few seeds"),
+        ([point(10, None, None)], ""),
+    ],
+)
+def test_a_recipe_pays_from_the_budget_after_which_it_always_wins(of, said):
+    assert pays_from(of) == said
+
+
+def test_the_page_is_what_the_results_say():
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert with_tables(page, list(results.read_all(FOLDER))) == page
+    assert list(file_problems(FOLDER)) == []
+
+
+def test_a_page_without_markers_is_refused():
+    with pytest.raises(FsbenchError, match=r"the tables go between .* which are missing"):
+        with_tables("# Budgets", [])
+    assert with_tables(f"a {BEGIN} old {END} b", []).startswith(f"a {BEGIN}")
+
+
+def test_an_accuracy_stands_with_its_difference_from_erm():
+    """One seed each: the difference has no half width, and nothing is claimed."""
+    base = results.read(GOLDEN)
+    base = replace(base, recipe="erm", preset="fast", precision="bf16", train_seed=0, per_class=20)
+    other = replace(base, recipe="mixup", correct=tuple(right + 1 for right in base.correct))
+    other = replace(
+        other,
+        accuracy=float(other.accuracies.mean()),
+        class_values=tuple(value + 0.1 for value in base.class_values),
+    )
+    erm, mixup = (f"{100 * one.accuracy:.1f}" for one in (base, other))
+    gain = 100 * (other.accuracy - base.accuracy)
+    text = tables([other, base])
+    assert text.startswith("### cifar-fs, 32 px, conv4, preset fast, bf16")
+    assert "5-way 1-shot, nearest-mean, 20 tasks\n\n20 images of each base class, training seeds: 1." in text
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[-2:]] == [
+        ["erm", erm, ""],
+        ["mixup", f"{mixup} ({gain:+.1f})", "too few seeds"],
+    ]

@@ -1,0 +1,90 @@
+"""What test_resume.py runs: a training that is killed and started again until it ends, at each place.
+
+    kill_job.py CACHE OUT PLACE...
+
+A place is `never:0`, `fsync:3` (killed at that call) or `random:7` (killed over and over). A run is a forked
+child, which spares the imports and compiling; it lies in the folder OUT/PLACE. Prints how often each place
+killed.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fsbench.data.augment import Augment, train_augment
+from fsbench.training import loop
+from fsbench.training.losses import turned
+from fsbench.training.recipe import load_recipe, resolve
+
+KILLABLE = {"fsync": (os, "fsync"), "step": (loop, "_backward"), "epoch": (loop, "validate")}
+
+
+def main(cache: Path, out: Path, places: list[str]) -> None:
+    torch.set_num_threads(1)
+    turned(
+        train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, np.random.default_rng(0), Augment())
+    )
+    for place in places:
+        deaths = until_done(cache, out / place, *place.split(":"))
+        sys.stdout.write(f"{place} {deaths}\n")
+
+
+def until_done(cache: Path, folder: Path, place: str, number: str) -> int:
+    """Start the run again until it ends; how often it was killed."""
+    rng, deaths = np.random.default_rng(int(number)), 0
+    while in_child(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 2))) != 0:
+        deaths += 1
+        if place != "random":
+            place = "never"
+    return deaths
+
+
+def in_child(do: Callable[[], None]) -> int:
+    """The signal that ended a child which does it; 0 where it was not killed."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            do()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    if status not in (0, signal.SIGKILL, signal.SIGPROF):
+        sys.exit(f"a child failed with status {status}")
+    return status
+
+
+def run(cache: Path, folder: Path, place: str, number: int, seconds: float) -> None:
+    """The run, killed at a place or after some seconds; unhandled, SIGPROF is as final as SIGKILL."""
+    if place == "random":
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # of processor time: a busy machine changes nothing
+    elif place != "never":
+        die_at(*KILLABLE[place], number)
+    recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[1, 2], batch_size=40, patience=2)
+    device = torch.device("cpu")
+    loop.train_backbone(recipe, "tiny", out=folder, cache=cache, device=device, quiet=True)
+
+
+def die_at(owner: Any, name: str, call: int) -> None:
+    """Kill the process when a function is called for the n-th time, counted from 0."""
+    original, left = getattr(owner, name), iter(range(call, -1, -1))
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)
+
+    setattr(owner, name, counted)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

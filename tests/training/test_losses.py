@@ -1,0 +1,318 @@
+"""Recipes' ingredients against formulas by hand, with every random draw injected."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fsbench.models.backbones import BACKBONES, build
+from fsbench.models.classifiers import Network
+from fsbench.training import losses
+from fsbench.training.recipe import load_recipe
+
+N_CLASSES = 5
+
+
+class Fixed:
+    """A generator that gives what a test wants drawn."""
+
+    def __init__(self, depth: int, weight: float, order: list[int]) -> None:
+        self.depth, self.weight, self.order = depth, weight, order
+
+    def choice(self, depths):
+        assert self.depth in list(depths)
+        return self.depth
+
+    def integers(self, n):
+        assert self.depth < n
+        return self.depth
+
+    def beta(self, a, b):
+        assert a == b
+        return self.weight
+
+    def permutation(self, n):
+        assert n == len(self.order)
+        return np.array(self.order)
+
+
+ORDER = [2, 0, 3, 1]
+LABELS = torch.tensor([0, 3, 3, 4])
+
+
+def network(backbone: str = "conv4", size: int = 32, classifier: str = "cosine") -> Network:
+    torch.manual_seed(0)
+    return Network(build(backbone, size, dropout=0.0, seed=0), N_CLASSES, classifier, None, {"rotation": 4})
+
+
+def images(count: int = 4, size: int = 32) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def one_hot_cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return -(target * F.log_softmax(scores, dim=1)).sum(1).mean()
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_manifold_mixup_equals_the_formula_at_every_mixing_point(name):
+    """Rows and targets are mixed by hand between two halves of the network; running statistics included."""
+    size = BACKBONES[name].smallest
+    one, two = network(name, size), network(name, size)
+    weight = 0.3
+    for depth in one.backbone.mixing_points:
+        loss = losses.manifold_mixup(one, images(size=size), LABELS, Fixed(depth, weight, ORDER), alpha=2.0)
+
+        hidden = two.backbone.blocks[:depth](images(size=size))
+        rows = torch.stack([0.3 * hidden[i] + 0.7 * hidden[j] for i, j in enumerate(ORDER)])
+        scores = two.classifier(two.backbone.tail(two.backbone.blocks[depth:](rows)))
+        target = torch.zeros(4, N_CLASSES)
+        for i, j in enumerate(ORDER):
+            target[i, LABELS[i]] += 0.3
+            target[i, LABELS[j]] += 0.7
+        torch.testing.assert_close(loss, one_hot_cross_entropy(scores, target), rtol=1e-5, atol=1e-5)
+    for (key, a), b in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, msg=key)
+
+
+def test_input_mixup_equals_the_formula():
+    step = load_recipe("mixup").stages[0].step
+    terms = step(network(), images(), LABELS, Fixed(0, 0.25, ORDER))
+    mixed = 0.25 * images() + 0.75 * images()[ORDER]
+    target = 0.25 * F.one_hot(LABELS, N_CLASSES) + 0.75 * F.one_hot(LABELS[ORDER], N_CLASSES)
+    torch.testing.assert_close(terms["mixed"], one_hot_cross_entropy(network()(mixed), target))
+
+
+@pytest.mark.parametrize("recipe", ["mixup", "manifold-mixup"])
+@pytest.mark.parametrize("depth", range(5))
+def test_weight_one_is_erm_to_the_bit(recipe, depth):
+    """Loss and every gradient."""
+    step = load_recipe(recipe).stages[0].step
+    one, two = network(), network()
+    step(one, images(), LABELS, Fixed(depth, 1.0, ORDER))["mixed"].backward()
+    load_recipe("erm").stages[0].step(two, images(), LABELS, None)["class"].backward()
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        if a.grad is not None:
+            assert torch.equal(a.grad, b.grad)
+    assert one.classifier.direction.grad.any()
+
+
+def test_alpha_zero_draws_weight_one_and_small_alpha_the_ends():
+    rng = np.random.default_rng(0)
+    assert losses.draw_weight(rng, 0.0) == 1.0
+    draws = np.array([losses.draw_weight(rng, 1e-3) for _ in range(500)])
+    assert (np.minimum(draws, 1 - draws) < 1e-3).mean() > 0.95
+    assert 0.4 < draws.mean() < 0.6
+
+
+def test_weights_follow_beta_and_depths_are_uniform():
+    from scipy import stats
+
+    rng = np.random.default_rng(1)
+    draws = [losses.draw_weight(rng, 2.0) for _ in range(2000)]
+    assert stats.kstest(draws, stats.beta(2, 2).cdf).pvalue > 1e-3
+    depths = []
+    net = network(size=16)
+    forward = net.backbone.forward
+    net.backbone.forward = lambda images, depth, mix: depths.append(depth) or forward(images, depth, mix)
+    net.eval()
+    with torch.inference_mode():
+        for _ in range(300):
+            losses.manifold_mixup(net, images(2, 16), LABELS[:2], rng, 2.0)
+    counts = np.bincount(depths, minlength=5)
+    assert len(counts) == 5
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_depths_that_are_named_are_the_only_ones():
+    net, depths = network(size=16).eval(), []
+    forward = net.backbone.forward
+    net.backbone.forward = lambda images, depth, mix: depths.append(depth) or forward(images, depth, mix)
+    rng = np.random.default_rng(0)
+    with torch.inference_mode():
+        for _ in range(20):
+            losses.manifold_mixup(net, images(2, 16), LABELS[:2], rng, 2.0, depths=(1, 3))
+    assert set(depths) == {1, 3}
+
+
+def test_each_loss_is_computed_on_the_device_of_its_images():
+    """Torch's device without numbers refuses tensors of the CPU."""
+    net = network(size=16).to("meta")
+    pictures, labels = images(size=16).to("meta"), LABELS.to("meta")
+    rng = np.random.default_rng(0)
+    found = [
+        losses.draw_order(rng, labels),
+        losses.turned(pictures),
+        losses.manifold_mixup(net, pictures, labels, rng, 2.0),
+        *losses.rotation_terms(net, pictures, labels),
+        *losses.exemplar_terms(net, torch.cat([pictures, pictures]), labels),
+    ]
+    assert {tensor.device.type for tensor in found} == {"meta"}
+
+
+def test_official_manifold_mixup_is_binary_cross_entropy():
+    step = load_recipe("manifold-mixup", "official-code").stages[0].step
+    loss = step(network(classifier="linear"), images(), LABELS, Fixed(2, 0.3, ORDER))["mixed"]
+    net = network(classifier="linear")
+    hidden = net.backbone.blocks[:2](images())
+    features = net.backbone.tail(net.backbone.blocks[2:](0.3 * hidden + 0.7 * hidden[ORDER]))
+    target = 0.3 * F.one_hot(LABELS, N_CLASSES) + 0.7 * F.one_hot(LABELS[ORDER], N_CLASSES)
+    expected = F.binary_cross_entropy(net.classifier(features).softmax(1), target)
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("asks_gradient", [False, True])  # the kernel, or torch as on other devices
+def test_rotations_match_rot90_and_their_labels(layout, asks_gradient):
+    pictures = images().contiguous(memory_format=layout).requires_grad_(asks_gradient)
+    turned = losses.turned(pictures)
+    for turn in range(4):
+        for i in range(4):
+            assert torch.equal(turned[turn * 4 + i], torch.rot90(pictures[i], turn, (1, 2)))
+    # the reference code's own turn by 90 degrees
+    assert torch.equal(turned[4:8], pictures.transpose(3, 2).flip(2))
+
+
+@pytest.mark.parametrize(
+    ("pictures", "compiled"),
+    [(images(), True), (images().requires_grad_(), False), (images().bfloat16(), False)],
+    ids=["float32", "with gradient", "bfloat16"],
+)
+def test_rotations_of_plain_images_are_compiled(monkeypatch, pictures, compiled):
+    from fsbench.data import _augment_numba
+
+    calls = []
+    turn = _augment_numba.turn_images
+    monkeypatch.setattr(_augment_numba, "turn_images", lambda rows, into: calls.append(1) or turn(rows, into))
+    turned = losses.turned(pictures)
+    assert len(calls) == compiled
+    assert torch.equal(turned[8:12], torch.rot90(pictures, 2, (2, 3)))
+
+
+def test_rotation_terms_equal_the_plain_loop():
+    class_loss, rotation_loss = losses.rotation_terms(network(), images(), LABELS)
+    net = network()
+    rows, classes, turns = [], [], []
+    for turn in range(4):
+        for picture, label in zip(images(), LABELS, strict=True):
+            rows.append(torch.rot90(picture, turn, (1, 2)))
+            classes.append(label)
+            turns.append(turn)
+    features = net.backbone(torch.stack(rows))
+    torch.testing.assert_close(class_loss, F.cross_entropy(net.classifier(features), torch.stack(classes)))
+    scores = net.extra_heads["rotation"](features)
+    torch.testing.assert_close(rotation_loss, F.cross_entropy(scores, torch.tensor(turns)))
+
+
+class TestHardestTriplets:
+    def test_equals_the_plain_loop(self):
+        features = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))
+        total = 0.0
+        for v in range(3):
+            for i in range(4):
+                anchor = features[v, i]
+                positive = max((anchor - features[u, i]).norm() for u in range(3) if u != v)
+                negative = min((anchor - features[u, j]).norm() for u in range(3) for j in range(4) if j != i)
+                total += torch.log(1 + torch.exp(positive - negative))
+        torch.testing.assert_close(losses.hardest_triplets(features), total / 12)
+
+    def test_falls_as_positives_tighten_and_as_negatives_part(self):
+        generator = torch.Generator().manual_seed(0)
+        centres, noise = torch.randn(1, 4, 6, generator=generator), torch.randn(3, 4, 6, generator=generator)
+        by_spread = [losses.hardest_triplets(centres + s * noise).item() for s in (1.0, 0.5, 0.25, 0.1)]
+        assert by_spread == sorted(by_spread, reverse=True)
+        by_distance = [losses.hardest_triplets(s * centres + 0.1 * noise).item() for s in (1, 2, 4)]
+        assert by_distance == sorted(by_distance, reverse=True)
+
+    def test_gradient_is_finite_where_views_coincide(self):
+        features = torch.zeros(2, 3, 4, requires_grad=True)
+        losses.hardest_triplets(features).backward()
+        assert features.grad.isfinite().all()
+
+
+def test_each_image_is_turned_by_its_own_number():
+    pictures, turns = images(), torch.tensor([2, 0, 3, 1])
+    by_turns = losses.turned(pictures).view(4, 4, *pictures.shape[1:])
+    assert torch.equal(losses.turned_by(pictures, turns), by_turns[turns, torch.arange(4)])
+
+
+def test_random_rotations_have_the_expected_losses_of_all_four():
+    """The mean over the four draws that turn all images alike; batch statistics would differ."""
+
+    class Alike:
+        def __init__(self, turn: int) -> None:
+            self.turn = turn
+
+        def integers(self, high: int, size: int) -> np.ndarray:
+            assert high == 4
+            return np.full(size, self.turn)
+
+    net = network().eval()
+    found = [losses.random_rotation_terms(net, images(), LABELS, Alike(turn)) for turn in range(4)]
+    for term, wanted in zip(
+        zip(*found, strict=True), losses.rotation_terms(net, images(), LABELS), strict=True
+    ):
+        torch.testing.assert_close(torch.stack(term).mean(), wanted)
+
+
+def test_fast_rotation_sees_as_many_images_as_erm():
+    seen = []
+    net = network(size=16)
+    forward = net.backbone.forward
+    net.backbone.forward = lambda rows, *mixing: seen.append(len(rows)) or forward(rows, *mixing)
+    for name in ("rotation", "s2m2-r"):
+        for stage in load_recipe(name, "fast").stages:
+            stage.step(net, images(8, 16), torch.arange(8) % N_CLASSES, np.random.default_rng(0))
+    assert set(seen) == {8}
+
+
+def test_exemplar_terms_take_views_in_blocks():
+    pictures = images(8)
+    class_loss, exemplar_loss = losses.exemplar_terms(network(), pictures, LABELS)
+    net = network()
+    features = net.backbone(pictures)
+    torch.testing.assert_close(
+        class_loss, F.cross_entropy(net.classifier(features), torch.cat([LABELS, LABELS]))
+    )
+    by_view = torch.stack([features[:4], features[4:]])
+    torch.testing.assert_close(exemplar_loss, losses.hardest_triplets(by_view))
+
+
+def test_exemplar_distances_of_unit_length_features():
+    pictures = images(8)
+    exemplar_loss = losses.exemplar_terms(network(), pictures, LABELS, unit_length=True)[1]
+    features = network().backbone(pictures)
+    unit = features / features.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(exemplar_loss, losses.hardest_triplets(unit.view(2, 4, -1)))
+
+
+def test_s2m2_second_stage_is_mixed_plus_half_of_the_first():
+    first, second = (stage.step for stage in load_recipe("s2m2-r", "paper").stages)
+    draws = Fixed(3, 0.4, ORDER)
+    terms = second(network(), images(), LABELS, draws)
+    net = network()
+    mixed = losses.manifold_mixup(net, images(), LABELS, draws, 2.0)
+    rest = first(net, images(), LABELS, draws)
+    torch.testing.assert_close(terms["mixed"], mixed)
+    torch.testing.assert_close(terms["class"], 0.5 * rest["class"])
+    torch.testing.assert_close(terms["rotation"], 0.5 * rest["rotation"])
+
+
+def test_official_rotation_halves_both_losses():
+    (paper,), (code,) = (load_recipe("rotation", preset).stages for preset in ("paper", "official-code"))
+    whole, half = (stage.step(network(), images(), LABELS, None) for stage in (paper, code))
+    assert {name: loss.item() for name, loss in half.items()} == {
+        name: loss.item() / 2 for name, loss in whole.items()
+    }
+
+
+def test_official_s2m2_rotates_a_quarter_of_the_batch():
+    seen = []
+    net = network(size=16)
+    forward = net.backbone.forward
+    net.backbone.forward = lambda rows, *mixing: seen.append(len(rows)) or forward(rows, *mixing)
+    labels = torch.arange(8) % N_CLASSES
+    load_recipe("s2m2-r", "official-code").stages[1].step(
+        net, images(8, 16), labels, np.random.default_rng(0)
+    )
+    assert seen == [8, 8]  # the whole batch mixed, then 8 / 4 images in four rotations
+    assert net.backbone.blocks[0][1].num_batches_tracked == 2  # running statistics see both forwards

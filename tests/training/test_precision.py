@@ -1,0 +1,258 @@
+"""Precision, compilation and micro-batches: what they change and what they must not."""
+
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fsbench._util.errors import FsbenchError
+from fsbench.models import checkpoint
+from fsbench.models.backbones import build
+from fsbench.models.classifiers import Network
+from fsbench.training import losses
+from fsbench.training.loop import Run, _backward, train_backbone
+from fsbench.training.precision import PRECISIONS, Engine, choose, keep_memory
+from fsbench.training.recipe import load_recipe, resolve
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+HERE = ("a stage", 0, 0)  # a place in the loop
+
+
+def train(
+    out: Path, cache: Path, engine: Engine, device: torch.device = CPU, epochs: int = 2, preset: str = "fast"
+) -> pd.DataFrame:
+    """The log of a short run of ERM."""
+    recipe = resolve(load_recipe("erm", preset), epochs=[epochs], batch_size=16)
+    train_backbone(recipe, "tiny", out=out, cache=cache, device=device, engine=engine, quiet=True)
+    return pd.read_csv(out / "log.csv")
+
+
+class TestChoice:
+    def test_on_a_cpu_nothing_but_float32_pays(self):
+        assert choose(CPU) == Engine("float32", compile=False, micro_batch=None)
+
+    @pytest.mark.parametrize(("supported", "precision"), [(True, "bf16"), (False, "fp16")])
+    def test_on_a_gpu_it_is_what_the_gpu_has_units_for(self, monkeypatch, supported, precision):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+        assert choose(CUDA) == Engine(precision, compile=True, micro_batch=None)
+
+    def test_what_is_asked_for_is_taken(self):
+        assert choose(CPU, "bf16", "on", 8) == Engine("bf16", compile=True, micro_batch=8)
+        assert choose(CUDA, "float32", "off") == Engine("float32", compile=False)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"precision": "bf61"}, "unknown precision 'bf61'; did you mean 'bf16'"),
+            ({"precision": "fp16"}, "precision must be float32 or bf16 on a CPU, but is fp16"),
+            ({"micro_batch": 1}, "micro_batch must be at least 2, but is 1"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, options, message):
+        with pytest.raises(FsbenchError, match=message):
+            choose(CPU, **options)
+
+
+class TestPrecision:
+    def test_bf16_trains_as_float32_but_for_its_rounding(self, cache: Path, tmp_path: Path):
+        """bf16 keeps 8 bits, 0.4 %; the loss is a mean over many such numbers."""
+        log = train(tmp_path / "run", cache, Engine("bf16"), preset="cosine")
+        wanted = train(tmp_path / "wanted", cache, Engine(), preset="cosine")
+        np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=0.01)
+        assert (log["loss_class"] != wanted["loss_class"]).all()
+        tensors, about = checkpoint.read(tmp_path / "run" / "last.safetensors")
+        assert about["precision"] == "bf16"
+        assert {t.dtype for t in tensors.values()} == {torch.float32, torch.int64}
+
+    @pytest.mark.parametrize(
+        "name", ["erm", "mixup", "manifold-mixup", "rotation", "exemplar", "s2m2-r", "s2m2-e"]
+    )
+    def test_losses_are_float32_in_every_recipe(self, name):
+        recipe = load_recipe(name)
+        network = Network(build("conv4", 16), 4, recipe.classifier, recipe.scale, recipe.extra_heads)
+        for stage in recipe.stages:
+            images = torch.randn(8 * stage.views, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+            with Engine("bf16").autocast(CPU):
+                terms = stage.step(network, images, torch.arange(8) % 4, np.random.default_rng(0))
+            assert {term.dtype for term in terms.values()} == {torch.float32}
+
+    def test_only_fp16_scales_its_loss(self):
+        enabled = {name: Engine(name).scaler(CPU).is_enabled() for name in PRECISIONS}
+        assert enabled == {"float32": False, "bf16": False, "fp16": True}
+
+
+class TestMicroBatches:
+    @pytest.mark.parametrize(
+        ("count", "micro_batch"), [(10, None), (10, 10), (10, 4), (7, 2), (3, 2), (64, 16)]
+    )
+    def test_parts_are_whole_and_nearly_equal(self, count, micro_batch):
+        sizes = [len(range(count)[part]) for part in Engine(micro_batch=micro_batch).parts(count)]
+        assert sum(sizes) == count
+        assert max(sizes) <= (micro_batch or count)
+        assert max(sizes) - min(sizes) <= 1
+
+    @pytest.mark.parametrize("name", ["erm", "rotation"])
+    def test_where_no_image_looks_at_another_the_gradient_is_the_batchs(self, name):
+        """Batch norm by its running statistics; ten images as ten, and as 4 + 3 + 3."""
+        whole, parts = (backward(name, micro_batch, training=False) for micro_batch in (None, 4))
+        for key, value in whole.items():
+            torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-6, msg=key)
+
+    def test_batch_norm_sees_its_micro_batch_alone(self):
+        """The gradient is the mean of the parts' own; it is not the batch's."""
+        whole, parts = (backward("erm", micro_batch, training=True) for micro_batch in (None, 5))
+        halves = [backward("erm", None, training=True, rows=rows) for rows in (range(5), range(5, 10))]
+        for key, value in parts.items():
+            torch.testing.assert_close(value, (halves[0][key] + halves[1][key]) / 2, rtol=1e-4, atol=1e-6)
+        assert (whole["classifier.direction"] - parts["classifier.direction"]).abs().max() > 1e-4
+
+    def test_depth_and_weight_are_drawn_once_a_batch(self, monkeypatch):
+        drawn = []
+        monkeypatch.setattr(
+            losses, "mix", lambda hidden, order, weight: drawn.append((hidden.shape[1:], weight)) or hidden
+        )
+        backward("manifold-mixup", 3, training=True)
+        assert len(drawn) == 4
+        assert len(set(drawn)) == 1
+
+    def test_exemplar_mines_within_its_micro_batch(self, monkeypatch):
+        seen = []
+        mine = losses.hardest_triplets
+        monkeypatch.setattr(
+            losses, "hardest_triplets", lambda features: seen.append(features.shape[:2]) or mine(features)
+        )
+        backward("exemplar", 5, training=True)
+        assert seen == [(4, 5), (4, 5)]
+
+
+def backward(name, micro_batch, *, training, rows=range(10)) -> dict[str, torch.Tensor]:
+    """The gradient of one batch of a recipe's first stage, by the trainer's own code; plain images."""
+    recipe = resolve(load_recipe(name, "cosine" if name == "erm" else "paper"), augment=False)
+    torch.manual_seed(0)
+    network = Network(build("conv4", 16, seed=0), 6, recipe.classifier, recipe.scale, recipe.extra_heads)
+    pixels = torch.randint(
+        0, 256, (10, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    run = Run(
+        folder=Path("unused"),
+        recipe=recipe,
+        network=network.train(training),
+        pixels=pixels,
+        labels=torch.arange(10) % 6,
+        val=None,
+        engine=Engine(micro_batch=micro_batch),
+        provenance=SimpleNamespace(train_seed=0),
+        tensorboard=False,
+    )
+    engine = run.engine
+    _backward(run, recipe.stages[0], torch.tensor(list(rows)), HERE, engine.scaler(CPU))
+    return {name: p.grad for name, p in network.named_parameters()}
+
+
+def stored_bytes(images: int, size: int, dtype: torch.dtype) -> int:
+    """What a forward of WRN-28-10 keeps for its backward, measured on tensors without content."""
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage
+        return tensor
+
+    with torch.device("meta"):
+        backbone = build("wrn28-10", size).to(dtype)
+        batch = torch.empty(images, 3, size, size, dtype=dtype)
+    weights = {p.untyped_storage()._cdata for p in backbone.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = backbone(batch)
+    assert features.requires_grad
+    return sum(storage.nbytes() for key, storage in kept.items() if key not in weights)
+
+
+def test_wide_resnet_with_fourfold_batches_of_64_fits_24_gigabytes_in_micro_batches():
+    """80 px, bf16: a whole batch keeps 20.6 GiB, too near to a card's 24; micro-batches of 32 keep half."""
+    gib = 2**30
+    assert stored_bytes(4 * 64, 80, torch.bfloat16) / gib == pytest.approx(20.6, abs=0.1)
+    assert stored_bytes(4 * 32, 80, torch.bfloat16) / gib == pytest.approx(10.3, abs=0.1)
+    assert stored_bytes(4 * 16, 80, torch.float32) / gib == pytest.approx(10.3, abs=0.1)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_memory_is_kept_from_step_to_step():
+    """Page faults of a 64 MiB tensor; each of 20 would cause 16384 of them, here only the first few do."""
+    keep_memory()
+    faults = []
+    for _ in range(20):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(16 << 20)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert max(faults[-10:]) < 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's huge pages")
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_huge_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypatch, before, after):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # so that it is taken back
+    if before is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    keep_memory()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == after
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler's own
+def test_compiled_blocks_train_alike_and_leave_the_same_checkpoint(
+    cache: Path, trained: Path, tmp_path: Path
+):
+    log = train(tmp_path / "tiny-erm", cache, Engine(compile=True))
+    wanted = pd.read_csv(trained / "log.csv")
+    np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=1e-4)
+    (one, about_one), (two, about_two) = (
+        checkpoint.read(folder / "last.safetensors") for folder in (trained, tmp_path / "tiny-erm")
+    )
+    assert one.keys() == two.keys()
+    assert about_one.keys() == about_two.keys()
+    checkpoint.load_backbone(tmp_path / "tiny-erm" / "best.safetensors")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gpu_trains_as_a_cpu_but_for_rounding(
+    cache: Path, trained: Path, tmp_path: Path, precision, compiled
+):
+    """Its augmentation draws other numbers, so the curves only come near each other."""
+    log = train(tmp_path / "run", cache, Engine(precision, compiled), CUDA, epochs=6)
+    assert log["loss_class"].iloc[-1] < log["loss_class"].iloc[0] - 0.1
+    wanted = pd.read_csv(trained / "log.csv")
+    np.testing.assert_allclose(log["loss_class"][:2], wanted["loss_class"], rtol=0.1)
+
+
+@pytest.mark.gpu
+def test_fourfold_batches_of_64_stay_below_24_gigabytes_on_a_gpu():
+    """WRN-28-10, 80 px, bf16, micro-batches of 32, with everything that Adam and cuDNN take."""
+    recipe = load_recipe("rotation")
+    network = Network(build("wrn28-10", 80), 64, "cosine", None, recipe.extra_heads).to(CUDA)
+    run = Run(
+        folder=Path("unused"),
+        recipe=recipe,
+        network=network.to(memory_format=torch.channels_last).train(),
+        pixels=torch.zeros(64, 84, 84, 3, dtype=torch.uint8, device=CUDA),
+        labels=torch.arange(64, device=CUDA),
+        val=None,
+        engine=Engine("bf16", micro_batch=32),
+        provenance=SimpleNamespace(train_seed=0),
+        tensorboard=False,
+    )
+    adam = recipe.optimiser.build(network.parameters())
+    torch.cuda.reset_peak_memory_stats()
+    for _ in range(2):
+        _backward(run, recipe.stages[0], torch.arange(64, device=CUDA), HERE, run.engine.scaler(CUDA))
+        adam.step()
+    assert torch.cuda.max_memory_reserved() < 22 * 2**30

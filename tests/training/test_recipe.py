@@ -1,0 +1,255 @@
+import ast
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fsbench._util.content import content_folder
+from fsbench._util.errors import FsbenchError
+from fsbench.models.backbones import build
+from fsbench.models.classifiers import CosineClassifier, Network
+from fsbench.training import fast
+from fsbench.training.optim import Optimiser
+from fsbench.training.recipe import Stage, _presets, load_recipe, recipe_names, resolve
+
+
+@pytest.mark.parametrize("name", recipe_names())
+class TestEveryRecipe:
+    def test_is_named_as_its_file_and_its_presets(self, name):
+        path = content_folder("baselines") / f"{name.replace('-', '_')}.py"
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert "arXiv:" in text
+        assert f"fsbench train-backbone {name}" in text
+        assert load_recipe(str(path)).name == name
+
+    def test_every_step_reaches_every_parameter(self, name):
+        """Also those before a mixing point: a step of manifold mixup cuts no gradient."""
+        for preset in presets(name):
+            recipe = load_recipe(name, preset)
+            for stage in recipe.stages:
+                network = _network(recipe)
+                terms = stage.step(network, *_batch(stage), np.random.default_rng(0))
+                sum(terms.values()).backward()
+                assert all(term.ndim == 0 for term in terms.values())
+                missing = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+                assert missing == [], (preset, stage.name)
+
+    def test_a_step_depends_on_its_rng_alone(self, name):
+        for preset in presets(name):
+            recipe = load_recipe(name, preset)
+            for stage in recipe.stages:
+                one, two = (
+                    stage.step(_network(recipe), *_batch(stage), np.random.default_rng(3)) for _ in range(2)
+                )
+                assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}
+
+    def test_presets_name_themselves(self, name):
+        for preset in presets(name):
+            recipe = load_recipe(name, preset)
+            assert (recipe.name, recipe.preset) == (name, preset)
+
+
+def presets(name: str) -> list[str]:
+    return list(_presets(content_folder("baselines") / f"{name.replace('-', '_')}.py"))
+
+
+def _batch(stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.randn(8 * stage.views, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return images, torch.arange(8) % 4
+
+
+def _network(recipe) -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Network(build("conv4", 16, seed=0), 4, recipe.classifier, recipe.scale, recipe.extra_heads)
+
+
+def test_names_may_be_written_either_way():
+    one, two = load_recipe("s2m2-r"), load_recipe("s2m2_r")
+    assert one.settings() == two.settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "message"),
+    [
+        ("emr", None, "unknown recipe 'emr'; did you mean 'erm'"),
+        ("erm", "cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'"),
+        ("./absent.py", None, "there is no such file"),
+    ],
+)
+def test_unknown_recipes_are_named(name, preset, message):
+    with pytest.raises(FsbenchError, match=message):
+        load_recipe(name, preset)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("x =", "SyntaxError"),
+        ("", "PRESETS must map"),
+        ("PRESETS = {'a': 1}", "PRESETS must map"),
+    ],
+)
+def test_a_broken_recipe_file_is_one_line(tmp_path: Path, code, message):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(FsbenchError, match=message):
+        load_recipe(str(tmp_path / "mine.py"))
+
+
+def test_a_file_of_the_user_is_a_recipe(tmp_path: Path):
+    shipped = (content_folder("baselines") / "erm.py").read_text()
+    (tmp_path / "mine.py").write_text(shipped.replace('name="erm"', 'name="mine"'))
+    assert load_recipe(str(tmp_path / "mine.py")).name == "mine"
+
+
+def test_overrides_take_the_place_of_numbers_and_are_named():
+    recipe = resolve(
+        load_recipe("erm"), epochs=[3], batch_size=32, learning_rate=0.1, dropout=0.2, augment=False
+    )
+    assert (recipe.epochs, recipe.batch_size, recipe.optimiser.learning_rate) == (3, 32, 0.1)
+    assert recipe.overrides == (
+        "epochs 3",
+        "batch_size 32",
+        "learning_rate 0.1",
+        "dropout 0.2",
+        "augment off",
+    )
+    assert resolve(load_recipe("erm")).settings() == load_recipe("erm").settings()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"epochs": [1, 2]}, "a number for each stage of erm .class., but has 2"),
+        ({"patience": 2}, "--patience 2: no stage of erm ends by its val accuracy"),
+        ({"epochs": [0]}, "epochs must be at least 1, but is 0"),
+        ({"batch_size": 1}, "batch_size must be at least 2, but is 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, but is nan"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), but is 1.0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(override, message):
+    with pytest.raises(FsbenchError, match=message):
+        resolve(load_recipe("erm"), **override)
+
+
+@pytest.mark.parametrize(("epochs", "shared"), [(500, (400, 100)), (6, (5, 1)), (3, (2, 1)), (2, (1, 1))])
+def test_one_number_of_epochs_is_shared_among_stages(epochs, shared):
+    recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[epochs])
+    assert tuple(stage.epochs for stage in recipe.stages) == shared
+    assert recipe.overrides == (f"epochs {shared[0]} + {shared[1]}",)
+
+
+@pytest.mark.parametrize(("epochs", "shared"), [(40, (10, 30)), (4, (1, 3)), (3, (1, 2)), (2, (1, 1))])
+def test_every_stage_gets_an_epoch(epochs, shared):
+    recipe = resolve(load_recipe("s2m2-r", "fast"), epochs=[epochs])
+    assert tuple(stage.epochs for stage in recipe.stages) == shared
+
+
+def test_fewer_epochs_than_stages_are_refused():
+    with pytest.raises(FsbenchError, match=r"--epochs must be at least 2 for s2m2-r, .* but is 1"):
+        resolve(load_recipe("s2m2-r"), epochs=[1])
+
+
+def test_patience_is_given_to_the_stages_that_have_one():
+    recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[2, 9], patience=3)
+    assert [(stage.epochs, stage.patience) for stage in recipe.stages] == [(2, None), (9, 3)]
+    with pytest.raises(FsbenchError, match="patience must be at least 1, but is 0"):
+        resolve(load_recipe("s2m2-r", "paper"), patience=0)
+
+
+def test_the_recipe_is_shown_whole():
+    """A setting per line; several values of one setting stand on its line."""
+    assert resolve(load_recipe("s2m2-r", "paper"), epochs=[4, 2], batch_size=32).text() == SHOWN
+
+
+SHOWN = """\
+name          s2m2-r
+preset        paper
+paper         arXiv:1907.12087
+stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, patience default, fresh_heads False; \
+name manifold, epochs 2, rate_factor 1.0, views 1, patience 1, fresh_heads False
+batch_size    32
+optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, nesterov False, \
+warm_up 0.0, cosine False, milestones none, cut 0.1
+classifier    cosine
+classifier_width default
+scale         default
+dropout       default
+augment       scale 0.08; 1.0, ratio 0.75; 1.3333333333333333, flip 0.5, jitter 0.4
+label_noise   default
+extra_heads   rotation 4
+overrides     epochs 4 + 2; batch_size 32"""
+
+
+def test_what_is_empty_is_shown_as_none():
+    lines = load_recipe("erm").text().splitlines()
+    assert {"extra_heads   none", "overrides     none"} <= set(lines)
+
+
+def test_a_rate_rises_to_the_warm_up_and_falls_along_a_cosine():
+    """After the warm-up of a fifth, half of the rest is 0.6, where a cosine is at half its height."""
+    optimiser = Optimiser("sgd", learning_rate=0.4, warm_up=0.2, cosine=True)
+    rates = [optimiser.rate(progress) for progress in (0, 0.1, 0.2, 0.4, 0.6, 1)]
+    assert rates == pytest.approx([0, 0.2, 0.4, 0.2 * (1 + 0.5**0.5), 0.2, 0])
+
+
+def test_nesterov_reaches_the_optimiser():
+    (group,) = Optimiser("sgd", nesterov=True).build([torch.nn.Parameter(torch.zeros(1))]).param_groups
+    assert (group["nesterov"], group["momentum"]) == (True, 0.9)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_first_preset_is_fast(name: str):
+    recipe = load_recipe(name)
+    assert recipe.preset == "fast"
+    assert (recipe.optimiser, recipe.batch_size) == (fast.OPTIMISER, fast.BATCH_SIZE)
+    assert recipe.epochs == fast.EPOCHS
+
+
+def test_cosine_classifier_equals_weight_normalised_linear():
+    """The authors' layer is torch's own weight norm over a linear layer without bias."""
+    torch.manual_seed(0)
+    ours = CosineClassifier(7, 3)
+    theirs = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(7, 3, bias=False))
+    theirs.parametrizations.weight.original0.data = ours.norm.detach().clone()
+    theirs.parametrizations.weight.original1.data = ours.direction.detach().clone()
+    features = torch.randn(5, 7)
+    expected = 2 * theirs(features / (features.norm(dim=1, keepdim=True) + 1e-5))
+    torch.testing.assert_close(ours(features), expected)
+
+
+def test_scale_of_the_cosine_classifier_follows_the_number_of_classes():
+    assert CosineClassifier(4, 200).scale == 2
+    assert CosineClassifier(4, 201).scale == 10
+    assert CosineClassifier(4, 201, 30).scale == 30
+
+
+def test_milestones_cut_the_rate():
+    optimiser = Optimiser("sgd", learning_rate=0.1, milestones=(0.5, 0.75))
+    assert [round(optimiser.rate(p), 6) for p in (0, 0.49, 0.5, 0.74, 0.75, 1)] == [
+        0.1,
+        0.1,
+        0.01,
+        0.01,
+        1e-3,
+        1e-3,
+    ]
+
+
+def test_unknown_optimiser_and_classifier_are_named():
+    with pytest.raises(FsbenchError, match="unknown optimiser 'sdg'; did you mean 'sgd'"):
+        Optimiser("sdg").build([torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(FsbenchError, match="unknown classifier 'cosin'; did you mean 'cosine'"):
+        Network(build("conv4", 16), 4, "cosin", None, {})
+
+
+def test_the_log_of_the_search_has_a_row_for_every_trial():
+    """And looks at val classes alone."""
+    folder = Path(__file__).parents[2] / "results" / "tuning"
+    log = pd.read_csv(folder / "trials.csv")
+    assert set(log["trial"]) == set(_presets(folder / "trials.py"))
+    assert [name for name in log if "%" in name] == ["val 1-shot %", "val 5-shot %"]

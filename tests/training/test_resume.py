@@ -1,0 +1,180 @@
+"""A run that is stopped at any moment and started again ends as one that was not."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from fsbench._util.errors import FsbenchError
+from fsbench.models import checkpoint
+from fsbench.models.backbones import build
+from fsbench.models.classifiers import Network
+from fsbench.training import resume
+from fsbench.training.loop import train_backbone
+from fsbench.training.optim import Optimiser
+from fsbench.training.precision import Engine
+from fsbench.training.recipe import load_recipe, resolve
+
+JOB = Path(__file__).with_name("kill_job.py")
+CPU = torch.device("cpu")
+FILES = {"best.safetensors", "last.safetensors", "log.csv"}
+# An epoch syncs best, last, log and state, each file and then its folder; the run ends with last and log.
+PLACES = ("step:4", "fsync:12", "fsync:14")
+
+
+def end_alike(cache: Path, out: Path, places: tuple[str, ...]) -> dict[str, int]:
+    """Train with deaths at these places and without; how often each died."""
+    command = [sys.executable, str(JOB), str(cache), str(out), "never:0", *places]
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=True, env=quiet, stdout=subprocess.PIPE, text=True)
+    whole = out / "never:0"
+    for place in places:
+        assert {p.name for p in (out / place).iterdir() if not p.name.endswith((".lock", ".part"))} == FILES
+        for name in ("best.safetensors", "last.safetensors"):
+            assert_same(whole / name, out / place / name)
+        one, two = (pd.read_csv(folder / "log.csv") for folder in (whole, out / place))
+        times = ["seconds", "images_per_second"]
+        pd.testing.assert_frame_equal(one.drop(columns=times), two.drop(columns=times), check_exact=True)
+    deaths = (line.split() for line in done.stdout.splitlines())
+    return {place: int(count) for place, count in deaths}
+
+
+def assert_same(one: Path, two: Path) -> None:
+    """The same weights, bit for bit, and the same said of them."""
+    (first, about_first), (second, about_second) = checkpoint.read(one), checkpoint.read(two)
+    assert {**about_first, "run": ""} == {**about_second, "run": ""}
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), (two, name)
+
+
+def test_a_run_killed_in_a_step_or_in_writing_ends_alike(cache: Path, tmp_path: Path):
+    """Two stages, the second with a patience; the state's own writing is among the places."""
+    deaths = end_alike(cache, tmp_path, PLACES)
+    assert deaths == {"never:0": 0, **dict.fromkeys(PLACES, 1)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_killed_at_any_write_ends_alike(cache: Path, tmp_path: Path):
+    deaths = end_alike(cache, tmp_path, tuple(f"fsync:{call}" for call in range(30)))
+    killed = [deaths[f"fsync:{call}"] for call in range(30)]
+    assert killed == sorted(killed, reverse=True)  # the last calls are beyond the end
+    assert 20 < sum(killed) < 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_killed_at_random_moments_over_and_over_ends_alike(cache: Path, tmp_path: Path):
+    deaths = end_alike(cache, tmp_path, tuple(f"random:{seed}" for seed in range(4)))
+    assert sum(deaths.values()) > 12
+
+
+@pytest.fixture
+def stopped(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Goes on with the run in tmp_path / "run", three epochs of ERM that were stopped after two."""
+    recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=30)
+
+    def go_on() -> None:
+        train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fsbench.training.loop._look", stop_in_third_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            go_on()
+    return go_on
+
+
+def stop_in_third_epoch(run, stage, epoch, *rest) -> None:
+    if epoch == 2:
+        raise KeyboardInterrupt
+
+
+def tear(path: Path, share: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def blank(path: Path, share: float) -> None:
+    """What a power cut may leave: the whole length, but zeros from somewhere on."""
+    kept = int(path.stat().st_size * share)
+    path.write_bytes(path.read_bytes()[:kept] + bytes(path.stat().st_size - kept))
+
+
+class TestTornFiles:
+    @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+    def test_the_state_before_a_torn_one_is_used(self, stopped, tmp_path: Path, share: float):
+        folder = tmp_path / "run"
+        assert resume.load(folder).epoch == 2
+        tear(folder / "resume.safetensors", share)
+        assert resume.load(folder).epoch == 1
+        stopped()
+        assert list(pd.read_csv(folder / "log.csv")["epoch"]) == [1, 2, 3]
+        assert checkpoint.read(folder / "last.safetensors")[1]["finished"]
+
+    def test_where_both_are_torn_the_user_decides(self, stopped, tmp_path: Path):
+        folder = tmp_path / "run"
+        for name in ("resume.safetensors", "resume-older.safetensors"):
+            tear(folder / name, 0.5)
+        message = (
+            r"resume\.safetensors and resume-older\.safetensors cannot be read; --force starts the run anew"
+        )
+        with pytest.raises(FsbenchError, match=message):
+            stopped()
+        assert checkpoint.load_provenance(folder / "last.safetensors").epoch == 2
+
+    def test_a_torn_checkpoint_does_not_stop_a_run_that_has_a_state(self, stopped, tmp_path: Path):
+        tear(tmp_path / "run" / "last.safetensors", 0.5)
+        stopped()
+        assert checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]
+
+    def test_a_torn_checkpoint_of_a_finished_run_is_named(self, stopped, tmp_path: Path):
+        stopped()
+        tear(tmp_path / "run" / "last.safetensors", 0.5)
+        with pytest.raises(FsbenchError, match=r"last\.safetensors: not a whole safetensors file"):
+            stopped()
+
+
+@pytest.mark.parametrize("optimiser", [Optimiser("adam"), Optimiser("sgd", learning_rate=0.1)])
+def test_moments_and_the_scale_of_the_loss_come_back(trained: Path, tmp_path: Path, optimiser: Optimiser):
+    def fresh() -> tuple[Network, torch.optim.Optimizer, torch.amp.GradScaler]:
+        torch.manual_seed(0)
+        network = Network(build("conv4", 16), 4, "cosine", None, {"rotation": 4})
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+        return network, optimiser.build(network.parameters()), scaler
+
+    def step(network, adam, scaler) -> None:
+        adam.zero_grad()
+        scaler.scale(network(torch.ones(2, 3, 16, 16)).square().mean()).backward()
+        scaler.step(adam)
+        scaler.update()
+
+    one = fresh()
+    for _ in range(3):
+        step(*one)
+    assert one[2].get_scale() == 16.0
+    place = {"stage": 1, "epoch_of_stage": 4, "log": [{"loss": 0.1}]}
+    provenance = checkpoint.load_provenance(trained / "last.safetensors")
+    resume.save(tmp_path, *one, provenance, place)
+    state = resume.load(tmp_path)
+    assert (state.stage, state.epoch, state.log) == (1, 4, [{"loss": 0.1}])
+    two = fresh()
+    state.restore(*two)
+    for _ in range(2):
+        step(*one)
+        step(*two)
+    assert one[2].state_dict() == two[2].state_dict()
+    for a, b in zip(one[0].state_dict().values(), two[0].state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_precision_is_part_of_a_run(stopped, cache: Path, tmp_path: Path):
+    recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=30)
+    with pytest.raises(FsbenchError, match="precision = 'float32', not 'bf16'"):
+        train_backbone(
+            recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True, engine=Engine("bf16")
+        )

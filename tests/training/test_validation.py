@@ -1,0 +1,116 @@
+"""Accuracy during training: measured on val classes, never on novel ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from fsbench.data.identity import Identity
+from fsbench.data.image_store import ImageSplit
+from fsbench.data.prepare import load, prepare
+from fsbench.evaluation.run import Output, evaluate
+from fsbench.models.backbones import build
+from fsbench.tasks.spec import TaskSpec
+from fsbench.training import validation
+from fsbench.training.loop import train_backbone
+from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.validation import SPEC, val_images, validate
+
+CPU = torch.device("cpu")
+
+
+def write_images(root: Path, classes: dict[str, int], noise: str, per_class: int = 20) -> Path:
+    """Class folders with one colour per class; in the split `noise` all classes share one colour."""
+    rng = np.random.default_rng(0)
+    for split, count in classes.items():
+        for number in range(count):
+            folder = root / split / f"{split}-{number}"
+            folder.mkdir(parents=True)
+            colour = rng.uniform(40, 215, 3)
+            for image in range(per_class):
+                mean = np.full(3, 127.0) if split == noise else colour
+                pixels = np.clip(mean + rng.normal(0, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{image:03d}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def noisy_val(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with `noisy-val`: base and novel classes differ in colour, val classes in nothing."""
+    cache = tmp_path_factory.mktemp("noisy-cache")
+    images = write_images(tmp_path_factory.mktemp("noisy"), {"base": 5, "val": 5, "novel": 5}, "val")
+    prepare("noisy-val", images, cache=cache, quiet=True)
+    return cache
+
+
+def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_path: Path):
+    """Val classes are told apart by chance, 20 %, and novel classes nearly always."""
+    assert TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0) == SPEC
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=50)
+    run = train_backbone(recipe, "noisy-val", out=tmp_path / "run", cache=noisy_val, device=CPU, quiet=True)
+    log = pd.read_csv(run.folder / "log.csv")
+    measured = {}
+    for split in ("val", "novel"):
+        (result,) = evaluate(
+            run.last, specs=[SPEC], split=split, preprocess=["l2"], cache=noisy_val, device=CPU,
+            output=Output(None, quiet=True),
+        )  # fmt: skip
+        measured[split] = result
+    assert measured["val"].accuracy < 0.3 < 0.7 < measured["novel"].accuracy
+    assert log["val_accuracy"].tolist() == pytest.approx([measured["val"].accuracy], abs=1e-6)
+    assert log["val_half_width"].tolist() == pytest.approx([measured["val"].half_width], abs=1e-6)
+
+
+def split_of(sizes: list[int]) -> ImageSplit:
+    """An image split of classes of these sizes; each pixel holds the image's place in its class."""
+    places = np.concatenate([np.arange(size) for size in sizes]).astype(np.uint8)
+    return ImageSplit(
+        dataset="made",
+        split="val",
+        pixels=np.broadcast_to(places[:, None, None, None], (len(places), 4, 4, 3)),
+        labels=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+        class_names=tuple(f"c{number}" for number in range(len(sizes))),
+        items=tuple(f"{place:03d}" for place in places),
+        identity=Identity("f" * 64, "files", "decoder"),
+        synthetic=False,
+    )
+
+
+class TestImages:
+    @pytest.fixture
+    def images_of(self, monkeypatch: pytest.MonkeyPatch):
+        """What is taken of val classes of these sizes."""
+
+        def take(sizes: list[int]) -> ImageSplit | None:
+            monkeypatch.setattr(validation, "splits_of", lambda dataset, cache: ["base", "val", "novel"])
+            monkeypatch.setattr(validation, "load", lambda dataset, split, cache, stored: split_of(sizes))
+            return val_images("made", None, 0)
+
+        return take
+
+    def test_are_of_the_val_split(self, cache: Path):
+        found, val = val_images("tiny", cache, 0), load("tiny", "val", cache)
+        assert found is not None
+        assert (found.split, found.class_names) == ("val", val.class_names)
+        np.testing.assert_array_equal(found.pixels, val.pixels)
+
+    def test_are_the_first_hundred_of_each_class(self, images_of):
+        found = images_of([120, 16, 100, 101, 16])
+        assert np.bincount(found.labels).tolist() == [100, 16, 100, 100, 16]
+        places = [found.pixels[found.labels == number, 0, 0, 0].tolist() for number in range(5)]
+        assert places == [list(range(size)) for size in (100, 16, 100, 100, 16)]
+
+    @pytest.mark.parametrize(
+        ("sizes", "enough"), [([16] * 5, True), ([20] * 4, False), ([20, 20, 20, 20, 15], False)]
+    )
+    def test_must_suffice_for_the_tasks(self, images_of, sizes, enough):
+        assert (images_of(sizes) is not None) == enough
+
+    def test_there_are_none_without_a_val_split(self, tmp_path: Path):
+        images = write_images(tmp_path / "images", {"base": 2, "novel": 2}, "none", per_class=2)
+        prepare("two-splits", images, cache=tmp_path / "cache", quiet=True)
+        assert val_images("two-splits", tmp_path / "cache", 0) is None
+        assert validate(build("conv4", 16), None, CPU) == {}

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from fsbench._util import machine
+from fsbench._util.errors import FsbenchError
+
+
+def test_devices_by_name():
+    assert machine.find_device("cpu") == torch.device("cpu")
+    assert machine.find_device("auto").type in {"cpu", "cuda", "mps"}
+
+
+@pytest.mark.parametrize("name", ["cpuu", "", "cuda:99"])
+def test_devices_that_are_not_there_are_named(name):
+    with pytest.raises(FsbenchError, match=f"device '{name}' cannot be used here") as raised:
+        machine.find_device(name)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_timing_names_processor_and_threads():
+    assert machine.device_name(torch.device("cpu")).endswith(f", {torch.get_num_threads()} threads")
+
+
+def test_versions_name_what_a_number_depends_on():
+    assert machine.versions()["torch"] == torch.__version__
+    assert machine.versions().keys() == {"fsbench", "python", "torch", "numpy"}
+
+
+MEMINFO = """MemTotal:       16318480 kB
+MemFree:          204800 kB
+MemAvailable:    8388608 kB
+HugePages_Total:       0
+"""
+GIB = 1 << 30
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch) -> Path:
+    """A folder that stands for /proc and /sys/fs/cgroup: 0.2 GiB free, 8 GiB available, no limit."""
+    (tmp_path / "meminfo").write_text(MEMINFO)
+    (tmp_path / "cgroup").write_text("0::/a/b\n")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "memory.max").write_text("max\n")
+    (tmp_path / "a" / "b" / "memory.current").write_text(f"{3 * GIB}\n")
+    (tmp_path / "a" / "b" / "memory.stat").write_text(f"anon 5\ninactive_file {GIB}\n")
+    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "_PROCESS_GROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    return tmp_path
+
+
+def test_memory_that_caches_hold_is_free(system: Path):
+    assert machine.free_memory(torch.device("cpu")) == 8 * GIB
+
+
+@pytest.mark.parametrize(("limit", "free"), [(4 * GIB, 2 * GIB), (GIB, 0), (64 * GIB, 8 * GIB)])
+def test_the_limit_of_a_container_holds(system: Path, limit: int, free: int):
+    """It uses 3 GiB, of which 1 GiB is cache."""
+    (system / "a" / "b" / "memory.max").write_text(f"{limit}\n")
+    assert machine.free_memory(torch.device("cpu")) == free
+
+
+@pytest.mark.parametrize("content", [None, "", "MemFree: 5 kB\n", "MemAvailable: much kB\n", "\n"])
+def test_memory_where_the_system_says_it_otherwise(system: Path, monkeypatch, content: str | None):
+    if content is None:
+        (system / "meminfo").unlink()
+    else:
+        (system / "meminfo").write_text(content)
+    monkeypatch.setattr(machine.os, "sysconf", {"SC_AVPHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.__getitem__)
+    assert machine.free_memory(torch.device("cpu")) == 40960
+
+    def unknown(_: str) -> int:
+        raise ValueError
+
+    monkeypatch.setattr(machine.os, "sysconf", unknown)
+    assert machine.free_memory(torch.device("cpu")) == GIB

@@ -1,0 +1,84 @@
+"""Parts of arrays on several threads: every row once, also in a forked child."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from fsbench._util.threads import each_alone, in_threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_row_is_worked_on_once(threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    rows, sums, seen = np.arange(12.0).reshape(4, 3), np.zeros(4), []
+
+    def add(part, total):
+        seen.append(len(part))
+        total += part.sum(axis=1)
+
+    in_threads(add, rows, sums)
+    assert sums.tolist() == rows.sum(axis=1).tolist()
+    assert len(seen) == threads
+
+
+def test_parts_are_worked_on_at_the_same_time(monkeypatch):
+    """Each part waits for the other one, which would never come if they followed one another."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    both = threading.Barrier(2, timeout=600)
+    in_threads(lambda _: both.wait(), np.zeros(2))
+
+
+def test_an_error_reaches_the_caller(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda part: 1 / int(part[0]), np.array([1, 0]))
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class TestEachAlone:
+    def test_parts_are_worked_on_at_the_same_time_by_one_thread_each(self, two_threads):
+        both = threading.Barrier(2, timeout=600)
+
+        def threads(_: int) -> int:
+            both.wait()
+            return torch.get_num_threads()
+
+        assert each_alone(threads, [0, 1]) == [1, 1]
+        assert torch.get_num_threads() == 2
+
+    @pytest.mark.parametrize("inference", [False, True])
+    def test_a_thread_has_the_modes_of_the_caller(self, two_threads, inference):
+        with torch.inference_mode(inference), torch.set_grad_enabled(False):
+            found = each_alone(lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), [0, 1])
+        assert found == [(inference, False)] * 2
+
+    def test_an_error_reaches_the_caller_who_keeps_the_threads(self, two_threads):
+        with pytest.raises(ZeroDivisionError):
+            each_alone(lambda part: 1 / part, [1, 0])
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
+def test_a_forked_child_has_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    both = threading.Barrier(2, timeout=600)  # so that both threads have started, and the child lacks both
+    in_threads(lambda _: both.wait(), np.zeros(2))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(600)  # waiting for threads that are not there has no other end
+        values = np.zeros(2)
+        in_threads(lambda part: part.__iadd__(1), values)
+        os._exit(0 if values.tolist() == [1, 1] else 1)
+    assert os.waitpid(child, 0)[1] == 0

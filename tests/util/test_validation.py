@@ -1,0 +1,84 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pytest
+
+from fsbench._util.validation import Wrong, as_cell, as_json, check, file_name, required
+
+
+@dataclass
+class Value:
+    n: int
+    x: float
+    name: str
+    maybe: str | None
+    sizes: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+    words: dict[str, str]
+    what: Any
+    on: bool = False
+
+
+class Parts(TypedDict):
+    a: int
+
+
+GOOD: dict[str, Any] = {
+    "n": 3, "x": 0.5, "name": "Zürich 5 ± 1", "maybe": None, "sizes": (1, 2), "pairs": ((1, 2),),
+    "words": {"a": "b"}, "what": object(), "on": True,
+}  # fmt: skip
+BAD: dict[str, list[Any]] = {
+    "n": [True, 1.0, "1", None, 1 << 64, -(1 << 64)],
+    "x": [True, float("nan"), float("inf"), 10**400, "1", None],
+    "name": ["a\nb", "\x1b[2J", "a\u202eb", "x" * 1001, b"a", None, 3],
+    "maybe": ["a\nb", 3],
+    "sizes": [[1, 2], (1, 2.0), (1, 2.0, 300), ("1",), (None,), 3, None],
+    "pairs": [((1, 2, 3),), ((1,),), (1, 2), (("a", 1),)],
+    "words": [{"a": 1}, {1: "a"}, {"a": "\n"}, []],
+    "on": [0, 1, "true", None],
+}
+
+
+def test_values_of_the_declared_types_pass():
+    check(Value, GOOD)
+    check(Value, {**GOOD, "x": 1, "maybe": "a", "sizes": (), "words": {}})
+    check(Value, {}, needed=())
+    assert required(Value) == GOOD.keys() - {"on"}
+    assert required(Parts) == {"a"}
+
+
+@pytest.mark.parametrize("field", BAD)
+def test_others_are_refused_and_named(field: str):
+    for value in BAD[field]:
+        with pytest.raises(Wrong, match=f"^{field} must be "):
+            check(Value, {**GOOD, field: value})
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(Wrong, match="lacks n, what"):
+        check(
+            Value, {name: value for name, value in GOOD.items() if name not in ("n", "what")}, required(Value)
+        )
+
+
+def test_one_name_of_a_file(tmp_path: Path):
+    for name in ("a", "a.b-c_d", "step:4", "ü ö", "..a", "a..", "-x"):
+        file_name("run", name)
+        (tmp_path / name).mkdir()
+    for name in ("", ".", "..", "a/b", "/a", "a/", "./a", "a\\b", "a\0b", "a\nb", "ü" * 101):
+        with pytest.raises(Wrong, match="run must be a name"):
+            file_name("run", name)
+
+
+def test_json_objects_alone():
+    assert as_json('{"a": [1]}') == {"a": [1]}
+    for text in ("", "[]", "1", "{", "[" * 100_000, b"\xff"):
+        with pytest.raises(Wrong, match="not"):
+            as_json(text)
+
+
+def test_cells_are_no_formulas():
+    assert [as_cell(text) for text in ("=1", "+1", "-1", "@a", "a=1", "", "5")] == [
+        "'=1", "'+1", "'-1", "'@a", "a=1", "", "5",
+    ]  # fmt: skip
