@@ -15,8 +15,8 @@ from tabulate import tabulate
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import write_text
-from fsbench.evaluation.run import results
-from fsbench.evaluation.run.results import Result
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
 from fsbench.report.leaderboard.pages import with_block
 from fsbench.report.plots import budgets, save
 from fsbench.report.plots.budget import Point, points, recipes_of, seeds_text

@@ -32,8 +32,8 @@ from typing import Any
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason
 from fsbench.cli import make_parser
-from fsbench.evaluation.run import results
-from fsbench.evaluation.run.results import Result
+from fsbench.evaluation import results
+from fsbench.evaluation.results import Result
 from fsbench.heads import find_head
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.threads import in_threads
-from fsbench.heads.batching import aligned, product
 from fsbench.heads._random import bits, permutations, uniforms
 from fsbench.heads._support import few_tasks, real_rows
+from fsbench.heads.batching import aligned, product
 
 RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
 BATCH = 4

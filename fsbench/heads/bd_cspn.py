@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import class_means, one_hot
+from fsbench.heads.batching import product, widened
 from fsbench.heads.nearest_mean import distance_logits
 
 SCALE = 10.0  # of cosine similarity, inside the softmax

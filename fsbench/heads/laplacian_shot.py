@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import mean_shots
+from fsbench.heads.batching import product, widened
 from fsbench.heads.bd_cspn import rectified_means
 from fsbench.heads.nearest_mean import distance_logits
 

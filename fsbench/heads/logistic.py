@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import aligned, product, widened
 from fsbench.heads._support import centred, linear_logits
+from fsbench.heads.batching import aligned, product, widened
 
 TOLERANCE = 1e-4  # by how much a logit may be wrong
 MOST_NEWTON, MOST_CG, MOST_HALVINGS = 30, 200, 20

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import class_means
+from fsbench.heads.batching import product, widened
 
 
 def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:

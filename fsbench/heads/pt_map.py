@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import one_hot
+from fsbench.heads.batching import product, widened
 from fsbench.heads.soft_kmeans import start
 
 SHARPNESS = 10.0  # the transport's inverse temperature

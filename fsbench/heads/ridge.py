@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import centred, linear_logits
+from fsbench.heads.batching import product, widened
 
 PENALTY = 1.0  # of the squared weights
 

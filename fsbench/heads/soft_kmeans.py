@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import one_hot
+from fsbench.heads.batching import product, widened
 
 TEMPERATURE = 5.0
 UPDATES = 29  # the published loop makes 30, but decides by the distances to the means of the 29th

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import few_tasks, one_hot
+from fsbench.heads.batching import product, widened
 
 COST = 1.0  # of a squared violation of the margin
 MOST_STEPS, MOST_HALVINGS = 50, 20

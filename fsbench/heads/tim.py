@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fsbench.heads.batching import product, widened
 from fsbench.heads._support import class_means, few_tasks, mean_shots, one_hot
+from fsbench.heads.batching import product, widened
 
 TEMPERATURE = 15.0
 STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
