@@ -370,5 +370,5 @@ class TestNumpyFiles:
 def test_an_unsafe_pickle_is_refused_and_named(tmp_path: Path):
     (tmp_path / "x").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     for ask in (importers.recognise, lambda path: importers.read(path, "mine", "novel")):
-        with pytest.raises(FsbenchError, match=r"x: asks for os\.system"):
+        with pytest.raises(FsbenchError, match=r"x: contains os\.system"):
             ask(tmp_path / "x")
