@@ -58,7 +58,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Predict, write the table and the sheet, and print a summary."""
-    from fsbench._util.files import whole_file
+    from fsbench._util.files import atomic_write
     from fsbench.models import pretrained
     from fsbench.prediction import predict, sheet, text
 
@@ -79,7 +79,7 @@ def run(chosen: argparse.Namespace) -> None:
     unshown = [] if chosen.sheet is None else sheet.unwritable(found)
     for line in (*found.unreadable, *unshown):
         print(f"fsbench: {line}", file=sys.stderr)
-    with whole_file(chosen.out) as part:
+    with atomic_write(chosen.out) as part:
         found.table().to_csv(part, index=False)
     if chosen.sheet is not None:
         sheet.save(found, chosen.query, chosen.sheet)

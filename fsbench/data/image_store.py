@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import cache_folder, reason
-from fsbench._util.validation import Wrong, hdf5
+from fsbench._util.validation import InvalidValueError, hdf5
 from fsbench.data import identity
 from fsbench.data.identity import Identity
 
@@ -184,7 +184,7 @@ def read(path: Path, split: str) -> ImageSplit:
             written.
     """
     with opened(path) as file:
-        hdf5.refuse_endless_heaps(path)
+        hdf5.check_text_heaps(path)
         group, about, most = group_of(file, split), hdf5.attributes(file), hdf5.capacity(path)
         found = ImageSplit(
             dataset=str(about["name"]),
@@ -251,7 +251,7 @@ def group_of(file: h5py.File, split: str) -> h5py.Group:
     """
     if split not in file:
         raise FsbenchError(f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}")
-    return hdf5.inside(file, split)
+    return hdf5.subgroup(file, split)
 
 
 @contextmanager
@@ -262,7 +262,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         FsbenchError: the file cannot be read or is not an image store of this format.
     """
     try:
-        hdf5.refuse_endless_heaps(path, _GLANCE)
+        hdf5.check_text_heaps(path, _GLANCE)
         with h5py.File(path, "r") as file:
             form = hdf5.attributes(file).get("format")
             if form != FORMAT:
@@ -272,7 +272,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise
     except Exception as error:  # HDF5 names no bounds to what a torn file raises, then or while it is read
         raise FsbenchError(
-            f"{path}: not a readable image store ({hdf5.why(error)}); prepare it again"
+            f"{path}: not a readable image store ({hdf5.describe_error(error)}); prepare it again"
         ) from error
 
 
@@ -286,11 +286,11 @@ def _check(found: ImageSplit, digests: NDArray[np.uint8]) -> None:
     """Refuse parts that do not fit each other."""
     n, labels = len(found.pixels), found.labels
     if not n == len(labels) == len(found.items) or not found.pixels.size or found.pixels.shape[3] != 3:
-        raise Wrong(
+        raise InvalidValueError(
             f"pixels {found.pixels.shape} do not fit {len(labels)} labels or {len(found.items)} items"
         )
     if digests.shape != (n, 32):
-        raise Wrong(f"digests must have shape ({n}, 32), but have {digests.shape}")
+        raise InvalidValueError(f"digests must have shape ({n}, 32), but have {digests.shape}")
     hdf5.check_labels(labels, len(found.class_names))
 
 

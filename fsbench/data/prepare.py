@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import cache_folder, only_one, sha256_of, whole_hdf5
+from fsbench._util.files import atomic_hdf5, cache_folder, exclusive_lock, sha256_of
 from fsbench._util.validation import hdf5
 from fsbench.data import glyphs, identity, image_store, registry
 from fsbench.data.decode import Depth, decoder, identities, looks, squares
@@ -213,7 +213,7 @@ def _drawn(name: str, cache: Path | None, *, force: bool = False, quiet: bool = 
     """The store of an embedded data set, keyed by the code that draws it."""
     target, key = image_store.path_of(name, glyphs.SIZE, cache), sha256_of(Path(glyphs.__file__))
     if force or not image_store.holds(target, key):  # most calls need no lock, and a read-only cache has none
-        with only_one(target):
+        with exclusive_lock(target):
             if force or not image_store.holds(target, key):
                 listing = glyphs.draw(name, quiet=quiet)
                 survey = _Survey(key, dict.fromkeys(listing, key), glyphs.SIZE, glyphs.SIZE)
@@ -273,7 +273,7 @@ def _store(
     name: str, path: Path, target: Path, listing: Listing, survey: _Survey, *, force: bool, quiet: bool
 ) -> Path:
     """Write the store of surveyed images, unless it holds them already; warn of images in two splits."""
-    with only_one(target):
+    with exclusive_lock(target):
         if force or not image_store.holds(target, survey.key):
             _write(target, listing, survey, {"name": name, "synthetic": False, **_origin(path)}, quiet=quiet)
     _warn_of_shared(name, target)
@@ -309,7 +309,7 @@ def _write(
     depth = Depth([picture for items in classes for picture in items.values()])
     orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
     total = sum(len(rows) for rows, _ in orders.values())
-    with whole_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:
+    with atomic_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:
         image_store.begin(file, {**about, "key": survey.key, "native": survey.native, "decoder": decoder()})
         writers = {split: _writer(file, split, *orders[split], survey, size) for split in splits}
         for split in splits:  # pixels come last, so that all names lie at the beginning of the file

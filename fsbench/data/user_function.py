@@ -25,10 +25,10 @@ def read(reference: str) -> Listing:
         FsbenchError: no such function, one that fails, or one that returns something else.
     """
     what = f"data set {reference}"
-    function = user_code.find(reference, "data set").value
+    function = user_code.load_reference(reference, "data set").value
     if not callable(function):
         raise FsbenchError(f"{what}: must be a function, but is {type(function).__name__}")
-    with user_code.one_line(what):
+    with user_code.user_errors(what):
         returned = function()
     splits = _mapping(returned, what, "{split: {class: items}}")
     for split in splits:

@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from fsbench._util.files import whole_file, write_text
+from fsbench._util.files import atomic_write, write_text
 from fsbench.diagnose.published import published
 from fsbench.diagnose.section import Section, Table
 
@@ -45,7 +45,7 @@ def write(folder: Path, title: str, lead: str, sections: Sequence[Section]) -> P
         (section.name, what): _png(figure) for section in sections for what, figure in section.figures.items()
     }
     for (name, what), data in pictures.items():
-        with whole_file(folder / _file(name, what)) as part:
+        with atomic_write(folder / _file(name, what)) as part:
             part.write_bytes(data)
     markdown, page = [f"# {title}", lead], [f"<h1>{escape(title)}</h1>", f"<p>{escape(lead)}</p>"]
     for section in sections:

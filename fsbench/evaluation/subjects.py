@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.validation import Wrong, as_json
+from fsbench._util.validation import InvalidValueError, parse_json
 from fsbench.data.identity import why_other
 from fsbench.data.image_store import first_of_each_class
 from fsbench.features import importers, store
@@ -59,9 +59,9 @@ class Target:
     def provenance(self) -> dict[str, Any]:
         """What the checkpoint says of itself; empty for a feature file that does not tell."""
         try:
-            found = as_json(str(self.features.about.get("provenance", "{}")))
+            found = parse_json(str(self.features.about.get("provenance", "{}")))
             check_provenance(found, needed=())
-        except Wrong as error:
+        except InvalidValueError as error:
             raise FsbenchError(f"{self.run}: provenance of its features: {error}") from error
         return found
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fsbench._util.errors import FsbenchError, enough_memory
-from fsbench._util.files import cache_folder, only_one
+from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.files import cache_folder, exclusive_lock
 from fsbench._util.machine import device_name
 from fsbench.data import image_store
 from fsbench.data.image_store import ImageSplit, SplitInfo
@@ -115,7 +115,7 @@ def extract(
     if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
         found = features.read(path, **key)
     else:
-        with only_one(path):
+        with exclusive_lock(path):
             if path.exists() and not force:
                 found = features.read(path, **key)
             else:
@@ -167,7 +167,7 @@ def _extracted(
     images = image_store.read(info.path, split)
     if images.identity != info.identity:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
-    with enough_memory(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
+    with memory_advice(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
         network = backbone.network.to(device).to(memory_format=torch.channels_last)
         values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
     if not features.are_finite(values):

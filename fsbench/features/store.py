@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_hdf5
-from fsbench._util.validation import Wrong, hdf5
+from fsbench._util.files import atomic_hdf5
+from fsbench._util.validation import InvalidValueError, hdf5
 from fsbench.data.identity import Identity
 
 FORMAT = 1
@@ -47,7 +47,7 @@ class Features:
 
 def write(path: Path, features: Features) -> None:
     """Write a feature store, whole or not at all."""
-    with whole_hdf5(path) as (file, _):
+    with atomic_hdf5(path) as (file, _):
         file["features"] = np.asarray(features.values, dtype=np.float32)
         file["labels"] = np.asarray(features.labels, dtype=np.int32)
         names = np.array(features.class_names, dtype=object)
@@ -63,7 +63,7 @@ def read(path: Path, **expected: str | int | float) -> Features:
     """
     try:
         most = hdf5.capacity(path)
-        hdf5.refuse_endless_heaps(path)
+        hdf5.check_text_heaps(path)
         with h5py.File(path, "r") as file:
             attributes = hdf5.attributes(file)
             if attributes.pop("format", None) != FORMAT:
@@ -82,7 +82,7 @@ def read(path: Path, **expected: str | int | float) -> Features:
     except FsbenchError:
         raise
     except Exception as error:  # HDF5 names no bounds to what a torn file raises
-        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.why(error)})") from error
+        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.describe_error(error)})") from error
     if features.digest != digest:
         raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
@@ -103,7 +103,7 @@ def is_store(path: Path) -> bool:
     except Exception as error:
         if path.is_file():
             return True  # HDF5, but damaged: `read` says so
-        raise FsbenchError(f"cannot read {path}: {hdf5.why(error)}") from error
+        raise FsbenchError(f"cannot read {path}: {hdf5.describe_error(error)}") from error
 
 
 def are_finite(values: NDArray[np.float32]) -> bool:
@@ -115,7 +115,7 @@ def _check(features: Features) -> None:
     """Refuse parts that do not fit each other, and what no head can take."""
     values, labels, names = features.values, features.labels, features.class_names
     if len(values) != len(labels) or not values.size:
-        raise Wrong(f"features {values.shape} do not fit labels {labels.shape}")
+        raise InvalidValueError(f"features {values.shape} do not fit labels {labels.shape}")
     hdf5.check_labels(labels, len(names))
     if not are_finite(values):
-        raise Wrong("features must be finite")
+        raise InvalidValueError("features must be finite")

@@ -138,7 +138,7 @@ def find_head(name: str) -> Head:
 
 def _of_user(name: str, reference: str) -> Head:
     """A head that is not fsbench's: a function, used on features as they are, or a `Head`."""
-    found = user_code.find(reference, "head")
+    found = user_code.load_reference(reference, "head")
     if isinstance(found.value, Head):
         head = found.value
     elif callable(found.value):
@@ -152,7 +152,7 @@ def _checked(name: str, classify: Callable[..., Tensor]) -> Callable[..., Tensor
     """A user's function, whose answer must be one: no largest logit is a class where one is not a number."""
 
     def checked(support: Tensor, query: Tensor, **asked: Tensor) -> Tensor:
-        with user_code.one_line(f"head {name}"):
+        with user_code.user_errors(f"head {name}"):
             logits = classify(support, query, **asked)
         wanted = (*query.shape[:2], support.shape[1])
         if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted or logits.isnan().any():

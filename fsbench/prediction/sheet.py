@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_file
+from fsbench._util.files import atomic_write
 from fsbench.data.decode import thumbnails
 from fsbench.prediction.lettering import cut, readable, wrap, write
 from fsbench.prediction.outcome import Prediction
@@ -40,7 +40,7 @@ def save(found: Prediction, query: Path, path: Path) -> None:
         FsbenchError: an image cannot be read any more, or the file cannot be written.
     """
     image = sheet(found, query)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         image.save(part, format="PNG")
 
 

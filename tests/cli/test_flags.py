@@ -362,7 +362,7 @@ COMMANDS = {
         {
             "fsbench.prediction.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
-            "fsbench._util.files.whole_file": nowhere,
+            "fsbench._util.files.atomic_write": nowhere,
             "fsbench.prediction.sheet.check_name": lambda path: None,
             "fsbench.prediction.sheet.unwritable": lambda found: [],
             "fsbench.prediction.sheet.save": lambda *_: None,
@@ -388,7 +388,7 @@ COMMANDS = {
                 "a.csv",
                 {},
                 "test_predict.py::test_files_and_summary",
-                {"whole_file.path": Path("a.csv"), **PRINTED},
+                {"atomic_write.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
                 "a.png",

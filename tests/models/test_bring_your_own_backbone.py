@@ -459,7 +459,7 @@ class TestFunctions:
             ("wrong", "must return a torch module.* but returned str"),
             ("failing", r"TypeError: .*missing 1 required.* \(mine.py, line \d+\)"),
             ("a_number", "must be a function, but is int"),
-            ("absent", "there is no absent in .*mine.py"),
+            ("absent", "mine.py does not define absent"),
         ],
     )
     def test_what_is_no_backbone_is_one_line(self, mine, name, message):

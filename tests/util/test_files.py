@@ -9,7 +9,7 @@ import pytest
 
 from fsbench._util import files
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import cache_folder, only_one, sha256_of, whole_file, write_text
+from fsbench._util.files import atomic_write, cache_folder, exclusive_lock, sha256_of, write_text
 
 
 def test_write_text_replaces_the_whole_file(tmp_path: Path):
@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     write_text(path, "old\n")
 
     def torn() -> None:
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text("torn")
             raise ZeroDivisionError
 
@@ -37,8 +37,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
 
 def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     code = (
-        "import os, signal, sys; from pathlib import Path; from fsbench._util.files import whole_file\n"
-        "with whole_file(Path(sys.argv[1])) as part:\n"
+        "import os, signal, sys; from pathlib import Path; from fsbench._util.files import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as part:\n"
         "    part.write_text('torn'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     path = tmp_path / "a.txt"
@@ -79,7 +79,7 @@ def test_data_reach_the_disk_before_the_name_and_the_name_before_the_end(tmp_pat
 def test_what_a_killed_write_left_goes_with_the_next_but_not_what_is_being_written(tmp_path: Path):
     for name in (".a.txt.abc.part", ".[a].txt.abc.part", ".b.txt.abc.part", "a.txt.abc.part"):
         (tmp_path / name).touch()
-    with whole_file(tmp_path / "a.txt") as first:
+    with atomic_write(tmp_path / "a.txt") as first:
         first.write_text("first")
         write_text(tmp_path / "a.txt", "second")
         assert first.exists()
@@ -94,7 +94,7 @@ def test_what_a_killed_write_left_goes_with_the_next_but_not_what_is_being_writt
 def test_a_full_disk_is_one_line(tmp_path: Path):
     with (
         pytest.raises(FsbenchError, match=r"cannot write .*a\.txt: no space left"),
-        whole_file(tmp_path / "a.txt"),
+        atomic_write(tmp_path / "a.txt"),
         Path("/dev/full").open("w") as full,
     ):
         full.write("x" * 100_000)
@@ -105,7 +105,7 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path):
     (tmp_path / "a").write_text("")
     with pytest.raises(FsbenchError, match="cannot write"):
         write_text(tmp_path / "a" / "b.txt", "x")
-    with pytest.raises(FsbenchError, match="cannot write"), only_one(tmp_path / "a" / "b.txt"):
+    with pytest.raises(FsbenchError, match="cannot write"), exclusive_lock(tmp_path / "a" / "b.txt"):
         pass
 
 
@@ -135,7 +135,7 @@ def test_what_a_full_disk_refuses_is_read_back_until_the_error_is_asked_for(tmp_
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
     try:
-        with files._Patient(tmp_path / "x", "w+") as disk:
+        with files._DeferredErrors(tmp_path / "x", "w+") as disk:
             assert disk.write(data) == len(data)
             disk.seek(512)
             assert disk.write(b"new") == 3

@@ -46,8 +46,8 @@ def system(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / "a" / "b" / "memory.current").write_text(f"{3 * GIB}\n")
     (tmp_path / "a" / "b" / "memory.stat").write_text(f"anon 5\ninactive_file {GIB}\n")
     monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_PROCESS_GROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
     return tmp_path
 
 

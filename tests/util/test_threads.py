@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench._util.threads import each_alone, in_threads
+from fsbench._util.threads import in_threads, map_single_threaded
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -54,18 +54,20 @@ class TestEachAlone:
             both.wait()
             return torch.get_num_threads()
 
-        assert each_alone(threads, [0, 1]) == [1, 1]
+        assert map_single_threaded(threads, [0, 1]) == [1, 1]
         assert torch.get_num_threads() == 2
 
     @pytest.mark.parametrize("inference", [False, True])
     def test_a_thread_has_the_modes_of_the_caller(self, two_threads, inference):
         with torch.inference_mode(inference), torch.set_grad_enabled(False):
-            found = each_alone(lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), [0, 1])
+            found = map_single_threaded(
+                lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), [0, 1]
+            )
         assert found == [(inference, False)] * 2
 
     def test_an_error_reaches_the_caller_who_keeps_the_threads(self, two_threads):
         with pytest.raises(ZeroDivisionError):
-            each_alone(lambda part: 1 / part, [1, 0])
+            map_single_threaded(lambda part: 1 / part, [1, 0])
         assert torch.get_num_threads() == 2
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
-from fsbench._util.validation import Wrong
+from fsbench._util.validation import InvalidValueError
 from fsbench.data.image_store import SPLITS
 from fsbench.data.registry import SOURCES
 from fsbench.features.importers import contents, formats
@@ -52,7 +52,7 @@ def read(path: Path, dataset: str, split: str) -> Foreign:
     with _named(path):
         given = formats.recognised(*contents.read(path))
         if given is None:
-            raise Wrong(f"holds none of the known forms: {', '.join(formats.FORMS)}")
+            raise InvalidValueError(f"holds none of the known forms: {', '.join(formats.FORMS)}")
         n_classes = dict(zip(SPLITS, SOURCES[dataset].n_classes, strict=True)) if dataset in SOURCES else {}
         values = _float32(given.values, "features", 3 if given.form == "easy" else 2)
         if given.form == "easy":
@@ -60,10 +60,12 @@ def read(path: Path, dataset: str, split: str) -> Foreign:
             values = given.values
         mean = None if given.base_mean is None else _float32(given.base_mean, "base mean", 1)
         if mean is not None and len(mean) != values.shape[1]:
-            raise Wrong(f"base mean has {len(mean)} dimensions, features have {values.shape[1]}")
+            raise InvalidValueError(f"base mean has {len(mean)} dimensions, features have {values.shape[1]}")
         values, labels, names = _sorted(values, given.labels)
         if len(names) != n_classes.get(split, len(names)):
-            raise Wrong(f"holds {len(names)} classes, but {dataset} {split} has {n_classes[split]}")
+            raise InvalidValueError(
+                f"holds {len(names)} classes, but {dataset} {split} has {n_classes[split]}"
+            )
         about = {"dataset": dataset, "split": split, "form": given.form, "source_file": sha256_of(path)}
         return Foreign(Features(values, labels, names, about), mean)
 
@@ -83,7 +85,7 @@ def recognise(path: Path) -> str | None:
 def _named(path: Path) -> Iterator[None]:
     try:
         yield
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"feature file {path}: {error}") from error
     except MemoryError as error:
         raise FsbenchError(f"feature file {path}: does not fit into memory") from error
@@ -92,13 +94,15 @@ def _named(path: Path) -> Iterator[None]:
 def _float32(array: Any, what: str, ndim: int) -> NDArray[np.float32]:
     """An array of numbers as float32, all of them finite."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim != ndim:
-        raise Wrong(f"{what} must be {ndim}-dimensional numbers, but are {contents.kind(array)}")
+        raise InvalidValueError(f"{what} must be {ndim}-dimensional numbers, but are {contents.kind(array)}")
     if array.size == 0:
-        raise Wrong(f"{what} must not be empty, but have shape {array.shape}")
+        raise InvalidValueError(f"{what} must not be empty, but have shape {array.shape}")
     with np.errstate(over="ignore"):  # it is infinite then
         values = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise Wrong(f"{what} must be finite, but item {np.argwhere(~np.isfinite(values))[0, 0]} is not")
+        raise InvalidValueError(
+            f"{what} must be finite, but item {np.argwhere(~np.isfinite(values))[0, 0]} is not"
+        )
     return values
 
 
@@ -112,9 +116,9 @@ def _sorted(
     images whatever the order of the file.
     """
     if not isinstance(given, np.ndarray) or given.dtype.kind not in "iu" or given.ndim != 1:
-        raise Wrong(f"labels must be 1-dimensional integers, but are {contents.kind(given)}")
+        raise InvalidValueError(f"labels must be 1-dimensional integers, but are {contents.kind(given)}")
     if len(given) != len(values):
-        raise Wrong(f"labels must be as many as features, but are {len(given)} for {len(values)}")
+        raise InvalidValueError(f"labels must be as many as features, but are {len(given)} for {len(values)}")
     names, labels = np.unique(given, return_inverse=True)
     rows = np.ascontiguousarray(values, dtype="<f4").view(f"V{4 * values.shape[1]}").ravel()
     order = np.argsort(rows, kind="stable")

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
-from fsbench._util.validation import Wrong, hdf5
+from fsbench._util.validation import InvalidValueError, hdf5
 
 
 def read(path: Path) -> tuple[Any, int]:
     """What a file holds, and how many numbers a file of its length can hold.
 
     Raises:
-        Wrong: damaged, or it claims more than it can hold.
+        InvalidValueError: damaged, or it claims more than it can hold.
         FsbenchError: unreadable, or a pickle that is unsafe or damaged.
     """
     try:
@@ -34,10 +34,10 @@ def read(path: Path) -> tuple[Any, int]:
                 return {name: archive[name] for name in members}, most
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
-    except (Wrong, FsbenchError):
+    except (InvalidValueError, FsbenchError):
         raise
     except Exception as error:  # HDF5, NumPy and zipfile name no bounds to what a torn file raises
-        raise Wrong(f"cannot be read ({' '.join(str(error).split())[:120]})") from error
+        raise InvalidValueError(f"cannot be read ({' '.join(str(error).split())[:120]})") from error
     return safe_pickle.read(path), most
 
 
@@ -48,7 +48,7 @@ def kind(thing: object) -> str:
 
 def _hdf5(path: Path, most: int) -> dict[str, NDArray[Any]]:
     """The arrays of an s2m2 file."""
-    hdf5.refuse_endless_heaps(path)
+    hdf5.check_text_heaps(path)
     with h5py.File(path, "r") as file:
         names = [name for name in ("all_feats", "all_labels", "count") if file.get(name, getlink=True)]
         return {name: np.asarray(hdf5.dataset(file, name, "fiu", None, most)[()]) for name in names}
@@ -60,5 +60,5 @@ def _npz_members(path: Path, most: int) -> list[str]:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     names = [name for name in ("features", "labels") if f"{name}.npy" in sizes]
     if sum(sizes[f"{name}.npy"] for name in names) > 8 * most:
-        raise Wrong("expands to more than a file of its length can hold")
+        raise InvalidValueError("expands to more than a file of its length can hold")
     return names

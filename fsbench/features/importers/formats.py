@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.validation import Wrong
+from fsbench._util.validation import InvalidValueError
 from fsbench.features.importers.contents import kind
 
 FORMS = ("s2m2", "pt-map", "tim", "simpleshot", "easy", "pair")
@@ -32,7 +32,7 @@ def recognised(content: Any, most: int) -> Given | None:
     """What a file gives, of at most so many values; None where its content has no known form.
 
     Raises:
-        Wrong: the form is known, but its parts contradict each other.
+        InvalidValueError: the form is known, but its parts contradict each other.
     """
     match content:
         case {
@@ -64,16 +64,16 @@ def split_of_easy(values: NDArray[Any], n_classes: Mapping[str, int], dataset: s
     Source: ybendou/easy, few_shot_eval.py (what is saved) and main.py (how it is cut).
 
     Raises:
-        Wrong: the data set has other classes, or copies that fill up its classes cannot be told.
+        InvalidValueError: the data set has other classes, or copies that fill up its classes cannot be told.
     """
     if len(values) != sum(n_classes.values()):
         known = f"{sum(n_classes.values())} in base, val and novel" if n_classes else "unknown splits"
-        raise Wrong(f"holds {len(values)} classes of all splits, but {dataset} has {known}")
+        raise InvalidValueError(f"holds {len(values)} classes of all splits, but {dataset} has {known}")
     counts = np.full(len(values), values.shape[1])
     if dataset in _FILLED:
         counts = np.array([_images(images) for images in values])
         if (counts == values.shape[1]).all():
-            raise Wrong(
+            raise InvalidValueError(
                 f"classes of {dataset} are filled up to {values.shape[1]} images that cannot be told apart"
             )
     start = dict(zip(n_classes, np.cumsum([0, *n_classes.values()]), strict=False))
@@ -95,10 +95,10 @@ def _without_tail(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Features and labels without the zeros behind them: S2M2 makes room for whole batches."""
     if count.size != 1 or count.dtype.kind not in "iu":
-        raise Wrong(f"count must be one integer, but is {kind(count)}")
+        raise InvalidValueError(f"count must be one integer, but is {kind(count)}")
     n, room = int(count.item()), min(part.shape[0] if part.ndim else 0 for part in (values, labels))
     if not 0 < n <= room:
-        raise Wrong(f"count must be 1 to {room}, the number of features and labels, but is {n}")
+        raise InvalidValueError(f"count must be 1 to {room}, the number of features and labels, but is {n}")
     return values[:n], labels[:n]
 
 
@@ -110,22 +110,24 @@ def _of_classes(classes: Mapping[int, Any], most: int) -> tuple[NDArray[Any], ND
     """Features (n, d) and labels (n,) of `{class: [vector, ...]}`, or of arrays in place of lists."""
     for label, vectors in classes.items():
         if not isinstance(vectors, list) and not (isinstance(vectors, np.ndarray) and vectors.ndim == 2):
-            raise Wrong(f"class {label} must be a list of vectors, but is {kind(vectors)}")
+            raise InvalidValueError(f"class {label} must be a list of vectors, but is {kind(vectors)}")
         if len(vectors) == 0:
-            raise Wrong(f"class {label} must have vectors, but is empty")
+            raise InvalidValueError(f"class {label} must have vectors, but is empty")
     first = next(iter(classes.values()))[0]
     if not isinstance(first, np.ndarray) or first.ndim != 1:
-        raise Wrong(f"vectors must be 1-dimensional arrays, but one is {kind(first)}")
+        raise InvalidValueError(f"vectors must be 1-dimensional arrays, but one is {kind(first)}")
     counts, same = [len(vectors) for vectors in classes.values()], (first.shape, first.dtype)
     _check_size(sum(counts) * max(first.size, 1), most)
     for label, vectors in classes.items():
         for vector in vectors:
             if not isinstance(vector, np.ndarray) or (vector.shape, vector.dtype) != same:
-                raise Wrong(f"class {label}: vectors must all be {kind(first)}, but one is {kind(vector)}")
+                raise InvalidValueError(
+                    f"class {label}: vectors must all be {kind(first)}, but one is {kind(vector)}"
+                )
     values = np.stack([vector for vectors in classes.values() for vector in vectors])
     return values, np.repeat(np.array(list(classes)), counts)
 
 
 def _check_size(size: int, most: int) -> None:
     if size > most:  # views of a tensor, and lists of one vector, may repeat without end
-        raise Wrong(f"claims {size} values, more than a file of its length can hold")
+        raise InvalidValueError(f"claims {size} values, more than a file of its length can hold")
