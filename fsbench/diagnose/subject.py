@@ -19,7 +19,7 @@ from fsbench.data.image_store import ImageSplit, few_images
 from fsbench.data.prepare import load
 from fsbench.diagnose.section import Mean
 from fsbench.evaluation import inference
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.features.store import Features
 from fsbench.heads import find_head
 from fsbench.heads.nearest_mean import nearest_mean
@@ -188,7 +188,7 @@ def load_study(
             name,
             network.to(device).to(memory_format=torch.channels_last),
             provenance,
-            extract(frozen, dataset or source, "novel", device=device, cache=cache, quiet=quiet)[1],
+            extract_features(frozen, dataset or source, "novel", device=device, cache=cache, quiet=quiet)[1],
         )
         for name, frozen, (network, provenance) in zip(
             _names(paths, loaded), map(of_checkpoint, paths), loaded, strict=True

@@ -17,7 +17,7 @@ from fsbench._util.validation import InvalidValueError, parse_json
 from fsbench.data.identity import why_other
 from fsbench.data.image_store import first_of_each_class
 from fsbench.features import importers, store
-from fsbench.features.extract import extract, warn_of_seen
+from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
 from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
@@ -149,7 +149,7 @@ def _of_backbone(
     source = backbone.dataset
     of_base = None if base is None else _base_of(base, backbone.digest, backbone.run)
     if with_base and of_base is None and source is not None:
-        _, of_base = extract(backbone, source, "base", device=device, cache=cache, quiet=quiet)
+        _, of_base = extract_features(backbone, source, "base", device=device, cache=cache, quiet=quiet)
         made_by, images = backbone.provenance, of_base.identity
         assert images is not None
         if images.fingerprint != made_by["source_fingerprint"]:
@@ -163,7 +163,7 @@ def _of_backbone(
     if not chosen:
         raise FsbenchError(f"{backbone.run}: was trained on no data set of fsbench; name one with --dataset")
     for dataset in chosen:
-        _, found = extract(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
+        _, found = extract_features(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
         yield Target(found, backbone.run, of_base)
 
 

@@ -301,7 +301,7 @@ COMMANDS = {
     "extract": Command(
         "extract file",
         {
-            "fsbench.features.extract.extract": lambda *_, **__: (Path("features.h5"), FEATURES),
+            "fsbench.features.extract.extract_features": lambda *_, **__: (Path("features.h5"), FEATURES),
             "fsbench.models.pretrained.find": lambda *_: SimpleNamespace(dataset="tiny"),
         },
         {

@@ -34,7 +34,7 @@ from fsbench.data.prepare import load, prepare
 from fsbench.diagnose import diagnose, toy
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.heads import HEADS
 from fsbench.heads.distribution_calibration import base_statistics
 from fsbench.models import pretrained
@@ -181,7 +181,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             module, dataset="tiny", image_size=16, cache=cache, device="cpu", **FEW
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
-        "extract": lambda: extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
+        "extract": lambda: extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
         "predict": lambda: sheet.save(predict(backbone, *images, **options), images[1], tmp_path / "s.png"),
         "sheet": lambda: sheet.save(shown, images[1], tmp_path / "sheet.png"),
         "train_backbone": lambda: train_backbone(recipe, "tiny", out=tmp_path / "run", **options),
@@ -303,7 +303,7 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):
-            extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
+            extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
         with pytest.raises(RuntimeError, match="in the middle"):
             predict(backbone, support, query, **options)
 

@@ -148,7 +148,7 @@ class TestEveryForm:
 
     def test_another_number_of_classes_than_the_split_has_is_refused(self, form: Form, tmp_path: Path):
         form.write(tmp_path / "x", VALUES, LABELS)
-        with pytest.raises(FsbenchError, match="holds 3 classes, but cub novel has 50"):
+        with pytest.raises(FsbenchError, match="has 3 classes, but cub novel has 50"):
             importers.read(tmp_path / "x", "cub", "novel")
 
 
@@ -213,12 +213,12 @@ def test_copies_that_fill_up_easy_classes_are_no_images(tmp_path: Path):
 
 def test_easy_files_that_cannot_be_cut_are_refused(tmp_path: Path):
     easy_file(tmp_path / "x", (64, 16, 20), 6)
-    with pytest.raises(FsbenchError, match="holds 100 classes of all splits, but mine has unknown splits"):
+    with pytest.raises(FsbenchError, match="has 100 classes of all splits, but mine has unknown splits"):
         importers.read(tmp_path / "x", "mine", "novel")
     with pytest.raises(FsbenchError, match="but tiered-imagenet has 608 in base, val and novel"):
         importers.read(tmp_path / "x", "tiered-imagenet", "novel")
     easy_file(tmp_path / "x", (100, 50, 50), 6)
-    with pytest.raises(FsbenchError, match="classes of cub are filled up to 6 images"):
+    with pytest.raises(FsbenchError, match="classes of cub are padded to 6 images"):
         importers.read(tmp_path / "x", "cub", "novel")
 
 
@@ -262,7 +262,7 @@ def test_contradictions_are_refused(thing: object, message: str, tmp_path: Path)
 def test_content_of_no_known_form(thing: object, tmp_path: Path):
     pickled(tmp_path / "x", thing)
     assert importers.recognise(tmp_path / "x") is None
-    with pytest.raises(FsbenchError, match="holds none of the known forms: s2m2, pt-map, tim"):
+    with pytest.raises(FsbenchError, match="has none of the known formats: s2m2, pt-map, tim"):
         importers.read(tmp_path / "x", "mine", "novel")
 
 
@@ -356,7 +356,7 @@ class TestNumpyFiles:
 
     def test_an_archive_that_expands_without_end_is_refused(self, tmp_path: Path):
         np.savez_compressed(tmp_path / "x.npz", features=np.zeros((10**4, 10**3), np.float32), labels=LABELS)
-        with pytest.raises(FsbenchError, match="expands to more than a file of its length can hold"):
+        with pytest.raises(FsbenchError, match="decompresses to more than a file of its size can hold"):
             importers.read(tmp_path / "x.npz", "mine", "novel")
 
     def test_a_header_that_claims_too_much_is_refused(self, tmp_path: Path):

@@ -19,7 +19,7 @@ from fsbench._util.files import atomic_hdf5
 from fsbench.data.prepare import load
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.features.store import Features
 from fsbench.models.pretrained import of_checkpoint
 from fsbench.tasks.spec import TaskSpec
@@ -107,9 +107,13 @@ def test_images_that_stay_in_their_file_give_the_same(
     run = train_backbone(recipe, "tiny", out=tmp_path / "tiny-erm", cache=cache, device=cpu, quiet=True)
     assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
     backbone = of_checkpoint(run.best)
-    _, mapped = extract(backbone, "tiny", "novel", out=tmp_path / "a.h5", cache=cache, device=cpu, quiet=True)
+    _, mapped = extract_features(
+        backbone, "tiny", "novel", out=tmp_path / "a.h5", cache=cache, device=cpu, quiet=True
+    )
     monkeypatch.undo()
-    _, other = extract(backbone, "tiny", "novel", out=tmp_path / "b.h5", cache=cache, device=cpu, quiet=True)
+    _, other = extract_features(
+        backbone, "tiny", "novel", out=tmp_path / "b.h5", cache=cache, device=cpu, quiet=True
+    )
     assert mapped.digest == other.digest
 
 

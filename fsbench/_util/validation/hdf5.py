@@ -66,7 +66,7 @@ def describe_error(error: Exception) -> str:
     return " ".join(text.split())[:200] or type(error).__name__
 
 
-def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, most: int) -> h5py.Dataset:
+def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, max_values: int) -> h5py.Dataset:
     """Return an array of a group without reading it.
 
     Args:
@@ -74,7 +74,7 @@ def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, most: in
         name: Name of the array.
         kinds: Allowed kinds of NumPy types, for example "iu" for integers.
         ndim: Required number of dimensions; None allows any.
-        most: Largest allowed number of values.
+        max_values: Largest allowed number of values.
 
     Raises:
         InvalidValueError: The array is missing, in another file, of another type or shape, or too large.
@@ -88,7 +88,7 @@ def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, most: in
             f"{name} must be an array in the file itself, but is {type(array or link).__name__}"
         )
     chunk = np.prod(array.chunks or (0,), dtype=object)
-    if array.dtype.kind not in kinds or array.size is None or max(array.size, chunk) > most:
+    if array.dtype.kind not in kinds or array.size is None or max(array.size, chunk) > max_values:
         raise InvalidValueError(f"{name} claims {array.shape} of {array.dtype}, which the file cannot hold")
     _check_filters(name, array)
     if ndim not in (None, array.ndim):
@@ -114,14 +114,14 @@ def _check_filters(name: str, array: h5py.Dataset) -> None:
             raise InvalidValueError(f"{name} decompresses to more than its declared size")
 
 
-def texts(group: h5py.Group, name: str, most: int) -> tuple[str, ...]:
+def texts(group: h5py.Group, name: str, max_values: int) -> tuple[str, ...]:
     """Read a one-dimensional array of printable texts, for example class names.
 
     Raises:
-        InvalidValueError: As `dataset`; or a text is not printable; or together they are longer than `most`,
-            since many entries may refer to the same text.
+        InvalidValueError: As `dataset`; or a text is not printable, or all together are too long: many
+            entries may refer to the same text.
     """
-    array = dataset(group, name, "O", 1, most)
+    array = dataset(group, name, "O", 1, max_values)
     if h5py.check_string_dtype(array.dtype) is None:
         raise InvalidValueError(f"{name} must be texts, but are {array.dtype}")
     offset = array.id.get_offset()
@@ -129,7 +129,7 @@ def texts(group: h5py.Group, name: str, most: int) -> tuple[str, ...]:
         raise InvalidValueError(f"{name} must be stored contiguously")
     # HDF5 would allocate whatever lengths the file claims, so they are checked first
     lengths = np.fromfile(group.file.filename, _REFERENCE, len(array), offset=offset)["length"]
-    if lengths.sum(dtype=np.uint64) > most:
+    if lengths.sum(dtype=np.uint64) > max_values:
         raise InvalidValueError(f"{name} are longer than the file can hold")
     values = array.asstr()[()]
     for text in values:
@@ -175,13 +175,13 @@ def subgroup(file: h5py.File, name: str) -> h5py.Group:
     return group
 
 
-def numbers(group: h5py.Group, name: str, dtype: type, ndim: int, most: int) -> NDArray[Any]:
+def numbers(group: h5py.Group, name: str, dtype: type, ndim: int, max_values: int) -> NDArray[Any]:
     """Read an array of numbers of exactly this type; large arrays are mapped, see `files.read_or_map`.
 
     Raises:
         InvalidValueError: As `dataset`, or the type differs.
     """
-    array = dataset(group, name, np.dtype(dtype).kind, ndim, most)
+    array = dataset(group, name, np.dtype(dtype).kind, ndim, max_values)
     if array.dtype.itemsize != np.dtype(dtype).itemsize:
         raise InvalidValueError(f"{name} must be {np.dtype(dtype)}, but are {array.dtype}")
     return np.asanyarray(read_or_map(array), dtype=dtype)  # keeps mapped arrays
