@@ -224,8 +224,8 @@ def stores() -> dict[str, tuple[bytes, str, Callable[[Path], object]]]:
             "novel/pixels",
             lambda path: image_store.read(path, "novel"),
         ),
-        "foreign": (
-            TARGETS["foreign-hdf5"].seeds()[0],
+        "import": (
+            TARGETS["import-hdf5"].seeds()[0],
             "all_feats",
             lambda path: importers.read(path, "m", "novel"),
         ),

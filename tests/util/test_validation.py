@@ -56,20 +56,20 @@ def test_values_of_the_declared_types_pass():
 
 
 @pytest.mark.parametrize("field", BAD)
-def test_others_are_refused_and_named(field: str):
+def test_values_of_other_types_are_named(field: str):
     for value in BAD[field]:
         with pytest.raises(InvalidValueError, match=f"^{field} must be "):
             check(Value, {**GOOD, field: value})
 
 
-def test_what_is_missing_is_named():
+def test_missing_values_are_named():
     with pytest.raises(InvalidValueError, match="lacks n, what"):
         check(
             Value, {name: value for name, value in GOOD.items() if name not in ("n", "what")}, required(Value)
         )
 
 
-def test_one_name_of_a_file(tmp_path: Path):
+def test_file_names(tmp_path: Path):
     for name in ("a", "a.b-c_d", "step:4", "ü ö", "..a", "a..", "-x"):
         check_file_name("run", name)
         (tmp_path / name).mkdir()
@@ -78,14 +78,14 @@ def test_one_name_of_a_file(tmp_path: Path):
             check_file_name("run", name)
 
 
-def test_json_objects_alone():
+def test_only_json_objects():
     assert parse_json('{"a": [1]}') == {"a": [1]}
     for text in ("", "[]", "1", "{", "[" * 100_000, b"\xff"):
         with pytest.raises(InvalidValueError, match="not"):
             parse_json(text)
 
 
-def test_cells_are_no_formulas():
+def test_formulas_are_escaped():
     assert [escape_formula(text) for text in ("=1", "+1", "-1", "@a", "a=1", "", "5")] == [
         "'=1", "'+1", "'-1", "'@a", "a=1", "", "5",
     ]  # fmt: skip

@@ -5,13 +5,13 @@
 - an extension code that the process used before is called without `find_class`: code runs
   (tests/util/test_safe_pickle.py, `test_nothing_is_executed[extension]`);
 - a deeply nested tuple as a dict key overflows the C stack: the process crashes
-  (`test_what_is_not_admitted_is_named[an item tuple of dict]`);
+  (`test_forbidden_content_is_named[an item tuple of dict]`);
 - the index of a memo entry and the length of a bytearray reserve memory before the data is there: 4 GiB for
   a file of 7 bytes (`test_a_small_file_does_not_fill_the_memory`, memo and bytearray).
 
-`torch.load(weights_only=True)` refuses NumPy arrays, and it grows a storage before it finds that the tensor
-does not fit (`test_a_tensor_lies_in_its_storage`). So the instructions are interpreted here; `pickletools` of
-the standard library decodes them.
+`torch.load(weights_only=True)` refuses NumPy arrays, and it enlarges a storage before it finds that a tensor
+does not fit (`test_tensors_outside_their_storage_are_refused`). So the instructions are interpreted here;
+`pickletools` of the standard library decodes them.
 """
 
 import codecs
