@@ -430,7 +430,7 @@ COMMANDS = {
     ),
     "diagnose": Command(
         "diagnose file",
-        {"fsbench.diagnose.diagnose": lambda *_, **__: Path("report.md")},
+        {"fsbench.diagnose.run.diagnose": lambda *_, **__: Path("report.md")},
         {
             "--dataset": Row(
                 "cub", {"dataset": "cub"}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.label_noise import replaced
 from fsbench.data.prepare import load
-from fsbench.diagnose import noise
-from fsbench.diagnose.subject import load_study
+from fsbench.diagnose import _noise as noise
+from fsbench.diagnose import load_study
 from fsbench.models import checkpoint
 from fsbench.training.loop import train_backbone
 from fsbench.training.recipe import load_recipe, resolve
@@ -86,7 +87,9 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
     assert run.labels.tolist() == taught.tolist()
     assert (taught != truth).mean() == pytest.approx(0.5 * 5 / 6, abs=0.12)
 
-    found = noise.section(load_study([run.last, trained / "last.safetensors"], cache=cache, device=CPU))
+    found = noise.section(
+        load_study([run.last, trained / "last.safetensors"], session=Session(cache, CPU, quiet=True))
+    )
     shares = found.values["erm (noise 0.5)"]
     assert shares["memorised"] > 100 / 6  # more often than a guess
     assert shares["right, true label"] > shares["right, false label"]
@@ -96,4 +99,7 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
 
 
 def test_without_noise_there_is_nothing_to_say(cache: Path, trained: Path):
-    assert noise.section(load_study([trained / "best.safetensors"], cache=cache, device=CPU)) is None
+    assert (
+        noise.section(load_study([trained / "best.safetensors"], session=Session(cache, CPU, quiet=True)))
+        is None
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.diagnose import toy
+from fsbench.diagnose import _toy as toy
 
 SEEDS = 2
 

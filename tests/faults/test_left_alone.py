@@ -32,7 +32,8 @@ from fsbench.cli import main
 from fsbench.cli._installation import examine
 from fsbench.cli.options import device_of
 from fsbench.data.prepare import load, prepare
-from fsbench.diagnose import diagnose, toy
+from fsbench.diagnose import _toy as toy
+from fsbench.diagnose import diagnose
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features.extract import extract
@@ -193,7 +194,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             tmp_path / "report",
             only=["noise", "attack", "calibration", "between", "spectrum"],
             questions=150,
-            **options,
+            session=session,
         ),
         "compare": lambda: compare.table(compare.compare(paths)),
         "plot": lambda: plots.save(plots.of_call(results), tmp_path / "plot.svg"),

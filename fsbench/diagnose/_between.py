@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench._util.rng import stream
-from fsbench.diagnose.plots import Panel, panels
-from fsbench.diagnose.section import Claim, Section, Table
-from fsbench.diagnose.subject import Scores, Study, Subject
+from fsbench.diagnose._plots import Panel, panels
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import Scores, Study, Subject
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of the first image of a pair
 
@@ -38,7 +38,7 @@ def gradient_norms(
     return found.detach(), gradient.flatten(1).norm(dim=1)
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> ReportSection:
     """Misses and gradient norms of every network between base images of different classes."""
     first, second = _pairs(study.base.labels, study.questions // 4)
     missed: dict[str, NDArray[np.float64]] = {}  # (weights, pairs), in %
@@ -62,7 +62,7 @@ def section(study: Study) -> Section:
         )
         for name, off in missed.items()
     )
-    return Section(
+    return ReportSection(
         "between",
         "Between samples",
         f"Along the lines between {len(first)} pairs of base images of different classes (training images), "
@@ -70,7 +70,7 @@ def section(study: Study) -> Section:
         "at the ends, on average in between and in the middle; and the mean Euclidean length in between of "
         "the gradient of the mixed cross entropy by pixels in 0..1. After mixup (arXiv:1710.09412) figure "
         "2.",
-        (Table(("network", "misses, ends", "in between", "middle", "gradient norm"), rows),),
+        (TextTable(("network", "misses, ends", "in between", "middle", "gradient norm"), rows),),
         {
             "between samples": panels(
                 [Panel("misses, %", _curves(missed)), Panel("gradient norm", _curves(steep))],

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench._util.rng import stream
-from fsbench.diagnose.plots import reliability_diagrams
-from fsbench.diagnose.section import Claim, Section, Table
-from fsbench.diagnose.subject import Study, Subject, evenly
+from fsbench.diagnose._plots import reliability_diagrams
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import Study, Subject, evenly
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
 from fsbench.tasks import sampler
@@ -55,7 +55,7 @@ def reliability(probabilities: Tensor, answers: Tensor, bins: int = BINS) -> Rel
     return Reliability(counts, mean(confidence), mean((given == answers).double()))
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> ReportSection:
     """Likelihood, calibration error and reliability of every network, and its confidence off the manifold."""
     rows, diagrams, values = [], {}, {}
     losses: dict[str, dict[str, NDArray[np.float64]]] = {"base": {}, "few-shot": {}}
@@ -83,7 +83,7 @@ def section(study: Study) -> Section:
         values[subject.name] = numbers
         rows.append((subject.name, *(f"{v:.3f}" if "NLL" in k else f"{v:.1f}" for k, v in numbers.items())))
     heads = tuple(next(iter(values.values())))
-    return Section(
+    return ReportSection(
         "calibration",
         "Calibration and likelihood",
         f"Accuracy and expected calibration error (ECE, {BINS} bins) in %, negative log-likelihood (NLL) in "
@@ -92,7 +92,7 @@ def section(study: Study) -> Section:
         "Confidence (%): the mean largest base-class probability on as many base images, on novel images, "
         "on the middle between two base images of different classes, and on uniform noise; the last three "
         "belong to no base class. After Manifold Mixup (arXiv:1806.05236) table 1 and figure 1.",
-        (Table(("network", *heads), tuple(rows)),),
+        (TextTable(("network", *heads), tuple(rows)),),
         {"reliability": reliability_diagrams(diagrams)},
         values,
         (

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import stats
-from fsbench.diagnose.plots import Panel, panels, points
-from fsbench.diagnose.section import Claim, Section, Table
-from fsbench.diagnose.subject import FEW_SHOT, Study, Subject
+from fsbench.diagnose._plots import Panel, panels, points
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import FEW_SHOT, Study, Subject
 from fsbench.heads.preprocess import l2
 
 CLASSES, PER_CLASS = 20, 100  # at most: singular values are comparable for equally many images alone
@@ -58,7 +58,7 @@ def describe(features: Tensor, labels: Tensor) -> dict[str, Tensor]:
     }
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> ReportSection:
     """Spectra of every network's base and novel features, and how they go with its few-shot accuracy."""
     described: dict[str, dict[str, dict[str, Tensor]]] = {"base": {}, "novel": {}}
     spectra: dict[str, Tensor] = {}
@@ -85,11 +85,11 @@ def section(study: Study) -> Section:
         relation = tuple(
             (what, "-" if r is None else f"{r:+.2f}", str(len(one_shot))) for what, r in correlations.items()
         )
-        tables.append(Table(("number", "correlation with 1-shot accuracy", "networks"), relation))
+        tables.append(TextTable(("number", "correlation with 1-shot accuracy", "networks"), relation))
     common = min(map(len, spectra.values()))  # narrow features have fewer
     spectra = {name: values[:common] for name, values in spectra.items()}
     first = next(iter(spectra.values()))
-    return Section(
+    return ReportSection(
         "spectrum",
         "Representation",
         "Singular values of the features of a class about its mean, as shares of the norm of all features "
@@ -164,7 +164,7 @@ def _rows(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     return rows
 
 
-def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> Table:
+def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> TextTable:
     heads = (f"{split} features", *next(iter(rows.values())))
     digits = (4, 3, 1, 2)
     cells = [
@@ -174,4 +174,4 @@ def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) ->
     if split == "novel":
         heads += ("1-shot accuracy", "5-shot accuracy")
         cells = [(*row, *map(str, study.few_shot[row[0]])) for row in cells]
-    return Table(heads, tuple(cells))
+    return TextTable(heads, tuple(cells))

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench._util.rng import stream
-from fsbench.diagnose.plots import bars
-from fsbench.diagnose.section import Claim, Section, Table
-from fsbench.diagnose.subject import KINDS, Study, Subject, percent, shares_right
+from fsbench.diagnose._plots import bars
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import KINDS, Study, Subject, accuracies, percent
 
 Deformation = Callable[[Tensor, np.random.Generator], Tensor]
 
@@ -69,7 +69,7 @@ DEFORMATIONS: dict[str, Deformation] = {
 }
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> ReportSection:
     """Accuracy of every network on deformed base images and on novel tasks with deformed queries."""
     shares = {
         kind: {subject.name: _shares(study, subject, kind) for subject in study.subjects} for kind in KINDS
@@ -78,7 +78,7 @@ def section(study: Study) -> Section:
         kind: {name: {d: percent(values) for d, values in row.items()} for name, row in rows.items()}
         for kind, rows in shares.items()
     }
-    return Section(
+    return ReportSection(
         "deform",
         "Novel deformations",
         "Accuracy (%, ± 95 % half width) on images turned or sheared by an angle drawn uniformly for each, "
@@ -122,11 +122,11 @@ def _shares(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[np.f
             images = deform(batch.images, stream(0, "diagnose", "deform", kind, name, number))
             with torch.no_grad():
                 right[name].append(batch.scores(images).argmax(dim=1) == batch.answers)
-    return {name: shares_right(torch.cat(parts), kind) for name, parts in right.items()}
+    return {name: accuracies(torch.cat(parts), kind) for name, parts in right.items()}
 
 
-def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> Table:
-    return Table(
+def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> TextTable:
+    return TextTable(
         (kind, *DEFORMATIONS),
         tuple((name, *(str(row[deformation]) for deformation in DEFORMATIONS)) for name, row in rows.items()),
     )

@@ -9,9 +9,9 @@ from scipy.stats import linregress
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.diagnose.plots import regressions
-from fsbench.diagnose.section import Section, Table
-from fsbench.diagnose.subject import Study
+from fsbench.diagnose._plots import regressions
+from fsbench.diagnose._section import ReportSection, TextTable
+from fsbench.diagnose.study import Study
 from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec
 
@@ -51,7 +51,7 @@ def fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
     return Line(float(found.intercept), float(found.slope), float(found.rvalue))
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> ReportSection:
     """Accuracy of every network over the hardness of novel tasks of several ways and shots."""
     labels, judge = study.novel.labels, study.subjects[0]
     ways = [n_way for n_way in WAYS if n_way <= len(study.novel.class_names)]
@@ -79,7 +79,7 @@ def section(study: Study) -> Section:
             )
         )
     heads = ("network", "area", "at hardness 0", "slope", "correlation", "within a protocol")
-    return Section(
+    return ReportSection(
         "hardness",
         "Task hardness",
         "Nearest-mean accuracy (%) against the mean log odds of a query being taken for another class, by "
@@ -88,7 +88,7 @@ def section(study: Study) -> Section:
         f"{', '.join(f'{spec.n_way}w{spec.n_shot}s' for spec in specs)}. Area: below the fitted line in the "
         "first quadrant. Correlation: over all tasks, and as the mean within each protocol. After Dhillon "
         "et al. (arXiv:1909.02729) section 4.4.",
-        (Table(heads, tuple(rows)),),
+        (TextTable(heads, tuple(rows)),),
         {
             "accuracy over hardness": regressions(
                 hard, accuracies, {name: (line.intercept, line.slope) for name, line in lines.items()}

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fsbench._util.rng import stream, stream_seed
-from fsbench.diagnose.plots import hidden_representations, surfaces
-from fsbench.diagnose.section import Section, Table
-from fsbench.diagnose.spectrum import class_spectra
+from fsbench.diagnose._plots import hidden_representations, surfaces
+from fsbench.diagnose._section import ReportSection, TextTable
+from fsbench.diagnose._spectrum import class_spectra
 from fsbench.models.backbones import Backbone
 from fsbench.models.classifiers import Network
 from fsbench.training.losses import manifold_mixup
@@ -121,7 +121,7 @@ def share_of_sure(scores: Tensor) -> float:
     return (scores.softmax(dim=1).amax(dim=1) > SURE).double().mean().item()
 
 
-def section(seeds: int = SEEDS, steps: int = STEPS) -> Section:
+def section(seeds: int = SEEDS, steps: int = STEPS) -> ReportSection:
     """Train all toy networks and compare the ways to train, seed by seed."""
     tables, figures, values = [], {}, {}
     for problem, (_, ways) in PROBLEMS.items():
@@ -136,7 +136,7 @@ def section(seeds: int = SEEDS, steps: int = STEPS) -> Section:
                 {way: _hidden(runs[0]) for way, runs in trained.items()}
             )
         values[problem] = {way: [_numbers(run) for run in runs] for way, runs in trained.items()}
-    return Section(
+    return ReportSection(
         "toy",
         "Toy problems",
         f"Two classes of {POINTS // 2} points in the plane; a network of {WIDTH} units a layer with a "
@@ -172,7 +172,7 @@ def _at(radius: np.ndarray, angle: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)).float()
 
 
-def _table(problem: str, trained: dict[str, list[Trained]]) -> Table:
+def _table(problem: str, trained: dict[str, list[Trained]]) -> TextTable:
     """Sureness of every way to train; for the spiral also what becomes of its hidden representation."""
     heads = ["accuracy, %", "sure, %"]
     rows = [
@@ -187,7 +187,7 @@ def _table(problem: str, trained: dict[str, list[Trained]]) -> Table:
             row += [_spread(column.tolist(), 3) for column in values.T]
             row += [_spread((values[:, 1] / values[:, 0]).tolist(), 2)]
             row += [f"{int((values[:, 1] < erm[:, 1]).sum())} of {len(runs)} seeds"]
-    return Table((problem, *heads), tuple(map(tuple, rows)))
+    return TextTable((problem, *heads), tuple(map(tuple, rows)))
 
 
 def _spread(values: list[float], digits: int) -> str:

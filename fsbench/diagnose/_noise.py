@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench.data.label_noise import replaced
-from fsbench.diagnose.plots import bars
-from fsbench.diagnose.section import Mean, Section, Table
-from fsbench.diagnose.subject import FEW_SHOT, Study, Subject, evenly, percent
+from fsbench.diagnose._plots import bars
+from fsbench.diagnose._section import Mean, ReportSection, TextTable
+from fsbench.diagnose.study import FEW_SHOT, Study, Subject, evenly, percent
 
 IMAGES = 4096  # base images that are asked about, at most
 
@@ -28,7 +28,7 @@ def shares(given: Tensor, truth: Tensor, taught: Tensor) -> dict[str, Mean | Non
     }
 
 
-def section(study: Study) -> Section | None:
+def section(study: Study) -> ReportSection | None:
     """What networks that were trained with label noise memorised of it; None when none was."""
     if not any(subject.label_noise for subject in study.subjects):
         return None
@@ -46,7 +46,7 @@ def section(study: Study) -> Section | None:
         for subject in study.subjects
     ]
     means = {name: {what: mean.mean for what, mean in row.items() if mean} for name, row in found.items()}
-    return Section(
+    return ReportSection(
         "noise",
         "Label noise",
         "Networks that were trained with a share of base labels replaced by random ones, asked about "
@@ -56,7 +56,7 @@ def section(study: Study) -> Section | None:
         f"{100 / len(study.base.class_names):.1f} %. No base image is held out, so nothing here is a test "
         f"error. Few-shot: {FEW_SHOT[0].n_tasks} novel tasks, nearest mean. After mixup (arXiv:1710.09412) "
         "section 3.4, whose numbers were not read at their source and are not quoted.",
-        (Table(heads, tuple(rows)),),
+        (TextTable(heads, tuple(rows)),),
         {"answers under label noise": bars(means, "share, %")},
         means,
     )

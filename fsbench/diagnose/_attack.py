@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.diagnose.plots import Panel, panels
-from fsbench.diagnose.section import Claim, Mean, Section, Table
-from fsbench.diagnose.subject import KINDS, Batch, Scores, Study, Subject, percent, shares_right
+from fsbench.diagnose._plots import Panel, panels
+from fsbench.diagnose._section import Claim, Mean, ReportSection, TextTable
+from fsbench.diagnose.study import KINDS, Batch, Scores, Study, Subject, accuracies, percent
 
 EPSILONS = (1, 2, 4, 8)  # of 255 grey levels, in the largest change of a channel
 ITERATED = (4,)  # a gradient a step, so at one size
@@ -94,13 +94,13 @@ def answers_under_attack(
     return {key: torch.cat(parts) for key, parts in right.items()}
 
 
-def section(study: Study) -> Section:
+def section(study: Study) -> ReportSection:
     """Accuracy of every network under attack, on base images and on novel tasks."""
     tables, figures, values = [], {}, {}
     claims: list[Claim] = []
     for kind in KINDS:
         shares = {
-            name: {key: shares_right(right, kind) for key, right in answers.items()}
+            name: {key: accuracies(right, kind) for key, right in answers.items()}
             for name, answers in _answers(study, kind).items()
         }
         found = {name: {key: percent(s) for key, s in row.items()} for name, row in shares.items()}
@@ -134,7 +134,7 @@ def section(study: Study) -> Section:
             claims.append(
                 Claim(f"{kind} accuracy, {_head(attack, epsilon)}", paper, int(bool(paper)), 1, samples)
             )
-    return Section(
+    return ReportSection(
         "attack",
         "Adversarial perturbations",
         "Accuracy (%, ± 95 % half width) when every channel of every pixel may change by epsilon of 255 "
@@ -176,7 +176,7 @@ def _other(study: Study, subject: Subject) -> Subject | None:
     return next(same, None)
 
 
-def _table(kind: str, found: dict[str, dict[tuple[str, int], Mean]]) -> Table:
+def _table(kind: str, found: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:
     columns = [
         ("clean", 0),
         *(("FGSM", epsilon) for epsilon in EPSILONS),
@@ -185,7 +185,7 @@ def _table(kind: str, found: dict[str, dict[tuple[str, int], Mean]]) -> Table:
     ]
     heads = [_head(*column) for column in columns]
     rows = [(name, *(str(row.get(column, "-")) for column in columns)) for name, row in found.items()]
-    return Table((kind, *heads), tuple(rows))
+    return TextTable((kind, *heads), tuple(rows))
 
 
 def _head(attack: str, epsilon: int) -> str:
