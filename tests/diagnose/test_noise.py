@@ -48,7 +48,7 @@ def test_shares_by_hand():
     truth = torch.tensor([0, 0, 1, 1, 1, 1])
     taught = torch.tensor([0, 0, 2, 2, 0, 0])
     given = torch.tensor([0, 1, 2, 1, 0, 2])
-    found = noise.shares(given, truth, taught)
+    found = noise.memorised(given, truth, taught)
     assert {what: mean.mean for what, mean in found.items()} == {
         "base accuracy": pytest.approx(100 / 3),
         "right, true label": 50.0,
@@ -61,7 +61,7 @@ def test_shares_by_hand():
 
 def test_without_false_labels_nothing_can_be_memorised():
     labels = torch.tensor([0, 1, 2])
-    found = noise.shares(labels, labels, labels)
+    found = noise.memorised(labels, labels, labels)
     assert found["base accuracy"].mean == 100
     assert found["memorised"] is None
     assert found["right, false label"] is None
