@@ -84,8 +84,8 @@ def section(study: Study) -> ReportSection:
         "deform",
         "Novel deformations",
         "Accuracy (%, ± 95 % half width) on rotated, sheared and zoomed images. Each image has its own "
-        "uniform angle, the same for all networks. `zoom in 60 %` scales the middle 60 % of both sides to "
-        f"the whole image; `zoom out` leaves a black frame. Base: {len(study.base_rows)} training images. "
+        'uniform angle, the same for all networks. "zoom in 60 %" scales the middle 60 % of both sides to '
+        f'the whole image; "zoom out" leaves a black frame. Base: {len(study.base_rows)} training images. '
         f"Few-shot: the query images of {study.episodes.n_tasks} tasks {study.episodes.name} are deformed, "
         "the support images are not. After Manifold Mixup "
         "(arXiv:1806.05236) table 9.",
