@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from fsbench import diagnose
 from fsbench.cli import _quickstart, main
 from fsbench.data.augment import eval_transform
 from fsbench.data.label_noise import replaced
 from fsbench.data.prepare import load, prepare
+from fsbench.diagnose import run as diagnose
 from fsbench.features import extract, store
 from fsbench.features.store import Features
 from fsbench.models import checkpoint
