@@ -261,6 +261,7 @@ def stored(count: int) -> bytes:
 
 ENCODED = b"c_codecs\nencode\n(h\0S'latin1'\ntR"
 PAIRS = b"](" + b"".join(b"(I%d\nNt" % i for i in range(1_000)) + b"e"
+NESTED = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(60))  # as text, 2^60 brackets
 ORDERED = b"ccollections\nOrderedDict\n(h\0tR"
 BOMBS = {
     "memo": b"Nr\xf0\xff\xff\xffN.",
@@ -271,6 +272,8 @@ BOMBS = {
     "array": NEW + b"(I1\n(I1000000000000\nt" + F4 + b"I00\nC\x04\0\0\0\0tb.",
     "array of negative sides": NEW + b"(I1\n(I-2\nI-2\nt" + F4 + b"I00\nC\x10" + bytes(16) + b"tb.",
     "storage": old_torch(stored(10**12) + b".", b"]S'0'\na.", struct.pack("<q", 10**12)),
+    "name": NESTED + b"\x8c\x02osh\x3c\x93.",
+    "size": old_torch(NESTED + stored(4) + stored(4).replace(b"I4\n", b"h\x3c") + b".", b"].", b""),
     "encoded again and again": long_text(100_000) + b"0](" + ENCODED * 20_000 + b"e.",
     "items again and again": PAIRS + b"q\x000](" + ORDERED * 1_000 + b"e.",
 }

@@ -103,6 +103,8 @@ class Interpreter:
 
     def _builder(self, module: str, name: str) -> Any:
         """Return the function that stands for a name; NumPy 2 and Python 3 renamed some modules."""
+        if type(module) is not str or type(name) is not str:  # the text of nested lists has no limit
+            raise TypeError("a name must be a string")
         current = "builtins" if module == "__builtin__" else module.replace("numpy._core.", "numpy.core.", 1)
         if f"{current}.{name}" not in self.builders:
             raise RefusedError(f"{module}.{name}")
@@ -139,7 +141,7 @@ class Interpreter:
             self._spend(count * dtype.itemsize)
             self.storages[key] = self.load_storage(key, dtype, count)
         if self.storages[key].dtype != dtype or len(self.storages[key]) != count:
-            raise ValueError(f"storage {key} does not have {count} elements of {dtype}")
+            raise ValueError(f"storage {key} does not have the declared size")
         return self.storages[key]
 
     def _spend_on(self, arguments: Any) -> None:
