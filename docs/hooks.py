@@ -1,6 +1,6 @@
-"""What MkDocs calls: pages get what follows from code and results when they are built, so it cannot be stale.
+"""Steps of the MkDocs build: tables from code and results, and the pages of the API reference.
 
-A page asks for it by a line of its own, `{{ heads }}`.
+A page includes a generated table with a line of its own, `{{ heads }}`.
 """
 
 import re
@@ -9,25 +9,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from from_code import backbones, commands, data_sets, heads, layouts, python_api
+from from_code import backbones, commands, data_sets, heads, layouts, public_modules
 from from_results import RESULTS, diagnosis, measured_heads, recipes, speed, three_widths
 
 _FUNCTIONS = (
-    *(backbones, commands, data_sets, heads, layouts, python_api),
+    *(backbones, commands, data_sets, heads, layouts),
     *(diagnosis, measured_heads, recipes, speed, three_widths),
 )
 GENERATED: dict[str, Callable[[], str]] = {function.__name__: function for function in _FUNCTIONS}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put in what a page asks for; a name that nothing generates is an error."""
-    return re.sub(r"^\{\{ (\w+) \}\}$", lambda asked: GENERATED[asked[1]](), markdown, flags=re.MULTILINE)
+    """Replace each placeholder by its generated text; an unknown placeholder raises KeyError."""
+    return re.sub(r"^\{\{ (\w+) \}\}$", lambda match: GENERATED[match[1]](), markdown, flags=re.MULTILINE)
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """The leaderboard is a part of the site as it is; reports of diagnoses are pages beside their figures."""
+    """Add the API reference, the leaderboard as it is, and reports of diagnoses beside their figures."""
     from mkdocs.structure.files import File, InclusionLevel
 
+    for module in public_modules():
+        place = f"api/{module.removeprefix('fsbench.')}.md"
+        files.append(File.generated(config, place, content=f"::: {module}\n"))
     reports = [*RESULTS.glob("diagnose/*/report.md"), *RESULTS.glob("diagnose/*/figures/*.png")]
     for path in [*RESULTS.glob("leaderboard.*"), *reports]:
         place = f"results/{path.relative_to(RESULTS).as_posix()}"
@@ -38,6 +41,6 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_post_build(config: Any) -> None:
-    """What the leaderboard links to, unrendered."""
+    """Copy the pages that the leaderboard links to, unrendered."""
     for name in ("README.md", "published.md"):
         shutil.copy(RESULTS / name, Path(config.site_dir, "results"))
