@@ -22,12 +22,14 @@ class PublicNames(Extension):
             func.docstring = None
 
     def on_attribute(self, *, attr: Attribute, **_: Any) -> None:
-        """Take the comment of a constant as its docstring."""
-        if attr.docstring is None and attr.parent is not None and attr.parent.is_module and attr.lineno:
-            lines = attr.lines_collection[attr.filepath]
-            attr.docstring = Docstring(comment(lines, attr.lineno - 1) or "A constant.", parent=attr)
-            if len(str(attr.value)) > LONGEST_VALUE:
-                attr.value = None
+        """Take the comment of a public constant as its docstring."""
+        if attr.docstring or attr.name.startswith("_") or not attr.parent or not attr.parent.is_module:
+            return
+        lines = attr.lines_collection[attr.filepath]
+        text = comment(lines, attr.lineno - 1) if attr.lineno else ""
+        attr.docstring = Docstring(text or "A constant.", parent=attr)
+        if len(str(attr.value)) > LONGEST_VALUE:
+            attr.value = None
 
 
 def comment(lines: list[str], index: int) -> str:

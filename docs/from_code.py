@@ -4,6 +4,7 @@ import argparse
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,12 @@ def _verbs(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, st
 
 
 def public_modules() -> list[str]:
-    """The modules of the API reference: the package, its rooms and the losses of recipes."""
+    """Names of the package, its rooms except the command line, and the modules in their `__all__`."""
     rooms = sorted(path.parent.name for path in Path(fsbench.__file__).parent.glob("[!_]*/__init__.py"))
-    return ["fsbench", *(f"fsbench.{room}" for room in rooms if room != "cli"), "fsbench.training.losses"]
+    modules = [fsbench, *(import_module(f"fsbench.{room}") for room in rooms if room != "cli")]
+    public = [getattr(module, name) for module in modules for name in getattr(module, "__all__", ())]
+    names = {module.__name__ for module in (*modules, *filter(inspect.ismodule, public))}
+    return sorted(names)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
