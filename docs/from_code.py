@@ -97,6 +97,19 @@ def public_modules() -> list[str]:
     return sorted(names)
 
 
+def modules() -> str:
+    """One row per public module, with a link to its page beside that of the package."""
+    rows = [
+        [
+            f"[`{name}`]({name.removeprefix('fsbench.')}.md)",
+            (inspect.getdoc(import_module(name)) or "").partition("\n")[0],
+        ]
+        for name in public_modules()
+        if name != "fsbench"
+    ]
+    return table(["module", "content"], rows)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Format a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from from_code import backbones, commands, data_sets, heads, layouts, public_modules
+from from_code import backbones, commands, data_sets, heads, layouts, modules, public_modules
 from from_results import RESULTS, diagnosis, measured_heads, recipes, speed, three_widths
 
 _FUNCTIONS = (
@@ -42,7 +42,8 @@ def on_files(files: Any, config: Any) -> Any:
     from mkdocs.structure.files import File, InclusionLevel
 
     for module in public_modules():
-        files.append(File.generated(config, page_of(module), content=f"::: {module}\n"))
+        others = f"\n## Modules\n\n{modules()}\n" if module == "fsbench" else ""
+        files.append(File.generated(config, page_of(module), content=f"::: {module}\n{others}"))
     reports = [*RESULTS.glob("diagnose/*/report.md"), *RESULTS.glob("diagnose/*/figures/*.png")]
     for path in [*RESULTS.glob("leaderboard.*"), *reports]:
         place = f"results/{path.relative_to(RESULTS).as_posix()}"
