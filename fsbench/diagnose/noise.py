@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fsbench.data.label_noise import replaced
+from fsbench.data.label_noise import add_label_noise
 from fsbench.diagnose.plots import bars
 from fsbench.diagnose.section import Mean, Section, Table
 from fsbench.diagnose.subject import FEW_SHOT, Study, Subject, evenly, percent
@@ -63,7 +63,7 @@ def section(study: Study) -> Section | None:
 
 
 def _shares(study: Study, subject: Subject, rows: NDArray[np.int64]) -> dict[str, Mean | None]:
-    taught = replaced(
+    taught = add_label_noise(
         study.base.labels,
         len(study.base.class_names),
         subject.label_noise,

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
-from fsbench.data.decode import Depth, tried_squares
+from fsbench.data.bit_depth import BitDepth
+from fsbench.data.decode import tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.features.extract import embed
 from fsbench.heads import Head, ask, find_head
@@ -71,7 +72,7 @@ def predict(
     base = _base(backbone, head, chosen, step, cache, device, quiet)
     network = backbone.network.to(device).to(memory_format=torch.channels_last)
     labelled = [f"{name}/{image}" for name, images in classes.items() for image in images]
-    depth = Depth([*(support / name for name in labelled), *(query / name for name in asked)])
+    depth = BitDepth([*(support / name for name in labelled), *(query / name for name in asked)])
     total = sum(shots) + len(asked)
     with tqdm(total=total, desc="predict", unit="img", disable=True if quiet else None) as bar:
         known = _look(backbone, network, support, labelled, depth, device, bar)
@@ -137,7 +138,7 @@ def _look(
     network: torch.nn.Module,
     folder: Path,
     names: Names,
-    depth: Depth,
+    depth: BitDepth,
     device: torch.device,
     bar: "tqdm[Any]",
 ) -> _Seen:

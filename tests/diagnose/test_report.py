@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.diagnose import OF_CHECKPOINTS, SECTIONS, diagnose, plots, report, subject, toy
 from fsbench.diagnose.published import published
 from fsbench.diagnose.section import Section, Table

@@ -30,7 +30,8 @@ from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
 from fsbench.cli._installation import examine
 from fsbench.cli.options import device_of
-from fsbench.data.prepare import load, prepare
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.diagnose import diagnose, toy
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
