@@ -158,7 +158,11 @@ def split_group(file: h5py.File, split: str) -> h5py.Group:
         FsbenchError: The store has no such split.
     """
     if split not in file:
-        raise FsbenchError(f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}")
+        advice = "sort its classes into folders base/, val/ and novel/ and prepare it again"
+        advice = "choose another data set" if file.attrs["synthetic"] else advice
+        raise FsbenchError(
+            f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}; {advice}"
+        )
     return hdf5.inside(file, split)
 
 
