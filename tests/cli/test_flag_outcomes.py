@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from fsbench import diagnose
 from fsbench.cli import _quickstart, main
 from fsbench.data.augment import eval_transform
 from fsbench.data.label_noise import add_label_noise
 from fsbench.data.loading import load
 from fsbench.data.preparation import prepare
+from fsbench.diagnose import run as diagnose
 from fsbench.features import extract, store
 from fsbench.features.store import Features
 from fsbench.models import checkpoint

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.label_noise import add_label_noise
 from fsbench.data.loading import load
-from fsbench.diagnose import noise
-from fsbench.diagnose.subject import load_study
+from fsbench.diagnose import _noise as noise
+from fsbench.diagnose import load_study
 from fsbench.models import checkpoint
 from fsbench.training.loop import train_backbone
 from fsbench.training.recipe import load_recipe, resolve
@@ -47,7 +48,7 @@ def test_shares_by_hand():
     truth = torch.tensor([0, 0, 1, 1, 1, 1])
     taught = torch.tensor([0, 0, 2, 2, 0, 0])
     given = torch.tensor([0, 1, 2, 1, 0, 2])
-    found = noise.shares(given, truth, taught)
+    found = noise.memorised(given, truth, taught)
     assert {what: mean.mean for what, mean in found.items()} == {
         "base accuracy": pytest.approx(100 / 3),
         "right, true label": 50.0,
@@ -60,7 +61,7 @@ def test_shares_by_hand():
 
 def test_without_false_labels_nothing_can_be_memorised():
     labels = torch.tensor([0, 1, 2])
-    found = noise.shares(labels, labels, labels)
+    found = noise.memorised(labels, labels, labels)
     assert found["base accuracy"].mean == 100
     assert found["memorised"] is None
     assert found["right, false label"] is None
@@ -86,7 +87,9 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
     assert run.labels.tolist() == taught.tolist()
     assert (taught != truth).mean() == pytest.approx(0.5 * 5 / 6, abs=0.12)
 
-    found = noise.section(load_study([run.last, trained / "last.safetensors"], cache=cache, device=CPU))
+    found = noise.section(
+        load_study([run.last, trained / "last.safetensors"], session=Session(cache, CPU, quiet=True))
+    )
     shares = found.values["erm (noise 0.5)"]
     assert shares["memorised"] > 100 / 6  # more often than a guess
     assert shares["right, true label"] > shares["right, false label"]
@@ -96,4 +99,7 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
 
 
 def test_without_noise_there_is_nothing_to_say(cache: Path, trained: Path):
-    assert noise.section(load_study([trained / "best.safetensors"], cache=cache, device=CPU)) is None
+    assert (
+        noise.section(load_study([trained / "best.safetensors"], session=Session(cache, CPU, quiet=True)))
+        is None
+    )

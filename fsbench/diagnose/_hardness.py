@@ -1,4 +1,4 @@
-"""Task hardness by a fixed network, and how each network's accuracy falls with it."""
+"""Task hardness as measured by one network, and how the accuracy of each network depends on it."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from scipy.stats import linregress
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.diagnose.plots import regressions
-from fsbench.diagnose.section import Section, Table
-from fsbench.diagnose.subject import Study
+from fsbench.diagnose._plots import regressions
+from fsbench.diagnose._section import ReportSection, TextTable
+from fsbench.diagnose.study import Study
 from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec
 
@@ -20,7 +20,7 @@ WAYS, SHOTS, N_TASKS = (5, 10, 20), (1, 5), 100  # the paper: 5 to 160 ways, 1 a
 
 @dataclass(frozen=True)
 class Line:
-    """Accuracy (%) as a line over hardness, by least squares."""
+    """Least-squares line of accuracy (%) over hardness."""
 
     intercept: float
     slope: float
@@ -28,31 +28,32 @@ class Line:
 
     @property
     def area(self) -> float | None:
-        """Area in the first quadrant below the line; None when it does not fall from a positive value."""
+        """Area below the line in the first quadrant; None unless it falls from a positive value."""
         return self.intercept**2 / (-2 * self.slope) if self.slope < 0 < self.intercept else None
 
 
 def hardness(support: Tensor, query: Tensor, answers: Tensor) -> Tensor:
-    """Mean log odds against the right class of each task, (tasks,).
+    """Return the mean log odds against the correct class of each task, (tasks,).
 
     support (tasks, n_way, n_shot, d), query (tasks, queries, d), answers (tasks, queries). Probabilities are
-    the softmax of cosines of the query and the class weights. Source: Dhillon et al. (arXiv:1909.02729) eq.
-    9; weights by eq. 6, which are means of rectified unit-length features, of unit length again.
+    the softmax of the cosines between query and class weights. The weights are the normalised means of
+    rectified, normalised features.
+    Source: Dhillon et al. (arXiv:1909.02729) eq. 9, weights by eq. 6.
     """
     support, query = (F.normalize(F.relu(features), dim=-1) for features in (support, query))
     weights = F.normalize(support.mean(dim=2), dim=-1)  # (tasks, n_way, d)
-    right = (query @ weights.mT).softmax(dim=-1).gather(2, answers[:, :, None])[:, :, 0]
-    return -right.logit().mean(dim=1)
+    correct = (query @ weights.mT).softmax(dim=-1).gather(2, answers[:, :, None])[:, :, 0]
+    return -correct.logit().mean(dim=1)
 
 
 def fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
-    """The line through points, (n,) each."""
-    found = linregress(x, y)
-    return Line(float(found.intercept), float(found.slope), float(found.rvalue))
+    """Fit a line to points, (n,) each."""
+    line = linregress(x, y)
+    return Line(float(line.intercept), float(line.slope), float(line.rvalue))
 
 
-def section(study: Study) -> Section:
-    """Accuracy of every network over the hardness of novel tasks of several ways and shots."""
+def section(study: Study) -> ReportSection:
+    """Measure accuracy over hardness, for novel tasks of several ways and shots."""
     labels, judge = study.novel.labels, study.subjects[0]
     ways = [n_way for n_way in WAYS if n_way <= len(study.novel.class_names)]
     specs = [TaskSpec(n_way, n_shot, n_tasks=N_TASKS) for n_way in ways for n_shot in SHOTS]
@@ -61,12 +62,12 @@ def section(study: Study) -> Section:
     hard = np.concatenate([_hardness(logits, labels, spec) for spec in specs])
     lines, accuracies, rows = {}, {}, []
     for subject in study.subjects:
-        right = 100 * np.concatenate([subject.few_shot(spec) for spec in specs])
-        line = fit(hard, right)
+        accuracy = 100 * np.concatenate([subject.few_shot(spec) for spec in specs])
+        line = fit(hard, accuracy)
         within = [
-            fit(h, a).r for h, a in zip(*(x.reshape(len(specs), -1) for x in (hard, right)), strict=True)
+            fit(h, a).r for h, a in zip(*(x.reshape(len(specs), -1) for x in (hard, accuracy)), strict=True)
         ]
-        lines[subject.name], accuracies[subject.name] = line, right.tolist()
+        lines[subject.name], accuracies[subject.name] = line, accuracy.tolist()
         area = "-" if line.area is None else f"{line.area:.1f}"
         rows.append(
             (
@@ -78,17 +79,18 @@ def section(study: Study) -> Section:
                 f"{np.mean(within):+.3f}",
             )
         )
-    heads = ("network", "area", "at hardness 0", "slope", "correlation", "within a protocol")
-    return Section(
+    columns = ("network", "area", "at hardness 0", "slope", "correlation", "within a protocol")
+    return ReportSection(
         "hardness",
         "Task hardness",
-        "Nearest-mean accuracy (%) against the mean log odds of a query being taken for another class, by "
-        f"the base-class scores of {judge.name}, so its own row is flattered. The paper judges by an "
-        f"ImageNet ResNet-152; hardness by another judge is another number. {N_TASKS} novel tasks each of "
+        "Accuracy (%) of nearest mean against the hardness of a task: the mean log odds that a query is "
+        f"classified as another class, by the base-class scores of {judge.name}, which favours this network. "
+        "The paper uses an ImageNet ResNet-152 instead, so its numbers are not comparable. "
+        f"{N_TASKS} novel tasks for each of "
         f"{', '.join(f'{spec.n_way}w{spec.n_shot}s' for spec in specs)}. Area: below the fitted line in the "
-        "first quadrant. Correlation: over all tasks, and as the mean within each protocol. After Dhillon "
+        "first quadrant. Correlation: over all tasks, and its mean within each protocol. After Dhillon "
         "et al. (arXiv:1909.02729) section 4.4.",
-        (Table(heads, tuple(rows)),),
+        (TextTable(columns, tuple(rows)),),
         {
             "accuracy over hardness": regressions(
                 hard, accuracies, {name: (line.intercept, line.slope) for name, line in lines.items()}
@@ -104,6 +106,7 @@ def section(study: Study) -> Section:
 
 
 def _hardness(logits: Tensor, labels: NDArray[np.integer], spec: TaskSpec) -> NDArray[np.float64]:
+    """Return the hardness of all tasks of a specification, (tasks,)."""
     parts = []
     for tasks in sampler.blocks(labels, spec, at_once=20):
         support, query = (logits[torch.from_numpy(rows).long()] for rows in (tasks.support, tasks.query))

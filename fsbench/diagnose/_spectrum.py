@@ -1,4 +1,4 @@
-"""Representation: in how many directions the features of a class vary, and how far classes are apart."""
+"""Representation: how many directions the features of a class use, and how far classes are apart."""
 
 from collections.abc import Mapping
 
@@ -8,38 +8,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import stats
-from fsbench.diagnose.plots import Panel, panels, points
-from fsbench.diagnose.section import Claim, Section, Table
-from fsbench.diagnose.subject import FEW_SHOT, Study, Subject
+from fsbench.diagnose._plots import Panel, panels, points
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import FEW_SHOT, Study, Subject
 from fsbench.heads.preprocess import l2
 
-CLASSES, PER_CLASS = 20, 100  # at most: singular values are comparable for equally many images alone
+CLASSES, PER_CLASS = 20, 100  # at most; singular values are comparable only for equal numbers of images
 
 
 def class_spectra(features: Tensor, labels: Tensor) -> Tensor:
-    """Singular values of each class's features about its mean, (classes, min(n, d)), largest first.
+    """Return the singular values of each class's features about its mean, (classes, min(n, d)), descending.
 
-    `features` (classes * n, d) hold as many rows of each of the sorted `labels`. Values are shares of the
-    Frobenius norm of all features about the mean of all, so the scale of features does not matter.
+    `features` (classes * n, d) have equally many rows of each of the sorted `labels`. The values are divided
+    by the Frobenius norm of all features about their mean, so the scale of the features does not matter.
     """
-    whole = torch.linalg.matrix_norm(features - features.mean(dim=0))
+    norm = torch.linalg.matrix_norm(features - features.mean(dim=0))
     classes = features.view(len(labels.unique()), -1, features.shape[1])
-    spectra: Tensor = torch.linalg.svdvals(classes - classes.mean(dim=1, keepdim=True)) / whole
+    spectra: Tensor = torch.linalg.svdvals(classes - classes.mean(dim=1, keepdim=True)) / norm
     return spectra
 
 
 def effective_rank(singular_values: Tensor) -> Tensor:
-    """The exponential of the entropy of singular values (..., k) as shares of their sum, 1..k.
+    """Return the exponential of the entropy of normalised singular values (..., k), 1..k.
 
     Source: Roy and Vetterli, EUSIPCO 2007, definition 1.
     """
-    shares = singular_values / singular_values.sum(dim=-1, keepdim=True)
-    rank: Tensor = torch.special.entr(shares).sum(dim=-1).exp()
+    normalised = singular_values / singular_values.sum(dim=-1, keepdim=True)
+    rank: Tensor = torch.special.entr(normalised).sum(dim=-1).exp()
     return rank
 
 
 def variance_ratio(features: Tensor, labels: Tensor) -> float:
-    """Mean squared distance from the class mean by that of class means from their mean; sizes are equal."""
+    """Divide the variance within classes by the variance between them; classes have equal sizes."""
     classes = features.view(len(labels.unique()), -1, features.shape[1])
     means = classes.mean(dim=1)
     within = (classes - means[:, None]).square().sum(dim=2).mean()
@@ -48,7 +48,7 @@ def variance_ratio(features: Tensor, labels: Tensor) -> float:
 
 
 def describe(features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """What the paper says of spectra, and effective rank, of each class (classes,); one number of all."""
+    """Return the numbers of each class (classes,), and the variance ratio of all classes (1,)."""
     spectra = class_spectra(features.double(), labels)
     return {
         "largest": spectra[:, 0],
@@ -58,8 +58,8 @@ def describe(features: Tensor, labels: Tensor) -> dict[str, Tensor]:
     }
 
 
-def section(study: Study) -> Section:
-    """Spectra of every network's base and novel features, and how they go with its few-shot accuracy."""
+def section(study: Study) -> ReportSection:
+    """Measure the spectra of base and novel features, and their correlation with few-shot accuracy."""
     described: dict[str, dict[str, dict[str, Tensor]]] = {"base": {}, "novel": {}}
     spectra: dict[str, Tensor] = {}
     for subject in study.subjects:
@@ -68,46 +68,50 @@ def section(study: Study) -> Section:
         mean = class_spectra(*novel).mean(dim=0)
         n = len(novel[1]) // len(novel[1].unique())
         spectra[subject.name] = mean[: n - 1]  # n rows about their mean have n - 1 directions
-    found = {
+    numbers = {
         split: {name: {w: v.mean().item() for w, v in row.items()} for name, row in rows.items()}
         for split, rows in described.items()
     }
-    tables = [_table(split, rows, study) for split, rows in found.items()]
+    tables = [_table(split, rows, study) for split, rows in numbers.items()]
     one_shot = {name: means[0] for name, means in study.few_shot.items()}
     correlations = {
         f"{split}: {what}": stats.correlation(
             [rows[name][what] for name in rows], [mean.mean for mean in one_shot.values()]
         )
-        for split, rows in found.items()
+        for split, rows in numbers.items()
         for what in next(iter(rows.values()))
     }
     if len(study.subjects) > 2:
-        relation = tuple(
+        rows_of_correlations = tuple(
             (what, "-" if r is None else f"{r:+.2f}", str(len(one_shot))) for what, r in correlations.items()
         )
-        tables.append(Table(("number", "correlation with 1-shot accuracy", "networks"), relation))
+        tables.append(
+            TextTable(("number", "correlation with 1-shot accuracy", "networks"), rows_of_correlations)
+        )
     common = min(map(len, spectra.values()))  # narrow features have fewer
     spectra = {name: values[:common] for name, values in spectra.items()}
     first = next(iter(spectra.values()))
-    return Section(
+    return ReportSection(
         "spectrum",
         "Representation",
-        "Singular values of the features of a class about its mean, as shares of the norm of all features "
-        "about theirs: the largest, the sum of all others (flatter classes have less), both means over "
-        "classes; effective rank (Roy and Vetterli 2007); variance within classes by variance between. "
-        f"Features have unit length, as nearest mean sees them. At most {CLASSES} classes of {PER_CLASS} "
-        f"images: base ones were trained on, novel ones were not. Few-shot accuracy: {FEW_SHOT[0].n_tasks} "
-        "novel tasks, nearest mean. A correlation over so few networks is a description and no test. After "
-        "Manifold Mixup (arXiv:1806.05236) section 3.2.",
+        "Singular values of the features of a class about its mean, divided by the norm of all features "
+        "about their mean: the largest one, and the sum of all others (lower for flatter classes), as means "
+        "over classes; effective rank (Roy and Vetterli 2007); variance within classes divided by variance "
+        "between classes. Features have unit length, as in nearest mean. At most "
+        f"{CLASSES} classes of {PER_CLASS} images; base images are training images, novel images are not. "
+        f"Few-shot accuracy: {FEW_SHOT[0].n_tasks} novel tasks, nearest mean. A correlation over so few "
+        "networks is descriptive and not a test. After Manifold Mixup (arXiv:1806.05236) section 3.2.",
         tuple(tables),
         {
             "mean spectrum of a novel class": panels(
                 [
                     Panel(
-                        "share of the norm", {n: _curve(values) for n, values in spectra.items()}, log=True
+                        "singular value / norm",
+                        {n: _curve(values) for n, values in spectra.items()},
+                        log=True,
                     ),
                     Panel(
-                        f"the same, divided by that of {study.subjects[0].name}",
+                        f"the same, divided by {study.subjects[0].name}",
                         {n: _curve(values / first) for n, values in spectra.items()},
                     ),
                 ],
@@ -115,13 +119,13 @@ def section(study: Study) -> Section:
             ),
             "novel features and accuracy": points(
                 {
-                    what: {n: (row[what], one_shot[n]) for n, row in found["novel"].items()}
-                    for what in next(iter(found["novel"].values()))
+                    what: {n: (row[what], one_shot[n]) for n, row in numbers["novel"].items()}
+                    for what in next(iter(numbers["novel"].values()))
                 },
                 "5-way 1-shot accuracy, %",
             ),
         },
-        {**found, "correlations": correlations},
+        {**numbers, "correlations": correlations},
         tuple(
             Claim(
                 f"singular values of {split} classes: {what}",
@@ -137,10 +141,12 @@ def section(study: Study) -> Section:
 
 
 def _curve(values: Tensor) -> list[tuple[float, float]]:
+    """Return singular values over their rank."""
     return [(float(place), value) for place, value in enumerate(values.tolist(), 1)]
 
 
 def _base_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+    """Return unit-length features (n, d) of base images and their labels (n,)."""
     rows = _rows(study.base.labels)
     with torch.no_grad():
         parts = [
@@ -151,27 +157,29 @@ def _base_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
 
 
 def _novel_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+    """Return unit-length features (n, d) of novel images and their labels (n,)."""
     rows = _rows(study.novel.labels)
     values = l2(torch.from_numpy(subject.novel.values[rows]), None)
     return values, torch.from_numpy(study.novel.labels[rows])
 
 
 def _rows(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The first images of the first classes, as many of each."""
+    """Return the rows of the first images of the first classes, equally many of each."""
     _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     each = min(PER_CLASS, int(sizes.min()))
     rows: NDArray[np.int64] = (first[:CLASSES, None] + np.arange(each)).ravel()
     return rows
 
 
-def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> Table:
-    heads = (f"{split} features", *next(iter(rows.values())))
+def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> TextTable:
+    """Return the table of one split, for novel features with few-shot accuracy."""
+    columns = (f"{split} features", *next(iter(rows.values())))
     digits = (4, 3, 1, 2)
     cells = [
         (name, *(f"{value:.{n}f}" for value, n in zip(row.values(), digits, strict=True)))
         for name, row in rows.items()
     ]
     if split == "novel":
-        heads += ("1-shot accuracy", "5-shot accuracy")
+        columns += ("1-shot accuracy", "5-shot accuracy")
         cells = [(*row, *map(str, study.few_shot[row[0]])) for row in cells]
-    return Table(heads, tuple(cells))
+    return TextTable(columns, tuple(cells))

@@ -1,4 +1,4 @@
-"""Novel deformations: images turned, sheared and zoomed as no training image was."""
+"""Deformations that did not occur in training: rotated, sheared and zoomed images."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,42 +9,42 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench._util.rng import stream
-from fsbench.diagnose.plots import bars
-from fsbench.diagnose.section import Claim, Section, Table
-from fsbench.diagnose.subject import KINDS, Study, Subject, percent, shares_right
+from fsbench.diagnose._plots import bars
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import KINDS, Study, Subject, accuracies, percent
 
 Deformation = Callable[[Tensor, np.random.Generator], Tensor]
 
 
 def rotated(images: Tensor, degrees: Tensor) -> Tensor:
-    """Images (b, c, s, s) turned counterclockwise about the centre by degrees (b,), edges black."""
+    """Rotate images (b, c, s, s) counterclockwise about the centre by degrees (b,), with black edges."""
     angle = degrees.deg2rad()
     cosine, sine = angle.cos(), angle.sin()
     return _sampled(images, torch.stack([cosine, -sine, sine, cosine], dim=1).view(-1, 2, 2))
 
 
 def sheared(images: Tensor, degrees: Tensor) -> Tensor:
-    """Images (b, c, s, s) whose vertical lines lean by degrees (b,), edges black."""
+    """Shear images (b, c, s, s) so that vertical lines lean by degrees (b,), with black edges."""
     one, zero = torch.ones_like(degrees), torch.zeros_like(degrees)
     return _sampled(images, torch.stack([one, degrees.deg2rad().tan(), zero, one], dim=1).view(-1, 2, 2))
 
 
-def zoomed(images: Tensor, share: float) -> Tensor:
-    """The middle `share` of both sides, scaled to the whole image (b, c, s, s); above 1 the frame is black.
+def zoomed(images: Tensor, fraction: float) -> Tensor:
+    """Scale the middle `fraction` of both sides to the whole image (b, c, s, s); above 1 the frame is black.
 
-    Bilinear without smoothing, so zooming out aliases as the paper's rescaling may have done too.
+    Bilinear without smoothing, so zooming out aliases, which may also be so in the paper.
     """
-    return _sampled(images, (share * torch.eye(2, device=images.device)).expand(len(images), 2, 2))
+    return _sampled(images, (fraction * torch.eye(2, device=images.device)).expand(len(images), 2, 2))
 
 
 def _sampled(images: Tensor, matrices: Tensor) -> Tensor:
-    """Images (b, c, s, s) whose pixel at (x, y) comes from `matrices` (b, 2, 2) times (x, y)."""
+    """Sample images (b, c, s, s): the pixel at (x, y) comes from `matrices` (b, 2, 2) times (x, y)."""
     grid = F.affine_grid(F.pad(matrices, (0, 1)), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
 
 
 def _random(deform: Callable[[Tensor, Tensor], Tensor], most: float) -> Deformation:
-    """A deformation by an angle of its own for each image, uniform in ± `most` degrees."""
+    """Deform each image by its own angle, uniform in ± `most` degrees."""
 
     def apply(images: Tensor, rng: np.random.Generator) -> Tensor:
         return deform(images, torch.from_numpy(rng.uniform(-most, most, len(images))).to(images))
@@ -52,8 +52,9 @@ def _random(deform: Callable[[Tensor, Tensor], Tensor], most: float) -> Deformat
     return apply
 
 
-def _fixed(share: float) -> Deformation:
-    return lambda images, rng: zoomed(images, share)  # noqa: ARG005 - all share one signature
+def _fixed(fraction: float) -> Deformation:
+    """Zoom every image in the same way."""
+    return lambda images, rng: zoomed(images, fraction)  # noqa: ARG005 - all share one signature
 
 
 DEFORMATIONS: dict[str, Deformation] = {
@@ -69,35 +70,36 @@ DEFORMATIONS: dict[str, Deformation] = {
 }
 
 
-def section(study: Study) -> Section:
-    """Accuracy of every network on deformed base images and on novel tasks with deformed queries."""
-    shares = {
-        kind: {subject.name: _shares(study, subject, kind) for subject in study.subjects} for kind in KINDS
+def section(study: Study) -> ReportSection:
+    """Measure accuracy on deformed base images and on novel tasks with deformed query images."""
+    samples = {
+        kind: {subject.name: _accuracies(study, subject, kind) for subject in study.subjects}
+        for kind in KINDS
     }
-    found = {
+    means = {
         kind: {name: {d: percent(values) for d, values in row.items()} for name, row in rows.items()}
-        for kind, rows in shares.items()
+        for kind, rows in samples.items()
     }
-    return Section(
+    return ReportSection(
         "deform",
         "Novel deformations",
-        "Accuracy (%, ± 95 % half width) on images turned or sheared by an angle drawn uniformly for each, "
-        "the same for all networks, or zoomed: `zoom in 60 %` scales the middle 60 % of both sides to the "
-        f"whole image, `zoom out` leaves a black frame. Base: {len(study.base_rows)} images that the "
-        f"networks were trained on. Few-shot: the queries of {study.episodes.n_tasks} tasks "
-        f"{study.episodes.name} are deformed, their support is not. After Manifold Mixup "
+        "Accuracy (%, ± 95 % half width) on rotated, sheared and zoomed images. Each image has its own "
+        'uniform angle, the same for all networks. "zoom in 60 %" scales the middle 60 % of both sides to '
+        f'the whole image; "zoom out" leaves a black frame. Base: {len(study.base_rows)} training images. '
+        f"Few-shot: the query images of {study.episodes.n_tasks} tasks {study.episodes.name} are deformed, "
+        "the support images are not. After Manifold Mixup "
         "(arXiv:1806.05236) table 9.",
-        tuple(_table(kind, rows) for kind, rows in found.items()),
+        tuple(_table(kind, rows) for kind, rows in means.items()),
         {
             f"{kind} accuracy on deformed images": bars(
                 {name: {d: mean.mean for d, mean in row.items()} for name, row in rows.items()},
                 f"{kind} accuracy, %",
             )
-            for kind, rows in found.items()
+            for kind, rows in means.items()
         },
         {
             kind: {name: {d: vars(mean) for d, mean in row.items()} for name, row in rows.items()}
-            for kind, rows in found.items()
+            for kind, rows in means.items()
         },
         tuple(
             Claim(
@@ -110,23 +112,25 @@ def section(study: Study) -> Section:
                     for name, row in rows.items()
                 },
             )
-            for kind, rows in shares.items()
+            for kind, rows in samples.items()
         ),
     )
 
 
-def _shares(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[np.float64]]:
-    right: dict[str, list[Tensor]] = {name: [] for name in DEFORMATIONS}
+def _accuracies(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[np.float64]]:
+    """Return the accuracies of independent units for each deformation."""
+    correct: dict[str, list[Tensor]] = {name: [] for name in DEFORMATIONS}
     for number, batch in enumerate(study.batches(subject, kind)):
         for name, deform in DEFORMATIONS.items():
             images = deform(batch.images, stream(0, "diagnose", "deform", kind, name, number))
             with torch.no_grad():
-                right[name].append(batch.scores(images).argmax(dim=1) == batch.answers)
-    return {name: shares_right(torch.cat(parts), kind) for name, parts in right.items()}
+                correct[name].append(batch.scores(images).argmax(dim=1) == batch.answers)
+    return {name: accuracies(torch.cat(parts), kind) for name, parts in correct.items()}
 
 
-def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> Table:
-    return Table(
+def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> TextTable:
+    """Return the table of one kind of images: one row per network, one column per deformation."""
+    return TextTable(
         (kind, *DEFORMATIONS),
         tuple((name, *(str(row[deformation]) for deformation in DEFORMATIONS)) for name, row in rows.items()),
     )

@@ -1,6 +1,6 @@
-"""Single-step attacks, white-box and transferred, and iterated ones, which keep the claim honest.
+"""Adversarial attacks: single-step ones (white-box and transferred), and iterated ones as a check.
 
-No attack library: FGSM is a line, and what is attacked here is a few-shot task through its backbone.
+No attack library is used: FGSM is one line, and the target is a few-shot task through its backbone.
 (torchattacks 3.5.1, of 2023, pins requests to 2.25 and installs a `robustbench` package of its own.)
 """
 
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.diagnose.plots import Panel, panels
-from fsbench.diagnose.section import Claim, Mean, Section, Table
-from fsbench.diagnose.subject import KINDS, Batch, Scores, Study, Subject, percent, shares_right
+from fsbench.diagnose._plots import Panel, panels
+from fsbench.diagnose._section import Claim, Mean, ReportSection, TextTable
+from fsbench.diagnose.study import KINDS, Batch, Scores, Study, Subject, accuracies, percent
 
-EPSILONS = (1, 2, 4, 8)  # of 255 grey levels, in the largest change of a channel
-ITERATED = (4,)  # a gradient a step, so at one size
-STEPS = 7  # as Madry et al. (arXiv:1706.06083) on CIFAR-10
-CLAIMED = (  # attack and size, where a paper says that mixing raises accuracy under it, if one does
+EPSILONS = (1, 2, 4, 8)  # largest change of a channel, of 255 levels
+ITERATED = (4,)  # one epsilon only, since every step needs a gradient
+STEPS = 7  # as in Madry et al. (arXiv:1706.06083) on CIFAR-10
+CLAIMED = (  # attack and epsilon; where a paper says that mixing raises the accuracy, if one does
     (("clean", 0), ""),
     (("FGSM", 4), "mixup §3.5, MM §5.3"),
     (("transferred", 4), "mixup §3.5"),
@@ -26,14 +26,14 @@ CLAIMED = (  # attack and size, where a paper says that mixing raises accuracy u
 
 
 def loss_gradient(scores: Scores, images: Tensor, answers: Tensor) -> Tensor:
-    """The gradient of each image's cross entropy by its pixels, shape of `images` (b, 3, s, s)."""
+    """Return the gradient of each image's cross entropy by its pixels, (b, 3, s, s) like `images`."""
     images = images.detach().requires_grad_()
     loss = F.cross_entropy(scores(images), answers, reduction="sum")
     return torch.autograd.grad(loss, images)[0]
 
 
 def fgsm(images: Tensor, gradient: Tensor, epsilon: float) -> Tensor:
-    """One step of `epsilon` (in 0..1) up the sign of the gradient, within 0..1.
+    """Take one step of `epsilon` (in 0..1) along the sign of the gradient, within 0..1.
 
     Source: Goodfellow et al. (arXiv:1412.6572) section 4.
     """
@@ -49,10 +49,10 @@ def iterated_fgsm(
     first: Tensor | None = None,
     steps: int = STEPS,
 ) -> Tensor:
-    """Steps of 2.5 `epsilon` / `steps` up the sign of the gradient, kept within `epsilon` and 0..1.
+    """Take steps of 2.5 `epsilon` / `steps` along the sign of the gradient, within `epsilon` and 0..1.
 
-    `first` is the gradient at `images`, when it is at hand. Source: Kurakin et al. (arXiv:1607.02533) section
-    2.2; step size of Madry et al. (arXiv:1706.06083).
+    `first` is the gradient at `images`, if it is already known.
+    Source: Kurakin et al. (arXiv:1607.02533) section 2.2; step size of Madry et al. (arXiv:1706.06083).
     """
     gradient = loss_gradient(scores, images, answers) if first is None else first
     attacked = images
@@ -64,17 +64,16 @@ def iterated_fgsm(
 
 
 def gradients(batches: Iterable[Batch]) -> list[Tensor]:
-    """The loss gradient of each batch by its pixels."""
+    """Return the loss gradient of each batch by its pixels."""
     return [loss_gradient(batch.scores, batch.images, batch.answers) for batch in batches]
 
 
 def answers_under_attack(
-    batches: Iterable[Batch], own: Sequence[Tensor], foreign: Sequence[Tensor] | None
+    batches: Iterable[Batch], own: Sequence[Tensor], transferred: Sequence[Tensor] | None
 ) -> dict[tuple[str, int], Tensor]:
-    """Which answers are right, (n,) bool, by attack and epsilon / 255; (clean, 0) without any.
+    """Return which answers are correct, (n,) bool, by attack and epsilon of 255; `clean` is no attack.
 
-    `own` holds the loss gradient of each batch, `foreign` that of another network, from which an attack is
-    transferred.
+    `own` are the loss gradients of the batches, `transferred` those of another network.
     """
     right: dict[tuple[str, int], list[Tensor]] = {}
     for number, batch in enumerate(batches):
@@ -82,8 +81,8 @@ def answers_under_attack(
         changed = {("clean", 0): images}
         for epsilon in EPSILONS:
             changed["FGSM", epsilon] = fgsm(images, own[number], epsilon / 255)
-            if foreign is not None:
-                changed["transferred", epsilon] = fgsm(images, foreign[number], epsilon / 255)
+            if transferred is not None:
+                changed["transferred", epsilon] = fgsm(images, transferred[number], epsilon / 255)
         for epsilon in ITERATED:
             changed["iterated", epsilon] = iterated_fgsm(
                 batch.scores, images, answers, epsilon / 255, first=own[number]
@@ -94,29 +93,29 @@ def answers_under_attack(
     return {key: torch.cat(parts) for key, parts in right.items()}
 
 
-def section(study: Study) -> Section:
-    """Accuracy of every network under attack, on base images and on novel tasks."""
+def section(study: Study) -> ReportSection:
+    """Measure the accuracy of every network under attack, on base images and on novel tasks."""
     tables, figures, values = [], {}, {}
     claims: list[Claim] = []
     for kind in KINDS:
-        shares = {
-            name: {key: shares_right(right, kind) for key, right in answers.items()}
+        samples = {
+            name: {key: accuracies(correct, kind) for key, correct in answers.items()}
             for name, answers in _answers(study, kind).items()
         }
-        found = {name: {key: percent(s) for key, s in row.items()} for name, row in shares.items()}
-        tables.append(_table(kind, found))
+        means = {name: {key: percent(values) for key, values in row.items()} for name, row in samples.items()}
+        tables.append(_table(kind, means))
         figures[f"{kind} accuracy under attack"] = panels(
             [
                 Panel(
                     "white-box FGSM; x: iterated",
-                    {name: _curve(row, "FGSM") for name, row in found.items()},
-                    {name: [(e, row["iterated", e].mean) for e in ITERATED] for name, row in found.items()},
+                    {name: _curve(row, "FGSM") for name, row in means.items()},
+                    {name: [(e, row["iterated", e].mean) for e in ITERATED] for name, row in means.items()},
                 ),
                 Panel(
                     "transferred FGSM",
                     {
                         name: _curve(row, "transferred")
-                        for name, row in found.items()
+                        for name, row in means.items()
                         if ("transferred", EPSILONS[0]) in row
                     },
                 ),
@@ -127,23 +126,23 @@ def section(study: Study) -> Section:
         )
         values[kind] = {
             name: {f"{attack} {epsilon}": vars(mean) for (attack, epsilon), mean in row.items()}
-            for name, row in found.items()
+            for name, row in means.items()
         }
         for (attack, epsilon), paper in CLAIMED:
-            samples = {n: 100 * row[attack, epsilon] for n, row in shares.items() if (attack, epsilon) in row}
-            claims.append(
-                Claim(f"{kind} accuracy, {_head(attack, epsilon)}", paper, int(bool(paper)), 1, samples)
-            )
-    return Section(
+            what = f"{kind} accuracy, {_column(attack, epsilon)}"
+            key = attack, epsilon
+            of_networks = {name: 100 * row[key] for name, row in samples.items() if key in row}
+            claims.append(Claim(what, paper, int(bool(paper)), 1, of_networks))
+    return ReportSection(
         "attack",
         "Adversarial perturbations",
         "Accuracy (%, ± 95 % half width) when every channel of every pixel may change by epsilon of 255 "
-        f"levels. FGSM takes one step up the sign of the loss gradient, iterated FGSM {STEPS}; transferred "
-        "FGSM takes the gradient of another network: the second one, for the second the first. Base: "
-        f"{len(study.base_rows)} images that the networks were trained on, since base classes hold none "
-        f"out. Few-shot: the queries of {study.episodes.n_tasks} tasks {study.episodes.name} are changed, "
-        "their support is clean, the loss is nearest mean's. After mixup (arXiv:1710.09412) section 3.5 and "
-        "Manifold Mixup (arXiv:1806.05236) section 5.3.",
+        f"levels. FGSM takes one step along the sign of the loss gradient, iterated FGSM {STEPS} steps; "
+        "transferred FGSM uses the gradient of another network: the second one, and for the second network "
+        f"the first one. Base: {len(study.base_rows)} training images, since no images of the base classes "
+        f"are held out. Few-shot: the query images of {study.episodes.n_tasks} tasks {study.episodes.name} "
+        "are changed, the support images are not; the loss is that of nearest mean. After mixup "
+        "(arXiv:1710.09412) section 3.5 and Manifold Mixup (arXiv:1806.05236) section 5.3.",
         tuple(tables),
         figures,
         values,
@@ -152,23 +151,23 @@ def section(study: Study) -> Section:
 
 
 def _answers(study: Study, kind: str) -> dict[str, dict[tuple[str, int], Tensor]]:
-    """What every network answers under attack; gradients that others need, too, are computed once."""
+    """Return the answers of every network under attack; gradients that others need are computed once."""
     others = {subject.name: _other(study, subject) for subject in study.subjects}
     needed = {other.name for other in others.values() if other}
     kept = {s.name: gradients(study.batches(s, kind)) for s in study.subjects if s.name in needed}
-    found = {}
+    answers = {}
     for subject in study.subjects:
         other = others[subject.name]
         own = kept.get(subject.name) or gradients(study.batches(subject, kind))
-        foreign = kept[other.name] if other else None
-        found[subject.name] = answers_under_attack(study.batches(subject, kind), own, foreign)
-    return found
+        transferred = kept[other.name] if other else None
+        answers[subject.name] = answers_under_attack(study.batches(subject, kind), own, transferred)
+    return answers
 
 
 def _other(study: Study, subject: Subject) -> Subject | None:
-    """The network an attack is transferred from: the second one, so that it is the same for all others.
+    """Return the network that attacks are transferred from: the second one, so that it is mostly the same.
 
-    For the second it is the first; where images are of other sizes, the next that sees the same.
+    For the second network it is the first one. Networks with images of another size are skipped.
     """
     first, *rest = study.subjects
     size = subject.provenance.image_size
@@ -176,21 +175,23 @@ def _other(study: Study, subject: Subject) -> Subject | None:
     return next(same, None)
 
 
-def _table(kind: str, found: dict[str, dict[tuple[str, int], Mean]]) -> Table:
-    columns = [
+def _table(kind: str, means: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:
+    """Return the table of one kind of images: one row per network, one column per attack."""
+    keys = [
         ("clean", 0),
         *(("FGSM", epsilon) for epsilon in EPSILONS),
         *(("transferred", epsilon) for epsilon in EPSILONS),
         *(("iterated", epsilon) for epsilon in ITERATED),
     ]
-    heads = [_head(*column) for column in columns]
-    rows = [(name, *(str(row.get(column, "-")) for column in columns)) for name, row in found.items()]
-    return Table((kind, *heads), tuple(rows))
+    rows = [(name, *(str(row.get(key, "-")) for key in keys)) for name, row in means.items()]
+    return TextTable((kind, *(_column(*key) for key in keys)), tuple(rows))
 
 
-def _head(attack: str, epsilon: int) -> str:
+def _column(attack: str, epsilon: int) -> str:
+    """Name an attack with its epsilon."""
     return f"{attack} {epsilon}" if epsilon else attack
 
 
 def _curve(row: dict[tuple[str, int], Mean], attack: str) -> list[tuple[float, float]]:
+    """Return accuracy over epsilon."""
     return [(0, row["clean", 0].mean), *((epsilon, row[attack, epsilon].mean) for epsilon in EPSILONS)]
