@@ -56,7 +56,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     """A cache folder in which `tiny` is prepared; also what `$FSBENCH_CACHE` names."""
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     folder = tmp_path_factory.mktemp("cache")
     prepare("tiny", tiny_folder, cache=folder, quiet=True)

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fsbench.data.label_noise import replaced
+from fsbench.data.label_noise import add_label_noise
 from fsbench.diagnose._plots import bars
 from fsbench.diagnose._section import Mean, ReportSection, TextTable
 from fsbench.diagnose.study import FEW_SHOT, Study, Subject, evenly, percent
@@ -71,7 +71,7 @@ def section(study: Study) -> ReportSection | None:
 
 def _memorised(study: Study, subject: Subject, rows: NDArray[np.int64]) -> dict[str, Mean | None]:
     """Return the numbers of one network on these base images."""
-    taught = replaced(
+    taught = add_label_noise(
         study.base.labels,
         len(study.base.class_names),
         subject.label_noise,

@@ -15,9 +15,9 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
 from fsbench._util.session import Session
 from fsbench.data.augment import MEAN, STD, eval_transform, resized
-from fsbench.data.identity import why_other
-from fsbench.data.image_store import ImageSplit, few_images
-from fsbench.data.prepare import load
+from fsbench.data.identity import explain_mismatch
+from fsbench.data.image_split import ImageSplit, few_images
+from fsbench.data.loading import load
 from fsbench.diagnose._section import Mean
 from fsbench.evaluation import inference
 from fsbench.features.extract import extract_features
@@ -185,7 +185,7 @@ def load_study(
     base = load(source, "base", session.cache, stored)
     for path, (_, provenance) in zip(paths, loaded, strict=True):
         if provenance.source_fingerprint != base.fingerprint:
-            why = why_other(provenance.source_files, provenance.source_decoder, base.identity)
+            why = explain_mismatch(provenance.source_files, provenance.source_decoder, base.identity)
             raise FsbenchError(
                 f"checkpoint {path}: was trained on {provenance.source}, but not on the images of {source} "
                 f"in the cache{why}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
-from fsbench.data.layouts import class_folders, images_below
+from fsbench.data.folders import class_folders, images_below
 
 
 def class_images(support: Path, n_shot: int | None) -> dict[str, Sequence[str]]:

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session
-from fsbench.data.decode import Depth, tried_squares
+from fsbench.data.bit_depth import BitDepth
+from fsbench.data.decode import tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.features.extract import embed
 from fsbench.heads import Head, ask, find_head
@@ -83,7 +84,7 @@ def predict(
     base = _base_features(backbone, head, few_shot_head, step, session)
     network = backbone.network.to(session.device).to(memory_format=torch.channels_last)
     labelled = [f"{name}/{image}" for name, images in support_names.items() for image in images]
-    depth = Depth([*(support / name for name in labelled), *(query / name for name in query_names)])
+    depth = BitDepth([*(support / name for name in labelled), *(query / name for name in query_names)])
     total = sum(shots) + len(query_names)
     with tqdm(total=total, desc="predict", unit="img", disable=True if session.quiet else None) as bar:
         supports = _embed(backbone, network, support, labelled, depth, session.device, bar)
@@ -150,7 +151,7 @@ def _embed(
     network: torch.nn.Module,
     folder: Path,
     names: Sequence[str],
-    depth: Depth,
+    depth: BitDepth,
     device: torch.device,
     bar: "tqdm[Any]",
 ) -> _Embedded:

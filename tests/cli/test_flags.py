@@ -200,7 +200,7 @@ COMMANDS = {
     "data list": Command(
         "data list",
         {
-            "fsbench.data.summary.known": lambda cache: [],
+            "fsbench.data.summary.list_datasets": lambda cache: [],
             "fsbench.data.summary.overview": lambda cache: "-",
         },
         {
@@ -211,7 +211,7 @@ COMMANDS = {
     ),
     "data prepare": Command(
         "data prepare mine images",
-        {"fsbench.data.prepare.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
+        {"fsbench.data.preparation.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
             "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
             "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
@@ -220,7 +220,7 @@ COMMANDS = {
         },
     ),
     "data show": Command(
-        "data show mine", {"fsbench.data.prepare.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
+        "data show mine", {"fsbench.data.loading.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
     ),
     "train-backbone": Command(
         "train-backbone s2m2-r",

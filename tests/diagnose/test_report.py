@@ -11,7 +11,7 @@ import torch
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.diagnose import SECTIONS, diagnose, study
 from fsbench.diagnose import _plots as plots
 from fsbench.diagnose import _report as report

@@ -31,7 +31,8 @@ from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.cli._installation import examine
 from fsbench.cli.options import device_of
-from fsbench.data.prepare import load, prepare
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.diagnose import _toy as toy
 from fsbench.diagnose import diagnose
 from fsbench.evaluation import inference

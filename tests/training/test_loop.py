@@ -17,7 +17,7 @@ from fsbench._util.files import sha256_of
 from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session
 from fsbench.data.decode import decoder
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.diagnose import load_study
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import targets
@@ -427,7 +427,7 @@ def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path,
 
 
 def test_data_without_base_classes_is_refused(cache: Path, tmp_path: Path, tiny_folder: Path):
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     prepare("only-novel", tiny_folder / "novel", cache=cache, quiet=True)
     recipe = resolve(load_recipe("erm"), epochs=[1])

@@ -1,7 +1,7 @@
-"""Folders of Hugging Face's `datasets`, read by pyarrow alone: what `save_to_disk` writes, or parquet files.
+"""Reader of Hugging Face's `datasets`, using pyarrow alone: folders of `save_to_disk`, or parquet files.
 
-A split `train` is base, `validation` val and `test` novel, as in class folders; few-shot splits share no
-class. A data set without splits, such as one split of another saved by itself, is novel as a whole.
+The split `train` is base, `validation` is val and `test` is novel, as in class folders. A data set without
+splits, such as a single saved split, is novel as a whole.
 """
 
 import json
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsbench._util.errors import FsbenchError
-from fsbench.data.layouts import SPLIT_NAMES, Encoded, Listing, Picture
+from fsbench.data.folders import SPLIT_NAMES
+from fsbench.data.listing import Encoded, Listing, Picture
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,26 +23,28 @@ _PARQUET = re.compile(r"(\w+?)(-\d+-of-\d+)?\.parquet")
 
 
 def hugging_face(root: Path) -> Listing | None:
-    """`dataset_dict.json` with a folder a split, one such folder, or `[data/]<split>-*.parquet`.
+    """Read `dataset_dict.json` with one folder per split, one such folder, or `[data/]<split>-*.parquet`.
 
     Raises:
-        FsbenchError: pyarrow is not installed, a split of another name, a table without images or labels, or
-            one that cannot be read.
+        FsbenchError: pyarrow is not installed, a split has another name, or a table has no images or labels
+            or cannot be read.
     """
     shards = _shards(root)
     if not any(shards.values()):
         return None
-    found: Listing = {}
+    listing: Listing = {}
     for name, paths in shards.items():
         split = next((split for split, names in SPLIT_NAMES.items() if name in names), None)
-        if split is None or split in found:
-            raise FsbenchError(f"{root}: split {name!r} must be one of train, validation and test, each once")
-        found[split] = _classes(paths)
-    return {split: found[split] for split in SPLIT_NAMES if split in found}
+        if split is None or split in listing:
+            raise FsbenchError(
+                f"{root}: splits must be train, validation and test, each at most once, but one is {name!r}"
+            )
+        listing[split] = _classes(paths)
+    return {split: listing[split] for split in SPLIT_NAMES if split in listing}
 
 
 def _shards(root: Path) -> dict[str, list[Path]]:
-    """The tables of each split by its name, in order; novel where there are no splits."""
+    """The table files of each split by its name, in order; all are novel if there are no splits."""
     if (root / "dataset_dict.json").is_file():
         folders = sorted(state.parent for state in root.glob("*/state.json"))
         return {folder.name: sorted(folder.glob("*.arrow")) for folder in folders}
@@ -55,23 +58,23 @@ def _shards(root: Path) -> dict[str, list[Path]]:
 
 
 def _classes(paths: list[Path]) -> dict[str, dict[str, Picture]]:
-    """The images of a split by class and item: its file name where that tells them apart, else its row."""
+    """The images of a split by class and item id: the file name if unique in its class, otherwise the row."""
     rows: list[tuple[str, str | None, Picture]] = []
     for path in paths:
         try:
             rows += _rows(path)
         except (FsbenchError, OSError):
             raise
-        except Exception as error:  # what Arrow and its metadata make of a torn file has no bounds
+        except Exception as error:  # Arrow and its metadata raise errors of any kind for damaged files
             raise FsbenchError(
                 f"{path}: not a table of images ({' '.join(str(error).split())[:120]})"
             ) from error
-    often = Counter((label, file) for label, file, _ in rows)
-    found: dict[str, dict[str, Picture]] = {}
+    counts = Counter((label, file) for label, file, _ in rows)
+    classes: dict[str, dict[str, Picture]] = {}
     for number, (label, file, picture) in enumerate(rows):
-        item = file if file and often[label, file] == 1 else f"row-{number:08d}"
-        found.setdefault(label, {})[item] = picture
-    return found
+        item = file if file and counts[label, file] == 1 else f"row-{number:08d}"
+        classes.setdefault(label, {})[item] = picture
+    return classes
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str | None, Picture]]:
@@ -94,22 +97,23 @@ def _rows(path: Path) -> Iterator[tuple[str, str | None, Picture]]:
         )
     names = features.get(labels[0], {}).get("names")
     number = 0
-    for part in table.to_batches():  # parts of a mapped file, of which nothing is copied
+    for part in table.to_batches():  # parts of a mapped file; nothing is copied
         contents, files = (part[images[0]].field(name) for name in ("bytes", "path"))
         for label, file, content in zip(
             part[labels[0]].to_pylist(), files.to_pylist(), contents, strict=True
         ):
-            where = f"{path} row {number}"
+            place = f"{path} row {number}"
             if label is None or (names is not None and not 0 <= label < len(names)):
-                raise FsbenchError(f"{where}: must have a label, but has {label}")
+                raise FsbenchError(f"{place}: must have a label, but has {label}")
             if not content.is_valid and file is None:
-                raise FsbenchError(f"{where}: must have an image, but has none")
-            encoded = Encoded(where, memoryview(content.as_buffer())) if content.is_valid else Path(file)
+                raise FsbenchError(f"{place}: must have an image, but has none")
+            encoded = Encoded(place, memoryview(content.as_buffer())) if content.is_valid else Path(file)
             yield str(label if names is None else names[label]), file and Path(file).name, encoded
             number += 1
 
 
 def _table(path: Path) -> "pyarrow.Table":
+    """The validated table of a file."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -120,7 +124,7 @@ def _table(path: Path) -> "pyarrow.Table":
             table = pyarrow.parquet.read_table(path)
         else:
             table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
-        table.validate(full=True)  # Arrow by itself believes every offset in a file
+        table.validate(full=True)  # by itself Arrow trusts every offset in a file
     except (pyarrow.ArrowException, OSError) as error:
         raise FsbenchError(f"{path}: not a whole table ({' '.join(str(error).split())[:120]})") from error
     return table

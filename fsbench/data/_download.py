@@ -1,4 +1,4 @@
-"""Downloads from publishers, checked against their checksums."""
+"""Download data sets from their publishers and verify checksums."""
 
 import hashlib
 import io
@@ -23,14 +23,14 @@ CUB_MD5 = "97eceeb196236b17998738112f37df78"
 
 
 def cifar100(folder: Path, *, quiet: bool) -> None:
-    """CIFAR-100 by torchvision, which checks it."""
+    """Download CIFAR-100 with torchvision, which verifies it."""
     from torchvision.datasets import CIFAR100
 
     _arrive(folder / "cifar-100-python", lambda part: _by_torchvision(CIFAR100, part, quiet=quiet))
 
 
 def omniglot(folder: Path, *, quiet: bool) -> None:
-    """Both parts of Omniglot by torchvision, which checks them."""
+    """Download both parts of Omniglot with torchvision, which verifies them."""
     from torchvision.datasets import Omniglot
 
     def get(part: Path) -> None:
@@ -41,7 +41,7 @@ def omniglot(folder: Path, *, quiet: bool) -> None:
 
 
 def cub(folder: Path, *, quiet: bool) -> None:
-    """CUB-200-2011 from Caltech."""
+    """Download CUB-200-2011 from Caltech."""
 
     def get(part: Path) -> None:
         archive = part / "CUB_200_2011.tgz"
@@ -52,10 +52,11 @@ def cub(folder: Path, *, quiet: bool) -> None:
 
 
 def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
-    """Fetch a file; it is there whole and with this checksum, or not at all.
+    """Download a file; `path` has this checksum afterwards, or nothing is written.
 
     Raises:
-        FsbenchError: no answer, one that breaks off, another checksum, or no room on the disk.
+        FsbenchError: The server does not answer, the connection breaks off, the checksum differs, or the disk
+            is full.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with (
@@ -75,30 +76,30 @@ def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
             digest.update(block)
             bar.update(len(block))
         if digest.hexdigest() != md5:
-            raise FsbenchError(f"{url}: MD5 is {digest.hexdigest()}, not {md5}; nothing was kept")
+            raise FsbenchError(f"{url}: MD5 must be {md5}, but is {digest.hexdigest()}; nothing was kept")
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive below a folder.
 
     Raises:
-        FsbenchError: not a whole archive, a member that would lie outside the folder, or no room on the disk.
+        FsbenchError: The archive is damaged, a member would lie outside the folder, or the disk is full.
     """
     try:
         with tarfile.open(archive) as tar:
-            # Python has it from 3.11.4 on; before, the checksum alone vouches for the archive.
+            # Python has the filter since 3.11.4; before, only the checksum protects against bad archives.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(folder)  # noqa: S202 - the line above filters
-    except Exception as error:  # what is torn or forged ends in errors of many kinds
+    except Exception as error:  # damaged or forged archives raise errors of many kinds
         why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
         raise FsbenchError(f"cannot unpack {archive}: {why}") from error
 
 
 def _arrive(target: Path, get: Callable[[Path], None]) -> None:
-    """Let `get` leave the target in a fresh folder and move it from there: it is whole or absent."""
+    """Let `get` write the target into a new folder, then move it, so that it is complete or absent."""
     with exclusive_lock(target):
-        for torn in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
-            shutil.rmtree(torn, ignore_errors=True)
+        for partial in target.parent.glob(f".{target.name}.*.part"):  # left by a killed process
+            shutil.rmtree(partial, ignore_errors=True)
         if target.is_dir():
             return
         try:
@@ -110,14 +111,12 @@ def _arrive(target: Path, get: Callable[[Path], None]) -> None:
 
 
 def _by_torchvision(dataset: Callable[..., object], folder: Path, *, quiet: bool, **options: bool) -> None:
-    """Let torchvision download a data set; it speaks on stdout, which is for results."""
-    told = io.StringIO() if quiet or not sys.stderr.isatty() else sys.stderr
-    with redirect_stdout(told), redirect_stderr(told):
+    """Let torchvision download a data set; what it prints goes to stderr, as stdout is for results."""
+    output = io.StringIO() if quiet or not sys.stderr.isatty() else sys.stderr
+    with redirect_stdout(output), redirect_stderr(output):
         try:
             dataset(folder, download=True, **options)
-        except (
-            Exception
-        ) as error:  # from sockets, archives, checksums, disks; torchvision lets all of them through
+        except Exception as error:  # of sockets, archives, checksums or disks; torchvision catches none
             why = " ".join(str(error).split()) or type(error).__name__
             raise FsbenchError(
                 f"{getattr(dataset, '__name__', dataset)} cannot be downloaded ({why})"
@@ -125,6 +124,7 @@ def _by_torchvision(dataset: Callable[..., object], folder: Path, *, quiet: bool
 
 
 def _opened(url: str) -> HTTPResponse:
+    """The response to a request."""
     try:
         answer: HTTPResponse = urllib.request.urlopen(url, timeout=60)  # noqa: S310 - publishers' own addresses
     except (OSError, HTTPException) as error:
@@ -135,7 +135,7 @@ def _opened(url: str) -> HTTPResponse:
 
 
 def _blocks(url: str, answer: HTTPResponse) -> Iterator[bytes]:
-    """What the answer holds, a MiB at a time; its errors must not pass for errors of the disk."""
+    """The content in parts of 1 MiB; errors of the connection are kept apart from those of the disk."""
     try:
         while block := answer.read(1 << 20):
             yield block
@@ -148,5 +148,6 @@ def _blocks(url: str, answer: HTTPResponse) -> Iterator[bytes]:
 
 
 def _why(error: Exception) -> str:
+    """The reason for a failed request."""
     cause = error.reason if type(error) is URLError else error
     return reason(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__
