@@ -37,7 +37,8 @@ from fsbench.evaluation.results import Result
 from fsbench.heads import find_head
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec
-from fsbench.training.recipe import Recipe, load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import Recipe, load_recipe
 
 _KEYS = ("entry", "evaluate", "keep-checkpoint")
 # Flags that the campaign sets itself, or that say nothing of a result.
