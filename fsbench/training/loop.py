@@ -7,7 +7,6 @@ Every random number is a function of the seed and of the place in the loop. A ru
 again therefore continues exactly as if it had not been stopped.
 """
 
-import math
 import sys
 import time
 from contextlib import nullcontext
@@ -20,12 +19,13 @@ from tqdm import tqdm
 
 from fsbench._util import machine
 from fsbench._util.distributed import add_gradients
-from fsbench._util.errors import FsbenchError, enough_memory
+from fsbench._util.errors import enough_memory
 from fsbench._util.files import only_one
 from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session
 from fsbench.data.augment import train_augment
 from fsbench.training import resume, saving
+from fsbench.training.checks import check_losses, check_weights, kept, place
 from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import Recipe, Stage
 from fsbench.training.run import Run, TrainingSpec, prepare_run
@@ -114,15 +114,15 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                 if has_stalled(stage, epoch, log):
                     break
                 row = _train_epoch(run, stage, epoch, optimiser, scaler, bar)
-                _check_weights(run, stage, epoch)
+                check_weights(run, stage, epoch)
                 due = is_due(stage, epoch, run.val, len(run.labels))
                 accuracy = validate(run.network.backbone, run.val, run.labels.device) if due else {}
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
                 if run.is_writer:
                     saving.write(run, log)
                     add_events(log[-1])
-                    place = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
-                    resume.save(run.folder, run.network, optimiser, scaler, run.provenance, place)
+                    reached = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
+                    resume.save(run.folder, run.network, optimiser, scaler, run.provenance, reached)
     if run.is_writer:
         saving.write(run, log, finished=True)
         resume.forget(run.folder)
@@ -153,8 +153,8 @@ def _train_epoch(
             group["lr"] = rate
         optimiser.zero_grad()
         with enough_memory(
-            f"{_place(stage, epoch, step)}, with {len(rows)} images",
-            f"{_kept(run, stage, epoch)}; a run with a smaller --micro-batch, or --batch-size, needs less",
+            f"{place(stage, epoch, step)}, with {len(rows)} images",
+            f"{kept(run, stage, epoch)}; a run with a smaller --micro-batch, or --batch-size, needs less",
         ):
             terms = _backward(run, stage, rows, (stage.name, epoch, step), scaler)
         add_gradients(run.network, run.distributed)
@@ -164,7 +164,9 @@ def _train_epoch(
             sums[name] = sums.get(name, torch.zeros((), device=device)) + term * len(rows)
         losses.append(torch.stack(tuple(terms.values())).sum())
         if step % STEPS_PER_CHECK == 0 or step == len(batches) - 1:
-            _check_losses(run, stage, epoch, step, losses, bar)
+            check_losses(run, stage, epoch, step, losses)
+            bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
+            bar.set_postfix(loss=f"{losses[-1].item():.3f}", refresh=False)
             losses.clear()
         bar.update(len(rows))
     images = sum(map(len, batches))
@@ -174,63 +176,29 @@ def _train_epoch(
 
 
 def _backward(
-    run: Run, stage: Stage, rows: Tensor, place: tuple[str, int, int], scaler: torch.amp.GradScaler
+    run: Run, stage: Stage, rows: Tensor, at: tuple[str, int, int], scaler: torch.amp.GradScaler
 ) -> dict[str, Tensor]:
     """Add the gradient of one batch, `rows` (b,) of the base images; return its mean loss terms.
 
-    All draws are functions of the seed and of the place in the loop: stage, epoch and step. Micro-batches of
-    a batch share the draws of the step, so depth and weight of a mixture are drawn once per batch. What a
-    step computes across images (batch statistics, mixing, mining) it computes within a micro-batch.
+    All draws are functions of the seed and of the place in the loop, `at` (stage, epoch, step). Micro-batches
+    share the draws of the step, so depth and weight of a mixture are drawn once per batch. What a step
+    computes across images (batch statistics, mixing, mining) it computes within a micro-batch.
     """
     device, seed = rows.device, run.provenance.train_seed
-    masks = stream_seed(seed, "dropout", *place) + run.distributed.rank  # each process draws its own masks
+    masks = stream_seed(seed, "dropout", *at) + run.distributed.rank  # each process draws its own masks
     machine.seed_generators(masks, device)
     pixels = run.pixels[rows.repeat(stage.views)]
-    rng = stream(seed, "augment", *place)
+    rng = stream(seed, "augment", *at)
     images = train_augment(pixels, run.network.backbone.image_size, rng, run.recipe.augment)
     views = images.unflatten(0, (stage.views, len(rows)))
     means: dict[str, Tensor] = {}
     for part in run.compute.micro_batches(len(rows)):
         batch = views[:, part].flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with run.compute.autocast(device):
-            terms = stage.step(run.network, batch, run.labels[rows[part]], stream(seed, "step", *place))
+            terms = stage.step(run.network, batch, run.labels[rows[part]], stream(seed, "step", *at))
         weight = len(rows[part]) / len(rows)
         loss = torch.stack(tuple(terms.values())).sum() * (weight / run.distributed.size)
         scaler.scale(loss).backward()
         for name, term in terms.items():
             means[name] = means.get(name, torch.zeros((), device=device)) + term.detach() * weight
     return means
-
-
-def _check_losses(
-    run: Run, stage: Stage, epoch: int, step: int, losses: list[Tensor], bar: "tqdm[Never]"
-) -> None:
-    """Refuse a loss that is not finite, of all steps since the last check; show the latest one."""
-    values = torch.stack(losses).tolist()
-    for number, loss in enumerate(values, step + 1 - len(values)):
-        if not math.isfinite(loss):
-            place = _place(stage, epoch, number)
-            raise FsbenchError(f"loss is {loss} in {place}; {_kept(run, stage, epoch)}")
-    bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
-    bar.set_postfix(loss=f"{values[-1]:.3f}", refresh=False)
-
-
-def _check_weights(run: Run, stage: Stage, epoch: int) -> None:
-    """Refuse weights that are not finite: no loss has been computed with those of the last step."""
-    weights = run.network.state_dict().values()
-    if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
-        raise FsbenchError(
-            f"weights are not finite after stage {stage.name}, epoch {epoch + 1}; {_kept(run, stage, epoch)}"
-        )
-
-
-def _place(stage: Stage, epoch: int, step: int) -> str:
-    """Name a place in the loop; people count epochs and steps from 1."""
-    return f"stage {stage.name}, epoch {epoch + 1}, step {step + 1}"
-
-
-def _kept(run: Run, stage: Stage, epoch: int) -> str:
-    """Say what is left of a run that fails in this epoch; the same command continues from there."""
-    if epoch == 0 and stage is run.recipe.stages[0]:
-        return "nothing was kept"
-    return f"the last good checkpoint is {run.last}"

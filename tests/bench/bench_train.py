@@ -135,7 +135,7 @@ def test_an_epoch_end_to_end(benchmark, figures, pixels, tmp_path):
     ours = len(pixels) / benchmark.stats.stats.median
     theirs = max(map(statistics.median, usual.values()))
     figures["conv4, 32 px, 2 threads: images/s"] = ours
-    figures["conv4, 32 px, 2 threads: images/s of the usual loop"] = theirs
+    figures["conv4, 32 px, 2 threads: images/s of the usual PyTorch loop"] = theirs
     assert ours >= 1.8 * theirs
 
 
@@ -149,7 +149,7 @@ def test_augmentation_on_one_core(in_turns, figures, pixels):
         lambda: [TRANSFORM(picture) for picture in pictures],
     )
     figures["augmentation, 32 px, 1 thread: images/s"] = 20 * BATCH_SIZE / ours
-    figures["augmentation, 32 px, 1 thread: times torchvision on PIL images"] = 20 * theirs / ours
+    figures["augmentation, 32 px, 1 thread: speed relative to torchvision on PIL images"] = 20 * theirs / ours
     assert 20 * theirs >= 15 * ours
 
 
@@ -162,7 +162,7 @@ def test_augmentation_is_a_small_part_of_an_epoch(in_turns, figures, pixels):
         lambda: [train_augment(pixels[rows], 32, rng, Augment()) for rows in order.split(BATCH_SIZE)],
         epochs("erm", pixels),
     )
-    figures["conv4, 32 px, 2 threads: share of augmentation in an epoch"] = augment / epoch
+    figures["conv4, 32 px, 2 threads: fraction of an epoch spent on augmentation"] = augment / epoch
     assert augment <= 0.05 * epoch
 
 
@@ -176,7 +176,9 @@ def test_the_fourfold_batch_of_rotation(in_turns, figures, pixels):
         repeated(20, lambda: all_rotations(train_augment(batch, 32, rng, Augment()))),
         lambda: turned_one_by_one([TRANSFORM(picture) for picture in pictures]),
     )
-    figures["fourfold batch of 64 images, 32 px, 1 thread: times image by image"] = 20 * theirs / ours
+    figures["fourfold batch of 64 images, 32 px, 1 thread: speed relative to a loop over images"] = (
+        20 * theirs / ours
+    )
     assert 20 * theirs >= 20 * ours
 
 
@@ -189,7 +191,7 @@ def test_turning_alone(in_turns, figures, pixels):
     ours, theirs = in_turns(
         repeated(50, lambda: all_rotations(images)), lambda: turned_one_by_one(contiguous)
     )
-    figures["turning 64 images, 32 px, 1 thread: times image by image"] = 50 * theirs / ours
+    figures["turning 64 images, 32 px, 1 thread: speed relative to a loop over images"] = 50 * theirs / ours
     assert 50 * theirs >= 4 * ours
 
 
@@ -212,7 +214,7 @@ def test_manifold_mixup_costs_little(in_turns, figures, pixels):
     torch.set_num_threads(2)
     keep_memory()
     mixed, plain = in_turns(epochs("manifold-mixup", pixels), epochs("erm", pixels))
-    figures["conv4, 32 px, 2 threads: time of manifold mixup to ERM's"] = mixed / plain
+    figures["conv4, 32 px, 2 threads: time of manifold mixup relative to ERM"] = mixed / plain
     assert mixed <= 1.05 * plain
 
 

@@ -133,7 +133,7 @@ def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_check_losses", stop)
+        patch.setattr(training, "check_losses", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", cache)
     assert not checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]

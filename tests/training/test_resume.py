@@ -89,7 +89,7 @@ def stopped(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         )
 
     with monkeypatch.context() as patch:
-        patch.setattr("fsbench.training.loop._check_losses", stop_in_third_epoch)
+        patch.setattr("fsbench.training.loop.check_losses", stop_in_third_epoch)
         with pytest.raises(KeyboardInterrupt):
             go_on()
     return go_on
@@ -125,9 +125,7 @@ class TestTornFiles:
         folder = tmp_path / "run"
         for name in ("resume.safetensors", "resume-older.safetensors"):
             tear(folder / name, 0.5)
-        message = (
-            r"resume\.safetensors and resume-older\.safetensors cannot be read; --force starts the run anew"
-        )
+        message = r"resume\.safetensors and resume-older\.safetensors cannot be read; --force starts the run"
         with pytest.raises(FsbenchError, match=message):
             stopped()
         assert checkpoint.load_provenance(folder / "last.safetensors").epoch == 2

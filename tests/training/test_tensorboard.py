@@ -167,7 +167,7 @@ def stop_after(epochs: int, call, *arguments, **options) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fsbench.training.loop._check_losses", stop)
+        patch.setattr("fsbench.training.loop.check_losses", stop)
         with pytest.raises(KeyboardInterrupt):
             call(*arguments, **options)
 
