@@ -107,6 +107,7 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                 first = stopped.epoch
                 stopped.restore(run.network, optimiser, scaler)
             elif stage.fresh_classifiers:
+                # "heads" is the name of the random stream, which must never change.
                 seed = stream_seed(run.provenance.train_seed, "heads", stage.name)
                 machine.seed_generators(seed, run.labels.device)
                 run.network.reset_classifiers()

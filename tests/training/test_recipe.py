@@ -1,4 +1,6 @@
 import ast
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,19 @@ class TestEveryRecipe:
         for preset in presets(name):
             recipe = load_recipe(name, preset)
             assert (recipe.name, recipe.preset) == (name, preset)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_accuracies_in_its_header_are_those_of_the_committed_results(name):
+    text = (content_folder("baselines") / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+    results = Path(__file__).parents[2] / "results" / "cifar-fs"
+    measured = []
+    for shots in ("5w1s15q", "5w5s15q"):
+        for path in results.glob(f"{name}-fast-conv4-cifar-fs-32px-40ep-*/{shots}-nearest-mean-l2-*.json"):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            measured.append(f"{100 * result['accuracy']:.2f} ± {100 * result['half_width']:.2f} %")
+    assert re.findall(r"\d+\.\d+ ± \d+\.\d+ %", text) == measured
+    assert ("Not measured yet." in text) == (not measured)
 
 
 def presets(name: str) -> list[str]:
