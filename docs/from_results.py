@@ -73,7 +73,7 @@ def _recipe(name: str, measured: list[Row]) -> str:
 
 def _linked(text: str) -> str:
     """Link arXiv numbers and repositories of reference code."""
-    text = re.sub(r"arXiv:(\d{4}\.\d{5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+    text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
     return re.sub(r"reference code ([\w-]+/[\w-]+)", r"reference code [\1](https://github.com/\1)", text)
 
 
