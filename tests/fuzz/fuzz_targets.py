@@ -44,7 +44,8 @@ from fsbench.report.leaderboard.tables import tables
 from fsbench.report.plots import training
 from fsbench.report.reproduce import recipe_of
 from fsbench.tasks import pinned
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VALUES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)

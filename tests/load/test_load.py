@@ -16,6 +16,7 @@ import torch
 
 from fsbench._util import files
 from fsbench._util.files import atomic_hdf5
+from fsbench._util.session import Session
 from fsbench.data.loading import load
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
@@ -24,7 +25,9 @@ from fsbench.features.store import Features
 from fsbench.models.pretrained import of_checkpoint
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 JOB = Path(__file__).with_name("load_job.py")
 MIB = 1 << 20
@@ -104,7 +107,9 @@ def test_images_that_stay_in_their_file_give_the_same(
     assert isinstance(pixels, np.memmap)
     assert not pixels.flags.writeable
     cpu, recipe = torch.device("cpu"), resolve(load_recipe("erm"), epochs=[2], batch_size=16)
-    run = train_backbone(recipe, "tiny", out=tmp_path / "tiny-erm", cache=cache, device=cpu, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("tiny"), out=tmp_path / "tiny-erm", session=Session(cache, cpu, quiet=True)
+    )
     assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
     backbone = of_checkpoint(run.best)
     _, mapped = extract_features(
