@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-ROOMS = ("heads", "stats", "tasks")
+ROOMS = ("stats", "tasks")
 
 
 def examples() -> list[doctest.DocTest]:
