@@ -21,8 +21,7 @@ from fsbench.diagnose.section import Mean
 from fsbench.evaluation import inference
 from fsbench.features.extract import extract
 from fsbench.features.store import Features
-from fsbench.heads import find_head
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads import find_head, nearest_mean
 from fsbench.heads.preprocess import l2
 from fsbench.models import checkpoint
 from fsbench.models.checkpoint import Provenance

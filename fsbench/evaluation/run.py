@@ -21,7 +21,7 @@ from fsbench.evaluation.inference import Mapped, answers, right
 from fsbench.evaluation.results import Result
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.heads import find_head
-from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained import Frozen
 from fsbench.tasks import sampler

@@ -17,7 +17,7 @@ from fsbench._util.rng import stream_seed
 from fsbench.data.decode import Depth, tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.features.extract import embed
-from fsbench.heads import Head, ask, find_head
+from fsbench.heads import Head, find_head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained import Frozen
 from fsbench.prediction import folders
@@ -171,8 +171,7 @@ def _scores(
 ) -> NDArray[np.float32]:
     """The head's scores (queries, n_way) of query (queries, d) from support (shots of all, d) by class."""
     padded = torch.nn.utils.rnn.pad_sequence(list(support.split(list(shots))), batch_first=True)
-    logits = ask(
-        head,
+    logits = head(
         padded[None],
         query[None],
         keys=torch.tensor([stream_seed(seed, "head")], device=query.device),

@@ -18,7 +18,7 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
 from fsbench.features.store import Features
 from fsbench.heads import HEADS, find_head
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.models import checkpoint
 from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec

@@ -9,8 +9,7 @@ import torch
 
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
-from fsbench.heads import HEADS, ask, find_head
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads import HEADS, find_head, nearest_mean
 
 MINE = '''
 from __future__ import annotations
@@ -48,7 +47,7 @@ def late(support, query):
 def of_keys(support, query, keys):
     return head(support, query) + keys[:, None, None]
 
-OF_KEYS = Head(of_keys, paper="mine", preprocess="l2", random=True)
+OF_KEYS = Head(of_keys, paper="mine", preprocess="l2")
 
 a_number = 3
 '''
@@ -80,9 +79,11 @@ def test_a_head_says_more_of_itself(mine):
 
 
 def test_what_a_head_takes_reaches_its_code(mine, task):
-    given = ask(find_head(f"{mine}:OF_KEYS"), *task, keys=torch.tensor([0, 100, 200]))
+    logits = find_head(f"{mine}:OF_KEYS")(*task, keys=torch.tensor([0, 100, 200]))
     without = find_head(f"{mine}:head").classify(*task)
-    torch.testing.assert_close(given - without, torch.tensor([0.0, 100, 200])[:, None, None].expand(3, 10, 5))
+    torch.testing.assert_close(
+        logits - without, torch.tensor([0.0, 100, 200])[:, None, None].expand(3, 10, 5)
+    )
 
 
 def test_a_function_in_a_package(mine, task, monkeypatch):
@@ -113,10 +114,10 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("turned", r"must return logits \(tasks, queries, n_way\) \(3, 10, 5\), but gave \(3, 5, 10\)$"),
-        ("no_number", r"must return logits .* but gave \(3, 10, 5\) with NaN$"),
+        ("turned", r"must return logits \(tasks, queries, n_way\) \(3, 10, 5\), but returned \(3, 5, 10\)$"),
+        ("no_number", r"must return logits .* but returned \(3, 10, 5\) with NaN$"),
         ("failing", r"head .*mine.py:failing: RuntimeError: .* \(mine.py, line \d+\)"),
-        ("late", "must return logits .* but gave NoneType"),
+        ("late", "must return logits .* but returned NoneType"),
         ("a_number", "must be a function or a Head, but is int"),
         ("absent", "there is no absent in .*mine.py"),
     ],

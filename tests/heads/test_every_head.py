@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
+from fsbench.heads import _OTHER_NAMES as OTHER_NAMES
 from fsbench.heads import HEADS, Head, find_head
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.heads.preprocess import PREPROCESS, find_preprocess
 
 N_WAY, N_SHOT, N_QUERY, D = 3, 2, 4, 12
 TIM, PT_MAP, CALIBRATION = (
-    importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map", "distribution_calibration")
+    importlib.import_module(f"fsbench.heads._{name}")
+    for name in ("tim", "pt_map", "distribution_calibration")
 )
 
 
@@ -184,9 +186,78 @@ def test_marks():
     assert all(head.transductive for head in HEADS.values() if head.class_prior)
 
 
-def test_an_unknown_head_is_refused_with_the_nearest_name():
-    with pytest.raises(FsbenchError, match="unknown head 'nearest-means'; did you mean 'nearest-mean'"):
-        find_head("nearest-means")
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("nearest-means", "nearest-mean"),
+        ("nearest_mean", "nearest-mean"),
+        ("protonet", "nearest-mean"),
+        ("Prototypical Networks", "nearest-mean"),
+        ("SimpleShot", "nearest-mean"),
+        ("ncm", "nearest-mean"),
+        ("Baseline++", "cosine-sgd"),
+        ("LogisticRegression", "logistic"),
+        ("RIDGE", "ridge"),
+        ("ptmap", "pt-map"),
+    ],
+)
+def test_an_unknown_head_is_refused_with_the_nearest_name(name, suggestion):
+    with pytest.raises(FsbenchError) as raised:
+        find_head(name)
+    assert str(raised.value) == f"unknown head {name!r}; did you mean {suggestion!r}?"
+
+
+def test_suggestions_for_names_of_papers_are_heads():
+    assert set(OTHER_NAMES.values()) <= set(HEADS)
+    assert not set(OTHER_NAMES) & set(HEADS)
+
+
+class TestOptionsOfAHead:
+    """What a head takes beside support and query is read from its signature."""
+
+    def test_shipped_heads(self):
+        assert all("shots" in head.options for head in HEADS.values())
+        assert [name for name, head in HEADS.items() if head.random] == [
+            "cosine-sgd",
+            "linear-sgd",
+            "distribution-calibration",
+        ]
+        assert [name for name, head in HEADS.items() if head.needs_base] == ["distribution-calibration"]
+
+    @pytest.mark.parametrize(
+        ("function", "options"),
+        [
+            (lambda support, query: query, set()),
+            (lambda support, query, shots=None, *, keys: query, {"shots", "keys"}),
+            (lambda keys, base, shots: base, {"shots"}),  # the first two are support and query
+            (lambda support, query, **more: query, set()),
+            (torch.cdist, set()),
+            (torch.bmm, set()),  # has no signature
+        ],
+    )
+    def test_of_functions(self, function, options):
+        assert Head(function, "mine", "none").options == options
+
+    def test_a_head_is_called_with_what_it_takes(self):
+        seen = {}
+
+        def classify(support, query, *, keys, base, shots=None):
+            seen.update(keys=keys, base=base, shots=shots)
+            return query @ support.mean(dim=2).mT
+
+        support, query = draw(seed=0)
+        head = Head(classify, "mine", "none", code="a user's")
+        head(support, query)
+        assert (seen["keys"].tolist(), seen["base"], seen["shots"]) == ([0, 1, 2], None, None)
+        shots, keys = torch.ones(3, N_WAY, dtype=torch.int64), torch.tensor([7, 8, 9])
+        head(support, query, keys=keys, base="statistics", shots=shots)
+        assert seen == {"keys": keys, "base": "statistics", "shots": shots}
+
+    def test_shots_are_never_left_out(self):
+        """A head that cannot take them would treat padding as images."""
+        head = Head(lambda support, query: query @ support.mean(dim=2).mT, "mine", "none", code="a user's")
+        with pytest.raises(TypeError, match="shots"):
+            head(*draw(seed=0), shots=torch.ones(3, N_WAY, dtype=torch.int64))
 
 
 class TestPreprocess:
@@ -203,6 +274,10 @@ class TestPreprocess:
         found = find_preprocess("cl2n")(torch.tensor([[4.0, 3.0]]), torch.tensor([1.0, -1.0]))
         torch.testing.assert_close(found, torch.tensor([[0.6, 0.8]]))
 
+    def test_cl2n_needs_the_base_mean(self):
+        with pytest.raises(FsbenchError, match=r"^preprocess cl2n needs base_mean, .* but it is None$"):
+            find_preprocess("cl2n")(self.VALUES, None)
+
     def test_tukey(self):
         found = find_preprocess("tukey")(self.VALUES, None)
         torch.testing.assert_close(found, torch.tensor([[3.0, 4.0, 0.0]]))
@@ -214,7 +289,8 @@ class TestPreprocess:
     @pytest.mark.parametrize("name", ["tukey", "pt"])
     def test_square_roots_refuse_negative_features(self, name):
         with pytest.raises(
-            FsbenchError, match=rf"^preprocess {name} takes square roots, but a feature is -0\.5$"
+            FsbenchError,
+            match=rf"^preprocess {name} takes square roots, but a feature is -0\.5; choose none, l2 or cl2n$",
         ):
             find_preprocess(name)(torch.tensor([[1.0, -0.5]]), None)
 

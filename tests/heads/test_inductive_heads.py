@@ -10,18 +10,12 @@ from sklearn.svm import LinearSVC
 
 from fsbench._util.errors import FsbenchError
 from fsbench.heads import find_head
+from fsbench.heads._distribution_calibration import DRAWS, SPREAD, calibrated_draws, normals
+from fsbench.heads._logistic import _error_and_curvature, fit
 from fsbench.heads._random import bits
-from fsbench.heads.distribution_calibration import (
-    DRAWS,
-    SPREAD,
-    BaseStatistics,
-    base_statistics,
-    draws,
-    normals,
-)
-from fsbench.heads.logistic import _error_and_curvature, fit
+from fsbench.heads._svm import _loss as svm_loss
+from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import find_preprocess
-from fsbench.heads.svm import _loss as svm_loss
 
 Array = NDArray[np.float64]
 
@@ -169,7 +163,7 @@ class TestBaseStatistics:
             np.testing.assert_allclose(covariances[c], np.cov(values[labels == label].T), atol=1e-12)
 
     def test_refuses_too_few_classes(self):
-        with pytest.raises(FsbenchError, match="at least 2 classes are needed, not 1"):
+        with pytest.raises(FsbenchError, match="must have at least 2 classes, but have 1"):
             base_statistics(torch.ones(3, 2), torch.zeros(3))
 
 
@@ -207,7 +201,9 @@ class TestDistributionCalibration:
     def test_draws_have_the_calibrated_mean_and_covariance(self, base):
         """Within 5 standard errors: covariance / n for means, (S_ii S_jj + S_ij^2) / n for covariances."""
         support, count = features(5, 2, n_shot=2, d=5)[0][:, 0], 40_000  # (tasks, n_shot, d)
-        found = draws(support, base, torch.tensor([1, 2]), count).view(2, 2, count, 5).double().numpy()
+        found = (
+            calibrated_draws(support, base, torch.tensor([1, 2]), count).view(2, 2, count, 5).double().numpy()
+        )
         for task in range(2):
             for shot in range(2):
                 mean, covariance = calibrated(support[task, shot].double().numpy(), base)
@@ -228,7 +224,7 @@ class TestDistributionCalibration:
             points = []
             for c, key in enumerate(bits(keys[task], torch.arange(3))):
                 shots = support[task, c, : counts[task][c]]
-                drawn = draws(shots.unsqueeze(0), base, key.unsqueeze(0), DRAWS // len(shots))[0]
+                drawn = calibrated_draws(shots.unsqueeze(0), base, key.unsqueeze(0), DRAWS // len(shots))[0]
                 points.append(torch.cat([shots, drawn]).double().numpy())
             assert [len(rows) for rows in points] == [n + DRAWS // n * n for n in counts[task]]
             expected = plain_logistic(points, query[task].double().numpy())

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from fsbench._util.errors import FsbenchError
 from fsbench.heads import _random, _sgd
+from fsbench.heads._cosine_sgd import EPOCHS, cosine_sgd, cosine_sgd_snapshots
+from fsbench.heads._linear_sgd import linear_sgd
 from fsbench.heads.batching import shared_among_threads
-from fsbench.heads.cosine_sgd import EPOCHS, cosine_sgd, cosine_sgd_snapshots
-from fsbench.heads.linear_sgd import linear_sgd
 
 HEADS = {"cosine-sgd": cosine_sgd, "linear-sgd": linear_sgd}
 both_heads = pytest.mark.parametrize("name", HEADS)
@@ -224,7 +224,7 @@ def test_epochs_must_be_positive_and_increasing(epochs):
 
 MEMORY = """
 import resource, sys, torch
-from fsbench.heads.cosine_sgd import cosine_sgd_snapshots
+from fsbench.heads._cosine_sgd import cosine_sgd_snapshots
 n_tasks, n_query = map(int, sys.argv[1:])
 torch.set_num_threads(1)
 support, query = torch.rand(n_tasks, 5, 5, 640), torch.rand(n_tasks, n_query, 640)

@@ -13,13 +13,13 @@ from scipy.special import logsumexp
 from torch.nn import functional as F
 
 from fsbench.heads import find_head
-from fsbench.heads.bd_cspn import rectified_means
+from fsbench.heads._bd_cspn import rectified_means
+from fsbench.heads._pt_map import transport
 from fsbench.heads.preprocess import find_preprocess
-from fsbench.heads.pt_map import transport
 
 NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans")
 # The package's `tim` and `pt_map` are the functions.
-TIM, PT_MAP = (importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map"))
+TIM, PT_MAP = (importlib.import_module(f"fsbench.heads._{name}") for name in ("tim", "pt_map"))
 Array = NDArray[np.float64]
 Support = Sequence[Array]  # of each class its rows (shots, d)
 

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-ROOMS = ("stats", "tasks")
+ROOMS = ("heads", "stats", "tasks")
 
 
 def examples() -> list[doctest.DocTest]:

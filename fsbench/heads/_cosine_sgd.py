@@ -1,4 +1,4 @@
-"""The novel head of S2M2 and Baseline++: a cosine classifier trained on the support by SGD."""
+"""The few-shot head of S2M2 and Baseline++: a cosine classifier trained on the support by SGD."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,39 @@ from torch import Tensor
 from fsbench.heads import _sgd
 from fsbench.heads.batching import product, widened
 
-EPOCHS = 101, 201, 301  # passes before each score: the code runs range(301), scores at 100, 200 and 300
+EPOCHS = (
+    101,
+    201,
+    301,
+)  # epochs before each score: the published code runs range(301), scores at 100, 200, 300
 EPSILON = 1e-5  # added to the norm of a feature
 
 
 def cosine_sgd(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS[-1]
 ) -> Tensor:
-    """Score queries by a weight-normalised cosine classifier after a number of epochs of SGD.
+    """Score queries by a weight-normalised cosine classifier trained on the support by SGD.
 
-    support (tasks, n_way, n_shot, d), query (tasks, queries, d), one key a task (tasks,) int64 -> logits
-    (tasks, queries, n_way). Shots (tasks, n_way) count the support of each class, rows beyond are padding.
-    Features go in as they are. Initial weights and the order of every epoch depend on the task's key alone.
-    Source: S2M2 (arXiv:1907.12087) and Baseline++ (arXiv:1904.04232), both as their
-    code has it: scale 2, the length of each class's weights is learnt too, and nn.Linear's initial weights.
+    Features enter as they are. As in the published code, the scale is 2, the length of each class's weights
+    is learnt as well, and the initial weights are those of nn.Linear.
+
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+        keys: One number per task, int64 (tasks,); initial weights and the order of every epoch depend on it
+            alone.
+        epochs: Passes over the support, 1 or more.
+
+    Returns:
+        Logits, (tasks, queries, n_way).
+
+    Raises:
+        FsbenchError: `epochs` is not positive.
+
+    Source:
+        S2M2, Mangla et al. (arXiv:1907.12087); Baseline++, Chen et al. (arXiv:1904.04232); settings of their
+        code.
     """
     return cosine_sgd_snapshots(support, query, shots, keys=keys, epochs=(epochs,))[0]
 
@@ -34,11 +53,7 @@ def cosine_sgd_snapshots(
     keys: Tensor,
     epochs: Sequence[int] = EPOCHS,
 ) -> Tensor:
-    """`cosine_sgd` after each number of epochs of one run, logits (len(epochs), tasks, queries, n_way).
-
-    Raises:
-        FsbenchError: `epochs` is empty, not positive or not increasing.
-    """
+    """Logits of `cosine_sgd` after each number of epochs of one run, (len(epochs), tasks, queries, n_way)."""
     chunks = _sgd.chunks(support, query, shots, keys)
     return torch.cat([_classify(*chunk, epochs) for chunk in chunks], dim=1)
 
@@ -49,7 +64,7 @@ def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epoch
     support, query = widened(support), widened(query)
     points = support / (torch.linalg.vector_norm(support, dim=-1, keepdim=True) + EPSILON)
     initial = widened(_sgd.initial_weights(keys, n_way, d, bound=d**-0.5))
-    turns = d > 1  # in one dimension no direction can: there it is a linear classifier of scaled features
+    turns = d > 1  # one dimension has no directions: there it is a linear classifier of scaled features
     scaled = points if turns else _sgd.COSINE_SCALE * points
     weights = _sgd.train(scaled, initial, shots, keys, epochs, cosine=turns)  # (tasks, snapshots n_way, d)
     norms = torch.linalg.vector_norm(query, dim=-1, keepdim=True) + EPSILON
