@@ -47,12 +47,12 @@ from fsbench.heads.preprocess import (
     unchanged,
 )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in plain order, as in the other rooms
+    "BaseStatistics",
     "HEADS",
+    "Head",
     "NEEDS_BASE_MEAN",
     "PREPROCESS",
-    "BaseStatistics",
-    "Head",
     "aligned",
     "alpha_tim",
     "base_statistics",

@@ -117,8 +117,8 @@ def changes(
 
 # What commands print is tested by --json; the recorded functions return little.
 PRINTED = {"printed": ANY}
-OUTCOMES = "test_flag_outcomes.py::test_"
-CLI, PRINT = "test_cli.py::test_", "test_cli_output.py::test_"
+OUTCOMES = "cli/test_flag_outcomes.py::test_"
+CLI, PRINT = "cli/test_cli.py::test_", "cli/test_cli_output.py::test_"
 TASKS = OUTCOMES + "each_number_of_the_tasks_is_in_the_result_and_in_its_tasks"
 TRIED = OUTCOMES + "what_is_tried_is_in_the_result"
 TRAINED = OUTCOMES + "what_is_trained_is_in_the_checkpoint"
@@ -132,7 +132,7 @@ SHARED = {
     ),
     "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "another_cache_holds_other_data"),
     "--quiet": Row("", {"quiet": True}, OUTCOMES + "progress_goes_to_a_terminal_unless_quiet"),
-    "--json": Row("", {}, "test_flags.py::test_json_is_all_that_is_printed", PRINTED),
+    "--json": Row("", {}, "cli/test_flags.py::test_json_is_all_that_is_printed", PRINTED),
 }
 
 
@@ -211,7 +211,7 @@ COMMANDS = {
         "data prepare mine images",
         {"fsbench.data.prepare.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
-            "--download": Row("", {"download": True}, "test_download.py::test_omniglot"),
+            "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
             "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
             "--force": Row("", {"force": True}, OUTCOMES + "force_prepares_again"),
             "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, CLI + "data"),
@@ -285,7 +285,9 @@ COMMANDS = {
                 CLI + "training_shows_the_recipe_and_names_the_checkpoint",
             ),
             "--tensorboard": Row(
-                "", {"tensorboard": True}, "test_tracking.py::test_events_hold_the_columns_of_the_log"
+                "",
+                {"tensorboard": True},
+                "training/test_tensorboard.py::test_events_hold_the_columns_of_the_log",
             ),
             "--force": Row("", {"force": True}, OUTCOMES + "force_trains_again"),
             "--json": Row(
@@ -387,13 +389,13 @@ COMMANDS = {
             "--out": Row(
                 "a.csv",
                 {},
-                "test_predict.py::test_files_and_summary",
+                "prediction/test_predict.py::test_files_and_summary",
                 {"whole_file.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
                 "a.png",
                 {},
-                "test_predict.py::test_files_and_summary",
+                "prediction/test_predict.py::test_files_and_summary",
                 {
                     "check_name.path": Path("a.png"),
                     "unwritable.found": PREDICTION,
@@ -406,7 +408,7 @@ COMMANDS = {
             "--json": Row(
                 "",
                 {},
-                "test_predict.py::test_json_and_nothing_else",
+                "prediction/test_predict.py::test_json_and_nothing_else",
                 PRINTED,
             ),
         },

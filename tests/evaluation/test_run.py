@@ -228,11 +228,11 @@ class TestOfCheckpoints:
         assert found[0].accuracy == found[1].accuracy  # the same images under another name
 
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
-        import fsbench.extract
+        import fsbench.features.extract
 
         ask = {"specs": asked([5], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
         evaluate(trained / "best.safetensors", **ask)
-        monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
+        monkeypatch.setattr(fsbench.features.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
         evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):

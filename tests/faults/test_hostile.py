@@ -534,10 +534,10 @@ class TestImages:
         program = """
 import sys
 from pathlib import Path
-from fsbench.data.pictures import squares
-from fsbench.errors import FsbenchError
+from fsbench.data.decode import squares
+from fsbench._util.errors import FsbenchError
 sys.path.insert(0, sys.argv[1])
-from test_pictures import vast
+from test_decode import vast
 for side in (31623, 10000):
     Path(sys.argv[2]).write_bytes(vast(side))
     try:
@@ -545,7 +545,7 @@ for side in (31623, 10000):
     except FsbenchError as error:
         print(error)
 """
-        run = [sys.executable, "-c", program, Path(__file__).parent, tmp_path / "x.png"]
+        run = [sys.executable, "-c", program, Path(__file__).parents[1] / "data", tmp_path / "x.png"]
         told = subprocess.run(run, capture_output=True, text=True, check=True)
         assert "Traceback" not in told.stderr  # Pillow warns, too
         assert told.stdout.count("decompression bomb") == told.stdout.count("\n") == 2
@@ -871,8 +871,8 @@ def test_small_files_do_not_fill_the_memory(tmp_path: Path):
     program = """
 import resource, sys
 from pathlib import Path
-from fsbench import features
-from fsbench.errors import FsbenchError
+from fsbench.features import store as features
+from fsbench._util.errors import FsbenchError
 features.read(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[2:]):

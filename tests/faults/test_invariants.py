@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import fsbench.extract
-import fsbench.share
 import numpy as np
 import pytest
 import torch
@@ -22,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import fsbench._util.distributed
+import fsbench.features.extract
 from fsbench._util.distributed import Share
 from fsbench.cli import main
 from fsbench.data import image_store
@@ -144,7 +144,7 @@ class TestLabelsFollowItems:
     def test_from_the_disk_to_features_in_batches_of_any_size(
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
-        monkeypatch.setattr(fsbench.extract, "_PIXELS", pixels)
+        monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
         _, found = extract(
             reader(), "coded", "novel", device=CPU, out=tmp_path / "f.h5", cache=coded, quiet=True
         )
@@ -242,7 +242,9 @@ class TestLabelsFollowItems:
         """What all processes give back adds up to the whole batch, in its order."""
         batch = torch.arange(3.0 * rows).view(rows, 3)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fsbench.share, "all_reduce", lambda tensor: tensor)  # the sum is taken below
+            patch.setattr(
+                fsbench._util.distributed, "all_reduce", lambda tensor: tensor
+            )  # the sum is taken below
             shares = [Share(rank, size) for rank in range(size)]
             parts = [share.whole(share.mine(batch), rows) for share in shares]
         assert torch.equal(torch.stack(parts).sum(dim=0), batch)
@@ -342,7 +344,7 @@ class TestIndependence:
         pixels = load("tiny", "novel", cache).pixels
         found = []
         for at_once in (1, 3, 64, 256):
-            monkeypatch.setattr(fsbench.extract, "_PIXELS", at_once * SIZE**2)
+            monkeypatch.setattr(fsbench.features.extract, "_PIXELS", at_once * SIZE**2)
             found.append(embed(backbone.network, backbone.transform, pixels, CPU))
         for values in found[1:]:
             np.testing.assert_allclose(values, found[0], rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())

@@ -373,7 +373,7 @@ class TestOthersCheckpoints:
 MINE = """
 import torch
 from torch import nn
-from fsbench.frozen.transform import resize_crop, Transform
+from fsbench.models.pretrained.transform import resize_crop, Transform
 
 def pooled():
     return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())

@@ -44,7 +44,7 @@ def test_installed_wheel_finds_its_content(wheel: Path, tmp_path: Path):
     """Run from the unpacked wheel alone, far from the checkout."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "import fsbench, fsbench.recipe as r; from fsbench.content import content_folder as c;"
+        "import fsbench, fsbench.training.recipe as r; from fsbench._util.content import content_folder as c;"
         "print(fsbench.__file__); print(r.load_recipe('erm').name); print(len(list(c('episodes').iterdir())))"
     )
     done = subprocess.run(
