@@ -24,6 +24,11 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
     Source:
         Liu, Song, Qin (arXiv:1911.10713). As in the code of Realistic Transductive Few-Shot
         (arXiv:2204.11181), queries are scored where they are, not shifted.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> bd_cspn(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     return distance_logits(rectified_means(support, query, shots), query)

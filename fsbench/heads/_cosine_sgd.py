@@ -41,6 +41,11 @@ def cosine_sgd(
     Source:
         S2M2, Mangla et al. (arXiv:1907.12087); Baseline++, Chen et al. (arXiv:1904.04232); settings of their
         code.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> cosine_sgd(support, query, keys=torch.tensor([0])).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     return cosine_sgd_snapshots(support, query, shots, keys=keys, epochs=(epochs,))[0]
 

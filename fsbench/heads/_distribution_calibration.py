@@ -40,6 +40,14 @@ def distribution_calibration(
 
     Source:
         Yang, Liu, Xu (arXiv:2101.06395) section 3.
+
+    Example:
+        >>> from fsbench.heads import base_statistics
+        >>> base = base_statistics(torch.eye(3), torch.tensor([0, 1, 2]))
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> logits = distribution_calibration(support, query, base=base, keys=torch.tensor([0]))
+        >>> logits.shape
+        torch.Size([1, 3, 3])
     """
     at_once = _TASKS_AT_ONCE.get(query.device.type, 1) if shots is None else 1
     chunks = task_chunks(at_once, support, query, shots, keys)

@@ -30,6 +30,11 @@ def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) 
     Source:
         Ziko et al. (arXiv:2006.15486) eq. 7 and algorithm 1. The published code stops earlier once the energy
         changes by less than 1e-6 of itself, which only saves time.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> laplacian_shot(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     unary = distance_logits(rectified_means(support, query, shots), query).mT  # (tasks, n_way, queries)

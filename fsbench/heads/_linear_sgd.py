@@ -33,6 +33,11 @@ def linear_sgd(
 
     Source:
         Baseline, Chen et al. (arXiv:1904.04232); settings of its code.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> linear_sgd(support, query, keys=torch.tensor([0])).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     return torch.cat([_classify(*chunk, epochs) for chunk in _sgd.chunks(support, query, shots, keys)])
 

@@ -27,6 +27,11 @@ def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Ten
 
     Source:
         RFS, Tian et al. (arXiv:2003.11539) section 3.1.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> logistic(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     centre, points, labels = centred(support, shots)
@@ -107,12 +112,11 @@ def _error_and_curvature(probabilities: Tensor, labels: Tensor) -> tuple[Tensor,
 
     For p near 1, 1 - p is the sum of the other probabilities: a difference would leave only rounding errors.
     """
+    tiny = torch.finfo(probabilities.dtype).tiny
     others = probabilities * (1 - labels)
     error = labels * others.sum(dim=1, keepdim=True) - others
     complement = torch.where(labels == 1, error, 1 - probabilities)
-    return error, (probabilities * complement).sum(dim=2, keepdim=True).clamp_min(
-        torch.finfo(probabilities.dtype).tiny
-    )
+    return error, (probabilities * complement).sum(dim=2, keepdim=True).clamp_min(tiny)
 
 
 def _newton_step(

@@ -30,6 +30,11 @@ def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tenso
     Source:
         Hu, Gripon, Pateux (arXiv:2006.03806) algorithm 1. The published code first changes the basis by a QR
         decomposition. It is left out, since only inner products are used and these are the same in any basis.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> pt_map(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     labels, points = one_hot(support, shots), support.flatten(1, 2)

@@ -23,6 +23,11 @@ def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor
     Source:
         R2-D2, Bertinetto et al. (arXiv:1805.08136) eq. 4-6. The paper learns the penalty with the backbone,
         and a scale of all logits that changes no answer; for a given backbone the penalty is fixed.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> ridge(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     # Per task, with X the support (points, d), Y its one-hot classes (points, n_way) and P the penalty:
     #

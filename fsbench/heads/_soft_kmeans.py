@@ -26,6 +26,11 @@ def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> 
 
     Source:
         EASY, Bendou et al. (arXiv:2201.09699), `softkmeans` of its published code.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> soft_kmeans(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     gram, labels = widened(_gram(support.flatten(1, 2), query)), one_hot(support, shots)

@@ -30,6 +30,11 @@ def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
         LIBLINEAR, Fan et al. (JMLR 9, 2008). MetaOptNet (arXiv:1904.03758) trains with the hinge loss of
         Crammer and Singer instead. The squared hinge loss is piecewise quadratic without constraints, so
         Newton's method reaches the optimum itself.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> svm(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     n_way, n_points = support.shape[1], support.shape[1] * support.shape[2]

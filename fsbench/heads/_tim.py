@@ -23,7 +23,7 @@ EntropyGradient = Callable[[Tensor, Tensor], Tensor]
 def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Fit class weights by 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
 
-    H is Shannon's entropy. The loss is minimised by gradient descent (TIM-GD), from the class means.
+    H is Shannon's entropy. The loss is minimised by Adam (TIM-GD), from the class means.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -35,12 +35,17 @@ def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
 
     Source:
         Boudiaf et al. (arXiv:2008.11297) eq. 3-5, with the 1000 steps of its scripts.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> tim(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     return torch.cat([_adapt(*chunk, 0.1, _shannon) for chunk in _chunks(support, query, shots)])
 
 
 def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """Fit class weights as TIM-GD does, with Tsallis entropies, which assume no class prior.
+    """Fit class weights as TIM-GD does, with Tsallis entropies, which suit imbalanced queries.
 
     All three terms of the loss have weight 1. The alpha of the entropies is 2 with one shot, 7 with five or
     more on average over the classes of a task, and 5 between, where the published settings tune nothing.
@@ -56,6 +61,11 @@ def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Te
 
     Source:
         Veilleux et al. (arXiv:2204.11181) eq. 6 and the settings of its code.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> alpha_tim(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     logits = []
     for chunk in _chunks(support, query, shots):

@@ -54,6 +54,11 @@ def cl2n(features: Tensor, base_mean: Tensor | None) -> Tensor:
 
     Source:
         SimpleShot, Wang et al. (arXiv:1911.04623) section 3.
+
+    Example:
+        >>> import torch
+        >>> cl2n(torch.tensor([[4.0, 3.0]]), torch.tensor([1.0, -1.0]))
+        tensor([[0.6000, 0.8000]])
     """
     if base_mean is None:
         raise FsbenchError("preprocess cl2n needs base_mean, the mean of the base features, but it is None")
@@ -75,6 +80,11 @@ def tukey(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001
 
     Source:
         Distribution calibration, Yang et al. (arXiv:2101.06395) eq. 3 with lambda 0.5.
+
+    Example:
+        >>> import torch
+        >>> tukey(torch.tensor([[9.0, 16.0]]), None)
+        tensor([[3., 4.]])
     """
     _refuse_negative("tukey", features)
     return features.sqrt()
@@ -95,6 +105,11 @@ def pt(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - 
 
     Source:
         PT-MAP, Hu et al. (arXiv:2006.03806) eq. 1.
+
+    Example:
+        >>> import torch
+        >>> pt(torch.tensor([[9.0, 16.0]]), None)
+        tensor([[0.6000, 0.8000]])
     """
     _refuse_negative("pt", features)
     return F.normalize((features + 1e-6).sqrt(), dim=-1)

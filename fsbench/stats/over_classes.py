@@ -43,6 +43,7 @@ def class_values(accuracies: ArrayLike, classes: NDArray[np.integer]) -> NDArray
         Arvesen, Annals of Mathematical Statistics 1969, on the jackknife of U-statistics.
 
     Example:
+        >>> import numpy as np
         >>> classes = np.array([[0, 1], [2, 0], [1, 2]])
         >>> class_values([0.3, 0.6, 0.9], classes).round(3).tolist()
         [0.0, 0.6, 1.2]

@@ -151,6 +151,11 @@ def blocks(
 
     Raises:
         FsbenchError: As `sample`.
+
+    Example:
+        >>> import numpy as np
+        >>> [len(tasks) for tasks in blocks(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=10), at_once=4)]
+        [4, 4, 2]
     """
     step = spec.n_tasks if spec.disjoint else at_once * max(1, BLOCK // at_once)
     for start in range(0, spec.n_tasks, step):
@@ -191,6 +196,11 @@ def rows_of(tasks: Tasks) -> NDArray[np.int32]:
 
     Returns:
         Little-endian int32, (tasks, n_way * n_shot + queries).
+
+    Example:
+        >>> import numpy as np
+        >>> rows_of(sample(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=10))).shape
+        (10, 80)
     """
     return np.ascontiguousarray(np.hstack([tasks.support.reshape(len(tasks), -1), tasks.query]), dtype="<i4")
 

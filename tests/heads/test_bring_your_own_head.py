@@ -66,16 +66,16 @@ def task() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_a_function_in_a_file(mine, task):
-    found = find_head(f"{mine}:head")
-    assert found.classify(*task).argmax(-1).tolist() == (nearest_mean(*task)).argmax(-1).tolist()
-    assert (found.paper, found.preprocess) == (f"{mine}:head", "none")
-    assert (found.transductive, found.uneven) == (False, False)
-    assert found.code == hashlib.sha256(MINE.encode()).hexdigest()
+    actual = find_head(f"{mine}:head")
+    assert actual.classify(*task).argmax(-1).tolist() == (nearest_mean(*task)).argmax(-1).tolist()
+    assert (actual.paper, actual.preprocess) == (f"{mine}:head", "none")
+    assert (actual.transductive, actual.uneven) == (False, False)
+    assert actual.code == hashlib.sha256(MINE.encode()).hexdigest()
 
 
 def test_a_head_says_more_of_itself(mine):
-    found = find_head(f"{mine}:HEAD")
-    assert (found.preprocess, found.transductive, found.paper) == ("l2", True, "mine")
+    actual = find_head(f"{mine}:HEAD")
+    assert (actual.preprocess, actual.transductive, actual.paper) == ("l2", True, "mine")
 
 
 def test_what_a_head_takes_reaches_its_code(mine, task):
@@ -103,9 +103,9 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
         "[fsbench.heads]\neuclid = offered_heads:HEAD\nlogistic = offered_heads:failing\n"
     )
     monkeypatch.syspath_prepend(mine.parent)
-    found = find_head("euclid")
-    assert found.classify(*task).shape == (3, 10, 5)
-    assert found.code == hashlib.sha256(MINE.encode()).hexdigest()
+    actual = find_head("euclid")
+    assert actual.classify(*task).shape == (3, 10, 5)
+    assert actual.code == hashlib.sha256(MINE.encode()).hexdigest()
     assert find_head("logistic") is HEADS["logistic"]  # no package takes the place of a shipped head
     with pytest.raises(FsbenchError, match="unknown head 'euclit'; did you mean 'euclid'"):
         find_head("euclit")

@@ -41,14 +41,14 @@ def classify(
     head: Head, support: Tensor, query: Tensor, keys: Tensor | None = None, **more: Tensor
 ) -> Tensor:
     """Logits, the head being given whatever it asks for; task t's key is t unless others are given."""
-    asked: dict[str, object] = dict(more)
+    options: dict[str, object] = dict(more)
     if head.random:
-        asked["keys"] = torch.arange(len(support)) if keys is None else keys
+        options["keys"] = torch.arange(len(support)) if keys is None else keys
     if head.needs_base:
         rng = torch.Generator().manual_seed(99)
         labels = torch.arange(4).repeat_interleave(5)
-        asked["base"] = base_statistics(torch.rand(20, support.shape[-1], generator=rng), labels)
-    return head.classify(support, query, **asked)
+        options["base"] = base_statistics(torch.rand(20, support.shape[-1], generator=rng), labels)
+    return head.classify(support, query, **options)
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
@@ -87,16 +87,16 @@ class TestEveryHead:
         n = 100 if head.random else 1
         support, query = (x.expand(n, *x.shape[1:]) for x in draw(seed=2, n_tasks=1))
         order = torch.tensor([2, 0, 1])
-        found = classify(head, support[:, order], query).softmax(-1)
+        actual = classify(head, support[:, order], query).softmax(-1)
         expected = classify(head, support, query, keys=torch.arange(n, 2 * n))[..., order].softmax(-1)
-        error = ((found.var(0, correction=0) + expected.var(0, correction=0)) / n).sqrt()
-        assert ((found.mean(0) - expected.mean(0)).abs() < 5 * error + 1e-4).all()
+        error = ((actual.var(0, correction=0) + expected.var(0, correction=0)) / n).sqrt()
+        assert ((actual.mean(0) - expected.mean(0)).abs() < 5 * error + 1e-4).all()
 
     def test_permuting_tasks_permutes_tasks(self, head):
         support, query = draw(seed=3)
         order = torch.tensor([1, 2, 0])
-        found = classify(head, support[order], query[order], keys=order)
-        torch.testing.assert_close(found, classify(head, support, query)[order], atol=1e-5, rtol=1e-5)
+        actual = classify(head, support[order], query[order], keys=order)
+        torch.testing.assert_close(actual, classify(head, support, query)[order], atol=1e-5, rtol=1e-5)
 
     def test_batching_changes_nothing(self, head):
         support, query = draw(seed=4)
@@ -108,13 +108,13 @@ class TestEveryHead:
     def test_sees_other_queries_only_if_it_is_marked_transductive(self, head):
         support, query = draw(seed=5)
         changed = torch.cat([query[:, :6], query[:, 6:].flip(-1)], dim=1)
-        found = classify(head, support, query)[:, :6]
+        actual = classify(head, support, query)[:, :6]
         fewer, other = classify(head, support, query[:, :6]), classify(head, support, changed)[:, :6]
         if head.transductive:
-            assert not torch.allclose(found.softmax(-1), other.softmax(-1), atol=1e-5)
+            assert not torch.allclose(actual.softmax(-1), other.softmax(-1), atol=1e-5)
         else:
-            torch.testing.assert_close(found, fewer, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(found, other, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(actual, fewer, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(actual, other, atol=1e-5, rtol=1e-5)
 
     def test_leaves_its_inputs_alone(self, head):
         support, query = draw(seed=6)
@@ -135,10 +135,10 @@ class TestEveryHead:
         }.get(case, lambda values: values)
         support, query = draw(seed=7, n_tasks=2, d=1 if case == "one-dimensional" else D)
         support[:1], query[:1] = change(support[:1]), change(query[:1])
-        found = classify(head, support, query)
-        assert found.isfinite().all()
+        actual = classify(head, support, query)
+        assert actual.isfinite().all()
         alone = classify(head, support[1:], query[1:], keys=torch.tensor([1]))
-        torch.testing.assert_close(found[1:], alone, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(actual[1:], alone, atol=1e-4, rtol=1e-4)
 
     def test_draws_nothing_but_what_its_key_says(self, head):
         support, query = (x[:1].expand(3, *x.shape[1:]) for x in draw(seed=8))
@@ -162,22 +162,22 @@ class TestUnevenShots:
 
     def test_all_shots_are_as_none_given(self, head):
         support, query = draw(seed=9)
-        found = classify(head, support, query, shots=torch.full((3, N_WAY), N_SHOT))
-        torch.testing.assert_close(found, classify(head, support, query), atol=1e-5, rtol=1e-5)
+        actual = classify(head, support, query, shots=torch.full((3, N_WAY), N_SHOT))
+        torch.testing.assert_close(actual, classify(head, support, query), atol=1e-5, rtol=1e-5)
 
     def test_padding_has_no_influence(self, head):
         support, query = draw(seed=10)
         shots = torch.tensor([[1, 2, 2], [2, 1, 1], [1, 1, 2]])
         other = support.clone()
         other[:, :, 1][shots == 1] = 7.0
-        found = classify(head, support, query, shots=shots)
-        torch.testing.assert_close(classify(head, other, query, shots=shots), found, atol=1e-5, rtol=1e-5)
-        assert not torch.allclose(found, classify(head, support, query), atol=1e-3)
+        actual = classify(head, support, query, shots=shots)
+        torch.testing.assert_close(classify(head, other, query, shots=shots), actual, atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(actual, classify(head, support, query), atol=1e-3)
 
     def test_one_shot_everywhere_is_a_one_shot_task(self, head):
         support, query = draw(seed=11)
-        found = classify(head, support, query, shots=torch.ones(3, N_WAY, dtype=torch.int64))
-        torch.testing.assert_close(found, classify(head, support[:, :, :1], query), atol=1e-5, rtol=1e-5)
+        actual = classify(head, support, query, shots=torch.ones(3, N_WAY, dtype=torch.int64))
+        torch.testing.assert_close(actual, classify(head, support[:, :, :1], query), atol=1e-5, rtol=1e-5)
 
 
 def test_marks():
@@ -267,24 +267,24 @@ class TestPreprocess:
         assert torch.equal(find_preprocess("none")(self.VALUES, None), self.VALUES)
 
     def test_l2(self):
-        found = find_preprocess("l2")(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), None)
-        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+        actual = find_preprocess("l2")(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), None)
+        torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
     def test_cl2n(self):
-        found = find_preprocess("cl2n")(torch.tensor([[4.0, 3.0]]), torch.tensor([1.0, -1.0]))
-        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8]]))
+        actual = find_preprocess("cl2n")(torch.tensor([[4.0, 3.0]]), torch.tensor([1.0, -1.0]))
+        torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8]]))
 
     def test_cl2n_needs_the_base_mean(self):
         with pytest.raises(FsbenchError, match=r"^preprocess cl2n needs base_mean, .* but it is None$"):
             find_preprocess("cl2n")(self.VALUES, None)
 
     def test_tukey(self):
-        found = find_preprocess("tukey")(self.VALUES, None)
-        torch.testing.assert_close(found, torch.tensor([[3.0, 4.0, 0.0]]))
+        actual = find_preprocess("tukey")(self.VALUES, None)
+        torch.testing.assert_close(actual, torch.tensor([[3.0, 4.0, 0.0]]))
 
     def test_pt(self):
-        found = find_preprocess("pt")(self.VALUES, None)
-        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 2e-4]]), atol=1e-6, rtol=1e-5)
+        actual = find_preprocess("pt")(self.VALUES, None)
+        torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8, 2e-4]]), atol=1e-6, rtol=1e-5)
 
     @pytest.mark.parametrize("name", ["tukey", "pt"])
     def test_square_roots_refuse_negative_features(self, name):

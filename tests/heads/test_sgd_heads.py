@@ -260,16 +260,16 @@ def splitmix64(state: int, count: int) -> list[int]:
 def test_bits_are_those_of_splitmix64():
     assert splitmix64(1234567, 3) == [6457827717110365317, 3203168211198807973, 9817491932198370423]
     for key in (0, 1, -1, 2**63 - 1, -(2**63)):
-        found = _random.bits(torch.tensor(key), torch.arange(1, 6))
-        assert [word % 2**64 for word in found.tolist()] == splitmix64(splitmix64(key % 2**64, 1)[0], 5)
+        actual = _random.bits(torch.tensor(key), torch.arange(1, 6))
+        assert [word % 2**64 for word in actual.tolist()] == splitmix64(splitmix64(key % 2**64, 1)[0], 5)
 
 
 def test_permutations_are_fisher_and_yates_by_hand():
     key = torch.tensor(42)
     words, order = [word % 2**64 for word in _random.bits(key, torch.arange(9)).tolist()], list(range(9))
     for last in range(8, 0, -1):
-        chosen = (words[last] >> 32) * (last + 1) >> 32
-        order[last], order[chosen] = order[chosen], order[last]
+        partner = (words[last] >> 32) * (last + 1) >> 32
+        order[last], order[partner] = order[partner], order[last]
     assert _random.permutations(key, 9).tolist() == order
     assert _random.permutations(key, 1).tolist() == [0]
 

@@ -111,13 +111,13 @@ class TestEverySpec:
             assert len(set(used.tolist())) == len(used)
             classes = [set(UNEVEN[items[items >= 0]].tolist()) for items in support]
             assert all(len(of_class) == 1 for of_class in classes)
-            chosen = [of_class.pop() for of_class in classes]
-            assert len(set(chosen)) == spec.n_way
-            there = query >= 0
-            assert (UNEVEN[query[there]] == np.array(chosen)[answers[there]]).all()
-            assert (answers[~there] == -1).all()
+            drawn = [of_class.pop() for of_class in classes]
+            assert len(set(drawn)) == spec.n_way
+            real = query >= 0
+            assert (UNEVEN[query[real]] == np.array(drawn)[answers[real]]).all()
+            assert (answers[~real] == -1).all()
             if spec.classes:
-                assert {NAMES[c] for c in chosen} <= set(spec.classes)
+                assert {NAMES[c] for c in drawn} <= set(spec.classes)
 
     def test_numbers_of_images_are_those_asked_for(self, spec):
         tasks = sample(UNEVEN, spec, class_names=NAMES)
@@ -195,9 +195,9 @@ class TestDisjoint:
 def test_the_other_places_of_a_class():
     """Of 7 places, support 4 0 2 leaves 1 3 5 6; of support 4 0 alone, it leaves 1 2 3 5."""
     items = np.array([[[4, 0, 2], [4, 0, 2]]])
-    found = _random.places_outside_support(items, np.array([[3, 2]]), width=4, largest=7)
-    assert found.tolist() == [[[1, 3, 5, 6], [1, 2, 3, 5]]]
-    assert found.dtype == np.int64
+    actual = _random.places_outside_support(items, np.array([[3, 2]]), width=4, largest=7)
+    assert actual.tolist() == [[[1, 3, 5, 6], [1, 2, 3, 5]]]
+    assert actual.dtype == np.int64
 
 
 class TestDirichlet:
@@ -225,15 +225,15 @@ class TestDirichlet:
     def test_queries_are_shared_by_websters_method(self, votes, total, seats):
         """With alpha 1 a proportion is -log(1 - u), so that u = 1 - exp(-votes / 100) gives these votes."""
         words = ((1 - np.exp(-np.array([votes]) / 100)) * 2**32).astype(np.uint64)
-        found = _random.dirichlet_counts(words, 1.0, total, np.full((1, 3), total))
-        assert found.tolist() == [list(seats)]
+        actual = _random.dirichlet_counts(words, 1.0, total, np.full((1, 3), total))
+        assert actual.tolist() == [list(seats)]
 
     def test_equals_the_largest_quotients(self):
         """Of every class p, p / 3, p / 5 ...: the largest `total` of all, in 500 tasks of 5 classes."""
         words = np.random.Philox(key=3).random_raw(2500).reshape(-1, 5) >> np.uint64(32)
-        found = _random.dirichlet_counts(words, 2.0, 40, np.full((500, 5), 40))
+        actual = _random.dirichlet_counts(words, 2.0, 40, np.full((500, 5), 40))
         proportions = stats.gamma.ppf((words.astype(np.float64) + 0.5) / 2**32, 2.0)
-        for shares, proportion in zip(found, proportions, strict=True):
+        for shares, proportion in zip(actual, proportions, strict=True):
             quotients = proportion[:, None] / np.arange(1, 80, 2)
             seats = np.argsort(-quotients, axis=None, kind="stable")[:40] // 40
             assert shares.tolist() == np.bincount(seats, minlength=5).tolist()
@@ -250,9 +250,9 @@ class TestDirichlet:
         seat when 22.87 / (2 k + 1) falls below 0.69, at k = 16.
         """
         words = np.array([[0, 1 << 31], [(1 << 32) - 1, 1 << 31]], dtype=np.uint64)
-        found = _random.dirichlet_counts(words, 1.0, 18, np.full((2, 2), 18))
-        assert found.tolist() == [[0, 18], [17, 1]]
-        assert found.dtype == np.int64
+        actual = _random.dirichlet_counts(words, 1.0, 18, np.full((2, 2), 18))
+        assert actual.tolist() == [[0, 18], [17, 1]]
+        assert actual.dtype == np.int64
 
     def test_no_class_gives_more_than_it_has(self):
         words = np.random.Philox(key=2).random_raw(400).reshape(-1, 4) >> np.uint64(32)
@@ -307,7 +307,7 @@ class TestUniformity:
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("values", "message"),
     [
         ({"n_way": 1}, "n_way must be at least 2, but is 1"),
         ({"n_shot": 0}, "n_shot must be at least 1, but is 0"),
@@ -325,9 +325,9 @@ class TestUniformity:
         ({"classes": ("a", "a")}, "classes must differ from each other, but are a, a"),
     ],
 )
-def test_numbers_out_of_range_are_refused(asked, message):
+def test_numbers_out_of_range_are_refused(values, message):
     with pytest.raises(FsbenchError, match=f"^{message}"):
-        TaskSpec(**asked)
+        TaskSpec(**values)
 
 
 def test_as_few_shots_as_all_classes_have_are_in_range():
