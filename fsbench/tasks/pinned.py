@@ -20,7 +20,7 @@ from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason, write_text
 from fsbench._util.validation import Wrong, check
-from fsbench.data.identity import Identity, why_other
+from fsbench.data.identity import Identity, explain_mismatch
 from fsbench.tasks.sampler import SAMPLER, digest
 from fsbench.tasks.spec import TaskSpec
 
@@ -78,7 +78,7 @@ class TaskList:
                     f"{pinned}these features do not record which images they come from; "
                     "draw tasks with --n-way, --n-shot and --n-query instead"
                 )
-            cause = why_other(self.files, self.decoder, images)
+            cause = explain_mismatch(self.files, self.decoder, images)
             raise FsbenchError(f"{pinned}these images have {images.fingerprint[:12]}{cause}")
         sizes = class_sizes_of(labels)
         if sizes != self.class_sizes:

@@ -14,7 +14,7 @@ from torch import nn
 import fsbench
 from fsbench import api
 from fsbench._util.errors import FsbenchError
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as evaluate_file

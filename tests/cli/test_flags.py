@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 import torch
 
+from fsbench._util.session import Session
 from fsbench.cli import main, make_parser
 from fsbench.cli._installation import Checkup
 from fsbench.data.augment import OFF, Augment
@@ -87,7 +88,8 @@ def calls_of(line: list[str], command: Command) -> dict[str, object]:
             bound = signature.bind(*positional, **named)
             bound.apply_defaults()
             for argument, value in bound.arguments.items():
-                made.update(arguments(f"{name}.{argument}", value))
+                place = name if isinstance(value, Session) else f"{name}.{argument}"
+                made.update(arguments(place, value))
             return answer(*positional, **named)
 
         return record
@@ -198,7 +200,7 @@ COMMANDS = {
     "data list": Command(
         "data list",
         {
-            "fsbench.data.summary.known": lambda cache: [],
+            "fsbench.data.summary.list_datasets": lambda cache: [],
             "fsbench.data.summary.overview": lambda cache: "-",
         },
         {
@@ -209,7 +211,7 @@ COMMANDS = {
     ),
     "data prepare": Command(
         "data prepare mine images",
-        {"fsbench.data.prepare.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
+        {"fsbench.data.preparation.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
             "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
             "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
@@ -218,7 +220,7 @@ COMMANDS = {
         },
     ),
     "data show": Command(
-        "data show mine", {"fsbench.data.prepare.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
+        "data show mine", {"fsbench.data.loading.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
     ),
     "train-backbone": Command(
         "train-backbone s2m2-r",
@@ -362,14 +364,13 @@ COMMANDS = {
     "predict": Command(
         "predict file --support labelled --query unlabelled",
         {
-            "fsbench.prediction.predict": lambda *_, **__: PREDICTION,
+            "fsbench.prediction.classify.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
             "fsbench._util.files.whole_file": nowhere,
             "fsbench.prediction.sheet.check_name": lambda path: None,
-            "fsbench.prediction.sheet.unwritable": lambda found: [],
-            "fsbench.prediction.sheet.save": lambda *_: None,
-            "fsbench.prediction.text.as_json": lambda found: {},
-            "fsbench.prediction.text.summary": lambda found: "summary",
+            "fsbench.prediction.sheet.write_sheet": lambda *_: None,
+            "fsbench.prediction.text.as_json": lambda prediction: {},
+            "fsbench.prediction.text.summary": lambda prediction: "summary",
         },
         {
             "--support": Row(
@@ -393,15 +394,15 @@ COMMANDS = {
                 {"whole_file.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
-                "a.png",
+                "a.html",
                 {},
                 "prediction/test_predict.py::test_files_and_summary",
                 {
-                    "check_name.path": Path("a.png"),
-                    "unwritable.found": PREDICTION,
-                    "save.found": PREDICTION,
-                    "save.query": Path("unlabelled"),
-                    "save.path": Path("a.png"),
+                    "check_name.path": Path("a.html"),
+                    "write_sheet.prediction": PREDICTION,
+                    "write_sheet.support": Path("labelled"),
+                    "write_sheet.query": Path("unlabelled"),
+                    "write_sheet.path": Path("a.html"),
                     **PRINTED,
                 },
             ),
@@ -431,7 +432,7 @@ COMMANDS = {
     ),
     "diagnose": Command(
         "diagnose file",
-        {"fsbench.diagnose.diagnose": lambda *_, **__: Path("report.md")},
+        {"fsbench.diagnose.run.diagnose": lambda *_, **__: Path("report.md")},
         {
             "--dataset": Row(
                 "cub", {"dataset": "cub"}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"

@@ -12,7 +12,7 @@ import torch
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.data.prepare import prepare
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
@@ -219,7 +219,7 @@ class TestOfCheckpoints:
     def test_another_data_set_is_cross_domain(
         self, trained: Path, cache: Path, tmp_path: Path, tiny_folder: Path
     ):
-        from fsbench.data.prepare import prepare
+        from fsbench.data.preparation import prepare
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
         found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),

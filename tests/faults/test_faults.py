@@ -24,8 +24,9 @@ import torch
 
 import fsbench.features.extract
 from fsbench.cli import main
-from fsbench.data import download
-from fsbench.data.prepare import find_store, load, prepare
+from fsbench.data import _download as download
+from fsbench.data.loading import find_store, load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import results
 from fsbench.features import store as features
 from fsbench.heads import HEADS

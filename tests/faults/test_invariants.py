@@ -26,7 +26,8 @@ from fsbench._util.distributed import Share
 from fsbench.cli import main
 from fsbench.data import image_store
 from fsbench.data.augment import MEAN, STD, Augment
-from fsbench.data.prepare import find_store, load, prepare, shared
+from fsbench.data.loading import find_store, load, shared_with_base
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features.extract import embed, extract
@@ -47,7 +48,7 @@ SIZE = 16
 
 
 def fingerprint_of(name: str, split: str, cache: Path) -> str:
-    return image_store.look(find_store(name, cache), split).identity.fingerprint
+    return image_store.split_info(find_store(name, cache), split).identity.fingerprint
 
 
 @st.composite
@@ -288,11 +289,13 @@ class TestDataSetsThatShareImages:
         fingerprint = fingerprint_of("tiny", "base", mixed)
         names = load("mixed", "novel", mixed).items
         copies = {f"copy-{i}.bmp" for i in range(3)}
-        assert {names[i] for i in shared("mixed", "novel", "tiny", fingerprint, mixed)} == copies
-        assert shared("mixed", "novel", "tiny", "0" * 64, mixed) == []
-        assert shared("mixed", "novel", "absent", fingerprint, mixed) == []
+        assert {names[i] for i in shared_with_base("mixed", "novel", "tiny", fingerprint, mixed)} == copies
+        assert shared_with_base("mixed", "novel", "tiny", "0" * 64, mixed) == []
+        assert shared_with_base("mixed", "novel", "absent", fingerprint, mixed) == []
         prepare("mixed", tmp_path / "mixed", cache=mixed, image_size=8, quiet=True)
-        assert len(shared("mixed@8", "novel", "tiny", fingerprint, mixed)) == 3  # by their native pixels
+        assert (
+            len(shared_with_base("mixed@8", "novel", "tiny", fingerprint, mixed)) == 3
+        )  # by their native pixels
 
 
 class Listed:
