@@ -12,8 +12,8 @@ from tqdm import tqdm
 from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import free_memory
 from fsbench._util.rng import stream_seed
-from fsbench.heads import Head
 from fsbench.heads.base import BaseStatistics
+from fsbench.heads.head import Head
 from fsbench.tasks import sampler
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec

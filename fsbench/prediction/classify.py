@@ -19,7 +19,8 @@ from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.features.extract import embed
-from fsbench.heads import Head, find_head
+from fsbench.heads import find_head
+from fsbench.heads.head import Head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained import Frozen
 from fsbench.prediction import _folders
