@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_file
+from fsbench._util.files import atomic_write
 from fsbench.cli.parser import Parser
 from fsbench.data import glyphs, image_store
 from results import plan
@@ -221,7 +221,7 @@ def _do(todo: Todo, setting: Setting) -> list[str]:
                 (log, kept.with_suffix(".csv")),
                 (checkpoint, kept),
             ):  # the log, then what counts
-                with whole_file(copy) as part:
+                with atomic_write(copy) as part:
                     shutil.copyfile(source, part)
     for evaluation in run.evaluations:
         datasets = [name for name in evaluation.datasets if plan.stored_name(name) not in todo.missing]

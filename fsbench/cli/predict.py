@@ -58,7 +58,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Predict, write the table and the sheet, and print a summary."""
-    from fsbench._util.files import whole_file
+    from fsbench._util.files import atomic_write
     from fsbench._util.session import Session
     from fsbench.models import pretrained
     from fsbench.prediction import sheet, text
@@ -78,7 +78,7 @@ def run(chosen: argparse.Namespace) -> None:
     )
     for line in found.unreadable:
         print(f"fsbench: {line}", file=sys.stderr)
-    with whole_file(chosen.out) as part:
+    with atomic_write(chosen.out) as part:
         found.table().to_csv(part, index=False)
     if chosen.sheet is not None:
         sheet.write_sheet(found, chosen.support, chosen.query, chosen.sheet)

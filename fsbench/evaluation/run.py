@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fsbench import stats
 from fsbench._util import machine
-from fsbench._util.errors import FsbenchError, enough_memory
-from fsbench._util.validation import Wrong
+from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.validation import InvalidValueError
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import details
 from fsbench.evaluation.inference import Mapped, answers, right
@@ -119,7 +119,7 @@ def _results(
     if all(found):
         return [result for result in found if result]
     head = questions[0].head
-    with enough_memory(f"head {head}", "results so far are kept; free some of it, or use another --device"):
+    with memory_advice(f"head {head}", "results so far are kept; free some of it, or use another --device"):
         values = _preprocessed(target, questions[0].preprocess, device)
         base = statistics_of(target, device) if find_head(head).needs_base else None
         return [
@@ -182,7 +182,7 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
     )
     try:
         results.refuse_absurd(question)
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"{target.run}: {error}") from error
     return question
 

@@ -13,7 +13,7 @@ from fsbench.heads.head import Head
 
 def user_head(name: str, reference: str) -> Head:
     """A head outside fsbench: a function, used on features without preprocessing, or a `Head`."""
-    code = user_code.find(reference, "head")
+    code = user_code.load_reference(reference, "head")
     if isinstance(code.value, Head):
         head = code.value
     elif callable(code.value):
@@ -28,7 +28,7 @@ def _checked(name: str, classify: Callable[..., Tensor]) -> Callable[..., Tensor
 
     @wraps(classify)
     def checked(support: Tensor, query: Tensor, **options: Tensor) -> Tensor:
-        with user_code.one_line(f"head {name}"):
+        with user_code.user_errors(f"head {name}"):
             logits: object = classify(support, query, **options)
         expected = (*query.shape[:2], support.shape[1])
         if not isinstance(logits, Tensor):

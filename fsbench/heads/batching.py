@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench._util.machine import free_memory
-from fsbench._util.threads import each_alone
+from fsbench._util.threads import map_single_threaded
 
 LINE = 64  # bytes of a cache line, and of the longest vector register
 WIDTH = LINE // 4  # float32 values in a cache line
@@ -132,6 +132,6 @@ def shared_among_threads(head: Callable[..., Tensor], bytes_per_task: int = 1) -
         def answer(share: tuple[Tensor, ...]) -> Tensor:
             return head(*share[:2], **{**options, **dict(zip(tensors, share[2:], strict=True))})
 
-        return torch.cat(each_alone(answer, list(shares)))
+        return torch.cat(map_single_threaded(answer, list(shares)))
 
     return shared

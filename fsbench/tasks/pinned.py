@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason, write_text
-from fsbench._util.validation import Wrong, check
+from fsbench._util.validation import InvalidValueError, check
 from fsbench.data.identity import Identity, explain_mismatch
 from fsbench.tasks.sampler import SAMPLER, digest
 from fsbench.tasks.spec import TaskSpec
@@ -196,7 +196,7 @@ def read_task_list(name: str) -> TaskList:
         check(TaskList, vars(tasks))
     except OSError as error:
         raise FsbenchError(f"cannot read task list {path}: {reason(error)}") from error
-    except (Wrong, FsbenchError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (InvalidValueError, FsbenchError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise FsbenchError(f"task list {path}: not a task list of fsbench ({error})") from error
     if tasks.sampler != SAMPLER:
         raise FsbenchError(

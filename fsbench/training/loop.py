@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from fsbench._util import machine
 from fsbench._util.distributed import add_gradients, join, share_batch_norm
-from fsbench._util.errors import FsbenchError, enough_memory
-from fsbench._util.files import only_one, whole_file
+from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.files import atomic_write, exclusive_lock
 from fsbench._util.rng import stream, stream_seed
 from fsbench.data.augment import resized, train_augment
 from fsbench.data.image_split import ImageSplit, few_images
@@ -130,8 +130,8 @@ def train_backbone(
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed, per_class))
     share = join(device)
-    alone = only_one(folder / "run") if share.rank == 0 else nullcontext()
-    with alone, machine.generators_kept(device):
+    alone = exclusive_lock(folder / "run") if share.rank == 0 else nullcontext()
+    with alone, machine.preserved_generators(device):
         machine.seed_generators(stream_seed(seed, "classifier"), device)
         untrained = build(backbone, size, dropout=recipe.dropout, seed=stream_seed(seed, "backbone"))
         network = assemble(untrained, len(base.class_names), recipe.settings())
@@ -297,7 +297,7 @@ def _train_epoch(
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad()
-        with enough_memory(
+        with memory_advice(
             f"{_where(stage, epoch, step)}, with {len(rows)} images",
             f"{_kept(run, stage, epoch)}; a run with a smaller --micro-batch, or --batch-size, needs less",
         ):
@@ -392,7 +392,7 @@ def _write(
     if best == len(log):
         checkpoint.write(run.best, weights, provenance)
     checkpoint.write(run.last, weights, provenance, finished=finished)
-    with whole_file(run.folder / "log.csv") as part:
+    with atomic_write(run.folder / "log.csv") as part:
         pd.DataFrame(log).to_csv(part, index=False)
     if track:
         track(log[-1])

@@ -222,7 +222,7 @@ def _checked(recipe: Recipe, path: Path) -> Recipe:
 def _checked_step(stage: Stage, path: Path) -> Step:
     def step(model: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         what = f"recipe {path}, stage {stage.name}"
-        with user_code.one_line(what):
+        with user_code.user_errors(what):
             terms = stage.step(model, images, labels, rng)
         kinds = (
             [isinstance(term, Tensor) and term.ndim == 0 for term in terms.values()]
@@ -240,7 +240,7 @@ def _checked_step(stage: Stage, path: Path) -> Step:
 
 def _presets(path: Path) -> Mapping[str, Recipe]:
     """Run a recipe file and return its `PRESETS`."""
-    module = user_code.module_of(path, "recipe")
+    module = user_code.load_module(path, "recipe")
     presets = getattr(module, "PRESETS", None)
     well_formed = isinstance(presets, Mapping) and all(isinstance(r, Recipe) for r in presets.values())
     if not presets or not well_formed:

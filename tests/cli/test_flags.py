@@ -303,7 +303,7 @@ COMMANDS = {
     "extract": Command(
         "extract file",
         {
-            "fsbench.features.extract.extract": lambda *_, **__: (Path("features.h5"), FEATURES),
+            "fsbench.features.extract.extract_features": lambda *_, **__: (Path("features.h5"), FEATURES),
             "fsbench.models.pretrained.find": lambda *_: SimpleNamespace(dataset="tiny"),
         },
         {
@@ -366,7 +366,7 @@ COMMANDS = {
         {
             "fsbench.prediction.classify.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
-            "fsbench._util.files.whole_file": nowhere,
+            "fsbench._util.files.atomic_write": nowhere,
             "fsbench.prediction.sheet.check_name": lambda path: None,
             "fsbench.prediction.sheet.write_sheet": lambda *_: None,
             "fsbench.prediction.text.as_json": lambda prediction: {},
@@ -391,7 +391,7 @@ COMMANDS = {
                 "a.csv",
                 {},
                 "prediction/test_predict.py::test_files_and_summary",
-                {"whole_file.path": Path("a.csv"), **PRINTED},
+                {"atomic_write.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
                 "a.html",

@@ -30,7 +30,7 @@ from fsbench.data.loading import find_store, load, shared_with_base
 from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.features.extract import embed, extract
+from fsbench.features.extract import embed, extract_features
 from fsbench.heads import HEADS, Head
 from fsbench.models.pretrained import Frozen, of_checkpoint
 from fsbench.models.pretrained.transform import usual
@@ -146,7 +146,7 @@ class TestLabelsFollowItems:
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
         monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
-        _, found = extract(
+        _, found = extract_features(
             reader(), "coded", "novel", device=CPU, out=tmp_path / "f.h5", cache=coded, quiet=True
         )
         items = load("coded", "novel", coded).items

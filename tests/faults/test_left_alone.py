@@ -37,7 +37,7 @@ from fsbench.diagnose import _toy as toy
 from fsbench.diagnose import diagnose
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.heads import HEADS
 from fsbench.heads.base import base_statistics
 from fsbench.models import pretrained
@@ -185,7 +185,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             module, dataset="tiny", image_size=16, cache=cache, device="cpu", **FEW
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
-        "extract": lambda: extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
+        "extract": lambda: extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
         "predict": lambda: predict(backbone, *images, session=session),
         "sheet": lambda: write_sheet(shown, *images, tmp_path / "sheet.html"),
         "train_backbone": lambda: train_backbone(recipe, "tiny", out=tmp_path / "run", **options),
@@ -307,7 +307,7 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):
-            extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
+            extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
         with pytest.raises(RuntimeError, match="in the middle"):
             predict(backbone, support, query, session=Session(cache, CPU, quiet=True))
 

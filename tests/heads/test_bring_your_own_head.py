@@ -119,7 +119,7 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
         ("failing", r"head .*mine.py:failing: RuntimeError: .* \(mine.py, line \d+\)"),
         ("late", "must return logits .* but returned NoneType"),
         ("a_number", "must be a function or a Head, but is int"),
-        ("absent", "there is no absent in .*mine.py"),
+        ("absent", "mine.py does not define absent"),
     ],
 )
 def test_what_is_no_head_is_one_line(mine, task, name, message):
