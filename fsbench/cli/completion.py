@@ -50,7 +50,7 @@ def _names() -> dict[str, Iterable[str]]:
         "backbone": list(BACKBONES),
         "head": list(HEADS),
         "preprocess": list(PREPROCESS),
-        "tasks": pinned.shipped(),
+        "tasks": pinned.task_list_names(),
     }
 
 

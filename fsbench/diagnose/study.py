@@ -22,8 +22,7 @@ from fsbench.diagnose._section import Mean
 from fsbench.evaluation import inference
 from fsbench.features.extract import extract_features
 from fsbench.features.store import Features
-from fsbench.heads import find_head
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads import find_head, nearest_mean
 from fsbench.heads.preprocess import l2
 from fsbench.models import checkpoint
 from fsbench.models.checkpoint import Provenance

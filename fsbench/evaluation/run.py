@@ -21,12 +21,11 @@ from fsbench.evaluation.inference import Mapped, answers, right
 from fsbench.evaluation.results import Result
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.heads import find_head
-from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained import Frozen
-from fsbench.tasks import pinned as tasklists
 from fsbench.tasks import sampler
-from fsbench.tasks.pinned import TaskList
+from fsbench.tasks.pinned import TaskList, read_task_list
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 
@@ -67,7 +66,7 @@ def evaluate(
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
-    pinned = [tasklists.read(name) for name in task_lists]
+    pinned = [read_task_list(name) for name in task_lists]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:
         find_head(name)

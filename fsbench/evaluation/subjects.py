@@ -19,7 +19,7 @@ from fsbench.data.image_split import first_of_each_class
 from fsbench.features import importers, store
 from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
-from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
+from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.checkpoint import check_provenance, is_safetensors
 from fsbench.models.pretrained import Frozen, find, is_network, of_checkpoint

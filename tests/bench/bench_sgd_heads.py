@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fsbench.heads.cosine_sgd import cosine_sgd
-from fsbench.heads.linear_sgd import linear_sgd
+from fsbench.heads import cosine_sgd, linear_sgd
 
 D, N_QUERY = 640, 15
 

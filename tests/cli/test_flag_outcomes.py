@@ -121,7 +121,7 @@ class TestEvaluation:
 
     def test_pinned_lists_are_asked(self, say: Say, tmp_path: Path):
         spec = TaskSpec(3, 1, 4, 25, seed=4)
-        pinned.write(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
+        pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
         (result,) = json.loads(say(self.LINE + "--tasks mine.toml"))
         assert (result["n_way"], result["n_tasks"], result["seed"]) == (3, 25, 4)
         assert result["task_digest"] == sampler.digest(LABELS, spec)

@@ -296,7 +296,7 @@ class TestChangedFiles:
         novel = load("tiny", "novel", here / "cache")
         path = here / "mine.toml"
         spec = TaskSpec(n_query=5, n_tasks=50)
-        pinned.write(path, pinned.pin("tiny", "novel", novel.labels, spec, novel.class_names))
+        pinned.write_task_list(path, pinned.pin("tiny", "novel", novel.labels, spec, novel.class_names))
         line = [*lines(here, here)["evaluate"], "--tasks", str(path)]
         assert main(line) == 0
         path.write_text(path.read_text().replace("seed = 0", "seed = 1"))

@@ -748,8 +748,8 @@ def test_settings_and_task_lists(text: str, tmp_path: Path, capsys):
     path = tmp_path / "x.toml"
     path.write_text(text, errors="surrogateescape")
     one_line(["evaluate", "x.h5", "--config", path], capsys)
-    with pytest.raises(FsbenchError, match="not a list of fsbench") as caught:
-        pinned.read(str(path))
+    with pytest.raises(FsbenchError, match="not a task list of fsbench") as caught:
+        pinned.read_task_list(str(path))
     assert str(caught.value).isprintable()
 
 
@@ -773,8 +773,8 @@ def test_absurd_task_lists(key: str, tmp_path: Path):
     lines = [line for line in plain.splitlines() if not line.startswith(f"{key} ")]
     for value in LISTS[key]:
         (tmp_path / "x.toml").write_text("\n".join([*lines, f"{key} = {value}"]))
-        with pytest.raises(FsbenchError, match="not a list of fsbench") as caught:
-            pinned.read(str(tmp_path / "x.toml"))
+        with pytest.raises(FsbenchError, match="not a task list of fsbench") as caught:
+            pinned.read_task_list(str(tmp_path / "x.toml"))
         assert str(caught.value).isprintable()
 
 

@@ -39,7 +39,7 @@ from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features.extract import extract_features
 from fsbench.heads import HEADS
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.models import pretrained
 from fsbench.models.pretrained.transform import usual
 from fsbench.prediction import predict, write_sheet

@@ -215,7 +215,7 @@ def _task_lists() -> list[bytes]:
     shipped = [path.read_bytes() for path in sorted((GOLDEN.parents[1] / "episodes").glob("*.toml"))[:2]]
     spec = asdict(result().spec) | {"classes": ("a", "b"), "query_alpha": 2.0, "n_shot": 2, "least_shot": 1}
     every = pinned.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
-    return [*shipped, written(lambda path: pinned.write(path, every))]
+    return [*shipped, written(lambda path: pinned.write_task_list(path, every))]
 
 
 def _spec(values: dict[str, object]) -> "results.TaskSpec":
@@ -223,7 +223,7 @@ def _spec(values: dict[str, object]) -> "results.TaskSpec":
 
 
 def _read_task_list(path: Path) -> None:
-    pinned.read(str(path.rename(path.with_suffix(".toml"))))
+    pinned.read_task_list(str(path.rename(path.with_suffix(".toml"))))
 
 
 _CONFIG = b"""\

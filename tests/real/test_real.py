@@ -21,7 +21,7 @@ from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
-from fsbench.tasks.pinned import read, shipped
+from fsbench.tasks.pinned import read_task_list, task_list_names
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
 from fsbench.training.overrides import resolve
@@ -64,9 +64,11 @@ def test_all_classes_and_images_are_there(real_cache: Path, name, split, n_class
     assert (len(images.class_names), len(images.labels)) == (n_classes, n_images)
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith(("cifar-fs", "omniglot"))])
+@pytest.mark.parametrize(
+    "name", [name for name in task_list_names() if name.startswith(("cifar-fs", "omniglot"))]
+)
 def test_pinned_lists_are_over_these_images(real_cache: Path, name: str):
-    tasks = read(name)
+    tasks = read_task_list(name)
     images = load(tasks.dataset, tasks.split, real_cache)
     tasks.check(images.labels, images=images.identity)
 
