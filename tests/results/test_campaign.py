@@ -292,7 +292,7 @@ class TestCampaign:
         began = time.monotonic()
         assert (
             campaign.work(runs, replace(stub, deadline=began + 8)) == []
-        )  # a busy machine starts Python slowly
+        )
         assert time.monotonic() - began < 40
         assert calls(stub) == ["train-backbone mixup"]
         assert (stub.runs.parent / "interrupted").exists()  # it could end in its own way
