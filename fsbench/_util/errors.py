@@ -33,9 +33,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> FsbenchError:
     `kind` is what the name stands for ("head", "backbone"); the message lists the known names when
     none is near.
     """
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    names = {each.lower(): each for each in sorted(known)}
+    near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f"did you mean {names[near[0]]!r}?" if near else f"known: {', '.join(names.values())}"
     return FsbenchError(f"unknown {kind} {name!r}; {hint}")
 
 

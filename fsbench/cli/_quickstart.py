@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
+from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
 from fsbench.training.loop import train_backbone
@@ -15,15 +14,20 @@ RECIPES = ("erm", "mixup", "manifold-mixup")
 EPOCHS, BATCH_SIZE = 3, 64  # what two CPU cores train in some minutes; far from where recipes converge
 
 
-def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, quiet: bool = False) -> Path:
-    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, write the leaderboard.
+def quickstart(out: Path, session: Session) -> Path:
+    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, and write the leaderboard.
 
-    Everything lies below `out`; what is there already is not done again. Returns the leaderboard's path.
+    Args:
+        out: Folder of all output. Finished steps in it are not repeated.
+        session: Cache, device and progress.
+
+    Returns:
+        The path of the leaderboard.
 
     Raises:
         FsbenchError: a file cannot be written.
     """
-    results = out / "results"
+    results, cache, device, quiet = out / "results", session.cache, session.device, session.quiet
     for name in RECIPES:
         recipe = resolve(load_recipe(name), epochs=[EPOCHS], batch_size=BATCH_SIZE)
         run = train_backbone(recipe, SOURCE, out=out / "runs" / name, device=device, cache=cache, quiet=quiet)

@@ -7,15 +7,14 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import cache_folder, only_one, sha256_of, whole_hdf5
+from fsbench._util.progress import progress
 from fsbench._util.validation import hdf5
 from fsbench.data import glyphs, identity, image_store, registry
 from fsbench.data.decode import Depth, decoder, identities, looks, squares
@@ -254,7 +253,7 @@ def _survey(listing: Listing, *, quiet: bool) -> _Survey:
     pictures = [listing[split][class_name][item] for split, class_name, item in rows]
     key, sizes = hashlib.sha256(), []
     files: dict[str, dict[str, list[bytes]]] = {}
-    with _progress("read", len(rows), quiet) as bar:
+    with progress("read", len(rows), "images", quiet=quiet) as bar:
         for row, (digest, size) in zip(rows, looks(pictures), strict=True):
             key.update(repr((*row, digest)).encode())
             sizes.append(size)
@@ -309,7 +308,7 @@ def _write(
     depth = Depth([picture for items in classes for picture in items.values()])
     orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
     total = sum(len(rows) for rows, _ in orders.values())
-    with whole_hdf5(target) as (file, check), _progress("prepare", total, quiet) as bar:
+    with whole_hdf5(target) as (file, check), progress("prepare", total, "images", quiet=quiet) as bar:
         image_store.begin(file, {**about, "key": survey.key, "native": survey.native, "decoder": decoder()})
         writers = {split: _writer(file, split, *orders[split], survey, size) for split in splits}
         for split in splits:  # pixels come last, so that all names lie at the beginning of the file
@@ -327,7 +326,7 @@ def _order(
     """Class name and item of each image in the order of the store, and the images' digests (n, 32)."""
     rows = [(name, item) for name in sorted(classes) for item in sorted(classes[name])]
     digests: dict[str, dict[str, bytes]] = {name: {} for name in classes}
-    with _progress(f"decode {split}", len(rows), quiet) as bar:
+    with progress(f"decode {split}", len(rows), "images", quiet=quiet) as bar:
         pictures = [classes[name][item] for name, item in rows]
         for (name, item), (digest, _) in zip(rows, identities(pictures, depth), strict=True):
             digests[name][item] = digest
@@ -351,7 +350,3 @@ def _writer(
     items = [item for _, item in rows]
     shape = (len(rows), size, size, 3)
     return SplitWriter(file, split, shape, labels, list(label_of), items, digests, survey.files[split])
-
-
-def _progress(what: str, total: int, quiet: bool) -> "tqdm[Never]":
-    return tqdm(total=total, desc=what, unit="img", unit_scale=True, disable=True if quiet else None)

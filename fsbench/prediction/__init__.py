@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream_seed
 from fsbench.data.decode import Depth, tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
@@ -73,7 +72,7 @@ def predict(
     labelled = [f"{name}/{image}" for name, images in classes.items() for image in images]
     depth = Depth([*(support / name for name in labelled), *(query / name for name in asked)])
     total = sum(shots) + len(asked)
-    with tqdm(total=total, desc="predict", unit="img", disable=True if quiet else None) as bar:
+    with progress("predict", total, "images", quiet=quiet) as bar:
         known = _look(backbone, network, support, labelled, depth, device, bar)
         if known.unreadable:
             others = f"; so are {len(known.unreadable) - 1} others" if len(known.unreadable) > 1 else ""
@@ -139,7 +138,7 @@ def _look(
     names: Names,
     depth: Depth,
     device: torch.device,
-    bar: "tqdm[Any]",
+    bar: Bar,
 ) -> _Seen:
     """Decode and embed images, a part at a time."""
     side = backbone.transform.stored  # no image is resized twice

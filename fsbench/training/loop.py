@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fsbench._util import machine
 from fsbench._util.distributed import add_gradients, join, share_batch_norm
 from fsbench._util.errors import FsbenchError, enough_memory
 from fsbench._util.files import only_one, whole_file
+from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream, stream_seed
 from fsbench.data.augment import resized, train_augment
 from fsbench.data.image_store import ImageSplit, few_images
@@ -179,7 +179,7 @@ def train_backbone(
         if not finished:
             quiet = quiet or share.rank > 0
             if not quiet:
-                tqdm.write(run.text(device), file=sys.stderr)
+                sys.stderr.write(f"{run.text(device)}\n")
             _train(run, stopped, quiet)
         share.wait()  # until the first process has written
     return run
@@ -207,7 +207,7 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
     images = run.recipe.epochs * len(run.labels)
     with (
         _events(run, log) as track,
-        tqdm(total=images, unit="img", unit_scale=True, disable=True if quiet else None) as bar,
+        progress("train", images, "images", quiet=quiet, lines=False) as bar,
     ):
         bar.update(len(log) * len(run.labels))
         for number, stage in enumerate(run.recipe.stages):
@@ -231,6 +231,7 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                 due = _is_due(run, stage, epoch)
                 accuracy = validate(run.network.backbone, run.val, run.labels.device) if due else {}
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
+                bar.line(_epoch_line(run, log[-1]))
                 if run.network.backbone.share.rank == 0:
                     _write(run, log, track)
                     place = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
@@ -238,6 +239,15 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
     if run.network.backbone.share.rank == 0:
         _write(run, log, finished=True)
         resume.forget(run.folder)
+
+
+def _epoch_line(run: Run, row: Mapping[str, Any]) -> str:
+    """An epoch of the log as one line."""
+    loss = sum(value for name, value in row.items() if name.startswith("loss_"))
+    line = f"epoch {row['epoch']}/{run.recipe.epochs} ({row['stage']}): loss {loss:.3f}"
+    if "val_accuracy" in row:
+        line += f", val accuracy {100 * row['val_accuracy']:.2f} %"
+    return f"{line}, {row['images_per_second']:,.0f} images/s"
 
 
 def _events(run: Run, log: list[dict[str, Any]]) -> AbstractContextManager[Track | None]:
@@ -279,7 +289,7 @@ def _train_epoch(
     epoch: int,
     optimiser: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-    bar: "tqdm[Never]",
+    bar: Bar,
 ) -> dict[str, float]:
     """One pass over the base images; mean loss terms and images a second."""
     recipe, device, seed = run.recipe, run.labels.device, run.provenance.train_seed
@@ -346,15 +356,14 @@ def _backward(
     return means
 
 
-def _look(run: Run, stage: Stage, epoch: int, step: int, losses: list[Tensor], bar: "tqdm[Never]") -> None:
+def _look(run: Run, stage: Stage, epoch: int, step: int, losses: list[Tensor], bar: Bar) -> None:
     """Show the loss of a step; stop when it, or one since the last look, is no number any more."""
     values = torch.stack(losses).tolist()
     for number, loss in enumerate(values, step + 1 - len(values)):
         if not math.isfinite(loss):
             where = _where(stage, epoch, number)
             raise FsbenchError(f"loss is {loss} in {where}; {_kept(run, stage, epoch)}")
-    bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
-    bar.set_postfix(loss=f"{values[-1]:.3f}", refresh=False)
+    bar.describe(f"{stage.name}, epoch {epoch + 1}/{stage.epochs}, loss {values[-1]:.3f}")
 
 
 def _check_weights(run: Run, stage: Stage, epoch: int) -> None:
