@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import find_device
 from fsbench.data.augment import resized
-from fsbench.data.prepare import load_for
+from fsbench.data.loading import load_for
 from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
 from fsbench.evaluation.results import Result
 from fsbench.evaluation.run import Output

@@ -163,7 +163,7 @@ def select(runs: Sequence[Run], only: str = "", part: int = 1, parts: int = 1) -
 
 def examine(runs: Sequence[Run], setting: Setting) -> list[Todo]:
     """What is left of each run, by the result files and the data sets on this machine."""
-    known, prepared = plans.answers(setting.results), {*glyphs.NAMES, *image_store.prepared()}
+    known, prepared = plans.answers(setting.results), {*glyphs.NAMES, *image_store.prepared_stores()}
     todos = []
     for run in runs:
         unanswered = plans.unanswered(run, known)

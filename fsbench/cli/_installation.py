@@ -14,7 +14,7 @@ import torch
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import cache_folder
-from fsbench.data.image_store import prepared
+from fsbench.data.image_store import prepared_stores
 from fsbench.data.summary import Contents, contents
 from fsbench.training import precision as engine
 
@@ -81,7 +81,7 @@ def examine(cache: Path | None = None) -> Checkup:
     """
     cuda = _why_no_cuda()  # first, since torch may say only once what is wrong
     folder = cache_folder(cache)
-    paths = [path for sizes in prepared(cache).values() for path in sizes.values()]
+    paths = [path for sizes in prepared_stores(cache).values() for path in sizes.values()]
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     installed = {name: found for name in PACKAGES if (found := _version(name))}
     if torch.version.cuda:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from fsbench._util.session import Session
 from fsbench.cli import _names
 from fsbench.cli._help import default_text
+
+if TYPE_CHECKING:
+    from fsbench._util.session import Session
 
 # Groups of `--help`, in their order.
 ARGUMENTS = Group("Arguments", sort_key=1)
@@ -26,9 +28,9 @@ FLAGS = Parameter(consume_multiple=1, negative_iterable=(), allow_repeating=True
 
 def _data_sets(_: object) -> list[str]:
     """Names behind the Tab key: data sets that fsbench knows, and prepared ones of the user."""
-    from fsbench.data.summary import known
+    from fsbench.data.summary import list_datasets
 
-    return [each.name for each in known()]
+    return [each.name for each in list_datasets()]
 
 
 DATA_SET = Parameter(metavar="NAME", completer=_data_sets)
@@ -81,13 +83,14 @@ class Computing(Common):
     quiet: bool = False
 
     @property
-    def session(self) -> Session:
+    def session(self) -> "Session":
         """Cache, device and progress as one value. On a CPU this also tunes the memory of the process.
 
         Raises:
             FsbenchError: no such device.
         """
         from fsbench._util.machine import find_device
+        from fsbench._util.session import Session
         from fsbench.training.precision import keep_memory
 
         device = find_device(self.device)

@@ -20,9 +20,9 @@ app = App(
 @app.command(name="list", sort_key=0, help_epilogue="Example: fsbench data list")
 def list_(*, cache: Cache = None, common: Common = Common()) -> None:
     """List the data sets that fsbench knows and which of them are prepared."""
-    from fsbench.data.summary import known, overview
+    from fsbench.data.summary import list_datasets, overview
 
-    answer(common, known(cache), overview(cache))
+    answer(common, list_datasets(cache), overview(cache))
 
 
 @app.command(
@@ -50,7 +50,7 @@ def prepare(
         download: Download the data set from its publisher, where that is possible.
         image_size: Resize to this square. Default: the original size, or 96 where sizes differ.
     """
-    from fsbench.data import prepare as preparation
+    from fsbench.data import preparation
     from fsbench.data.summary import contents, describe
 
     store = preparation.prepare(
@@ -72,7 +72,7 @@ def show(
     Args:
         name: The data set; for one that is not prepared, this says what it needs.
     """
-    from fsbench.data.prepare import find_store
+    from fsbench.data.loading import find_store
     from fsbench.data.summary import contents, describe
 
     path = find_store(name, cache)

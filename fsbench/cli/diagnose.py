@@ -35,17 +35,14 @@ def diagnose(
         only: Sections to write. Default: all.
         out: Folder of the report.
     """
-    from fsbench.diagnose import diagnose
+    from fsbench.diagnose.run import diagnose
 
-    session = common.session
     report = diagnose(
         checkpoint,
         out,
         dataset=dataset,
         only=only,
         questions=questions,
-        cache=session.cache,
-        device=session.device,
-        quiet=session.quiet,
+        session=common.session,
     )
     answer(common, {"report": report}, str(report))

@@ -57,7 +57,7 @@ def predict(
     weights: Weights = Weights(),
     classifier: Classifier = Classifier(),
     out: Annotated[Path, Parameter(group=OUTPUT, metavar="FILE")] = Path("predictions.csv"),
-    sheet: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
+    sheet: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE.html")] = None,
     common: Computing = Computing(),
 ) -> None:
     """Classify your own images from a few labelled ones.
@@ -72,18 +72,17 @@ def predict(
         subject: Checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, or a
             weights file with --backbone.
         out: CSV file with one row per query image.
-        sheet: Also write a contact sheet (.png) that marks the least certain images.
+        sheet: Also write a contact sheet as an HTML page, which marks the least certain images.
     """
-    from fsbench import prediction
     from fsbench._util.files import whole_file
     from fsbench.models import pretrained
+    from fsbench.prediction import classify, text
     from fsbench.prediction import sheet as sheets
-    from fsbench.prediction import text
 
     session = common.session
     if sheet is not None:
         sheets.check_name(sheet)
-    outcome = prediction.predict(
+    outcome = classify.predict(
         pretrained.find(subject, weights.backbone, weights.image_size),
         folders.support,
         folders.query,
@@ -91,15 +90,13 @@ def predict(
         preprocess=classifier.preprocess,
         n_shot=folders.n_shot,
         seed=classifier.seed,
-        cache=session.cache,
-        device=session.device,
-        quiet=session.quiet,
+        session=session,
     )
-    for line in (*outcome.unreadable, *([] if sheet is None else sheets.unwritable(outcome))):
+    for line in outcome.unreadable:
         print_error(line)
     with whole_file(out) as part:
         outcome.table().to_csv(part, index=False)
     if sheet is not None:
-        sheets.save(outcome, folders.query, sheet)
+        sheets.write_sheet(outcome, folders.support, folders.query, sheet)
     written = "\n".join(str(path) for path in (out, sheet) if path is not None)
     answer(common, text.as_json(outcome), f"{text.summary(outcome)}\n\n{written}")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
-from fsbench.data.image_store import ImageSplit
+from fsbench.data.image_split import ImageSplit
 from fsbench.features.extract import embed
 from fsbench.features.store import Features
 from fsbench.models.pretrained.transform import Transform, usual

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.validation import Wrong, as_json
-from fsbench.data.identity import why_other
-from fsbench.data.image_store import first_of_each_class
+from fsbench.data.identity import explain_mismatch
+from fsbench.data.image_split import first_of_each_class
 from fsbench.features import importers, store
 from fsbench.features.extract import extract, warn_of_seen
 from fsbench.features.store import Features
@@ -153,7 +153,7 @@ def _of_backbone(
         made_by, images = backbone.provenance, of_base.identity
         assert images is not None
         if images.fingerprint != made_by["source_fingerprint"]:
-            why = why_other(made_by.get("source_files"), made_by.get("source_decoder"), images)
+            why = explain_mismatch(made_by.get("source_files"), made_by.get("source_decoder"), images)
             raise FsbenchError(
                 f"data set {source}: base features are needed, but the prepared images are not those that "
                 f"{backbone.run} was trained on{why}"

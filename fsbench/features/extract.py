@@ -18,8 +18,9 @@ from fsbench._util.files import cache_folder, only_one
 from fsbench._util.machine import device_name
 from fsbench._util.progress import progress
 from fsbench.data import image_store
-from fsbench.data.image_store import ImageSplit, SplitInfo
-from fsbench.data.prepare import shared, stored_for
+from fsbench.data.image_split import ImageSplit
+from fsbench.data.image_store import SplitInfo
+from fsbench.data.loading import shared_with_base, stored_for
 from fsbench.features import store as features
 from fsbench.features.store import Features
 from fsbench.models.pretrained import Frozen, overlap
@@ -142,7 +143,7 @@ def _seen(backbone: Frozen, images: ImageSplit, dataset: str, cache: Path | None
     if backbone.dataset in (None, images.dataset):
         return ""
     fingerprint = backbone.provenance["source_fingerprint"]
-    both = shared(dataset, images.split, backbone.dataset, fingerprint, cache)
+    both = shared_with_base(dataset, images.split, backbone.dataset, fingerprint, cache)
     if not both:
         return ""
     first = f"{images.class_names[images.labels[both[0]]]}/{images.items[both[0]]}"

@@ -20,7 +20,7 @@ from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason, write_text
 from fsbench._util.validation import Wrong, check
-from fsbench.data.identity import Identity, why_other
+from fsbench.data.identity import Identity, explain_mismatch
 from fsbench.tasks import sampler as episodes
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec
@@ -69,7 +69,7 @@ class TaskList:
             raise FsbenchError(
                 f"task list of {self.dataset} {self.split} is pinned over images of fingerprint "
                 f"{self.fingerprint[:12]}, but the images at hand have {images.fingerprint[:12]}"
-                f"{why_other(self.files, self.decoder, images)}"
+                f"{explain_mismatch(self.files, self.decoder, images)}"
             )
         sizes = sizes_of(labels)
         if sizes != self.class_sizes:

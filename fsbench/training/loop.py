@@ -25,9 +25,9 @@ from fsbench._util.files import only_one, whole_file
 from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream, stream_seed
 from fsbench.data.augment import resized, train_augment
-from fsbench.data.image_store import ImageSplit, few_images
-from fsbench.data.label_noise import replaced
-from fsbench.data.prepare import load_for
+from fsbench.data.image_split import ImageSplit, few_images
+from fsbench.data.label_noise import add_label_noise
+from fsbench.data.loading import load_for
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
 from fsbench.models.checkpoint import Provenance
@@ -126,7 +126,7 @@ def train_backbone(
             )
     # a copy of what is mapped: torch takes nothing read-only
     pixels = np.require(base.pixels, requirements="W")
-    labels = replaced(base.labels, len(base.class_names), recipe.label_noise or 0.0, seed)
+    labels = add_label_noise(base.labels, len(base.class_names), recipe.label_noise or 0.0, seed)
     size = image_size or min(*base.pixels.shape[1:3], LARGEST_SIZE)
     folder = out or Path("runs", run_name(recipe, base.dataset, backbone, size, seed, per_class))
     share = join(device)

@@ -244,6 +244,6 @@ def _presets(path: Path) -> Mapping[str, Recipe]:
     presets = getattr(module, "PRESETS", None)
     well_formed = isinstance(presets, Mapping) and all(isinstance(r, Recipe) for r in presets.values())
     if not presets or not well_formed:
-        raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.recipe.Recipe")
+        raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.recipe.Recipe")
     assert isinstance(presets, Mapping)
     return presets

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from fsbench import stats
-from fsbench.data.image_store import ImageSplit, few_images
-from fsbench.data.prepare import load, splits_of
+from fsbench.data.image_split import ImageSplit, few_images
+from fsbench.data.loading import load, splits_of
 from fsbench.evaluation import inference
 from fsbench.features.extract import embed
 from fsbench.heads import find_head

@@ -92,8 +92,8 @@ def test_nearest_mean(benchmark, figures, seconds, values):
 MEMORY = """
 import resource, sys
 import numpy as np, torch
-from fsbench import score
-from fsbench.episodes import TaskSpec
+from fsbench.evaluation import inference as score
+from fsbench.tasks.spec import TaskSpec
 from fsbench.heads import find_head
 torch.set_num_threads(2)
 labels = np.repeat(np.arange(20), 600)

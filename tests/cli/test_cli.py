@@ -16,7 +16,7 @@ from PIL import Image
 
 from fsbench.cli import _names, main
 from fsbench.data.glyphs import NAMES
-from fsbench.data.image_store import SPLITS
+from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
 from fsbench.diagnose import SECTIONS
 from fsbench.heads import HEADS

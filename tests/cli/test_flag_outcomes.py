@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from fsbench import diagnose
 from fsbench.cli import _quickstart, main
 from fsbench.data.augment import eval_transform
-from fsbench.data.label_noise import replaced
-from fsbench.data.prepare import load, prepare
+from fsbench.data.label_noise import add_label_noise
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
+from fsbench.diagnose import run as diagnose
 from fsbench.features import extract, store
 from fsbench.features.store import Features
 from fsbench.models import checkpoint
@@ -311,7 +312,7 @@ class TestTraining:
         labels = load("tiny", "base", cache).labels
         assert run_of("").labels.tolist() == labels.tolist()
         noisy = run_of("--label-noise 0.5 --seed 3").labels.numpy()
-        np.testing.assert_array_equal(noisy, replaced(labels, 6, 0.5, seed=3))
+        np.testing.assert_array_equal(noisy, add_label_noise(labels, 6, 0.5, seed=3))
         assert 0.2 < np.mean(noisy != labels) < 0.65  # half are drawn anew, of these one in six alike
 
     @pytest.mark.parametrize(("flags", "plain"), [("", False), ("--no-augment", True)])

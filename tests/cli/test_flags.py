@@ -22,6 +22,7 @@ import torch
 from cyclopts import App
 from cyclopts.argument import Argument
 
+from fsbench._util.session import Session
 from fsbench.cli import app, main
 from fsbench.cli._config import _kinds
 from fsbench.cli._installation import Checkup
@@ -89,7 +90,8 @@ def calls_of(line: list[str], command: Command) -> dict[str, object]:
             bound = signature.bind(*positional, **named)
             bound.apply_defaults()
             for argument, value in bound.arguments.items():
-                made.update(arguments(f"{name}.{argument}", value))
+                place = name if isinstance(value, Session) else f"{name}.{argument}"
+                made.update(arguments(place, value))
             return answer(*positional, **named)
 
         return record
@@ -119,8 +121,8 @@ def changes(
 
 # What commands print is tested by --json; the recorded functions return little.
 PRINTED = {"printed": ANY}
-OUTCOMES = "test_flag_outcomes.py::test_"
-CLI, PRINT = "test_cli.py::test_", "test_cli_output.py::test_"
+OUTCOMES = "cli/test_flag_outcomes.py::test_"
+CLI, PRINT = "cli/test_cli.py::test_", "cli/test_cli_output.py::test_"
 TASKS = OUTCOMES + "each_number_of_the_tasks_is_in_the_result_and_in_its_tasks"
 TRIED = OUTCOMES + "what_is_tried_is_in_the_result"
 TRAINED = OUTCOMES + "what_is_trained_is_in_the_checkpoint"
@@ -134,7 +136,7 @@ SHARED = {
     ),
     "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "another_cache_holds_other_data"),
     "--quiet": Row("", {"quiet": True}, OUTCOMES + "progress_goes_to_a_terminal_unless_quiet"),
-    "--json": Row("", {}, "test_flags.py::test_json_is_all_that_is_printed", PRINTED),
+    "--json": Row("", {}, "cli/test_flags.py::test_json_is_all_that_is_printed", PRINTED),
 }
 
 
@@ -192,15 +194,15 @@ COMMANDS = {
         {"fsbench.cli._quickstart.quickstart": lambda *_, **__: BOARD},
         {
             "--out": Row("there", {"out": Path("there")}, QUICKSTART),
-            "--device": Row("mps", {"session.device": torch.device("mps")}, QUICKSTART),
-            "--cache": Row("elsewhere", {"session.cache": Path("elsewhere")}, QUICKSTART),
-            "--quiet": Row("", {"session.quiet": True}, QUICKSTART),
+            "--device": Row("mps", {"device": torch.device("mps")}, QUICKSTART),
+            "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, QUICKSTART),
+            "--quiet": Row("", {"quiet": True}, QUICKSTART),
         },
     ),
     "data list": Command(
         "data list",
         {
-            "fsbench.data.summary.known": lambda cache: [],
+            "fsbench.data.summary.list_datasets": lambda cache: [],
             "fsbench.data.summary.overview": lambda cache: "-",
         },
         {
@@ -211,16 +213,16 @@ COMMANDS = {
     ),
     "data prepare": Command(
         "data prepare mine images",
-        {"fsbench.data.prepare.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
+        {"fsbench.data.preparation.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
-            "--download": Row("", {"download": True}, "test_download.py::test_omniglot"),
+            "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
             "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
             "--force": Row("", {"force": True}, OUTCOMES + "force_prepares_again"),
             "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, CLI + "data"),
         },
     ),
     "data show": Command(
-        "data show mine", {"fsbench.data.prepare.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
+        "data show mine", {"fsbench.data.loading.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
     ),
     "train-backbone": Command(
         "train-backbone s2m2-r",
@@ -287,7 +289,9 @@ COMMANDS = {
                 CLI + "training_shows_the_recipe_and_names_the_checkpoint",
             ),
             "--tensorboard": Row(
-                "", {"tensorboard": True}, "test_tensorboard.py::test_events_hold_the_columns_of_the_log"
+                "",
+                {"tensorboard": True},
+                "training/test_tensorboard.py::test_events_hold_the_columns_of_the_log",
             ),
             "--force": Row("", {"force": True}, OUTCOMES + "force_trains_again"),
             "--json": Row(
@@ -362,14 +366,13 @@ COMMANDS = {
     "predict": Command(
         "predict file --support labelled --query unlabelled",
         {
-            "fsbench.prediction.predict": lambda *_, **__: PREDICTION,
+            "fsbench.prediction.classify.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
             "fsbench._util.files.whole_file": nowhere,
             "fsbench.prediction.sheet.check_name": lambda path: None,
-            "fsbench.prediction.sheet.unwritable": lambda found: [],
-            "fsbench.prediction.sheet.save": lambda *_: None,
-            "fsbench.prediction.text.as_json": lambda found: {},
-            "fsbench.prediction.text.summary": lambda found: "summary",
+            "fsbench.prediction.sheet.write_sheet": lambda *_: None,
+            "fsbench.prediction.text.as_json": lambda prediction: {},
+            "fsbench.prediction.text.summary": lambda prediction: "summary",
         },
         {
             "--support": Row(
@@ -389,26 +392,26 @@ COMMANDS = {
             "--out": Row(
                 "a.csv",
                 {},
-                "test_predict.py::test_files_and_summary",
+                "prediction/test_predict.py::test_files_and_summary",
                 {"whole_file.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
-                "a.png",
+                "a.html",
                 {},
-                "test_predict.py::test_files_and_summary",
+                "prediction/test_predict.py::test_files_and_summary",
                 {
-                    "check_name.path": Path("a.png"),
-                    "unwritable.found": PREDICTION,
-                    "save.found": PREDICTION,
-                    "save.query": Path("unlabelled"),
-                    "save.path": Path("a.png"),
+                    "check_name.path": Path("a.html"),
+                    "write_sheet.prediction": PREDICTION,
+                    "write_sheet.support": Path("labelled"),
+                    "write_sheet.query": Path("unlabelled"),
+                    "write_sheet.path": Path("a.html"),
                     **PRINTED,
                 },
             ),
             "--json": Row(
                 "",
                 {},
-                "test_predict.py::test_json_and_nothing_else",
+                "prediction/test_predict.py::test_json_and_nothing_else",
                 PRINTED,
             ),
         },
@@ -431,7 +434,7 @@ COMMANDS = {
     ),
     "diagnose": Command(
         "diagnose file",
-        {"fsbench.diagnose.diagnose": lambda *_, **__: Path("report.md")},
+        {"fsbench.diagnose.run.diagnose": lambda *_, **__: Path("report.md")},
         {
             "--dataset": Row(
                 "cub", {"dataset": "cub"}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import nn
 
 import fsbench
-from fsbench.data.prepare import find_store, load, prepare
+from fsbench.data.loading import find_store, load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.models.pretrained import Frozen
 from fsbench.models.pretrained.transform import Transform, resize_crop, usual
@@ -101,13 +102,13 @@ def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
     elif why == "changed":
         (photographs / "novel/novel-0/0.png").unlink()
     elif why == "read-only":
-        monkeypatch.setattr("fsbench.data.prepare._MAX_SIZE", 200)
+        monkeypatch.setattr("fsbench.data.preparation._MAX_SIZE", 200)
     result = asked(cache, 224, dataset)
     assert (result.stored_size, result.image_size) == (96, 224)
     assert sizes(cache) == {"mine@96"}
     assert caplog.messages == [
         f"fsbench: warning: data set {dataset}: images are stored at 96 px, but texture takes 224 px, so "
-        "they are enlarged; fsbench data prepare mine PATH --image-size 257 stores larger ones"
+        "they are enlarged; to store larger ones, use fsbench data prepare mine PATH --image-size 257"
     ]
 
 

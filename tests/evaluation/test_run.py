@@ -12,7 +12,7 @@ import torch
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.data.prepare import prepare
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
@@ -219,7 +219,7 @@ class TestOfCheckpoints:
     def test_another_data_set_is_cross_domain(
         self, trained: Path, cache: Path, tmp_path: Path, tiny_folder: Path
     ):
-        from fsbench.data.prepare import prepare
+        from fsbench.data.preparation import prepare
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
         found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),
@@ -228,11 +228,11 @@ class TestOfCheckpoints:
         assert found[0].accuracy == found[1].accuracy  # the same images under another name
 
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
-        import fsbench.extract
+        import fsbench.features.extract
 
         ask = {"specs": asked([5], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
         evaluate(trained / "best.safetensors", **ask)
-        monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
+        monkeypatch.setattr(fsbench.features.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
         evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):

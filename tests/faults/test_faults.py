@@ -16,16 +16,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import fsbench.extract
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import fsbench.features.extract
 from fsbench.cli import main
-from fsbench.data import download
-from fsbench.data.prepare import find_store, load, prepare
+from fsbench.data import _download as download
+from fsbench.data.loading import find_store, load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import results
 from fsbench.features import store as features
 from fsbench.heads import HEADS
@@ -226,7 +227,7 @@ class TestChangedFiles:
 
     def test_images_that_are_prepared_anew_meanwhile_are_refused(self, here: Path, capsys, monkeypatch):
         """Between the look at the fingerprint and the reading of the images."""
-        look = fsbench.extract.stored_for
+        look = fsbench.features.extract.stored_for
 
         def earlier(*arguments):
             info = look(*arguments)
@@ -481,7 +482,8 @@ class TestTooLittleMemory:
             "import resource, sys; from pathlib import Path\n"
             "import tabulate, torch, torch._dynamo; torch.set_num_threads(1)\n"
             "torch._C._set_mkldnn_enabled(False)\n"
-            "from fsbench import evaluation, train; from fsbench.cli import main\n"
+            "from fsbench.evaluation import run as evaluation; from fsbench.training import loop as train\n"
+            "from fsbench.cli import main\n"
             "from fsbench.data.augment import Augment, train_augment; from numpy.random import default_rng\n"
             "train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, default_rng(0), Augment())\n"
             "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"

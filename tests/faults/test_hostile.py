@@ -31,8 +31,10 @@ from safetensors.torch import save
 
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
-from fsbench.data import download, image_store, layouts
-from fsbench.data.decode import looks, squares
+from fsbench.data import _download as download
+from fsbench.data import _layouts as layouts
+from fsbench.data import image_store
+from fsbench.data.decode import inspect_files, squares
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import details
 from fsbench.features import importers
@@ -519,7 +521,7 @@ class TestImages:
         os.mkfifo(tmp_path / "pipe.png")
         (tmp_path / "zero.png").symlink_to("/dev/zero")
         for name in ("pipe.png", "zero.png"):
-            for read in (lambda path: list(squares([path], 8)), lambda path: list(looks([path]))):
+            for read in (lambda path: list(squares([path], 8)), lambda path: list(inspect_files([path]))):
                 with pytest.raises(FsbenchError, match="it is no regular file"):
                     read(tmp_path / name)
 
@@ -527,17 +529,17 @@ class TestImages:
     def test_other_formats_under_the_name_of_an_image(self, form: str, tmp_path: Path):
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png", form)
         with pytest.raises(FsbenchError, match="it is no image of a known format"):
-            list(looks([tmp_path / "a.png"]))
+            list(inspect_files([tmp_path / "a.png"]))
 
     def test_many_pixels_outside_of_tests(self, tmp_path: Path):
         """Where warnings are no errors: 10^9 pixels, and 10^8, of which Pillow only warns."""
         program = """
 import sys
 from pathlib import Path
-from fsbench.data.pictures import squares
-from fsbench.errors import FsbenchError
+from fsbench.data.decode import squares
+from fsbench._util.errors import FsbenchError
 sys.path.insert(0, sys.argv[1])
-from test_pictures import vast
+from test_decode import vast
 for side in (31623, 10000):
     Path(sys.argv[2]).write_bytes(vast(side))
     try:
@@ -545,7 +547,7 @@ for side in (31623, 10000):
     except FsbenchError as error:
         print(error)
 """
-        run = [sys.executable, "-c", program, Path(__file__).parent, tmp_path / "x.png"]
+        run = [sys.executable, "-c", program, Path(__file__).parents[1] / "data", tmp_path / "x.png"]
         told = subprocess.run(run, capture_output=True, text=True, check=True)
         assert "Traceback" not in told.stderr  # Pillow warns, too
         assert told.stdout.count("decompression bomb") == told.stdout.count("\n") == 2
@@ -871,8 +873,8 @@ def test_small_files_do_not_fill_the_memory(tmp_path: Path):
     program = """
 import resource, sys
 from pathlib import Path
-from fsbench import features
-from fsbench.errors import FsbenchError
+from fsbench.features import store as features
+from fsbench._util.errors import FsbenchError
 features.read(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[2:]):

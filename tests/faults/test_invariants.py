@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import fsbench.extract
-import fsbench.share
 import numpy as np
 import pytest
 import torch
@@ -22,11 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import fsbench._util.distributed
+import fsbench.features.extract
 from fsbench._util.distributed import Share
 from fsbench.cli import main
 from fsbench.data import image_store
 from fsbench.data.augment import MEAN, STD, Augment
-from fsbench.data.prepare import find_store, load, prepare, shared
+from fsbench.data.loading import find_store, load, shared_with_base
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features.extract import embed, extract
@@ -47,7 +48,7 @@ SIZE = 16
 
 
 def fingerprint_of(name: str, split: str, cache: Path) -> str:
-    return image_store.look(find_store(name, cache), split).identity.fingerprint
+    return image_store.split_info(find_store(name, cache), split).identity.fingerprint
 
 
 @st.composite
@@ -144,7 +145,7 @@ class TestLabelsFollowItems:
     def test_from_the_disk_to_features_in_batches_of_any_size(
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
-        monkeypatch.setattr(fsbench.extract, "_PIXELS", pixels)
+        monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
         _, found = extract(
             reader(), "coded", "novel", device=CPU, out=tmp_path / "f.h5", cache=coded, quiet=True
         )
@@ -242,7 +243,9 @@ class TestLabelsFollowItems:
         """What all processes give back adds up to the whole batch, in its order."""
         batch = torch.arange(3.0 * rows).view(rows, 3)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fsbench.share, "all_reduce", lambda tensor: tensor)  # the sum is taken below
+            patch.setattr(
+                fsbench._util.distributed, "all_reduce", lambda tensor: tensor
+            )  # the sum is taken below
             shares = [Share(rank, size) for rank in range(size)]
             parts = [share.whole(share.mine(batch), rows) for share in shares]
         assert torch.equal(torch.stack(parts).sum(dim=0), batch)
@@ -286,11 +289,13 @@ class TestDataSetsThatShareImages:
         fingerprint = fingerprint_of("tiny", "base", mixed)
         names = load("mixed", "novel", mixed).items
         copies = {f"copy-{i}.bmp" for i in range(3)}
-        assert {names[i] for i in shared("mixed", "novel", "tiny", fingerprint, mixed)} == copies
-        assert shared("mixed", "novel", "tiny", "0" * 64, mixed) == []
-        assert shared("mixed", "novel", "absent", fingerprint, mixed) == []
+        assert {names[i] for i in shared_with_base("mixed", "novel", "tiny", fingerprint, mixed)} == copies
+        assert shared_with_base("mixed", "novel", "tiny", "0" * 64, mixed) == []
+        assert shared_with_base("mixed", "novel", "absent", fingerprint, mixed) == []
         prepare("mixed", tmp_path / "mixed", cache=mixed, image_size=8, quiet=True)
-        assert len(shared("mixed@8", "novel", "tiny", fingerprint, mixed)) == 3  # by their native pixels
+        assert (
+            len(shared_with_base("mixed@8", "novel", "tiny", fingerprint, mixed)) == 3
+        )  # by their native pixels
 
 
 class Listed:
@@ -342,7 +347,7 @@ class TestIndependence:
         pixels = load("tiny", "novel", cache).pixels
         found = []
         for at_once in (1, 3, 64, 256):
-            monkeypatch.setattr(fsbench.extract, "_PIXELS", at_once * SIZE**2)
+            monkeypatch.setattr(fsbench.features.extract, "_PIXELS", at_once * SIZE**2)
             found.append(embed(backbone.network, backbone.transform, pixels, CPU))
         for values in found[1:]:
             np.testing.assert_allclose(values, found[0], rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())

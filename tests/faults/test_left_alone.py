@@ -27,11 +27,14 @@ import fsbench
 from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.cli._installation import examine
 from fsbench.cli._options import Computing
-from fsbench.data.prepare import load, prepare
-from fsbench.diagnose import diagnose, toy
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
+from fsbench.diagnose import _toy as toy
+from fsbench.diagnose import diagnose
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features.extract import extract
@@ -39,7 +42,7 @@ from fsbench.heads import HEADS
 from fsbench.heads.distribution_calibration import base_statistics
 from fsbench.models import pretrained
 from fsbench.models.pretrained.transform import usual
-from fsbench.prediction import predict, sheet
+from fsbench.prediction import predict, write_sheet
 from fsbench.report import compare, leaderboard, plots
 from fsbench.tasks import sampler
 from fsbench.training import precision
@@ -173,7 +176,8 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
     recipe = resolve(load_recipe("manifold_mixup"), epochs=[1], batch_size=16)
     options: dict[str, Any] = {"cache": cache, "device": CPU, "quiet": True}
     module = user_module()
-    shown = predict(backbone, *images, **options)
+    session = Session(cache, CPU, quiet=True)
+    shown = predict(backbone, *images, session=session)
     spec = fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=3)
     calls = {
         "features": lambda: fsbench.evaluate(FEATURES, LABELS, **FEW),
@@ -182,8 +186,8 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
         "extract": lambda: extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
-        "predict": lambda: sheet.save(predict(backbone, *images, **options), images[1], tmp_path / "s.png"),
-        "sheet": lambda: sheet.save(shown, images[1], tmp_path / "sheet.png"),
+        "predict": lambda: predict(backbone, *images, session=session),
+        "sheet": lambda: write_sheet(shown, *images, tmp_path / "sheet.html"),
         "train_backbone": lambda: train_backbone(recipe, "tiny", out=tmp_path / "run", **options),
         "toy": lambda: toy.section(seeds=1, steps=2),
         "diagnose": lambda: diagnose(
@@ -191,7 +195,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             tmp_path / "report",
             only=["noise", "attack", "calibration", "between", "spectrum"],
             questions=150,
-            **options,
+            session=session,
         ),
         "compare": lambda: compare.table(compare.compare(paths)),
         "plot": lambda: plots.save(plots.of_call(results), tmp_path / "plot.svg"),
@@ -305,7 +309,7 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
         with pytest.raises(RuntimeError, match="in the middle"):
             extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
         with pytest.raises(RuntimeError, match="in the middle"):
-            predict(backbone, support, query, **options)
+            predict(backbone, support, query, session=Session(cache, CPU, quiet=True))
 
 
 def test_a_module_runs_on_another_device_as_a_copy(cache: Path):

@@ -27,10 +27,11 @@ from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import app
 from fsbench.cli._app import parse
-from fsbench.data import decode, image_store, layouts, summary
-from fsbench.data.download import unpack
-from fsbench.data.hugging_face import hugging_face
-from fsbench.data.layouts import Encoded
+from fsbench.data import _layouts as layouts
+from fsbench.data import _store_writer, decode, image_store, summary
+from fsbench.data._download import unpack
+from fsbench.data._hugging_face import hugging_face
+from fsbench.data.listing import Encoded
 from fsbench.evaluation import results
 from fsbench.evaluation.results import Result
 from fsbench.features import importers
@@ -114,8 +115,8 @@ def _read_features(path: Path) -> None:
 def _image_stores() -> list[bytes]:
     def write(path: Path) -> None:
         with h5py.File(path, "w") as file:
-            image_store.begin(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
-            writer = image_store.SplitWriter(
+            _store_writer.write_header(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
+            writer = _store_writer.SplitWriter(
                 file, "novel", (2, 4, 4, 3), LABELS[:2], ["a"], ["1", "2"], np.zeros((2, 32), np.uint8), "f"
             )
             writer.add(np.zeros((2, 4, 4, 3), np.uint8))
@@ -128,7 +129,7 @@ def _read_images(path: Path) -> None:
     summary.contents(path)
     image_store.read(path, "novel")
     image_store.digests(path, "novel")
-    image_store.look(path, "novel")
+    image_store.split_info(path, "novel")
     image_store.fingerprints(path)
 
 
@@ -305,7 +306,7 @@ def _images() -> list[bytes]:
 
 
 def _read_image(path: Path) -> None:
-    decode._look(path)
+    decode._inspect(path)
     decode._square(Encoded("x", path.read_bytes()), 8)
     decode._thumbnail(path, 4)
 

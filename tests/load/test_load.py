@@ -16,7 +16,7 @@ import torch
 
 from fsbench._util import files
 from fsbench._util.files import whole_hdf5
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
 from fsbench.features.extract import extract

@@ -373,7 +373,7 @@ class TestOthersCheckpoints:
 MINE = """
 import torch
 from torch import nn
-from fsbench.frozen.transform import resize_crop, Transform
+from fsbench.models.pretrained.transform import resize_crop, Transform
 
 def pooled():
     return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
@@ -504,7 +504,7 @@ class TestKeys:
 
 class TestSeen:
     def test_all_of_mini_and_tiered_imagenet_is_imagenets(self):
-        from fsbench.data.layouts import class_list
+        from fsbench.data.class_lists import class_list
 
         for dataset in ("mini-imagenet", "tiered-imagenet"):
             names = class_list(dataset)["novel"]
@@ -567,7 +567,7 @@ class TestSeen:
 
 def test_evaluate_from_the_command_line(vit, tmp_path, capsys, caplog, monkeypatch):
     """Class names that ImageNet has: a warning, and a line in the result."""
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     rng = np.random.default_rng(0)
     for name in ("n01530575", "n01614925", "goldfish", "mine", "yours"):

@@ -21,8 +21,8 @@ from PIL import Image
 
 from fsbench.cli import app
 from fsbench.cli._app import parse
-from fsbench.data.layouts import class_list
-from fsbench.data.prepare import prepare
+from fsbench.data.class_lists import class_list
+from fsbench.data.preparation import prepare
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from fsbench._util.files import sha256_of
-from fsbench.data.prepare import load, prepare
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.heads import find_head

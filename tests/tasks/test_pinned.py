@@ -11,7 +11,7 @@ import pytest
 
 from fsbench._util.errors import FsbenchError
 from fsbench.data.identity import Identity
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.tasks import pinned as tasklists
 from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec

@@ -146,7 +146,7 @@ def test_fewer_tasks_are_the_first_of_more():
 
 def test_another_process_draws_the_same_tasks():
     code = (
-        "import numpy as np; from fsbench.episodes import *;"
+        "import numpy as np; from fsbench.tasks.sampler import *; from fsbench.tasks.spec import TaskSpec;"
         "print(digest(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=100)))"
     )
     command = [sys.executable, "-c", code]

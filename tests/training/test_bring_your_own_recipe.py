@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch.nn import functional as F
 
-from fsbench.recipe import Recipe, Stage
+from fsbench.training.recipe import Recipe, Stage
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def test_another_file_of_that_name_is_another_run(train, capsys):
         (("float(rng.uniform())", "rng.no_such_draw()"), "only: AttributeError.*no_such_draw.*line 18"),
         (("labels), ", "labels[1:]), "), "ValueError: Expected input batch_size .*mine.py, line 19"),
         (("import Recipe", "import Recipy"), "ImportError: cannot import name 'Recipy'"),
-        (("PRESETS", "PRESET"), "PRESETS must map preset names to fsbench.recipe.Recipe"),
+        (("PRESETS", "PRESET"), "PRESETS must map preset names to fsbench.training.recipe.Recipe"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_one_line(train, change, message, capsys):

@@ -15,9 +15,10 @@ from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
 from fsbench._util.rng import stream, stream_seed
+from fsbench._util.session import Session
 from fsbench.data.decode import decoder
-from fsbench.data.prepare import load
-from fsbench.diagnose.subject import load_study
+from fsbench.data.loading import load
+from fsbench.diagnose import load_study
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import targets
 from fsbench.features.extract import embed
@@ -425,7 +426,7 @@ def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path,
 
 
 def test_data_without_base_classes_is_refused(cache: Path, tmp_path: Path, tiny_folder: Path):
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     prepare("only-novel", tiny_folder / "novel", cache=cache, quiet=True)
     recipe = resolve(load_recipe("erm"), epochs=[1])
@@ -503,11 +504,11 @@ class TestFewImages:
 
     def test_are_those_of_a_diagnosis(self, cache: Path, tmp_path: Path):
         few = train(tmp_path / "few", cache, epochs=1, per_class=3)
-        study = load_study([few.best], cache=cache, device=CPU)
+        study = load_study([few.best], session=Session(cache, CPU, quiet=True))
         np.testing.assert_array_equal(study.base.pixels, few.pixels.numpy())
         every = train(tmp_path / "all", cache, epochs=1)
         with pytest.raises(FsbenchError, match=r"different numbers of images per class \(all, 3\)"):
-            load_study([few.best, every.best], cache=cache, device=CPU)
+            load_study([few.best, every.best], session=Session(cache, CPU, quiet=True))
 
     @pytest.mark.parametrize("per_class", [0, 21])
     def test_more_than_there_are_and_none_are_refused(self, cache: Path, tmp_path: Path, per_class: int):

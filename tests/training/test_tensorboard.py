@@ -27,8 +27,8 @@ import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 import torch
-from fsbench import resume, tracking, train
-from fsbench.recipe import load_recipe, resolve
+from fsbench.training import resume, tensorboard as tracking, loop as train
+from fsbench.training.recipe import load_recipe, resolve
 
 torch.set_num_threads(1)
 owner, name, call, cache, out = sys.argv[1:]

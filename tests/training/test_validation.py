@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from fsbench.data.identity import Identity
-from fsbench.data.image_store import ImageSplit
-from fsbench.data.prepare import load, prepare
+from fsbench.data.image_split import ImageSplit
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.models.backbones import build
 from fsbench.tasks.spec import TaskSpec

@@ -37,7 +37,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
 
 def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     code = (
-        "import os, signal, sys; from pathlib import Path; from fsbench.files import whole_file\n"
+        "import os, signal, sys; from pathlib import Path; from fsbench._util.files import whole_file\n"
         "with whole_file(Path(sys.argv[1])) as part:\n"
         "    part.write_text('torn'); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
 from fsbench._util.validation import Wrong
-from fsbench.data.image_store import SPLITS
+from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
 from fsbench.features.importers import contents, formats
 from fsbench.features.store import Features
