@@ -115,17 +115,17 @@ def _values(key: str, value: Any, argument: "Argument", path: Path) -> list[str]
         if not isinstance(value, bool):
             raise FsbenchError(f"{path}: {key} must be true or false, but is {value!r}")
         return [""]
-    several = isinstance(value, list) and argument.token_count()[1]
-    if several and not value:
+    values = value if isinstance(value, list) and argument.token_count()[1] else [value]
+    if not values:
         raise FsbenchError(f"{path}: {key} must have a value, but is []")
     (kind,) = kinds or {str}
     expected, types = _KINDS[kind]
     if argument.get_choices(force=True) and kind is int:
         expected, types = "an integer or text", (int, str)
-    for one in value if several else [value]:
+    for one in values:
         if isinstance(one, bool) or not isinstance(one, types) or not str(one).isprintable():
             raise FsbenchError(f"{path}: {key} must be {expected}, but is {one!r}")
-    return [str(one) for one in (value if several else [value])]
+    return [str(one) for one in values]
 
 
 def _kinds(hint: Any) -> set[type]:
