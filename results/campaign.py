@@ -22,7 +22,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_file
+from fsbench._util.files import atomic_write
 from fsbench.cli._app import call as call_command
 from fsbench.cli._app import command_line
 from fsbench.data import glyphs, image_store
@@ -227,7 +227,7 @@ def _do(todo: Todo, setting: Setting) -> list[str]:
                 (log, kept.with_suffix(".csv")),
                 (checkpoint, kept),
             ):  # the log, then what counts
-                with whole_file(copy) as part:
+                with atomic_write(copy) as part:
                     shutil.copyfile(source, part)
     for evaluation in run.evaluations:
         datasets = [name for name in evaluation.datasets if plans.stored_name(name) not in todo.missing]

@@ -72,12 +72,17 @@ def no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 @pytest.fixture(scope="session")
 def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a Conv4 trained for two epochs on `tiny`."""
+    from fsbench._util.session import Session
     from fsbench.training.loop import train_backbone
-    from fsbench.training.recipe import load_recipe, resolve
+    from fsbench.training.overrides import resolve
+    from fsbench.training.recipe import load_recipe
+    from fsbench.training.run import TrainingSpec
 
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     out = tmp_path_factory.mktemp("runs") / "tiny-erm"
-    train_backbone(recipe, "tiny", out=out, cache=cache, device=torch.device("cpu"), quiet=True)
+    train_backbone(
+        recipe, TrainingSpec("tiny"), out=out, session=Session(cache, torch.device("cpu"), quiet=True)
+    )
     return out
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import Group
 
 from fsbench import __version__
-from fsbench._util.errors import FsbenchError, enough_memory
+from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench.cli._app import call, command_line
 from fsbench.cli._output import print_error
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             _check_encoding()
-            with enough_memory("this command", "what it has finished is kept; it goes on once there is more"):
+            with memory_advice("this command", "what it has finished is kept; it goes on once there is more"):
                 call(app, words)
         finally:
             sys.stdout.flush()

@@ -6,7 +6,9 @@ from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 SOURCE, TARGETS = "glyphs", ("glyphs", "glyphs-fine")
 # Without rotation and S2M2-R: a random figure has no upright, so nothing can tell by what it was turned.
@@ -27,16 +29,16 @@ def quickstart(out: Path, session: Session) -> Path:
     Raises:
         FsbenchError: a file cannot be written.
     """
-    results, cache, device, quiet = out / "results", session.cache, session.device, session.quiet
+    results = out / "results"
     for name in RECIPES:
         recipe = resolve(load_recipe(name), epochs=[EPOCHS], batch_size=BATCH_SIZE)
-        run = train_backbone(recipe, SOURCE, out=out / "runs" / name, device=device, cache=cache, quiet=quiet)
+        run = train_backbone(recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=session)
         evaluate(
             run.best,
             datasets=TARGETS,
             heads=("nearest-mean", "logistic"),
-            cache=cache,
-            device=device,
-            output=Output(results, quiet=quiet),
+            cache=session.cache,
+            device=session.device,
+            output=Output(results, quiet=session.quiet),
         )
     return leaderboard.update(results, None, published="none")[0]

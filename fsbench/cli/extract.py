@@ -37,7 +37,7 @@ def extract(
         split: Split of the data set.
         out: Feature file. Default: a file in the cache.
     """
-    from fsbench.features.extract import extract
+    from fsbench.features.extract import extract_features
     from fsbench.models.pretrained import find
 
     session = common.session
@@ -45,7 +45,7 @@ def extract(
     dataset = dataset or backbone.dataset
     if dataset is None:
         raise FsbenchError(f"--dataset is missing: {subject} was not trained on a data set of fsbench")
-    path, features = extract(
+    path, features = extract_features(
         backbone,
         dataset,
         split,

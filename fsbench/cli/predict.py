@@ -74,7 +74,7 @@ def predict(
         out: CSV file with one row per query image.
         sheet: Also write a contact sheet as an HTML page, which marks the least certain images.
     """
-    from fsbench._util.files import whole_file
+    from fsbench._util.files import atomic_write
     from fsbench.models import pretrained
     from fsbench.prediction import classify, text
     from fsbench.prediction import sheet as sheets
@@ -94,7 +94,7 @@ def predict(
     )
     for line in outcome.unreadable:
         print_error(line)
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         outcome.table().to_csv(part, index=False)
     if sheet is not None:
         sheets.write_sheet(outcome, folders.support, folders.query, sheet)

@@ -108,32 +108,34 @@ def train_backbone(
     """
     from fsbench.models.checkpoint import load_provenance
     from fsbench.training.loop import train_backbone
-    from fsbench.training.precision import choose
+    from fsbench.training.precision import choose_compute
     from fsbench.training.recipe import recipe_names
+    from fsbench.training.run import TrainingSpec
 
     session = common.session
-    engine = choose(session.device, training.precision, training.compile, training.micro_batch)
+    compute = choose_compute(session.device, training.precision, training.compile, training.micro_batch)
     everything = recipe == "all"
     recipes = [
         resolved(name, images, model, training, lenient=everything)
         for name in (recipe_names() if everything else [recipe])
     ]
+    spec = TrainingSpec(
+        images.dataset,
+        model.backbone,
+        image_size=model.image_size,
+        per_class=images.per_class,
+        seed=training.seed,
+    )
     checkpoints: list[Path] = []
     for one in recipes:
         run = train_backbone(
             one,
-            images.dataset,
-            model.backbone,
-            image_size=model.image_size,
-            per_class=images.per_class,
-            seed=training.seed,
+            spec,
             out=out / f"{one.name}-{one.preset}" if everything and out else out,
-            cache=session.cache,
-            device=session.device,
-            engine=engine,
+            session=session,
+            compute=compute,
             tensorboard=tensorboard,
             force=force,
-            quiet=session.quiet,
         )
         checkpoints.append(run.best)
         if not common.json:
@@ -146,7 +148,8 @@ def resolved(
     name: str, images: Images, model: Model, training: Training, *, lenient: bool = False
 ) -> "Recipe":
     """A recipe with the settings of the command line; `lenient` drops a patience that has no effect."""
-    from fsbench.training.recipe import load_recipe, resolve
+    from fsbench.training.overrides import resolve
+    from fsbench.training.recipe import load_recipe
 
     recipe = load_recipe(name, training.preset)
     stops_early = any(stage.patience is not None for stage in recipe.stages)

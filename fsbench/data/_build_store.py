@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.files import whole_hdf5
+from fsbench._util.files import atomic_hdf5
 from fsbench._util.progress import progress
 from fsbench.data import identity
 from fsbench.data._store_writer import SplitWriter, write_header
@@ -66,7 +66,7 @@ def write_store(
     depth = BitDepth([picture for items in classes for picture in items.values()])
     orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
     total = sum(len(rows) for rows, _ in orders.values())
-    with whole_hdf5(path) as (file, check_disk), progress("prepare", total, "images", quiet=quiet) as bar:
+    with atomic_hdf5(path) as (file, check_disk), progress("prepare", total, "images", quiet=quiet) as bar:
         write_header(file, {**attributes, "key": survey.key, "native": survey.native, "decoder": decoder()})
         writers = {}
         for split, (rows, digests) in orders.items():

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from urllib.error import HTTPError, URLError
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import only_one, reason, whole_file
+from fsbench._util.files import atomic_write, exclusive_lock, reason
 from fsbench._util.progress import progress
 
 CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
@@ -60,7 +60,7 @@ def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     with (
         _opened(url) as answer,
-        whole_file(path) as part,
+        atomic_write(path) as part,
         part.open("wb") as file,
         progress(path.name, answer.length, "bytes", quiet=quiet) as bar,
     ):
@@ -90,7 +90,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _arrive(target: Path, get: Callable[[Path], None]) -> None:
     """Let `get` write the target into a new folder, then move it, so that it is complete or absent."""
-    with only_one(target):
+    with exclusive_lock(target):
         for partial in target.parent.glob(f".{target.name}.*.part"):  # left by a killed process
             shutil.rmtree(partial, ignore_errors=True)
         if target.is_dir():

@@ -23,10 +23,10 @@ def read(reference: str) -> Listing:
         FsbenchError: There is no such function, it fails, or it returns something else.
     """
     subject = f"data set {reference}"
-    function = user_code.find(reference, "data set").value
+    function = user_code.load_reference(reference, "data set").value
     if not callable(function):
         raise FsbenchError(f"{subject}: must be a function, but is {type(function).__name__}")
-    with user_code.one_line(subject):
+    with user_code.user_errors(subject):
         returned = function()
     splits = _mapping(returned, subject, "{split: {class: items}}")
     for split in splits:

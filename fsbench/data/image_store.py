@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import cache_folder, reason
-from fsbench._util.validation import Wrong, hdf5
+from fsbench._util.validation import InvalidValueError, hdf5
 from fsbench.data import identity
 from fsbench.data._store_writer import FORMAT, begin_checksum
 from fsbench.data.identity import Identity
@@ -92,7 +92,7 @@ def read(path: Path, split: str) -> ImageSplit:
         FsbenchError: The file is not an image store, has no such split, or was changed after it was written.
     """
     with open_store(path) as file:
-        hdf5.refuse_endless_heaps(path)
+        hdf5.check_text_heaps(path)
         group, attributes, most = split_group(file, split), hdf5.attributes(file), hdf5.capacity(path)
         images = ImageSplit(
             dataset=str(attributes["name"]),
@@ -163,7 +163,7 @@ def split_group(file: h5py.File, split: str) -> h5py.Group:
         raise FsbenchError(
             f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}; {advice}"
         )
-    return hdf5.inside(file, split)
+    return hdf5.subgroup(file, split)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def open_store(path: Path) -> Iterator[h5py.File]:
         FsbenchError: The file cannot be read or is not an image store of this format.
     """
     try:
-        hdf5.refuse_endless_heaps(path, _HEADER)
+        hdf5.check_text_heaps(path, _HEADER)
         with h5py.File(path, "r") as file:
             version = hdf5.attributes(file).get("format")
             if version != FORMAT:
@@ -184,7 +184,7 @@ def open_store(path: Path) -> Iterator[h5py.File]:
         raise
     except Exception as error:  # HDF5 raises errors of any kind for damaged files, also while they are read
         raise FsbenchError(
-            f"{path}: not a readable image store ({hdf5.why(error)}); prepare it again"
+            f"{path}: not a readable image store ({hdf5.describe_error(error)}); prepare it again"
         ) from error
 
 
@@ -198,9 +198,9 @@ def _check_shapes(images: ImageSplit, digests: NDArray[np.uint8]) -> None:
     """Refuse arrays that do not fit each other."""
     n, labels = len(images.pixels), images.labels
     if not n == len(labels) == len(images.items) or not images.pixels.size or images.pixels.shape[3] != 3:
-        raise Wrong(
+        raise InvalidValueError(
             f"pixels {images.pixels.shape} do not fit {len(labels)} labels or {len(images.items)} items"
         )
     if digests.shape != (n, 32):
-        raise Wrong(f"digests must have shape ({n}, 32), but have {digests.shape}")
+        raise InvalidValueError(f"digests must have shape ({n}, 32), but have {digests.shape}")
     hdf5.check_labels(labels, len(images.class_names))

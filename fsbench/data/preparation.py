@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import cache_folder, only_one, sha256_of
+from fsbench._util.files import cache_folder, exclusive_lock, sha256_of
 from fsbench.data import glyphs, image_store, registry
 from fsbench.data._build_store import Survey, survey_files, write_store
 from fsbench.data.listing import Listing
@@ -76,7 +76,7 @@ def draw_embedded(name: str, cache: Path | None, *, force: bool = False, quiet: 
     """Draw an embedded data set unless its store exists; the key is the digest of the code that draws it."""
     store, key = image_store.store_path(name, glyphs.SIZE, cache), sha256_of(Path(glyphs.__file__))
     if force or not image_store.has_key(store, key):  # most calls need no lock: a cache may be read-only
-        with only_one(store):
+        with exclusive_lock(store):
             if force or not image_store.has_key(store, key):
                 listing = glyphs.draw(name, quiet=quiet)
                 survey = Survey(key, dict.fromkeys(listing, key), glyphs.SIZE, glyphs.SIZE)
@@ -141,7 +141,7 @@ def _build(
     name: str, path: Path, store: Path, listing: Listing, survey: Survey, *, force: bool, quiet: bool
 ) -> Path:
     """Write the store of surveyed images unless it holds them already; warn of images in two splits."""
-    with only_one(store):
+    with exclusive_lock(store):
         if force or not image_store.has_key(store, survey.key):
             attributes: dict[str, str | bool] = {"name": name, "synthetic": False}
             origin = str(path.resolve())

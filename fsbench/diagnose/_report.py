@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from fsbench._util.files import whole_file, write_text
+from fsbench._util.files import atomic_write, write_text
 from fsbench._util.html import data_uri, render
 from fsbench.diagnose._published import published
 from fsbench.diagnose._section import ReportSection, TextTable
@@ -25,7 +25,7 @@ def write(folder: Path, title: str, lead: str, sections: Sequence[ReportSection]
         for caption, figure in section.figures.items()
     }
     for (name, caption), content in figures.items():
-        with whole_file(folder / _file(name, caption)) as part:
+        with atomic_write(folder / _file(name, caption)) as part:
             part.write_bytes(content)
     tables = {section.name: published(section.name) for section in sections}
     page = render(

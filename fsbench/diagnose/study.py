@@ -20,10 +20,9 @@ from fsbench.data.image_split import ImageSplit, few_images
 from fsbench.data.loading import load
 from fsbench.diagnose._section import Mean
 from fsbench.evaluation import inference
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.features.store import Features
-from fsbench.heads import find_head
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads import find_head, nearest_mean
 from fsbench.heads.preprocess import l2
 from fsbench.models import checkpoint
 from fsbench.models.checkpoint import Provenance
@@ -206,7 +205,7 @@ def load_study(
             name,
             network.to(session.device).to(memory_format=torch.channels_last),
             provenance,
-            extract(
+            extract_features(
                 of_checkpoint(path),
                 dataset or source,
                 "novel",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsbench._util.files import whole_file
-from fsbench._util.validation import as_cell
+from fsbench._util.files import atomic_write
+from fsbench._util.validation import escape_formula
 from fsbench.evaluation.inference import right
 from fsbench.tasks.sampler import Tasks
 
@@ -31,7 +31,7 @@ class Details:
         paths = []
         for name, table in vars(self).items():
             paths.append(result.with_suffix(f".{name}.csv"))
-            with whole_file(paths[-1]) as part:
+            with atomic_write(paths[-1]) as part:
                 table.to_csv(part, float_format="%.2f", index=name == "confusion", lineterminator="\n")
         return paths
 
@@ -56,7 +56,7 @@ def details(
         accuracies.append(right(tasks, given) / tasks.queries)
         chosen.append(classes)
     accuracy, tried = np.concatenate(accuracies), np.concatenate(chosen)
-    names = np.array([as_cell(name) for name in class_names], dtype=object)
+    names = np.array([escape_formula(name) for name in class_names], dtype=object)
     asked = counts.sum(axis=1)
     shares = 100 * counts / np.maximum(asked, 1)[:, None]
     others = np.where(np.eye(len(names), dtype=bool), -1, counts)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason, write_text
-from fsbench._util.validation import Wrong, check, file_name, required
+from fsbench._util.validation import InvalidValueError, check, check_file_name, required
 from fsbench.tasks.spec import TaskSpec
 
 _WITHOUT_DIGESTS = ("rs-choice-1", "uniform-1")  # samplers whose results have paths without digests
@@ -226,7 +226,7 @@ def read(path: Path) -> Result:
     try:
         refuse_absurd(result)
         _check_scores(result)
-    except (Wrong, FsbenchError) as error:
+    except (InvalidValueError, FsbenchError) as error:
         raise FsbenchError(f"{path}: {error}") from error
     return result
 
@@ -235,23 +235,23 @@ def refuse_absurd(result: Result) -> None:
     """Refuse values of other types than a result has, and names that would lead out of the results folder.
 
     Raises:
-        Wrong: the first one is named.
+        InvalidValueError: the first one is named.
         FsbenchError: tasks that no data set could have.
     """
     check(Result, vars(result))
-    file_name("dataset", result.dataset)
-    file_name("run", result.run)
+    check_file_name("dataset", result.dataset)
+    check_file_name("run", result.run)
     if len(result.path.parts) != 3:
-        raise Wrong(f"split, head or preprocess lead to another folder: {result.path}")
+        raise InvalidValueError(f"split, head or preprocess lead to another folder: {result.path}")
     for part in result.path.parts:
-        file_name("a part of its path", part)
+        check_file_name("a part of its path", part)
     for name, most in _MOST.items():
         value = getattr(result, name)
         if value is not None and not 0 <= value <= most:
-            raise Wrong(f"{name} must be in 0 to {most}, but is {value}")
+            raise InvalidValueError(f"{name} must be in 0 to {most}, but is {value}")
     values = result.class_values
     if values is not None and (len(values) < 2 or max(map(abs, values)) > len(values)):
-        raise Wrong("class_values must be two or more numbers, none larger than their count")
+        raise InvalidValueError("class_values must be two or more numbers, none larger than their count")
 
 
 def _check_scores(result: Result) -> None:
@@ -263,7 +263,7 @@ def _check_scores(result: Result) -> None:
             scores = result.accuracies
         if scores.min() >= 0 and scores.max() <= 1 and abs(scores.mean() - result.accuracy) <= 1e-9:
             return
-    raise Wrong(f"the tasks' scores do not give the accuracy {result.accuracy}")
+    raise InvalidValueError(f"the tasks' scores do not give the accuracy {result.accuracy}")
 
 
 def paths(folder: Path) -> list[Path]:

@@ -13,20 +13,19 @@ from torch import Tensor
 
 from fsbench import stats
 from fsbench._util import machine
-from fsbench._util.errors import FsbenchError, enough_memory
-from fsbench._util.validation import Wrong
+from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.validation import InvalidValueError
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import details
 from fsbench.evaluation.inference import Mapped, answers, right
 from fsbench.evaluation.results import Result
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.heads import find_head
-from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained import Frozen
-from fsbench.tasks import pinned as tasklists
 from fsbench.tasks import sampler
-from fsbench.tasks.pinned import TaskList
+from fsbench.tasks.pinned import TaskList, read_task_list
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 
@@ -67,7 +66,7 @@ def evaluate(
     Raises:
         FsbenchError: an argument that no result can be made for.
     """
-    pinned = [tasklists.read(name) for name in task_lists]
+    pinned = [read_task_list(name) for name in task_lists]
     chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
     for name, step in chosen:
         find_head(name)
@@ -120,7 +119,7 @@ def _results(
     if all(found):
         return [result for result in found if result]
     head = questions[0].head
-    with enough_memory(f"head {head}", "results so far are kept; free some of it, or use another --device"):
+    with memory_advice(f"head {head}", "results so far are kept; free some of it, or use another --device"):
         values = _preprocessed(target, questions[0].preprocess, device)
         base = statistics_of(target, device) if find_head(head).needs_base else None
         return [
@@ -183,7 +182,7 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
     )
     try:
         results.refuse_absurd(question)
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"{target.run}: {error}") from error
     return question
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.validation import Wrong, as_json
+from fsbench._util.validation import InvalidValueError, parse_json
 from fsbench.data.identity import explain_mismatch
 from fsbench.data.image_split import first_of_each_class
 from fsbench.features import importers, store
-from fsbench.features.extract import extract, warn_of_seen
+from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
-from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
+from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.checkpoint import check_provenance, is_safetensors
 from fsbench.models.pretrained import Frozen, find, is_network, of_checkpoint
@@ -59,9 +59,9 @@ class Target:
     def provenance(self) -> dict[str, Any]:
         """What the checkpoint says of itself; empty for a feature file that does not tell."""
         try:
-            found = as_json(str(self.features.about.get("provenance", "{}")))
+            found = parse_json(str(self.features.about.get("provenance", "{}")))
             check_provenance(found, needed=())
-        except Wrong as error:
+        except InvalidValueError as error:
             raise FsbenchError(f"{self.run}: provenance of its features: {error}") from error
         return found
 
@@ -149,7 +149,7 @@ def _of_backbone(
     source = backbone.dataset
     of_base = None if base is None else _base_of(base, backbone.digest, backbone.run)
     if with_base and of_base is None and source is not None:
-        _, of_base = extract(backbone, source, "base", device=device, cache=cache, quiet=quiet)
+        _, of_base = extract_features(backbone, source, "base", device=device, cache=cache, quiet=quiet)
         made_by, images = backbone.provenance, of_base.identity
         assert images is not None
         if images.fingerprint != made_by["source_fingerprint"]:
@@ -163,7 +163,7 @@ def _of_backbone(
     if not chosen:
         raise FsbenchError(f"{backbone.run}: was trained on no data set of fsbench; name one with --dataset")
     for dataset in chosen:
-        _, found = extract(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
+        _, found = extract_features(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
         yield Target(found, backbone.run, of_base)
 
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError, enough_memory
-from fsbench._util.files import cache_folder, only_one
+from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.files import cache_folder, exclusive_lock
 from fsbench._util.machine import device_name
 from fsbench._util.progress import progress
 from fsbench.data import image_store
@@ -38,12 +38,22 @@ def embed(
     *,
     quiet: bool = True,
 ) -> NDArray[np.float32]:
-    """Features (n, d) of images (n, h, w, 3), in evaluation mode, without gradients.
+    """Compute the features of images in evaluation mode, without gradients.
 
-    The network is left in the mode that it was in, each submodule by itself.
+    Afterwards the mode (training or evaluation) of each submodule is as before.
+
+    Args:
+        network: Maps transformed images, shape (b, c, h, w), to features, shape (b, d).
+        transform: Resizes and normalises the images.
+        pixels: Images, shape (n, h, w, 3), uint8.
+        device: Device of the network.
+        quiet: Show no progress.
+
+    Returns:
+        Features, shape (n, d), float32.
 
     Raises:
-        FsbenchError: the network returns something else than features (b, d).
+        FsbenchError: The network does not return features of shape (b, d).
     """
     values = np.empty((0, 0), dtype=np.float32)
     at_once = min(256, max(1, _PIXELS // transform.size**2))
@@ -78,7 +88,7 @@ def _evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def extract(
+def extract_features(
     backbone: Frozen,
     dataset: str,
     split: str,
@@ -89,14 +99,26 @@ def extract(
     force: bool = False,
     quiet: bool = False,
 ) -> tuple[Path, Features]:
-    """The feature store of a split, made now or found where it was made before; its path and its content.
+    """Extract the features of a split, or read them if they were extracted before.
 
-    Without `out` it lies in the cache under a digest of backbone, images, their stored size, class names and
-    transform, so that another of these is another file. A backbone that has learned classes or images of the
-    split is a warning of the log, and so are images that it sees enlarged.
+    Logs a warning if the backbone was trained on classes or images of the split, or if images are enlarged.
+
+    Args:
+        backbone: A pretrained network with its transform and provenance.
+        dataset: Name of a prepared data set.
+        split: "base", "val" or "novel".
+        device: Device to compute on.
+        out: Path of the feature store. By default it lies in the cache; its name contains a digest of the
+            backbone, the images, their stored size, the class names and the transform.
+        cache: Cache folder; None for the default.
+        force: Extract again even if the store exists.
+        quiet: Show no progress.
+
+    Returns:
+        The path of the feature store, and its content.
 
     Raises:
-        FsbenchError: the data set cannot be read, the features are not finite, `out` is a store of something
+        FsbenchError: The data set cannot be read, the features are not finite, `out` was made from something
             else, or the store cannot be written.
     """
     transform = backbone.transform
@@ -114,7 +136,7 @@ def extract(
     if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
         found = features.read(path, **key)
     else:
-        with only_one(path):
+        with exclusive_lock(path):
             if path.exists() and not force:
                 found = features.read(path, **key)
             else:
@@ -166,7 +188,7 @@ def _extracted(
     images = image_store.read(info.path, split)
     if images.identity != info.identity:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
-    with enough_memory(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
+    with memory_advice(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
         network = backbone.network.to(device).to(memory_format=torch.channels_last)
         values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
     if not features.are_finite(values):

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_hdf5
-from fsbench._util.validation import Wrong, hdf5
+from fsbench._util.files import atomic_hdf5
+from fsbench._util.validation import InvalidValueError, hdf5
 from fsbench.data.identity import Identity
 
 FORMAT = 1
@@ -24,12 +24,19 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of one split of a data set by one backbone."""
+    """Features of one split of a data set, extracted by one backbone.
 
-    values: NDArray[np.float32]  # (n, d); mapped and read-only where they come from a large file
-    labels: NDArray[np.int32]  # (n,), sorted; an index into class_names
+    Attributes:
+        values: Features, shape (n, d), float32. Those of a large file are mapped and read-only.
+        labels: Class indices, shape (n,), int32, sorted, from 0 to `len(class_names)` - 1.
+        class_names: One name per class.
+        about: Provenance: checkpoint, data set, split, fingerprint of the images, transform, ...
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int32]
     class_names: tuple[str, ...]
-    about: Mapping[str, str | int | float]  # checkpoint, data set, split, identity, transform ...
+    about: Mapping[str, str | int | float]
 
     @property
     def identity(self) -> Identity | None:
@@ -46,8 +53,28 @@ class Features:
 
 
 def write(path: Path, features: Features) -> None:
-    """Write a feature store, whole or not at all."""
-    with whole_hdf5(path) as (file, _):
+    """Write a feature store atomically.
+
+    Args:
+        path: The HDF5 file to write or replace.
+        features: The features with their provenance.
+
+    Raises:
+        FsbenchError: The folder is not writable, or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from fsbench import features
+        >>> values, labels = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1], dtype=np.int32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "features.h5")
+        ...     features.write(path, features.Features(values, labels, ("cat", "dog"), {"dataset": "pets"}))
+        ...     features.read(path, dataset="pets").class_names
+        ('cat', 'dog')
+    """
+    with atomic_hdf5(path) as (file, _):
         file["features"] = np.asarray(features.values, dtype=np.float32)
         file["labels"] = np.asarray(features.labels, dtype=np.int32)
         names = np.array(features.class_names, dtype=object)
@@ -56,14 +83,21 @@ def write(path: Path, features: Features) -> None:
 
 
 def read(path: Path, **expected: str | int | float) -> Features:
-    """Read a feature store; each keyword names an attribute and the value that it must have.
+    """Read a feature store.
+
+    Args:
+        path: The HDF5 file.
+        expected: Required values of entries of `about`, for example `dataset="cub"`.
+
+    Returns:
+        The features with their provenance.
 
     Raises:
-        FsbenchError: no such file, not a feature store, damaged, or made from something else.
+        FsbenchError: The file does not exist, is no feature store or damaged, or an entry of `about` differs.
     """
     try:
         most = hdf5.capacity(path)
-        hdf5.refuse_endless_heaps(path)
+        hdf5.check_text_heaps(path)
         with h5py.File(path, "r") as file:
             attributes = hdf5.attributes(file)
             if attributes.pop("format", None) != FORMAT:
@@ -82,17 +116,23 @@ def read(path: Path, **expected: str | int | float) -> Features:
     except FsbenchError:
         raise
     except Exception as error:  # HDF5 names no bounds to what a torn file raises
-        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.why(error)})") from error
+        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.describe_error(error)})") from error
     if features.digest != digest:
         raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
 
 
 def is_store(path: Path) -> bool:
-    """Whether a file is a feature store, whole or damaged: HDF5 by its first bytes, with our mark.
+    """Return whether a file is a feature store of fsbench, possibly damaged.
+
+    Args:
+        path: The file.
+
+    Returns:
+        True for an HDF5 file with the attribute `format`.
 
     Raises:
-        FsbenchError: the file cannot be read.
+        FsbenchError: The file is not readable.
     """
     try:
         with path.open("rb") as start:
@@ -103,7 +143,7 @@ def is_store(path: Path) -> bool:
     except Exception as error:
         if path.is_file():
             return True  # HDF5, but damaged: `read` says so
-        raise FsbenchError(f"cannot read {path}: {hdf5.why(error)}") from error
+        raise FsbenchError(f"cannot read {path}: {hdf5.describe_error(error)}") from error
 
 
 def are_finite(values: NDArray[np.float32]) -> bool:
@@ -115,7 +155,7 @@ def _check(features: Features) -> None:
     """Refuse parts that do not fit each other, and what no head can take."""
     values, labels, names = features.values, features.labels, features.class_names
     if len(values) != len(labels) or not values.size:
-        raise Wrong(f"features {values.shape} do not fit labels {labels.shape}")
+        raise InvalidValueError(f"features {values.shape} do not fit labels {labels.shape}")
     hdf5.check_labels(labels, len(names))
     if not are_finite(values):
-        raise Wrong("features must be finite")
+        raise InvalidValueError("features must be finite")

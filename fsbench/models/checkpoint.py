@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason, sha256_of, whole_file
-from fsbench._util.validation import Wrong, as_json, check, file_name, required
+from fsbench._util.files import atomic_write, reason, sha256_of
+from fsbench._util.validation import InvalidValueError, check, check_file_name, parse_json, required
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble
 
@@ -70,11 +70,11 @@ def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **e
     """Write tensors and provenance, whole or not at all; `extra` are further JSON values to keep."""
     try:
         check_provenance(asdict(provenance))
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
     about = json.dumps({**asdict(provenance), **extra})
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         # one entry: safetensors writes several in random order, and equal weights shall be equal files
         part.write_bytes(save(plain, metadata={FORMAT: about}))
 
@@ -91,13 +91,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = load_file(path)
         if FORMAT not in metadata:
             raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
-        about = as_json(metadata[FORMAT])
+        about = parse_json(metadata[FORMAT])
         check_provenance(about)
     except OSError as error:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     except SafetensorError as error:
         raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
     return tensors, about
 
@@ -117,15 +117,15 @@ def check_provenance(about: Mapping[str, Any], needed: Collection[str] = require
     """Refuse JSON values that are no provenance, or one that nobody could have trained.
 
     Raises:
-        Wrong: one is missing, of another type or out of range.
+        InvalidValueError: one is missing, of another type or out of range.
     """
     check(Provenance, _with_tuples(about), needed)
     if "settings" in about:
         check(Settings, _with_tuples(about["settings"]), required(Settings))
     if "run" in about:
-        file_name("run", about["run"])
+        check_file_name("run", about["run"])
     if not 1 <= about.get("image_size", 1) <= _LARGEST:
-        raise Wrong(f"image_size must be 1 to {_LARGEST}, but is {about['image_size']}")
+        raise InvalidValueError(f"image_size must be 1 to {_LARGEST}, but is {about['image_size']}")
 
 
 def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:

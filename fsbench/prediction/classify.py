@@ -18,7 +18,8 @@ from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.features.extract import embed
-from fsbench.heads import Head, ask, find_head
+from fsbench.heads import find_head
+from fsbench.heads.head import Head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained import Frozen
 from fsbench.prediction import _folders
@@ -184,8 +185,7 @@ def _scores(
 ) -> NDArray[np.float32]:
     """Score query features (queries, d) by support features (all shots, d): (queries, n_way)."""
     padded = torch.nn.utils.rnn.pad_sequence(list(support.split(list(shots))), batch_first=True)
-    logits = ask(
-        head,
+    logits = head(
         padded[None],
         query[None],
         keys=torch.tensor([stream_seed(seed, "head")], device=query.device),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsbench._util.validation import as_cell
+from fsbench._util.validation import escape_formula
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +103,9 @@ class Prediction:
 
     def table(self) -> pd.DataFrame:
         """Return one row per image: path, class, probability, and the score of each class."""
-        names = np.array([as_cell(name) for name in self.class_names], dtype=object)
+        names = np.array([escape_formula(name) for name in self.class_names], dtype=object)
         columns: dict[str, Any] = {
-            "path": [name if as_cell(name) == name else f"./{name}" for name in self.images],
+            "path": [name if escape_formula(name) == name else f"./{name}" for name in self.images],
             "class": names[self.predicted],
             "probability": self.confidence.round(6),
         }

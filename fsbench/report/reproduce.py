@@ -11,12 +11,15 @@ from fsbench import stats
 from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
+from fsbench._util.session import Session
 from fsbench.evaluation import results
 from fsbench.evaluation.results import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.training.loop import train_backbone
-from fsbench.training.precision import Engine
-from fsbench.training.recipe import Recipe, load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.recipe import Recipe, load_recipe
+from fsbench.training.run import TrainingSpec
 
 _PARSE: dict[str, Callable[[str], Any]] = {
     "epochs": lambda text: [int(number) for number in text.split(" + ")],
@@ -127,16 +130,16 @@ def _trained(
         raise FsbenchError(f"{path}: does not say how its backbone was trained; name a --checkpoint")
     run = train_backbone(
         recipe,
-        before.source,
-        before.backbone,
-        image_size=before.image_size,
-        per_class=before.per_class,
-        seed=before.train_seed,
-        engine=Engine(before.precision or "float32"),
+        TrainingSpec(
+            before.source,
+            before.backbone,
+            image_size=before.image_size,
+            per_class=before.per_class,
+            seed=before.train_seed,
+        ),
         out=out / "runs" / before.run,
-        cache=cache,
-        device=device,
-        quiet=quiet,
+        compute=ComputeSettings(before.precision or "float32"),
+        session=Session(cache, device, quiet=quiet),
     )
     if run.provenance.source_fingerprint != before.source_fingerprint:
         raise FsbenchError(f"data set {before.source}: its images are not those that {path} was trained on")

@@ -319,7 +319,7 @@ BAD = [  # command, what the line on stderr says
     (TRAIN + "--out {file}", "cannot write {file}"),
     ("train-backbone ERM", "unknown recipe 'ERM'; did you mean 'erm'?"),
     ("train-backbone emr", "unknown recipe 'emr'; did you mean 'erm'?"),
-    ("train-backbone {here}/mine.py", "mine.py: there is no such file"),
+    ("train-backbone {here}/mine.py", "mine.py: file does not exist"),
     ("data prepare mine {here}/absent --cache {here}/c", "absent"),
     ("data prepare mine {broken} --cache {here}/c", "003.png"),
     ("data prepare mine {hollow} --cache {here}/c", "empty"),

@@ -26,8 +26,8 @@ from fsbench.models.classifiers import Network
 from fsbench.tasks import pinned, sampler
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import loop as training
-from fsbench.training.loop import Run
-from fsbench.training.precision import Engine
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.run import Run
 
 NAMES = tuple(f"c{number}" for number in range(8))
 LABELS = np.repeat(np.arange(8, dtype=np.int32), 12)
@@ -121,7 +121,7 @@ class TestEvaluation:
 
     def test_pinned_lists_are_asked(self, say: Say, tmp_path: Path):
         spec = TaskSpec(3, 1, 4, 25, seed=4)
-        pinned.write(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
+        pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
         (result,) = json.loads(say(self.LINE + "--tasks mine.toml"))
         assert (result["n_way"], result["n_tasks"], result["seed"]) == (3, 25, 4)
         assert result["task_digest"] == sampler.digest(LABELS, spec)
@@ -346,7 +346,7 @@ class TestTraining:
         monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
         run = run_of(flags)
         assert compiled == list(run.network.backbone.blocks)[:blocks]
-        assert run.engine == Engine(compile=blocks > 0)
+        assert run.compute == ComputeSettings(compile=blocks > 0)
 
     def test_the_seed_of_training_reaches_the_weights(self, run_of):
         zero, again, one = (run_of(f"--seed {seed}") for seed in (0, 0, 1))
@@ -492,8 +492,8 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
     """The training itself takes minutes; what it and the evaluation are told is recorded."""
     made = []
 
-    def train(recipe, dataset, *, out, cache, device, quiet):
-        made.append((out.parts[:2], cache, device.type, quiet))
+    def train(recipe, spec, *, out, session):
+        made.append((out.parts[:2], session.cache, session.device.type, session.quiet))
         return type("Run", (), {"best": out / "best.safetensors"})
 
     def evaluate(subject, *, datasets, heads, cache, device, output):

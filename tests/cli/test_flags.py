@@ -66,7 +66,9 @@ class Command:
 
 
 def arguments(place: str, value: object) -> Iterator[tuple[str, object]]:
-    """Each plain value below an argument, by the path that leads to it."""
+    """Each plain value below an argument, by the path that leads to it; a session's as if it were three."""
+    if isinstance(value, Session):
+        place = place.removesuffix(".session")
     if is_dataclass(value) and not isinstance(value, type):
         value = {one.name: getattr(value, one.name) for one in fields(value)}
     elif isinstance(value, list | tuple) and any(map(is_dataclass, value)):
@@ -239,10 +241,10 @@ COMMANDS = {
                 TRAINED,
                 line="train-backbone erm",
             ),
-            "--dataset": Row("cub", {"dataset": "cub"}, TRAINED),
-            "--backbone": Row("resnet10", {"backbone": "resnet10"}, TRAINED),
-            "--image-size": Row("20", {"image_size": 20}, TRAINED),
-            "--per-class": Row("3", {"per_class": 3}, TRAINED),
+            "--dataset": Row("cub", {"spec.dataset": "cub"}, TRAINED),
+            "--backbone": Row("resnet10", {"spec.backbone": "resnet10"}, TRAINED),
+            "--image-size": Row("20", {"spec.image_size": 20}, TRAINED),
+            "--per-class": Row("3", {"spec.per_class": 3}, TRAINED),
             "--epochs": Row(
                 "4 2",
                 {
@@ -274,15 +276,15 @@ COMMANDS = {
                 OUTCOMES + "without_augmentation_images_are_plain",
             ),
             "--precision": Row(
-                "bf16", {"engine.precision": "bf16"}, OUTCOMES + "precision_is_that_of_the_steps"
+                "bf16", {"compute.precision": "bf16"}, OUTCOMES + "precision_is_that_of_the_steps"
             ),
             "--compile": Row(
-                "on", {"engine.compile": True}, OUTCOMES + "blocks_are_compiled_where_that_is_asked_for"
+                "on", {"compute.compile": True}, OUTCOMES + "blocks_are_compiled_where_that_is_asked_for"
             ),
             "--micro-batch": Row(
-                "8", {"engine.micro_batch": 8}, OUTCOMES + "no_forward_exceeds_the_micro_batch"
+                "8", {"compute.micro_batch": 8}, OUTCOMES + "no_forward_exceeds_the_micro_batch"
             ),
-            "--seed": Row("3", {"seed": 3}, OUTCOMES + "the_seed_of_training_reaches_the_weights"),
+            "--seed": Row("3", {"spec.seed": 3}, OUTCOMES + "the_seed_of_training_reaches_the_weights"),
             "--out": Row(
                 "there",
                 {"out": Path("there")},
@@ -305,7 +307,7 @@ COMMANDS = {
     "extract": Command(
         "extract file",
         {
-            "fsbench.features.extract.extract": lambda *_, **__: (Path("features.h5"), FEATURES),
+            "fsbench.features.extract.extract_features": lambda *_, **__: (Path("features.h5"), FEATURES),
             "fsbench.models.pretrained.find": lambda *_: SimpleNamespace(dataset="tiny"),
         },
         {
@@ -368,7 +370,7 @@ COMMANDS = {
         {
             "fsbench.prediction.classify.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
-            "fsbench._util.files.whole_file": nowhere,
+            "fsbench._util.files.atomic_write": nowhere,
             "fsbench.prediction.sheet.check_name": lambda path: None,
             "fsbench.prediction.sheet.write_sheet": lambda *_: None,
             "fsbench.prediction.text.as_json": lambda prediction: {},
@@ -393,7 +395,7 @@ COMMANDS = {
                 "a.csv",
                 {},
                 "prediction/test_predict.py::test_files_and_summary",
-                {"whole_file.path": Path("a.csv"), **PRINTED},
+                {"atomic_write.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
                 "a.html",

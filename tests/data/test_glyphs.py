@@ -141,14 +141,19 @@ def test_whole_data_sets_are_pinned():
 @pytest.mark.timeout(1800)
 def test_conv4_has_room_above_and_below(tmp_path: Path):
     """ERM as the quickstart trains it; a better recipe can show, and so can a worse one."""
+    from fsbench._util.session import Session
     from fsbench.evaluation.run import Output, evaluate
     from fsbench.tasks.spec import TaskSpec
     from fsbench.training.loop import train_backbone
-    from fsbench.training.recipe import load_recipe, resolve
+    from fsbench.training.overrides import resolve
+    from fsbench.training.recipe import load_recipe
+    from fsbench.training.run import TrainingSpec
 
     device = torch.device("cpu")
     recipe = resolve(load_recipe("erm"), epochs=[5], batch_size=64)
-    run = train_backbone(recipe, "glyphs", out=tmp_path / "erm", cache=tmp_path, device=device, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("glyphs"), out=tmp_path / "erm", session=Session(tmp_path, device, quiet=True)
+    )
     coarse, fine = evaluate(
         run.best,
         specs=[TaskSpec(n_way=5, n_shot=1, n_tasks=2000)],

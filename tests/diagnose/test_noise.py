@@ -14,7 +14,9 @@ from fsbench.diagnose import _noise as noise
 from fsbench.diagnose import load_study
 from fsbench.models import checkpoint
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 
@@ -78,7 +80,9 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
 ):
     """120 images of six mean colours: after 15 epochs without augmentation some false labels are learned."""
     recipe = resolve(load_recipe("erm", "cosine"), epochs=[15], batch_size=16, augment=False, label_noise=0.5)
-    run = train_backbone(recipe, "tiny", out=tmp_path / "noisy", cache=cache, device=CPU, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("tiny"), out=tmp_path / "noisy", session=Session(cache, CPU, quiet=True)
+    )
 
     assert checkpoint.load_provenance(run.last).settings["label_noise"] == 0.5
     assert "label_noise 0.5" in recipe.overrides

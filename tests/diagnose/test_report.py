@@ -29,7 +29,9 @@ from fsbench.models.backbones import build
 from fsbench.models.checkpoint import load_network
 from fsbench.models.pretrained.transform import usual
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 
@@ -199,11 +201,9 @@ def test_two_networks_on_embedded_images_take_a_minute_of_two_cores(tmp_path: Pa
     runs = [
         train_backbone(
             resolve(load_recipe(name), epochs=[1], batch_size=64),
-            "glyphs",
+            TrainingSpec("glyphs"),
             out=tmp_path / name,
-            cache=cache,
-            device=CPU,
-            quiet=True,
+            session=Session(cache, CPU, quiet=True),
         )
         for name in ("erm", "mixup")
     ]

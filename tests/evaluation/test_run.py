@@ -18,7 +18,7 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
 from fsbench.features.store import Features
 from fsbench.heads import HEADS, find_head
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.models import checkpoint
 from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec
@@ -354,7 +354,7 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
     made = clusters()
     store.write(tmp_path / "mine.h5", made)
     spec = TaskSpec(3, 2, 3, 25, seed=4)
-    pinned.write(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
+    pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
     (result,) = evaluate(
         tmp_path / "mine.h5",
         task_lists=[str(tmp_path / "mine.toml")],

@@ -23,6 +23,7 @@ from PIL import Image
 import fsbench._util.distributed
 import fsbench.features.extract
 from fsbench._util.distributed import Share
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data import image_store
 from fsbench.data.augment import MEAN, STD, Augment
@@ -30,7 +31,7 @@ from fsbench.data.loading import find_store, load, shared_with_base
 from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.features.extract import embed, extract
+from fsbench.features.extract import embed, extract_features
 from fsbench.heads import HEADS, Head
 from fsbench.models.pretrained import Frozen, of_checkpoint
 from fsbench.models.pretrained.transform import usual
@@ -38,8 +39,9 @@ from fsbench.report import leaderboard
 from fsbench.tasks.sampler import sample
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.precision import Engine
+from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import Recipe, Stage, load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 JOB = Path(__file__).with_name("surroundings_job.py")
@@ -146,7 +148,7 @@ class TestLabelsFollowItems:
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
         monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
-        _, found = extract(
+        _, found = extract_features(
             reader(), "coded", "novel", device=CPU, out=tmp_path / "f.h5", cache=coded, quiet=True
         )
         items = load("coded", "novel", coded).items
@@ -194,9 +196,13 @@ class TestLabelsFollowItems:
 
         stages = tuple(Stage(f"{views} views", step, epochs=2, views=views) for views in (1, 4))
         recipe = Recipe("check", "plain", "-", stages, batch_size=10, augment=Augment(jitter=0))
-        engine = Engine(micro_batch=micro_batch)
+        compute = ComputeSettings(micro_batch=micro_batch)
         train_backbone(
-            recipe, "coded", out=tmp_path / "run", cache=coded, device=CPU, engine=engine, quiet=True
+            recipe,
+            TrainingSpec("coded"),
+            out=tmp_path / "run",
+            compute=compute,
+            session=Session(coded, CPU, quiet=True),
         )
         base = load("coded", "base", coded)
         items = [(int(c), int(name.split(".")[0])) for c, name in zip(base.labels, base.items, strict=True)]

@@ -37,9 +37,9 @@ from fsbench.diagnose import _toy as toy
 from fsbench.diagnose import diagnose
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.heads import HEADS
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.models import pretrained
 from fsbench.models.pretrained.transform import usual
 from fsbench.prediction import predict, write_sheet
@@ -47,7 +47,9 @@ from fsbench.report import compare, leaderboard, plots
 from fsbench.tasks import sampler
 from fsbench.training import precision
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 FEW = {"n_way": 5, "n_shot": 1, "n_query": 3, "n_tasks": 3, "quiet": True}
@@ -185,10 +187,12 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             module, dataset="tiny", image_size=16, cache=cache, device="cpu", **FEW
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
-        "extract": lambda: extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
+        "extract": lambda: extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
         "predict": lambda: predict(backbone, *images, session=session),
         "sheet": lambda: write_sheet(shown, *images, tmp_path / "sheet.html"),
-        "train_backbone": lambda: train_backbone(recipe, "tiny", out=tmp_path / "run", **options),
+        "train_backbone": lambda: train_backbone(
+            recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+        ),
         "toy": lambda: toy.section(seeds=1, steps=2),
         "diagnose": lambda: diagnose(
             [checkpoint],
@@ -256,7 +260,9 @@ def test_training_that_fails_leaves_the_process_as_it_was(cache: Path, tmp_path:
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     monkeypatch.setattr("fsbench.training.loop._backward", fail)
     with unchanged(process), pytest.raises(RuntimeError, match="in the middle"):
-        train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+        train_backbone(
+            recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+        )
 
 
 def test_training_seeds_no_device_but_its_own(cache: Path, tmp_path: Path, monkeypatch):
@@ -264,7 +270,9 @@ def test_training_seeds_no_device_but_its_own(cache: Path, tmp_path: Path, monke
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
-    train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+    train_backbone(
+        recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+    )
     toy.build(0)
     assert seeded == []
 
@@ -274,7 +282,10 @@ def test_training_on_a_gpu_restores_its_generator(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     before = torch.cuda.get_rng_state()
     train_backbone(
-        recipe, "tiny", out=tmp_path / "run", cache=cache, device=machine.find_device("cuda"), quiet=True
+        recipe,
+        TrainingSpec("tiny"),
+        out=tmp_path / "run",
+        session=Session(cache, machine.find_device("cuda"), quiet=True),
     )
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
@@ -307,7 +318,7 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):
-            extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
+            extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
         with pytest.raises(RuntimeError, match="in the middle"):
             predict(backbone, support, query, session=Session(cache, CPU, quiet=True))
 

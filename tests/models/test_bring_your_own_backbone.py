@@ -22,7 +22,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.features import store
-from fsbench.features.extract import embed, extract
+from fsbench.features.extract import embed, extract_features
 from fsbench.models import checkpoint, pretrained
 from fsbench.models.backbones import build
 from fsbench.models.pretrained import overlap
@@ -459,7 +459,7 @@ class TestFunctions:
             ("wrong", "must return a torch module.* but returned str"),
             ("failing", r"TypeError: .*missing 1 required.* \(mine.py, line \d+\)"),
             ("a_number", "must be a function, but is int"),
-            ("absent", "there is no absent in .*mine.py"),
+            ("absent", "mine.py does not define absent"),
         ],
     )
     def test_what_is_no_backbone_is_one_line(self, mine, name, message):
@@ -483,7 +483,7 @@ class TestKeys:
                 if size == 32:
                     torch.save(build("conv4", 32, seed=seed).state_dict(), tmp_path / "same.pth")
                 backbone = pretrained.find(tmp_path / "same.pth", "conv4", size)
-                path, found = extract(backbone, "tiny", "novel", device=CPU, cache=cache, quiet=True)
+                path, found = extract_features(backbone, "tiny", "novel", device=CPU, cache=cache, quiet=True)
                 made[path] = found.digest
                 assert store.read(path).about["transform"] == usual(size).name
         assert len(made) == len(set(made.values())) == 4

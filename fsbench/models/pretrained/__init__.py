@@ -137,10 +137,10 @@ def _model(name: str, image_size: int | None, *, pretrained: bool) -> Model:
 
 def _of_user(reference: str, image_size: int | None) -> Model:
     """What a user's function returns."""
-    found = user_code.find(reference, "backbone")
+    found = user_code.load_reference(reference, "backbone")
     if not callable(found.value):
         raise FsbenchError(f"backbone {reference}: must be a function, but is {type(found.value).__name__}")
-    with user_code.one_line(f"backbone {reference}"):
+    with user_code.user_errors(f"backbone {reference}"):
         network = found.value()
     taken: Any = image_size
     source: Any = None

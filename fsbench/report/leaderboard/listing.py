@@ -6,7 +6,7 @@ from dataclasses import fields
 from io import StringIO
 from typing import Any
 
-from fsbench._util.validation import as_cell
+from fsbench._util.validation import escape_formula
 from fsbench.evaluation.results import Result
 from fsbench.report.leaderboard.tables import Cell, Table
 
@@ -36,4 +36,4 @@ def listing(tables: Sequence[Table]) -> str:
 
 def _text(value: Any) -> Any:
     text = "; ".join(value) if isinstance(value, tuple) else value
-    return as_cell(text) if isinstance(text, str) else text
+    return escape_formula(text) if isinstance(text, str) else text

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_file
+from fsbench._util.files import atomic_write
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
@@ -85,7 +85,7 @@ def save(figure: Figure, path: Path) -> None:
         raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # names may hold dollar signs
-    with rc_context({"svg.hashsalt": "fsbench"}), whole_file(path) as part:
+    with rc_context({"svg.hashsalt": "fsbench"}), atomic_write(path) as part:
         figure.savefig(part, format=suffix[1:], dpi=200, metadata=UNDATED[suffix])
 
 

@@ -10,10 +10,24 @@ from fsbench.heads.batching import product, widened
 def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared Euclidean distance to the class means.
 
-    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way). Shots
-    (tasks, n_way) count the support of each class, rows beyond are padding. The term |query|^2 is the same
-    for every class and left out, so logits are 2 q.m - |m|^2. Source: SimpleShot (arXiv:1911.04623) eq. 2;
-    Snell et al. (arXiv:1703.05175) eq. 1-2.
+    The term |query|^2 is the same for every class and left out, so logits are 2 q.m - |m|^2.
+
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+
+    Returns:
+        Logits, (tasks, queries, n_way).
+
+    Source:
+        SimpleShot, Wang et al. (arXiv:1911.04623) eq. 2; prototypical networks, Snell et al.
+        (arXiv:1703.05175) eq. 1-2.
+
+    Example:
+        >>> support = torch.tensor([[[[0.0, 0.0]], [[1.0, 1.0]]]])  # one task, two classes, one shot
+        >>> nearest_mean(support, torch.tensor([[[0.9, 0.8]]]))
+        tensor([[[0.0000, 1.4000]]])
     """
     return distance_logits(class_means(widened(support), shots), widened(query))
 

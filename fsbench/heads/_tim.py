@@ -1,4 +1,4 @@
-"""TIM and alpha-TIM: class weights that make the queries' predictions confident and evenly spread."""
+"""TIM and alpha-TIM: class weights whose predictions on the queries are confident and evenly spread."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,48 +7,76 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fsbench.heads._support import class_means, few_tasks, mean_shots, one_hot
+from fsbench.heads._support import class_means, mean_shots, one_hot, task_chunks
 from fsbench.heads.batching import product, widened
 
 TEMPERATURE = 15.0
 STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
-_FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features: a thousand passes over them stay in a processor's cache
+_FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features, so that a thousand passes stay in the processor's cache
 
-# From logarithms of probabilities (tasks, n_way, queries) and the probabilities' means over queries (tasks,
-# n_way, 1) to the gradient of the entropies by each probability, times the number of queries, up to a term
-# that is the same for every class: that has no effect on probabilities, which sum to one.
+# From the logarithms of probabilities (tasks, n_way, queries) and the means of the probabilities over queries
+# (tasks, n_way, 1) to the gradient of the entropy terms with respect to each probability, times the number of
+# queries. It is determined up to a term that is the same for every class, since probabilities sum to one.
 EntropyGradient = Callable[[Tensor, Tensor], Tensor]
 
 
 def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """TIM-GD: minimise 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
+    """Fit class weights by 0.1 cross-entropy(support) - H(mean prediction) + 0.1 mean H(prediction).
 
-    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
-    are padding. Source: Boudiaf et al. (arXiv:2008.11297) eq. 3-5, with the 1000 steps of its scripts.
+    H is Shannon's entropy. The loss is minimised by Adam (TIM-GD), from the class means.
+
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+
+    Returns:
+        Logits, (tasks, queries, n_way), up to a term that is the same for every class.
+
+    Source:
+        Boudiaf et al. (arXiv:2008.11297) eq. 3-5, with the 1000 steps of its scripts.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> tim(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     return torch.cat([_adapt(*chunk, 0.1, _shannon) for chunk in _chunks(support, query, shots)])
 
 
 def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """TIM-GD with Tsallis entropies, all three terms weighted 1: makes no class prior's mistake.
+    """Fit class weights as TIM-GD does, with Tsallis entropies, which suit imbalanced queries.
 
-    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
-    are padding. The entropies' alpha is 2 with one shot, 7 with five or more on average, and 5 between, which
-    the published settings leave untuned; cross-entropy stays Shannon's. Source: Veilleux et al.
-    (arXiv:2204.11181) eq. 6 and the settings of its code.
+    All three terms of the loss have weight 1. The alpha of the entropies is 2 with one shot, 7 with five or
+    more on average over the classes of a task, and 5 between, where the published settings tune nothing.
+    The cross-entropy remains Shannon's.
+
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+
+    Returns:
+        Logits, (tasks, queries, n_way), up to a term that is the same for every class.
+
+    Source:
+        Veilleux et al. (arXiv:2204.11181) eq. 6 and the settings of its code.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> alpha_tim(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
-    found = []
+    logits = []
     for chunk in _chunks(support, query, shots):
         average = mean_shots(chunk[0], chunk[2])
         alpha = torch.full_like(average, 5.0).masked_fill(average == 1, 2.0).masked_fill(average >= 5, 7.0)
-        found.append(_adapt(*chunk, 1.0, partial(_tsallis, alpha)))
-    return torch.cat(found)
+        logits.append(_adapt(*chunk, 1.0, partial(_tsallis, alpha)))
+    return torch.cat(logits)
 
 
 def _shannon(log_each: Tensor, mean: Tensor) -> Tensor:
-    """Gradient of -H(mean) + 0.1 mean H(each); below the smallest float a mean has no effect."""
+    """Gradient of -H(mean) + 0.1 mean H(each); a mean below the smallest float has no effect."""
     return mean.clamp_min(torch.finfo(mean.dtype).tiny).log() - 0.1 * log_each
 
 
@@ -58,33 +86,35 @@ def _tsallis(alpha: Tensor, log_each: Tensor, mean: Tensor) -> Tensor:
 
 
 def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The same few tasks of each, as many as a device adapts well at once; without shots, all rows count."""
+    """Chunks of support, query and shots with as many tasks as a device adapts well together."""
     support, query = widened(support), widened(query)
     floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
     at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
-    return few_tasks(at_once, support, query, shots)
+    return task_chunks(at_once, support, query, shots)
 
 
 def _adapt(
     support: Tensor, query: Tensor, shots: Tensor, ce_weight: float, entropies: EntropyGradient
 ) -> Tensor:
-    """Logits of the queries after STEPS of Adam on the class weights, from the class means.
+    """Logits of the queries after STEPS of Adam on the class weights, starting at the class means.
 
-    Logits are -TEMPERATURE / 2 times the squared distance to the weights, here without the feature's own
-    square. Adam divides each coordinate by its own gradients, so its path depends on the basis and features
-    cannot be reduced to the span of a task's points, as other heads do.
+    Logits are -TEMPERATURE / 2 times the squared distance to the weights, here without the squared length of
+    the feature. Adam divides each coordinate by its own gradients, so its path depends on the basis, and
+    features cannot be reduced to the span of a task's points as in other heads.
     """
     labels = one_hot(support, shots)  # (tasks, n_way, points)
     n_support, n_query = labels.shape[2], query.shape[1]
     points = torch.cat([support.flatten(1, 2), query], dim=1)  # (tasks, points, d)
-    share = points.new_full((len(points), 1, n_support + n_query), 1 / n_query)  # of each point in the loss
+    share = points.new_full(
+        (len(points), 1, n_support + n_query), 1 / n_query
+    )  # weight of a point in the loss
     share[..., :n_support] = (
         ce_weight * labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True)
     )
     weights = class_means(support, shots).clone()  # (tasks, n_way, d)
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     for step in range(1, STEPS + 1):
-        # Gradients by the logits go where the probabilities were: one tensor, support first.
+        # The gradient with respect to the logits overwrites the probabilities: one tensor, support first.
         log_pull = _logits(weights, points).log_softmax(dim=1)  # (tasks, n_way, points)
         pull = log_pull.exp()
         of_support, of_query = pull.tensor_split([n_support], dim=2)

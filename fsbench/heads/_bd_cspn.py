@@ -1,11 +1,11 @@
-"""BD-CSPN: nearest mean, with class means rectified by the queries that lean towards them."""
+"""BD-CSPN: nearest mean, with class means rectified by the queries that are most similar to them."""
 
 import torch
 from torch import Tensor
 
+from fsbench.heads._nearest_mean import distance_logits
 from fsbench.heads._support import class_means, one_hot
 from fsbench.heads.batching import product, widened
-from fsbench.heads.nearest_mean import distance_logits
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
 
@@ -13,26 +13,38 @@ SCALE = 10.0  # of cosine similarity, inside the softmax
 def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared Euclidean distance to the rectified class means.
 
-    support (tasks, n_way, n_shot, d), query (tasks, queries, d) -> logits (tasks, queries, n_way), up to a
-    term that is the same for every class. Shots (tasks, n_way) count the support of each class, rows beyond
-    are padding. Source: Liu, Song, Qin (arXiv:1911.10713); the code of Realistic Transductive Few-Shot
-    (arXiv:2204.11181), which scores the queries where they are, not shifted.
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+
+    Returns:
+        Logits, (tasks, queries, n_way), up to a term that is the same for every class.
+
+    Source:
+        Liu, Song, Qin (arXiv:1911.10713). As in the code of Realistic Transductive Few-Shot
+        (arXiv:2204.11181), queries are scored where they are, not shifted.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> bd_cspn(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
     return distance_logits(rectified_means(support, query, shots), query)
 
 
 def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """Class means that take in the queries, shape (tasks, n_way, d).
+    """Class means that include the queries, (tasks, n_way, d).
 
-    Queries are shifted so that their mean is the support's. Each point then belongs to the class whose
+    Queries are shifted so that their mean is that of the support. Each point then belongs to the class whose
     support mean has the largest cosine similarity, weighted by the softmax of SCALE times the similarities,
-    and a class becomes the mean of its weighted points. A class that no point belongs to keeps its support
-    mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code keeps a
-    point to its own class, as here.
+    and a class becomes the mean of its weighted points. A class to which no point belongs keeps its support
+    mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code limits a point
+    to its own class, as here.
     """
-    # Memory is what takes the time here: the shift enters by inner products, so that no feature is copied,
-    # and what can be done to weights of points or to products is not done to features.
+    # Access to memory takes most of the time. So no feature is copied: the shift enters through inner
+    # products, and operations apply to the weights of points or to products instead of to features.
     points = support.flatten(1, 2)  # (tasks, points, d)
     labels = one_hot(support, shots)  # (tasks, n_way, points)
     means = class_means(support, shots)  # (tasks, n_way, d)
@@ -40,7 +52,7 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
     shift = product((counts / counts.sum(dim=1, keepdim=True)).mT, means) - query.mean(dim=1, keepdim=True)
     directions = torch.cat([means, shift], dim=1)
     shifted = product(directions, query.mT) + product(directions, shift.mT)  # (tasks, n_way + 1, queries)
-    squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # of the shifted queries' lengths
+    squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # lengths of the shifted queries
     squares = torch.cat([_squares(points), squares], dim=2)
     products = torch.cat([product(means, points.mT), shifted[:, :-1]], dim=2)
     cosine = products * _inverse_root(squares) * _inverse_root(_squares(means).mT)
@@ -63,5 +75,5 @@ def _squares(points: Tensor) -> Tensor:
 
 
 def _inverse_root(squares: Tensor) -> Tensor:
-    """1 / sqrt(squares), of zero as of a tiny length."""
+    """1 / sqrt(squares); a length of zero counts as a tiny one."""
     return squares.clamp_min(1e-24).rsqrt()

@@ -1,4 +1,4 @@
-"""The novel head of Baseline: a linear classifier trained on the support by SGD."""
+"""The few-shot head of Baseline: a linear classifier trained on the support by SGD."""
 
 import torch
 from torch import Tensor
@@ -13,15 +13,31 @@ EPOCHS = 100
 def linear_sgd(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, keys: Tensor, epochs: int = EPOCHS
 ) -> Tensor:
-    """Score queries by a linear classifier with intercepts after a number of epochs of SGD.
+    """Score queries by a linear classifier with intercepts trained on the support by SGD.
 
-    support (tasks, n_way, n_shot, d), query (tasks, queries, d), one key a task (tasks,) int64 -> logits
-    (tasks, queries, n_way). Shots (tasks, n_way) count the support of each class, rows beyond are padding.
-    Initial weights, those of nn.Linear, and the order of every epoch depend on the task's key alone.
-    Source: Baseline (arXiv:1904.04232) as its code has it.
+    The initial weights are those of nn.Linear.
+
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+        keys: One number per task, int64 (tasks,); initial weights and the order of every epoch depend on it
+            alone.
+        epochs: Passes over the support, 1 or more.
+
+    Returns:
+        Logits, (tasks, queries, n_way).
 
     Raises:
         FsbenchError: `epochs` is not positive.
+
+    Source:
+        Baseline, Chen et al. (arXiv:1904.04232); settings of its code.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> linear_sgd(support, query, keys=torch.tensor([0])).argmax(dim=-1)
+        tensor([[0, 1, 2]])
     """
     return torch.cat([_classify(*chunk, epochs) for chunk in _sgd.chunks(support, query, shots, keys)])
 
