@@ -71,8 +71,6 @@ class Computing(Common):
     """Parameters of every command that runs networks or heads.
 
     Attributes:
-        config: TOML file with flags of this command in a table of its name. Typed flags win.
-        json: Print JSON and nothing else.
         device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
         cache: Folder of prepared images and features. Default: $FSBENCH_CACHE, or your cache folder.
         quiet: Print no progress on stderr.
