@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
@@ -18,10 +16,15 @@ RECIPES = ("erm", "mixup", "manifold-mixup")
 EPOCHS, BATCH_SIZE = 3, 64  # what two CPU cores train in some minutes; far from where recipes converge
 
 
-def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, quiet: bool = False) -> Path:
-    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, write the leaderboard.
+def quickstart(out: Path, session: Session) -> Path:
+    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, and write the leaderboard.
 
-    Everything lies below `out`; what is there already is not done again. Returns the leaderboard's path.
+    Args:
+        out: Folder of all output. Finished steps in it are not repeated.
+        session: Cache, device and progress.
+
+    Returns:
+        The path of the leaderboard.
 
     Raises:
         FsbenchError: a file cannot be written.
@@ -29,15 +32,13 @@ def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, qu
     results = out / "results"
     for name in RECIPES:
         recipe = resolve(load_recipe(name), epochs=[EPOCHS], batch_size=BATCH_SIZE)
-        run = train_backbone(
-            recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=Session(cache, device, quiet=quiet)
-        )
+        run = train_backbone(recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=session)
         evaluate(
             run.best,
             datasets=TARGETS,
             heads=("nearest-mean", "logistic"),
-            cache=cache,
-            device=device,
-            output=Output(results, quiet=quiet),
+            cache=session.cache,
+            device=session.device,
+            output=Output(results, quiet=session.quiet),
         )
     return leaderboard.update(results, None, published="none")[0]

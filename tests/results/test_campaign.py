@@ -382,7 +382,7 @@ class TestCampaign:
             ),
             (
                 '[[entry]]\nrecipe = "erm"\nimage-size = 16\nepoch = 3',
-                "plan PLAN, entry 1: unrecognized arguments: --epoch=3",
+                "plan PLAN, entry 1: unknown flag '--epoch'; did you mean '--epochs'?",
             ),
             (
                 '[[entry]]\nrecipe = "erm"\nimage-size = 16\nepochs = []',
