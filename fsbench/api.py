@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import find_device
+from fsbench._util.session import Session
 from fsbench.data.augment import resized
 from fsbench.data.prepare import load_for
 from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
@@ -76,6 +77,7 @@ def evaluate(
         FsbenchError: an argument that no result can be made for.
     """
     where = find_device(device or next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
+    session = Session(_path(cache), where, quiet)
     specs = [
         TaskSpec(n_way=way, n_shot=shot, n_query=n_query, n_tasks=n_tasks, seed=seed)
         for way, shot in product(_several(n_way), _several(n_shot))
@@ -85,9 +87,8 @@ def evaluate(
         "split": split,
         "heads": _several(head),
         "preprocess": _several(preprocess),
-        "cache": _path(cache),
-        "device": where,
-        "output": Output(_path(out), quiet=quiet),
+        "session": session,
+        "output": Output(_path(out)),
     }
     datasets = _several(dataset)
     if isinstance(subject, str | Path):
@@ -99,7 +100,7 @@ def evaluate(
         found = [of_arrays(subject, labels, datasets, split)]
     else:
         module = subject if device is None else _on(subject, where)
-        network = partial(embedded, module, image_size, transform, where, quiet)
+        network = partial(embedded, module, image_size, transform, session)
         if images is not None:
             found = [of_arrays(network(images), labels, datasets, split)]
         elif datasets:

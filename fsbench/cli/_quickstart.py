@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
 from fsbench.training.loop import train_backbone
@@ -31,8 +32,7 @@ def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, qu
             run.best,
             datasets=TARGETS,
             heads=("nearest-mean", "logistic"),
-            cache=cache,
-            device=device,
-            output=Output(results, quiet=quiet),
+            session=Session(cache, device, quiet),
+            output=Output(results),
         )
     return leaderboard.update(results, None, published="none")[0]

@@ -76,6 +76,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Evaluate and print a line a result, or all of them as JSON."""
+    from fsbench._util.session import Session
     from fsbench.evaluation.results import to_json
     from fsbench.evaluation.run import Output, evaluate
     from fsbench.evaluation.subjects import subject_of
@@ -103,9 +104,8 @@ def run(chosen: argparse.Namespace) -> None:
         preprocess=chosen.preprocess,
         task_lists=chosen.tasks,
         base=chosen.base,
-        cache=chosen.cache,
-        device=device_of(chosen),
-        output=Output(chosen.out, chosen.force, chosen.details, chosen.quiet),
+        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
+        output=Output(chosen.out, chosen.force, chosen.details),
     )
     subjects = [subject_of(name, chosen.backbone, chosen.image_size) for name in chosen.subject]
     found = [result for subject in subjects for result in ask(subject)]

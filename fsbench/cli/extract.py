@@ -27,6 +27,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Extract and print where the features lie."""
+    from fsbench._util.session import Session
     from fsbench.features.extract import extract
     from fsbench.models.pretrained import find
 
@@ -40,11 +41,9 @@ def run(chosen: argparse.Namespace) -> None:
         backbone,
         dataset,
         chosen.split,
-        device=device_of(chosen),
+        Session(chosen.cache, device_of(chosen), chosen.quiet),
         out=chosen.out,
-        cache=chosen.cache,
         force=chosen.force,
-        quiet=chosen.quiet,
     )
     n, width = found.values.shape
     answer(chosen, {"features": path, "images": n, "width": width, **found.about}, str(path))

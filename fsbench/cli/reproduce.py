@@ -21,6 +21,7 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Run a result again and print how the two compare."""
+    from fsbench._util.session import Session
     from fsbench.report.reproduce import reproduce
 
     found = reproduce(
@@ -28,8 +29,6 @@ def run(chosen: argparse.Namespace) -> None:
         checkpoint=chosen.checkpoint,
         head=chosen.head,
         out=chosen.out,
-        cache=chosen.cache,
-        device=device_of(chosen),
-        quiet=chosen.quiet,
+        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
     )
     answer(chosen, found, found.line())

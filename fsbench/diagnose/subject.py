@@ -13,6 +13,7 @@ from torch import Tensor
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
+from fsbench._util.session import Session
 from fsbench.data.augment import MEAN, STD, eval_transform, resized
 from fsbench.data.identity import why_other
 from fsbench.data.image_store import ImageSplit, few_images
@@ -188,7 +189,7 @@ def load_study(
             name,
             network.to(device).to(memory_format=torch.channels_last),
             provenance,
-            extract(frozen, dataset or source, "novel", device=device, cache=cache, quiet=quiet)[1],
+            extract(frozen, dataset or source, "novel", Session(cache, device, quiet))[1],
         )
         for name, frozen, (network, provenance) in zip(
             _names(paths, loaded), map(of_checkpoint, paths), loaded, strict=True

@@ -14,6 +14,7 @@ from torch import Tensor
 from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, enough_memory
+from fsbench._util.session import Session
 from fsbench._util.validation import Wrong
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import details
@@ -40,7 +41,6 @@ class Output:
     folder: Path | None = Path("results")  # None: written nowhere
     force: bool = False  # make results again that are there
     details: bool = False  # tables of classes, their confusion and the hardest tasks beside each new result
-    quiet: bool = False
 
 
 def evaluate(
@@ -53,8 +53,7 @@ def evaluate(
     heads: Sequence[str] = ("nearest-mean",),
     preprocess: Sequence[str] = (),
     base: Path | None = None,
-    cache: Path | None = None,
-    device: torch.device,
+    session: Session,
     output: Output = Output(),
 ) -> list[Result]:
     """Evaluate a checkpoint or a feature file, one result a combination, each written as a file.
@@ -81,9 +80,7 @@ def evaluate(
             | {"features" for name, _ in chosen if find_head(name).needs_base}
         ),
         base=base,
-        cache=cache,
-        device=device,
-        quiet=output.quiet,
+        session=session,
     )
     asked = [_specs(target, split, [tasks.spec for tasks in pinned] or specs, pinned) for target in found]
     return [
@@ -91,7 +88,7 @@ def evaluate(
         for target, of_target in zip(found, asked, strict=True)
         for name, step in chosen
         for result in _results(
-            target, [_question(target, spec, name, step, split) for spec in of_target], device, output
+            target, [_question(target, spec, name, step, split) for spec in of_target], session, output
         )
     ]
 
@@ -111,9 +108,7 @@ def _specs(
     return [replace(spec, n_tasks=sampler.count(labels, spec, names)) for spec in asked]
 
 
-def _results(
-    target: Target, questions: Sequence[Result], device: torch.device, output: Output
-) -> list[Result]:
+def _results(target: Target, questions: Sequence[Result], session: Session, output: Output) -> list[Result]:
     """The results of questions that differ in their tasks alone, those that are there among them."""
     again = output.force or output.details
     found = [None if again else _known(output.folder, question) for question in questions]
@@ -121,10 +116,10 @@ def _results(
         return [result for result in found if result]
     head = questions[0].head
     with enough_memory(f"head {head}", "results so far are kept; free some of it, or use another --device"):
-        values = _preprocessed(target, questions[0].preprocess, device)
-        base = statistics_of(target, device) if find_head(head).needs_base else None
+        values = _preprocessed(target, questions[0].preprocess, session.device)
+        base = statistics_of(target, session.device) if find_head(head).needs_base else None
         return [
-            result or _answer(question, target, values, base, output)
+            result or _answer(question, target, values, base, session.quiet, output)
             for question, result in zip(questions, found, strict=True)
         ]
 
@@ -189,7 +184,12 @@ def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) 
 
 
 def _answer(
-    question: Result, target: Target, values: Tensor | Mapped, base: BaseStatistics | None, output: Output
+    question: Result,
+    target: Target,
+    values: Tensor | Mapped,
+    base: BaseStatistics | None,
+    quiet: bool,
+    output: Output,
 ) -> Result:
     """Evaluate one question and write its result."""
     began = time.perf_counter()
@@ -200,7 +200,7 @@ def _answer(
     classes: list[NDArray[np.integer]] = []
     kept: list[tuple[Tasks, NDArray[np.int16]]] = []
     for tasks, given in answers(
-        values, labels, question.spec, head, class_names=names, base=base, quiet=output.quiet
+        values, labels, question.spec, head, class_names=names, base=base, quiet=quiet
     ):
         digest.update(sampler.rows_of(tasks).tobytes())
         correct += right(tasks, given).tolist()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench._util.validation import Wrong, as_json
 from fsbench.data.identity import why_other
 from fsbench.data.image_store import first_of_each_class
@@ -103,9 +104,7 @@ def targets(
     *,
     needs: frozenset[str],
     base: Path | None,
-    cache: Path | None,
-    device: torch.device,
-    quiet: bool,
+    session: Session,
 ) -> list[Target]:
     """A target for each data set that a backbone is evaluated on, or the one that a feature file holds.
 
@@ -126,7 +125,7 @@ def targets(
         found = [_of_others(subject, datasets, split, base)]
     else:
         backbone = of_checkpoint(subject) if isinstance(subject, Path) else subject
-        found = list(_of_backbone(backbone, datasets, split, bool(needs), base, cache, device, quiet))
+        found = list(_of_backbone(backbone, datasets, split, bool(needs), base, session))
     target = found[0]
     if ("features" in needs and target.base is None) or ("mean" in needs and target.base_mean is None):
         raise FsbenchError(
@@ -141,15 +140,13 @@ def _of_backbone(
     split: str,
     with_base: bool,
     base: Path | None,
-    cache: Path | None,
-    device: torch.device,
-    quiet: bool,
+    session: Session,
 ) -> Iterator[Target]:
     """Features of each data set, extracted or found in the cache."""
     source = backbone.dataset
     of_base = None if base is None else _base_of(base, backbone.digest, backbone.run)
     if with_base and of_base is None and source is not None:
-        _, of_base = extract(backbone, source, "base", device=device, cache=cache, quiet=quiet)
+        _, of_base = extract(backbone, source, "base", session)
         made_by, images = backbone.provenance, of_base.identity
         assert images is not None
         if images.fingerprint != made_by["source_fingerprint"]:
@@ -163,7 +160,7 @@ def _of_backbone(
     if not chosen:
         raise FsbenchError(f"{backbone.run}: was trained on no data set of fsbench; name one with --dataset")
     for dataset in chosen:
-        _, found = extract(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
+        _, found = extract(backbone, dataset, split, session)
         yield Target(found, backbone.run, of_base)
 
 

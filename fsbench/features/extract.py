@@ -17,6 +17,7 @@ from tqdm import tqdm
 from fsbench._util.errors import FsbenchError, enough_memory
 from fsbench._util.files import cache_folder, only_one
 from fsbench._util.machine import device_name
+from fsbench._util.session import Session
 from fsbench.data import image_store
 from fsbench.data.image_store import ImageSplit, SplitInfo
 from fsbench.data.prepare import shared, stored_for
@@ -33,9 +34,7 @@ def embed(
     network: nn.Module,
     transform: Transform,
     pixels: NDArray[np.uint8],
-    device: torch.device,
-    *,
-    quiet: bool = True,
+    session: Session,
 ) -> NDArray[np.float32]:
     """Features (n, d) of images (n, h, w, 3), in evaluation mode, without gradients.
 
@@ -50,11 +49,15 @@ def embed(
         _evaluation_mode(network),
         torch.no_grad(),  # not inference mode: what a module keeps for itself must serve in training, too
         tqdm(
-            total=len(pixels), desc="extract", unit="img", unit_scale=True, disable=True if quiet else None
+            total=len(pixels),
+            desc="extract",
+            unit="img",
+            unit_scale=True,
+            disable=True if session.quiet else None,
         ) as bar,
     ):
         for start in range(0, len(pixels), at_once):
-            images = torch.tensor(pixels[start : start + at_once], device=device)
+            images = torch.tensor(pixels[start : start + at_once], device=session.device)
             found = network(transform.apply(images))
             if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
                 shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -83,12 +86,10 @@ def extract(
     backbone: Frozen,
     dataset: str,
     split: str,
+    session: Session,
     *,
-    device: torch.device,
     out: Path | None = None,
-    cache: Path | None = None,
     force: bool = False,
-    quiet: bool = False,
 ) -> tuple[Path, Features]:
     """The feature store of a split, made now or found where it was made before; its path and its content.
 
@@ -101,7 +102,7 @@ def extract(
             else, or the store cannot be written.
     """
     transform = backbone.transform
-    info = stored_for(dataset, split, backbone.run, transform.size, transform.stored, cache)
+    info = stored_for(dataset, split, backbone.run, transform.size, transform.stored, session.cache)
     key: dict[str, str | int] = {
         "checkpoint": backbone.digest,
         "fingerprint": info.identity.fingerprint,
@@ -111,7 +112,7 @@ def extract(
     }
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()[:12]
     name = f"{dataset.partition('@')[0]}-{split}-{digest}.h5"
-    path = out or cache_folder(cache) / "features" / backbone.run / name
+    path = out or cache_folder(session.cache) / "features" / backbone.run / name
     if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
         found = features.read(path, **key)
     else:
@@ -119,7 +120,7 @@ def extract(
             if path.exists() and not force:
                 found = features.read(path, **key)
             else:
-                found = _extracted(backbone, dataset, split, info, key, cache, device, quiet=quiet)
+                found = _extracted(backbone, dataset, split, info, key, session)
                 features.write(path, found)
     warn_of_seen(found)
     return path, found
@@ -157,10 +158,7 @@ def _extracted(
     split: str,
     info: SplitInfo,
     key: Mapping[str, str | int],
-    cache: Path | None,
-    device: torch.device,
-    *,
-    quiet: bool,
+    session: Session,
 ) -> Features:
     """The features of a split, made now."""
     began = time.perf_counter()
@@ -168,8 +166,8 @@ def _extracted(
     if images.identity != info.identity:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
     with enough_memory(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
-        network = backbone.network.to(device).to(memory_format=torch.channels_last)
-        values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
+        network = backbone.network.to(session.device).to(memory_format=torch.channels_last)
+        values = embed(network, backbone.transform, images.pixels, session)
     if not features.are_finite(values):
         raise FsbenchError(f"{backbone.run}: features of {dataset} are not all finite")
     about: dict[str, str | int | float] = {
@@ -183,9 +181,9 @@ def _extracted(
         "backbone": backbone.provenance["backbone"],
         "image_size": backbone.provenance["image_size"],
         "provenance": json.dumps(backbone.provenance),
-        "seen": _seen(backbone, images, dataset, cache),
+        "seen": _seen(backbone, images, dataset, session.cache),
         "torch": str(torch.__version__),
-        "device": device_name(device),
+        "device": device_name(session.device),
         "seconds": time.perf_counter() - began,
     }
     return Features(values, images.labels, images.class_names, about)

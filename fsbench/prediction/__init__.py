@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
+from fsbench._util.session import Session
 from fsbench.data.decode import Depth, tried_squares
 from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
 from fsbench.features.extract import embed
@@ -127,7 +128,12 @@ def _base(
             "data set of fsbench; take another head, or --preprocess l2 where that is what needs them"
         )
     (target,) = targets(
-        backbone, [], "base", needs=frozenset({"mean"}), base=None, cache=cache, device=device, quiet=quiet
+        backbone,
+        [],
+        "base",
+        needs=frozenset({"mean"}),
+        base=None,
+        session=Session(cache, device, quiet),
     )
     return target
 
@@ -158,7 +164,9 @@ def _look(
                 squares.append(square)
                 digests.append(sha256(square.tobytes()).digest())
         if squares:
-            values.append(embed(network, backbone.transform, np.stack(squares), device))
+            values.append(
+                embed(network, backbone.transform, np.stack(squares), Session(device=device, quiet=True))
+            )
         bar.update(len(part))
     features = np.concatenate(values[1:] or values)
     if not np.isfinite(features).all():

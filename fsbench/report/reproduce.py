@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fsbench import stats
 from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
+from fsbench._util.session import Session
 from fsbench.evaluation import results
 from fsbench.evaluation.results import Result
 from fsbench.evaluation.run import Output, evaluate
@@ -57,9 +56,7 @@ def reproduce(
     checkpoint: Path | None = None,
     head: str | None = None,
     out: Path = Path("reproduced"),
-    cache: Path | None = None,
-    device: torch.device,
-    quiet: bool = False,
+    session: Session,
 ) -> Reproduction:
     """Train and evaluate again what the result file says, below `out`, and compare the scores task by task.
 
@@ -76,7 +73,7 @@ def reproduce(
             f"{path}: its head is code, which runs only if you name it, too: --head {before.head}"
         )
     if checkpoint is None:
-        checkpoint = _trained(path, before, out, cache, device, quiet)
+        checkpoint = _trained(path, before, out, session)
     elif sha256_of(checkpoint) != before.checkpoint:
         raise FsbenchError(f"--checkpoint {checkpoint}: is not the one that {path} was made with")
     (now,) = evaluate(
@@ -86,9 +83,8 @@ def reproduce(
         split=before.split,
         heads=[before.head],
         preprocess=[before.preprocess],
-        cache=cache,
-        device=device,
-        output=Output(out / "results", quiet=quiet),
+        session=session,
+        output=Output(out / "results"),
     )
     same_tasks = now.task_identity == before.task_identity and now.task_digest == before.task_digest
     if same_tasks:
@@ -118,9 +114,7 @@ def recipe_of(result: Result) -> Recipe:
     return resolve(load_recipe(result.recipe, result.preset), **changed)
 
 
-def _trained(
-    path: Path, before: Result, out: Path, cache: Path | None, device: torch.device, quiet: bool
-) -> Path:
+def _trained(path: Path, before: Result, out: Path, session: Session) -> Path:
     """The checkpoint of the same training, run again."""
     recipe = recipe_of(before)
     if before.source is None or before.backbone is None or before.train_seed is None:
@@ -134,9 +128,9 @@ def _trained(
         seed=before.train_seed,
         engine=Engine(before.precision or "float32"),
         out=out / "runs" / before.run,
-        cache=cache,
-        device=device,
-        quiet=quiet,
+        cache=session.cache,
+        device=session.device,
+        quiet=session.quiet,
     )
     if run.provenance.source_fingerprint != before.source_fingerprint:
         raise FsbenchError(f"data set {before.source}: its images are not those that {path} was trained on")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fsbench import stats
+from fsbench._util.session import Session
 from fsbench.data.image_store import ImageSplit, few_images
 from fsbench.data.prepare import load, splits_of
 from fsbench.evaluation import inference
@@ -47,7 +48,8 @@ def validate(backbone: Backbone, val: ImageSplit | None, device: torch.device) -
     """Nearest mean's accuracy on val classes and its half width, 0..1; nothing without val classes."""
     if val is None:
         return {}
-    values = l2(torch.from_numpy(embed(backbone, usual(backbone.image_size), val.pixels, device)), None)
+    session = Session(device=device, quiet=True)
+    values = l2(torch.from_numpy(embed(backbone, usual(backbone.image_size), val.pixels, session)), None)
     accuracies = inference.accuracies(values, val.labels, SPEC, find_head("nearest-mean"))
     accuracy, half_width = stats.mean_and_half_width(accuracies)
     return {"val_accuracy": accuracy, "val_half_width": half_width}

@@ -14,6 +14,7 @@ from torch import nn
 import fsbench
 from fsbench import api
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.prepare import load
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output
@@ -64,7 +65,7 @@ def store(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
 def known(store: Path) -> results.Result:
     """What the command would make of that file."""
     spec = TaskSpec(n_way=5, n_shot=1, n_query=3, n_tasks=20)
-    (result,) = evaluate_file(store, specs=[spec], device=CPU, output=Output(None, quiet=True))
+    (result,) = evaluate_file(store, specs=[spec], session=Session(quiet=True), output=Output(None))
     return result
 
 
@@ -82,7 +83,7 @@ class TestPublicNames:
         modules = {found.name for found in pkgutil.iter_modules(fsbench.__path__)}
         for name in modules - {"__main__"}:
             importlib.import_module(f"fsbench.{name}")
-        assert {name for name in fsbench.__all__ if name in modules} == {"episodes", "heads", "stats"}
+        assert {name for name in fsbench.__all__ if name in modules} == {"tasks", "heads", "stats"}
         assert (fsbench.evaluate, fsbench.TaskSpec) == (api.evaluate, TaskSpec)
         assert fsbench.heads.HEADS["ridge"].classify.__name__ == "ridge"
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fsbench._util.session import Session
 from fsbench.data import glyphs
 
 SPLITS = [(name, split) for name in glyphs.NAMES for split in glyphs.CLASSES[name]]
@@ -153,9 +154,8 @@ def test_conv4_has_room_above_and_below(tmp_path: Path):
         run.best,
         specs=[TaskSpec(n_way=5, n_shot=1, n_tasks=2000)],
         datasets=glyphs.NAMES,
-        cache=tmp_path,
-        device=device,
-        output=Output(tmp_path / "results", quiet=True),
+        session=Session(tmp_path, device, quiet=True),
+        output=Output(tmp_path / "results"),
     )
     assert 0.50 < coarse.accuracy < 0.85
     assert 0.25 < fine.accuracy < coarse.accuracy - 0.10

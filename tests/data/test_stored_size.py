@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 import fsbench
+from fsbench._util.session import Session
 from fsbench.data.prepare import find_store, load, prepare
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.models.pretrained import Frozen
@@ -62,9 +63,9 @@ def cache(tmp_path: Path, photographs: Path) -> Path:
 
 
 def asked(cache: Path, size: int, dataset: str = "mine"):
-    output = Output(None, quiet=True)
+    output = Output(None)
     (result,) = evaluate(
-        network(size), specs=[SPEC], datasets=[dataset], cache=cache, device=CPU, output=output
+        network(size), specs=[SPEC], datasets=[dataset], session=Session(cache), output=output
     )
     return result
 
@@ -128,7 +129,11 @@ def test_a_second_stored_size_leaves_checkpoints_usable(cache: Path, photographs
     )
     prepare("mine", photographs, cache=cache, image_size=20, quiet=True)
     (result,) = evaluate(
-        run.best, specs=[SPEC], preprocess=["cl2n"], cache=cache, device=CPU, output=Output(None, quiet=True)
+        run.best,
+        specs=[SPEC],
+        preprocess=["cl2n"],
+        session=Session(cache, quiet=True),
+        output=Output(None),
     )
     assert result.stored_size == 20  # the smallest that is at least 1.15 * 16
 

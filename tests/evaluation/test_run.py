@@ -12,6 +12,7 @@ import torch
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.prepare import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
@@ -24,7 +25,7 @@ from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec
 
 CPU = torch.device("cpu")
-SMALL = {"device": CPU}
+SMALL = {"session": Session(quiet=True)}
 
 
 def asked(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
@@ -68,7 +69,7 @@ def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_sh
         feature_file,
         specs=asked([4], [n_shot]),
         preprocess=["none"],
-        output=Output(tmp_path, quiet=True),
+        output=Output(tmp_path),
         **SMALL,
     )
     made = clusters()
@@ -87,7 +88,7 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
         specs=asked([4], [1]),
         preprocess=["none", "l2", "cl2n"],
         base=tmp_path / "base.h5",
-        output=Output(tmp_path, quiet=True),
+        output=Output(tmp_path),
         **SMALL,
     )
     made, spec = clusters(), TaskSpec(4, 1, 3, 20)
@@ -132,7 +133,7 @@ def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
     made = replace(clusters(6, 9), labels=labels)
     made = replace(made, values=made.values[: len(labels)])
     store.write(tmp_path / "mine.h5", made)
-    options = {"preprocess": ["none"], "output": Output(tmp_path, quiet=True), "device": CPU}
+    options = {"preprocess": ["none"], "output": Output(tmp_path), **SMALL}
     (result,) = evaluate(tmp_path / "mine.h5", specs=[spec], **options)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
     assert results.read(tmp_path / result.path) == result
@@ -140,7 +141,7 @@ def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
 
 
 def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, specs=asked([4], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    (result,) = evaluate(feature_file, specs=asked([4], [1]), output=Output(tmp_path), **SMALL)
     tasks = sampler.sample(clusters().labels, result.spec)
     of_task = clusters().labels[tasks.support[:, :, 0]]
     scores = result.accuracies
@@ -149,7 +150,7 @@ def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Pat
     expected = stats.mean_and_half_width(values)[1]
     assert result.class_half_width == pytest.approx(expected)
     np.testing.assert_allclose(result.class_values, values, atol=1e-9)
-    (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path), **SMALL)
     assert (whole.class_half_width, whole.class_values) == (None, None)  # every class is in every task
 
 
@@ -162,8 +163,8 @@ def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
             tmp_path / "mine.h5",
             specs=[spec],
             heads=[f"{tmp_path}/mine.py:head"],
-            output=Output(tmp_path, quiet=True),
-            device=CPU,
+            output=Output(tmp_path),
+            session=Session(quiet=True),
         )
 
 
@@ -172,7 +173,7 @@ def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
         feature_file,
         specs=asked([3, 4], [1, 2]),
         heads=["nearest-mean", "logistic"],
-        output=Output(tmp_path, quiet=True),
+        output=Output(tmp_path),
         **SMALL,
     )
     assert [(r.head, r.n_way, r.n_shot) for r in found] == [
@@ -182,13 +183,13 @@ def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
 
 
 def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
-    ask = {"specs": asked([3], [1]), "output": Output(tmp_path, quiet=True), **SMALL}
+    ask = {"specs": asked([3], [1]), "output": Output(tmp_path), **SMALL}
     (first,) = evaluate(feature_file, **ask)
     path = tmp_path / first.path
     os.utime(path, (0, 0))
     assert evaluate(feature_file, **ask) == [first]
     assert path.stat().st_mtime == 0
-    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
+    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True)})
     assert path.stat().st_mtime > 0
     assert again.same_question(first)
     store.write(feature_file, clusters(seed=5))  # another question now, under the same name
@@ -201,7 +202,10 @@ class TestOfCheckpoints:
     def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
         ask = {"specs": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
         found = evaluate(
-            trained / "best.safetensors", cache=cache, output=Output(tmp_path, quiet=True), **ask, **SMALL
+            trained / "best.safetensors",
+            session=Session(cache, quiet=True),
+            output=Output(tmp_path),
+            **ask,
         )
         assert [r.head for r in found] == ["nearest-mean", "logistic"]
         for result in found:
@@ -223,21 +227,21 @@ class TestOfCheckpoints:
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
         found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),
-                         cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
+                         session=Session(cache, quiet=True), output=Output(tmp_path))  # fmt: skip
         assert [(r.source, r.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
         assert found[0].accuracy == found[1].accuracy  # the same images under another name
 
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
-        import fsbench.extract
+        from fsbench.features import extract
 
-        ask = {"specs": asked([5], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        ask = {"specs": asked([5], [1]), "session": Session(cache, quiet=True), "output": Output(tmp_path)}
         evaluate(trained / "best.safetensors", **ask)
-        monkeypatch.setattr(fsbench.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
-        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
+        monkeypatch.setattr(extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
+        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True)})
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
         (result,) = evaluate(trained / "best.safetensors", specs=asked([5], [1]), preprocess=["cl2n"],
-                             cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
+                             session=Session(cache, quiet=True), output=Output(tmp_path))  # fmt: skip
         assert result.preprocess == "cl2n"
 
 
@@ -259,7 +263,7 @@ def test_bad_questions_are_refused_before_anything_is_written(
 ):
     out = tmp_path / "results"
     with pytest.raises(FsbenchError, match=message):
-        evaluate(feature_file, output=Output(out, quiet=True), **{"specs": asked([3], [1]), **SMALL, **ask})
+        evaluate(feature_file, output=Output(out), **{"specs": asked([3], [1]), **SMALL, **ask})
     assert not out.exists()
 
 
@@ -272,7 +276,7 @@ def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp
             feature_file,
             preprocess=["cl2n"],
             base=tmp_path / "base.h5",
-            output=Output(tmp_path, quiet=True),
+            output=Output(tmp_path),
             **SMALL,
         )
 
@@ -281,7 +285,7 @@ def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp
 def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content: bytes):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(FsbenchError) as raised:
-        evaluate(tmp_path / "x", output=Output(tmp_path, quiet=True), **SMALL)
+        evaluate(tmp_path / "x", output=Output(tmp_path), **SMALL)
     assert "\n" not in str(raised.value)
 
 
@@ -291,7 +295,7 @@ class TestNothingIsOverwritten:
         return sorted((one.run, one.feature_digest, one.base_digest or "", one.correct) for one in found)
 
     def test_two_epochs_of_one_run(self, trained: Path, cache: Path, tmp_path: Path):
-        ask = {"specs": asked([3], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        ask = {"specs": asked([3], [1]), "session": Session(cache, quiet=True), "output": Output(tmp_path)}
         for name in ("best", "last"):
             tensors, _ = checkpoint.read(trained / f"{name}.safetensors")
             if name == "last":  # the best epoch of the fixture may be its last one
@@ -315,7 +319,7 @@ class TestNothingIsOverwritten:
                 folder / "output.plk",
                 specs=asked([3], [1]),
                 datasets=["mine"],
-                output=Output(tmp_path / "results", quiet=True),
+                output=Output(tmp_path / "results"),
                 **SMALL,
             )
         found = self.outcomes(tmp_path / "results")
@@ -331,7 +335,7 @@ class TestNothingIsOverwritten:
         for seed in (1, 2):
             base, path = clusters(seed=seed), tmp_path / f"base-{seed}.h5"
             store.write(path, Features(base.values, base.labels, base.class_names, about))
-            given += evaluate(tmp_path / "mine.h5", base=path, output=Output(tmp_path, quiet=True), **ask)
+            given += evaluate(tmp_path / "mine.h5", base=path, output=Output(tmp_path), **ask)
             assert given[-1].base_digest == base.digest
         assert given[0].correct != given[1].correct
         assert len(self.outcomes(tmp_path)) == 2
@@ -340,8 +344,8 @@ class TestNothingIsOverwritten:
         given = []
         for size in (20, 40):
             prepare("mine", tiny_folder, cache=tmp_path, image_size=size, quiet=True)
-            output = Output(tmp_path / "results", quiet=True)
-            ask = {"specs": asked([3], [1]), "cache": tmp_path, "output": output, **SMALL}
+            output = Output(tmp_path / "results")
+            ask = {"specs": asked([3], [1]), "session": Session(tmp_path, quiet=True), "output": output}
             given += evaluate(trained / "best.safetensors", datasets=[f"mine@{size}"], **ask)
         assert [result.stored_size for result in given] == [20, 40]
         assert given[0].fingerprint == given[1].fingerprint
@@ -358,14 +362,14 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
     (result,) = evaluate(
         tmp_path / "mine.h5",
         task_lists=[str(tmp_path / "mine.toml")],
-        output=Output(tmp_path, quiet=True),
+        output=Output(tmp_path),
         **SMALL,
     )
     assert (result.n_way, result.n_shot, result.n_tasks, result.seed) == (3, 2, 25, 4)
 
 
 def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, specs=asked([3], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    (result,) = evaluate(feature_file, specs=asked([3], [1]), output=Output(tmp_path), **SMALL)
     document = json.loads(json.dumps(results.to_json(result)))
     assert document["accuracy"] == result.accuracy
     assert document["schema"] == results.SCHEMA
@@ -385,7 +389,7 @@ class TestFilesOfOthers:
         ask = {
             "specs": asked([4], [1]),
             "preprocess": ["none"],
-            "output": Output(tmp_path, quiet=True),
+            "output": Output(tmp_path),
             **SMALL,
         }
         (result,) = evaluate(tmp_path / "output.plk", datasets=["mine"], **ask)
@@ -399,7 +403,7 @@ class TestFilesOfOthers:
         ask = {
             "specs": asked([4], [1]),
             "preprocess": ["cl2n"],
-            "output": Output(tmp_path, quiet=True),
+            "output": Output(tmp_path),
             **SMALL,
         }
         with pytest.raises(FsbenchError, match="name them with --base FILE"):

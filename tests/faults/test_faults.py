@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import fsbench.extract
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+import fsbench.features.extract
 from fsbench.cli import main
 from fsbench.data import download
 from fsbench.data.prepare import find_store, load, prepare
@@ -226,7 +226,7 @@ class TestChangedFiles:
 
     def test_images_that_are_prepared_anew_meanwhile_are_refused(self, here: Path, capsys, monkeypatch):
         """Between the look at the fingerprint and the reading of the images."""
-        look = fsbench.extract.stored_for
+        look = fsbench.features.extract.stored_for
 
         def earlier(*arguments):
             info = look(*arguments)

@@ -30,6 +30,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data import download, image_store, layouts
 from fsbench.data.decode import looks, squares
@@ -187,7 +188,7 @@ class TestCode:
         ):
             path = results.write(Path("results"), replace(result(), **changes))
             with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
-                reproduce(path, device=CPU, quiet=True)
+                reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
 
     def test_an_image_is_no_program(self, tmp_path: Path):
@@ -449,7 +450,7 @@ class TestPlaces:
         path.write_text(json.dumps({**results.to_json(result()), field: name}))
         before = snapshot(tmp_path)
         with pytest.raises(FsbenchError, match=r"must be a name for|lead to another folder"):
-            reproduce(path, out=tmp_path / "out", device=CPU, quiet=True)
+            reproduce(path, out=tmp_path / "out", session=Session(quiet=True))
         assert snapshot(tmp_path) == before
 
     def test_tables_name_no_image_elsewhere(self, tmp_path: Path):

@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import fsbench.extract
-import fsbench.share
 import numpy as np
 import pytest
 import torch
@@ -22,7 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import fsbench._util.distributed
+import fsbench.features.extract
 from fsbench._util.distributed import Share
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data import image_store
 from fsbench.data.augment import MEAN, STD, Augment
@@ -144,9 +145,9 @@ class TestLabelsFollowItems:
     def test_from_the_disk_to_features_in_batches_of_any_size(
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
-        monkeypatch.setattr(fsbench.extract, "_PIXELS", pixels)
+        monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
         _, found = extract(
-            reader(), "coded", "novel", device=CPU, out=tmp_path / "f.h5", cache=coded, quiet=True
+            reader(), "coded", "novel", session=Session(coded, quiet=True), out=tmp_path / "f.h5"
         )
         items = load("coded", "novel", coded).items
         assert [name_of(int(code)) for code in found.values[:, 0]] == [
@@ -242,7 +243,9 @@ class TestLabelsFollowItems:
         """What all processes give back adds up to the whole batch, in its order."""
         batch = torch.arange(3.0 * rows).view(rows, 3)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fsbench.share, "all_reduce", lambda tensor: tensor)  # the sum is taken below
+            patch.setattr(
+                fsbench._util.distributed, "all_reduce", lambda tensor: tensor
+            )  # the sum is taken below
             shares = [Share(rank, size) for rank in range(size)]
             parts = [share.whole(share.mine(batch), rows) for share in shares]
         assert torch.equal(torch.stack(parts).sum(dim=0), batch)
@@ -263,8 +266,8 @@ class TestDataSetsThatShareImages:
         return tmp_path / "cache"
 
     def test_is_told_and_recorded(self, trained: Path, mixed: Path, tmp_path: Path, caplog):
-        ask = {"specs": [TaskSpec(n_query=3, n_tasks=20)], "cache": mixed, "device": CPU}
-        output = Output(tmp_path / "results", quiet=True)
+        ask = {"specs": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
+        output = Output(tmp_path / "results")
         first = next(item for item in load("mixed", "novel", mixed).items if item.startswith("copy"))
         said = f"trained on 3 of its 143 images, as novel-2/{first}"
         for datasets in (["mixed"], ["mixed"]):  # found and read again
@@ -275,10 +278,8 @@ class TestDataSetsThatShareImages:
 
     def test_nothing_is_told_where_nothing_is_shared(self, trained: Path, mixed: Path, tiny_folder, caplog):
         prepare("apart", tiny_folder / "novel", cache=mixed, quiet=True)
-        ask = {"specs": [TaskSpec(n_query=3, n_tasks=20)], "cache": mixed, "device": CPU}
-        found = evaluate(
-            trained / "best.safetensors", datasets=["apart", "tiny"], output=Output(None, quiet=True), **ask
-        )
+        ask = {"specs": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
+        found = evaluate(trained / "best.safetensors", datasets=["apart", "tiny"], output=Output(None), **ask)
         assert [result.seen for result in found] == [None, None]
         assert caplog.messages == []
 
@@ -342,8 +343,8 @@ class TestIndependence:
         pixels = load("tiny", "novel", cache).pixels
         found = []
         for at_once in (1, 3, 64, 256):
-            monkeypatch.setattr(fsbench.extract, "_PIXELS", at_once * SIZE**2)
-            found.append(embed(backbone.network, backbone.transform, pixels, CPU))
+            monkeypatch.setattr(fsbench.features.extract, "_PIXELS", at_once * SIZE**2)
+            found.append(embed(backbone.network, backbone.transform, pixels, Session(quiet=True)))
         for values in found[1:]:
             np.testing.assert_allclose(values, found[0], rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())
 
@@ -351,10 +352,10 @@ class TestIndependence:
     @pytest.mark.parametrize("name", HEADS)
     def test_of_the_device(self, name: str, cache: Path, trained: Path):
         """Queries that lie between two classes fall to either by rounding: a few in a thousand."""
-        ask = {"specs": [TaskSpec(n_shot=2, n_query=10, n_tasks=200)], "heads": [name], "cache": cache}
-        ask |= {"preprocess": ["l2"], "output": Output(None, quiet=True)}
+        ask = {"specs": [TaskSpec(n_shot=2, n_query=10, n_tasks=200)], "heads": [name]}
+        ask |= {"preprocess": ["l2"], "output": Output(None)}
         one, other = (
-            evaluate(trained / "best.safetensors", device=torch.device(device), **ask)[0]
+            evaluate(trained / "best.safetensors", session=Session(cache, torch.device(device)), **ask)[0]
             for device in ("cpu", "cuda")
         )
         assert one.task_digest == other.task_digest

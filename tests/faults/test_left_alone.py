@@ -27,6 +27,7 @@ import fsbench
 from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.cli._installation import examine
 from fsbench.cli.options import device_of
@@ -164,9 +165,8 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
         checkpoint,
         specs=[fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=20)],
         heads=["nearest-mean", "ridge"],
-        cache=cache,
-        device=CPU,
-        output=Output(tmp_path / "results", quiet=True),
+        session=Session(cache, quiet=True),
+        output=Output(tmp_path / "results"),
     )
     paths = [tmp_path / "results" / result.path for result in results]
     images = (tiny_folder / "novel", tiny_folder / "novel" / "novel-0")
@@ -181,7 +181,9 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             module, dataset="tiny", image_size=16, cache=cache, device="cpu", **FEW
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
-        "extract": lambda: extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
+        "extract": lambda: extract(
+            backbone, "tiny", "novel", Session(cache, quiet=True), out=tmp_path / "new.h5"
+        ),
         "predict": lambda: sheet.save(predict(backbone, *images, **options), images[1], tmp_path / "s.png"),
         "sheet": lambda: sheet.save(shown, images[1], tmp_path / "sheet.png"),
         "train_backbone": lambda: train_backbone(recipe, "tiny", out=tmp_path / "run", **options),
@@ -303,7 +305,7 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):
-            extract(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
+            extract(backbone, "tiny", "novel", Session(cache, quiet=True), out=tmp_path / "new.h5")
         with pytest.raises(RuntimeError, match="in the middle"):
             predict(backbone, support, query, **options)
 

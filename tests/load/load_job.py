@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from fsbench._util import files
+from fsbench._util.session import Session
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Target
@@ -36,7 +37,7 @@ def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
     inference._LARGEST_BATCH = {"cpu": batch}
     labels = np.repeat(np.arange(5, dtype=np.int32), 8)
     small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), {"dataset": "a", "split": "novel"})
-    ask = {"device": CPU, "output": Output(None, quiet=True)}
+    ask = {"session": Session(), "output": Output(None)}
     evaluate(Target(small, "small"), specs=[TaskSpec(n_query=3, n_tasks=10)], **ask)  # all is imported now
     before, own, done = memory("RssAnon"), [0], threading.Event()
 

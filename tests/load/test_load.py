@@ -16,6 +16,7 @@ import torch
 
 from fsbench._util import files
 from fsbench._util.files import whole_hdf5
+from fsbench._util.session import Session
 from fsbench.data.prepare import load
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.features import store
@@ -89,8 +90,8 @@ def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypa
             heads=[head],
             preprocess=[preprocess],
             base=tmp_path / "base.h5",
-            device=torch.device("cpu"),
-            output=Output(None, quiet=True),
+            session=Session(device=torch.device("cpu"), quiet=True),
+            output=Output(None),
         )
     assert found[0].correct == found[1].correct
     assert found[0].same_question(found[1])
@@ -107,9 +108,9 @@ def test_images_that_stay_in_their_file_give_the_same(
     run = train_backbone(recipe, "tiny", out=tmp_path / "tiny-erm", cache=cache, device=cpu, quiet=True)
     assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
     backbone = of_checkpoint(run.best)
-    _, mapped = extract(backbone, "tiny", "novel", out=tmp_path / "a.h5", cache=cache, device=cpu, quiet=True)
+    _, mapped = extract(backbone, "tiny", "novel", out=tmp_path / "a.h5", session=Session(cache, quiet=True))
     monkeypatch.undo()
-    _, other = extract(backbone, "tiny", "novel", out=tmp_path / "b.h5", cache=cache, device=cpu, quiet=True)
+    _, other = extract(backbone, "tiny", "novel", out=tmp_path / "b.h5", session=Session(cache, quiet=True))
     assert mapped.digest == other.digest
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.features import store
@@ -324,7 +325,7 @@ class TestOthersCheckpoints:
         path = tmp_path / f"mine{suffix}"
         torch.save(tensors, path) if suffix == ".pth" else save_file(tensors, path)
         ours, theirs = pretrained.find(trained / "best.safetensors"), pretrained.find(path, "conv4", 16)
-        values = [embed(f.network, f.transform, pixels.numpy(), CPU) for f in (ours, theirs)]
+        values = [embed(f.network, f.transform, pixels.numpy(), Session(quiet=True)) for f in (ours, theirs)]
         np.testing.assert_array_equal(*values)
         assert ours.dataset == "tiny"
         assert theirs.dataset is None
@@ -412,7 +413,7 @@ class TestFunctions:
     def test_a_module_and_a_size(self, mine, pixels):
         found = pretrained.find(f"{mine}:sized")
         expected = F.adaptive_avg_pool2d(eval_transform(pixels, 16), 2).flatten(1)
-        values = embed(found.network, found.transform, pixels.numpy(), CPU)
+        values = embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
         assert found.provenance == {"backbone": "mine.sized", "image_size": 16}
         assert found.run == f"mine.sized-{found.digest[:8]}"
@@ -424,7 +425,7 @@ class TestFunctions:
 
     def test_a_module_and_a_transform(self, mine, pixels):
         found = pretrained.find(f"{mine}:transformed")
-        values = embed(found.network, found.transform, pixels.numpy(), CPU)
+        values = embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
         expected = (
             pixels.double().view(2, 2, 48, 2, 48, 3).mean(dim=(2, 4)).permute(0, 3, 1, 2).flatten(1) / 255
         )
@@ -471,7 +472,7 @@ class TestFunctions:
         with pytest.raises(
             FsbenchError, match=r"must return features \(2, d\), but returned \(2, 3, 16, 16\)"
         ):
-            embed(found.network, found.transform, pixels.numpy(), CPU)
+            embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
 
 
 class TestKeys:
@@ -483,7 +484,7 @@ class TestKeys:
                 if size == 32:
                     torch.save(build("conv4", 32, seed=seed).state_dict(), tmp_path / "same.pth")
                 backbone = pretrained.find(tmp_path / "same.pth", "conv4", size)
-                path, found = extract(backbone, "tiny", "novel", device=CPU, cache=cache, quiet=True)
+                path, found = extract(backbone, "tiny", "novel", session=Session(cache, quiet=True))
                 made[path] = found.digest
                 assert store.read(path).about["transform"] == usual(size).name
         assert len(made) == len(set(made.values())) == 4

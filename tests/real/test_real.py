@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from fsbench._util.files import sha256_of
+from fsbench._util.session import Session
 from fsbench.data.prepare import load, prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
@@ -87,8 +88,8 @@ def test_a_committed_checkpoint_gives_its_committed_results(real_cache: Path, n_
         if (result.checkpoint, result.head, result.n_shot) == (digest, "nearest-mean", n_shot)
     )
     (found,) = evaluate(
-        checkpoint, specs=[committed.spec], cache=real_cache, device=torch.device("cpu"),
-        output=Output(None, quiet=True),
+        checkpoint, specs=[committed.spec], session=Session(real_cache, torch.device('cpu'), quiet=True),
+        output=Output(None),
     )  # fmt: skip
     assert found.task_identity == committed.task_identity
     assert found.task_digest == committed.task_digest

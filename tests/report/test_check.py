@@ -10,6 +10,7 @@ import torch
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
@@ -23,9 +24,8 @@ def made(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
     evaluate(
         trained / "best.safetensors",
         specs=[TaskSpec(5, 1, 3, 20)],
-        cache=cache,
-        device=torch.device("cpu"),
-        output=Output(folder, quiet=True),
+        session=Session(cache, torch.device("cpu"), quiet=True),
+        output=Output(folder),
     )
     leaderboard.update(folder, None)
     return folder

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report.reproduce import recipe_of, reproduce
@@ -25,15 +26,14 @@ def result_file(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFac
     (result,) = evaluate(
         trained / "best.safetensors",
         specs=[TaskSpec(5, 1, 3, 20)],
-        cache=cache,
-        device=CPU,
-        output=Output(folder, quiet=True),
+        session=Session(cache, quiet=True),
+        output=Output(folder),
     )
     return folder / result.path
 
 
 def test_training_and_evaluation_give_the_same_scores_again(result_file: Path, cache: Path, tmp_path: Path):
-    found = reproduce(result_file, out=tmp_path, cache=cache, device=CPU, quiet=True)
+    found = reproduce(result_file, out=tmp_path, session=Session(cache, quiet=True))
     assert found.same_tasks
     assert found.same_answers
     assert (found.difference, found.half_width) == (0, 0)
@@ -53,16 +53,16 @@ def test_few_images_and_precision_are_those_of_the_result(cache: Path, tmp_path:
         device=CPU,
         quiet=True,
     )
-    spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results", quiet=True)
-    (result,) = evaluate(run.best, specs=[spec], cache=cache, device=CPU, output=output)
+    spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results")
+    (result,) = evaluate(run.best, specs=[spec], session=Session(cache), output=output)
     assert (result.per_class, result.precision) == (4, "bf16")
     path = tmp_path / "results" / result.path
-    found = reproduce(path, out=tmp_path / "again", cache=cache, device=CPU, quiet=True)
+    found = reproduce(path, out=tmp_path / "again", session=Session(cache, quiet=True))
     assert found.now.checkpoint == found.before.checkpoint
 
 
 def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
-    ask = {"out": tmp_path, "cache": cache, "device": CPU, "quiet": True}
+    ask = {"out": tmp_path, "session": Session(cache, quiet=True)}
     found = reproduce(result_file, checkpoint=trained / "best.safetensors", **ask)
     assert found.same_answers
     other = tmp_path / "other.safetensors"
@@ -76,7 +76,7 @@ def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, 
     better = tuple(min(15, count + 2) for count in before.correct)
     claim = replace(before, correct=better, accuracy=sum(better) / 15 / 20)
     path = results.write(tmp_path, claim)
-    ask = {"checkpoint": trained / "best.safetensors", "cache": cache, "device": CPU, "quiet": True}
+    ask = {"checkpoint": trained / "best.safetensors", "session": Session(cache, quiet=True)}
     found = reproduce(path, out=tmp_path / "again", **ask)
     assert found.same_tasks
     assert not found.same_answers
@@ -106,4 +106,4 @@ def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: 
     path = tmp_path / "x.json"
     path.write_text(json.dumps({**document, "recipe": None}))
     with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
-        reproduce(path, out=tmp_path, device=CPU)
+        reproduce(path, out=tmp_path, session=Session(device=CPU))

@@ -15,6 +15,7 @@ from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
 from fsbench._util.rng import stream, stream_seed
+from fsbench._util.session import Session
 from fsbench.data.decode import decoder
 from fsbench.data.prepare import load
 from fsbench.diagnose.subject import load_study
@@ -479,7 +480,7 @@ class TestFewImages:
         assert run.folder == Path("runs", "erm-fast-conv4-tiny-3pc-16px-1ep-s0")
         assert checkpoint.load_provenance(run.best).per_class == 3
         (result,) = evaluate(
-            run.best, specs=[TaskSpec(n_query=3, n_tasks=5)], cache=cache, device=CPU, output=Output(None)
+            run.best, specs=[TaskSpec(n_query=3, n_tasks=5)], session=Session(cache), output=Output(None)
         )
         assert result.per_class == 3
 
@@ -492,13 +493,13 @@ class TestFewImages:
         """Heads and preprocessing that use base features get those of the images that were trained on."""
         run = train(tmp_path / "run", cache, epochs=1, per_class=3)
         (target,) = targets(
-            run.best, [], "novel", needs=frozenset({"features", "mean"}), base=None, cache=cache, device=CPU,
-            quiet=True,
+            run.best, [], "novel", needs=frozenset({"features", "mean"}), base=None,
+            session=Session(cache, quiet=True),
         )  # fmt: skip
         assert target.base is not None
         assert target.base.labels.tolist() == run.labels.tolist()
         network = checkpoint.load_backbone(run.best)[0]
-        expected = embed(network, usual(16), run.pixels.numpy(), CPU)
+        expected = embed(network, usual(16), run.pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(target.base.values, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(target.base_mean, expected.mean(axis=0), rtol=1e-4, atol=1e-5)
 

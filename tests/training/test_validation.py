@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fsbench._util.session import Session
 from fsbench.data.identity import Identity
 from fsbench.data.image_store import ImageSplit
 from fsbench.data.prepare import load, prepare
@@ -55,8 +56,8 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
     measured = {}
     for split in ("val", "novel"):
         (result,) = evaluate(
-            run.last, specs=[SPEC], split=split, preprocess=["l2"], cache=noisy_val, device=CPU,
-            output=Output(None, quiet=True),
+            run.last, specs=[SPEC], split=split, preprocess=["l2"], session=Session(noisy_val, quiet=True),
+            output=Output(None),
         )  # fmt: skip
         measured[split] = result
     assert measured["val"].accuracy < 0.3 < 0.7 < measured["novel"].accuracy
