@@ -6,6 +6,7 @@ import torch
 
 from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.report import leaderboard
 from fsbench.training.loop import train_backbone
 from fsbench.training.recipe import load_recipe, resolve
@@ -30,8 +31,8 @@ def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, qu
         run = train_backbone(recipe, SOURCE, out=out / "runs" / name, device=device, cache=cache, quiet=quiet)
         evaluate(
             run.best,
-            datasets=TARGETS,
             heads=("nearest-mean", "logistic"),
+            images=Images(TARGETS),
             session=Session(cache, device, quiet),
             output=Output(results),
         )

@@ -77,14 +77,16 @@ def add(verbs: Verbs) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Evaluate and print a line a result, or all of them as JSON."""
     from fsbench._util.session import Session
-    from fsbench.evaluation.results import to_json
+    from fsbench.evaluation.flat import flatten
     from fsbench.evaluation.run import Output, evaluate
-    from fsbench.evaluation.subjects import subject_of
+    from fsbench.evaluation.subjects import Images, subject_of
+    from fsbench.tasks import pinned
     from fsbench.tasks.spec import TaskSpec
 
     ask = partial(
         evaluate,
-        specs=[
+        tasks=[pinned.read(name) for name in chosen.tasks]
+        or [
             TaskSpec(
                 n_way=n_way,
                 n_shot=n_shot,
@@ -98,12 +100,9 @@ def run(chosen: argparse.Namespace) -> None:
             )
             for n_way, n_shot in product(chosen.n_way, chosen.n_shot)
         ],
-        datasets=chosen.dataset,
-        split=chosen.split,
         heads=chosen.head,
         preprocess=chosen.preprocess,
-        task_lists=chosen.tasks,
-        base=chosen.base,
+        images=Images(chosen.dataset, chosen.split, chosen.base),
         session=Session(chosen.cache, device_of(chosen), chosen.quiet),
         output=Output(chosen.out, chosen.force, chosen.details),
     )
@@ -114,7 +113,7 @@ def run(chosen: argparse.Namespace) -> None:
 
         save(of_call(found), chosen.plot)
     lines = "\n".join(_ACCURACY.sub(_bold, result.line()) for result in found)
-    answer(chosen, [to_json(result) for result in found], lines)
+    answer(chosen, [flatten(result) for result in found], lines)
 
 
 def _bold(found: re.Match[str]) -> str:

@@ -16,11 +16,11 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session
 from fsbench.data.decode import Depth, tried_squares
-from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
+from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
 from fsbench.features.extract import embed
 from fsbench.heads import Head, ask, find_head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
-from fsbench.models.pretrained import Frozen
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import folders
 from fsbench.prediction.folders import Names
 from fsbench.prediction.outcome import Prediction
@@ -39,7 +39,7 @@ class _Seen:
 
 
 def predict(
-    backbone: Frozen,
+    backbone: FeatureExtractor,
     support: Path,
     query: Path,
     *,
@@ -82,12 +82,12 @@ def predict(
         found = _look(backbone, network, query, asked, depth, device, bar)
     if not found.names:
         raise FsbenchError(f"--query {query}: no image can be read; the first: {found.unreadable[0]}")
-    prepared = preprocessing(step, base, device)
+    prepared = preprocessing(step, None if base is None else base.base_mean, device)
     support_values, query_values = (
         prepared(torch.from_numpy(seen.features).to(device)) for seen in (known, found)
     )
     return Prediction(
-        run=backbone.run,
+        run=backbone.model.run,
         head=head,
         preprocess=step,
         class_names=tuple(classes),
@@ -111,35 +111,29 @@ def _check_shots(name: str, head: Head, shots: Mapping[str, int]) -> None:
 
 
 def _base(
-    backbone: Frozen,
+    backbone: FeatureExtractor,
     name: str,
     head: Head,
     step: str,
     cache: Path | None,
     device: torch.device,
     quiet: bool,
-) -> Target | None:
+) -> Subject | None:
     """Features of the classes that the backbone was trained on, where head or preprocessing needs them."""
     if step not in NEEDS_BASE_MEAN and not head.needs_base:
         return None
-    if "source_fingerprint" not in backbone.provenance:
+    if backbone.provenance is None:
         raise FsbenchError(
-            f"head {name} ({step}): needs features of base classes, but {backbone.run} was trained on no "
-            "data set of fsbench; take another head, or --preprocess l2 where that is what needs them"
+            f"head {name} ({step}): needs features of base classes, but {backbone.model.run} was trained on "
+            "no data set of fsbench; take another head, or --preprocess l2 where that is what needs them"
         )
-    (target,) = targets(
-        backbone,
-        [],
-        "base",
-        needs=frozenset({"mean"}),
-        base=None,
-        session=Session(cache, device, quiet),
-    )
-    return target
+    needs = frozenset({"mean"})
+    (subject,) = load_subjects(backbone, Images(split="base"), needs, Session(cache, device, quiet))
+    return subject
 
 
 def _look(
-    backbone: Frozen,
+    backbone: FeatureExtractor,
     network: torch.nn.Module,
     folder: Path,
     names: Names,
@@ -170,12 +164,12 @@ def _look(
         bar.update(len(part))
     features = np.concatenate(values[1:] or values)
     if not np.isfinite(features).all():
-        raise FsbenchError(f"{backbone.run}: features of {folder} are not all finite")
+        raise FsbenchError(f"{backbone.model.run}: features of {folder} are not all finite")
     return _Seen(tuple(read), features, tuple(digests), tuple(unreadable))
 
 
 def _scores(
-    support: Tensor, query: Tensor, shots: Sequence[int], head: Head, base: Target | None, seed: int
+    support: Tensor, query: Tensor, shots: Sequence[int], head: Head, base: Subject | None, seed: int
 ) -> NDArray[np.float32]:
     """The head's scores (queries, n_way) of query (queries, d) from support (shots of all, d) by class."""
     padded = torch.nn.utils.rnn.pad_sequence(list(support.split(list(shots))), batch_first=True)
@@ -185,7 +179,7 @@ def _scores(
         query[None],
         keys=torch.tensor([stream_seed(seed, "head")], device=query.device),
         shots=torch.tensor([list(shots)], device=query.device) if len(set(shots)) > 1 else None,
-        base=statistics_of(base, query.device) if head.needs_base else None,
+        base=statistics_of(base.base, query.device) if base and head.needs_base else None,
     )
     scores: NDArray[np.float32] = logits[0].cpu().numpy()
     return scores

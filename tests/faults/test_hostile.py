@@ -15,7 +15,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -35,7 +34,7 @@ from fsbench.cli import main
 from fsbench.data import download, image_store, layouts
 from fsbench.data.decode import looks, squares
 from fsbench.evaluation import results
-from fsbench.evaluation.breakdown import details
+from fsbench.evaluation.breakdown import breakdown
 from fsbench.features import importers
 from fsbench.features import store as features
 from fsbench.features.store import Features
@@ -46,6 +45,7 @@ from fsbench.report.plots import page
 from fsbench.report.reproduce import reproduce
 from fsbench.tasks import pinned
 from fsbench.tasks.sampler import Tasks
+from tests.changed import changed
 
 CPU = torch.device("cpu")
 STEERING = {  # texts that would do something to a terminal, a line or a reader's eye
@@ -186,7 +186,7 @@ class TestCode:
             {"head": "evil:head", "head_code": "0" * 64},
             {"recipe": "./evil.py"},
         ):
-            path = results.write(Path("results"), replace(result(), **changes))
+            path = results.write(Path("results"), changed(result(), **changes))
             with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
                 reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
@@ -664,9 +664,9 @@ class TestMarkup:
         fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
         for text in (name, "plain"):
             folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
-            first = replace(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
+            first = changed(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
             results.write(folder, first)
-            results.write(folder, replace(first, run="other", train_seed=1, checkpoint="d" * 64))
+            results.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
             for path in leaderboard.update(folder, None):
                 found[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
         return found
@@ -698,7 +698,7 @@ class TestMarkup:
 
     def test_tables_of_classes(self, kind: str, tmp_path: Path):
         tasks = Tasks(np.array([[[0], [2]]]), np.array([[1, 3]]), np.array([[0, 1]], dtype=np.int16))
-        found = details(
+        found = breakdown(
             [(tasks, np.array([[0, 0]], dtype=np.int16))], np.array([0, 0, 1, 1]), [MARKUP[kind], "b"]
         )
         for path in found.write(tmp_path / "x.json"):

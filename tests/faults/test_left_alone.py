@@ -39,6 +39,8 @@ from fsbench.features.extract import extract
 from fsbench.heads import HEADS
 from fsbench.heads.distribution_calibration import base_statistics
 from fsbench.models import pretrained
+from fsbench.models.identity import Model
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import usual
 from fsbench.prediction import predict, sheet
 from fsbench.report import compare, leaderboard, plots
@@ -163,7 +165,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
     backbone = pretrained.find(checkpoint)
     results = evaluate(
         checkpoint,
-        specs=[fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=20)],
+        tasks=[fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=20)],
         heads=["nearest-mean", "ridge"],
         session=Session(cache, quiet=True),
         output=Output(tmp_path / "results"),
@@ -224,7 +226,7 @@ def test_a_head_leaves_the_process_as_it_was(name: str):
     base = base_statistics(values, torch.from_numpy(LABELS))
     with unchanged(process):
         list(
-            inference.answers(
+            inference.predictions(
                 values, LABELS, spec, HEADS[name], base=base if HEADS[name].needs_base else None
             )
         )
@@ -300,7 +302,7 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
 ):
     module = user_module()
     module[-1].failing = True
-    backbone = pretrained.Frozen(module, usual(16), "0" * 64, "mine", {"backbone": "mine", "image_size": 16})
+    backbone = FeatureExtractor(module, usual(16), Model(run="mine", backbone="mine", checkpoint="0" * 64))
     options: dict[str, Any] = {"cache": cache, "device": CPU, "quiet": True}
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):

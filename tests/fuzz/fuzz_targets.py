@@ -13,13 +13,14 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
+from fsbench.report.leaderboard.listing import listing
 from PIL import Image
 from safetensors.torch import save as safetensors
 
@@ -31,19 +32,19 @@ from fsbench.data.download import unpack
 from fsbench.data.hugging_face import hugging_face
 from fsbench.data.layouts import Encoded
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.features import importers
 from fsbench.features import store as features
 from fsbench.features.store import Features
 from fsbench.models import checkpoint
 from fsbench.models.pretrained import weight_files
-from fsbench.report.leaderboard.listing import listing
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.plots import training
 from fsbench.report.reproduce import recipe_of
 from fsbench.tasks import pinned
 from fsbench.training.recipe import load_recipe, resolve
+from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VALUES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -347,7 +348,7 @@ def _overrides() -> list[bytes]:
 
 def _read_overrides(path: Path) -> None:
     recipe, preset, overrides = [*path.read_text(errors="replace").split("\n", 2), "", ""][:3]
-    found = recipe_of(replace(result(), recipe=recipe, preset=preset, overrides=overrides))
+    found = recipe_of(changed(result(), recipe=recipe, preset=preset, overrides=overrides))
     assert found.epochs > 0
 
 

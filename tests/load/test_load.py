@@ -19,6 +19,7 @@ from fsbench._util.files import whole_hdf5
 from fsbench._util.session import Session
 from fsbench.data.prepare import load
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.features import store
 from fsbench.features.extract import extract
 from fsbench.features.store import Features
@@ -86,14 +87,14 @@ def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypa
         assert values.flags.writeable == (limit > 1)
         found += evaluate(
             tmp_path / "novel.h5",
-            specs=[TaskSpec(3, 2, 4, 20)],
+            tasks=[TaskSpec(3, 2, 4, 20)],
             heads=[head],
             preprocess=[preprocess],
-            base=tmp_path / "base.h5",
+            images=Images(base=tmp_path / "base.h5"),
             session=Session(device=torch.device("cpu"), quiet=True),
             output=Output(None),
         )
-    assert found[0].correct == found[1].correct
+    assert found[0].outcome.correct == found[1].outcome.correct
     assert found[0].same_question(found[1])
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.heads import HEADS
 from fsbench.models import pretrained
+from fsbench.models.identity import Model
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import Prediction, lettering, predict, sheet, text
 
 CPU = torch.device("cpu")
@@ -25,7 +28,7 @@ COMPILED = {"cosine-sgd", "linear-sgd"}  # by numba, which takes its time
 
 
 @pytest.fixture(scope="module")
-def backbone(trained: Path) -> pretrained.Frozen:
+def backbone(trained: Path) -> FeatureExtractor:
     return pretrained.find(trained / "best.safetensors")
 
 
@@ -41,7 +44,7 @@ def folders(tiny_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
     return support, query
 
 
-def ask(backbone: pretrained.Frozen, folders: tuple[Path, Path], **options) -> Prediction:
+def ask(backbone: FeatureExtractor, folders: tuple[Path, Path], **options) -> Prediction:
     return predict(backbone, *folders, device=CPU, quiet=True, **options)
 
 
@@ -222,7 +225,7 @@ class TestHeads:
         assert "favours" not in text.summary(ask(backbone, folders))
 
     def test_base_features_of_a_network_without_base_classes(self, backbone, folders):
-        foreign = pretrained.Frozen(backbone.network, backbone.transform, "0", "mine", {"backbone": "mine"})
+        foreign = replace(backbone, model=Model(run="mine", checkpoint="0"), provenance=None)
         with pytest.raises(
             FsbenchError, match=r"head bd-cspn \(cl2n\): needs features of base classes, but mine"
         ):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fsbench._util.session import Session
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import pairwise
 from fsbench.tasks.spec import TaskSpec
@@ -26,7 +26,7 @@ def few_glyphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             recipe, "glyphs", per_class=10, out=folder / name, cache=folder, device=CPU, quiet=True
         )
         (found[name],) = evaluate(
-            run.last, specs=[TASKS], session=Session(folder, quiet=True), output=Output(None)
+            run.last, tasks=[TASKS], session=Session(folder, quiet=True), output=Output(None)
         )
     return found
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import torch
 from fsbench import resume, tracking, train
-from fsbench.recipe import load_recipe, resolve
+from fsbench.training.recipe import load_recipe, resolve
 
 torch.set_num_threads(1)
 owner, name, call, cache, out = sys.argv[1:]

@@ -13,6 +13,7 @@ from fsbench.data.identity import Identity
 from fsbench.data.image_store import ImageSplit
 from fsbench.data.prepare import load, prepare
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.models.backbones import build
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import validation
@@ -56,7 +57,8 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
     measured = {}
     for split in ("val", "novel"):
         (result,) = evaluate(
-            run.last, specs=[SPEC], split=split, preprocess=["l2"], session=Session(noisy_val, quiet=True),
+            run.last, tasks=[SPEC], images=Images(split=split), preprocess=["l2"],
+            session=Session(noisy_val, quiet=True),
             output=Output(None),
         )  # fmt: skip
         measured[split] = result

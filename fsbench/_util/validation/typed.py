@@ -1,0 +1,74 @@
+"""Plain JSON values converted to typed dataclasses, and refused where they do not fit."""
+
+import sys
+from collections.abc import Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, TypeVar, cast, get_type_hints
+
+import msgspec
+
+from fsbench._util.validation.values import LONGEST, Wrong
+
+T = TypeVar("T")
+_LARGEST = 1 << 64  # below which integers must be
+
+
+def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False) -> T:
+    """Convert JSON values to a dataclass, whose fields may be dataclasses.
+
+    Args:
+        values: JSON values by field name; missing ones take the default of their field.
+        kind: A dataclass. `Annotated[..., msgspec.Meta(...)]` bounds the range of a field.
+        other_keys: Whether keys that are not fields are ignored instead of refused.
+
+    Raises:
+        Wrong: A value is missing, unknown, of another type, out of range, or text that is not printable.
+    """
+    if other_keys:
+        names = _parts(cast(Hashable, kind))
+        values = {name: values[name] for name in names if name in values}
+    _refuse_unknown(values, kind)
+    _refuse_extremes(values)
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        text, _, place = str(error).partition(" - at `$")
+        place = place.strip(".`")
+        raise Wrong(f"{place}: {text}" if place else text) from error
+
+
+@cache
+def _parts(kind: Any) -> dict[str, type | None]:
+    """The fields of a dataclass; the type of those that are dataclasses themselves."""
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    return {name: hints[name] if is_dataclass(hints[name]) else None for name in names}
+
+
+def _refuse_unknown(values: Mapping[str, Any], kind: type) -> None:
+    """Refuse keys that are not fields; the missing ones of a part are named by the conversion."""
+    parts = _parts(kind)
+    unknown = sorted(values.keys() - parts.keys())
+    if unknown:
+        raise Wrong(f"unknown keys: {', '.join(unknown)}")
+    for name, part in parts.items():
+        if part is not None and isinstance(values.get(name), dict):
+            _refuse_unknown(values[name], part)
+
+
+def _refuse_extremes(values: Mapping[str, Any]) -> None:
+    """Refuse text that could steer a terminal, and numbers without bounds, in values and their parts."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _refuse_extremes(value)
+        texts = value if isinstance(value, list | tuple) and value and isinstance(value[0], str) else [value]
+        for text in [name, *texts]:
+            if isinstance(text, str) and not (len(text) <= LONGEST and text.isprintable()):
+                raise Wrong(
+                    f"{name} must be printable text of at most {LONGEST} characters, but is {text!r:.80}"
+                )
+        if isinstance(value, int) and abs(value) >= _LARGEST:
+            raise Wrong(f"{name} must be below 2**64, but is larger")
+        if isinstance(value, float) and not abs(value) <= sys.float_info.max:
+            raise Wrong(f"{name} must be finite, but is {value}")
