@@ -29,3 +29,10 @@ def another(field: str, value: object) -> object:
     return others.get(
         field, value + 1 if isinstance(value, int) else 0.5 if field == "dropout" else f"x{value}"
     )
+
+
+def document(result: Result, schema: int, /, **changes: Any) -> dict[str, Any]:
+    """What a file of that schema holds, with other values by plain name; those of no part stand beside."""
+    flat = {**flatten(result), **{name: value for name, value in changes.items() if name != "schema"}}
+    number = changes.get("schema", schema)
+    return {"schema": number, **(flat if schema == 1 else nested(flat))}

@@ -73,7 +73,8 @@ class Origin:
                 model = typed({"run": run, **made_by}, Model)
         except Wrong as error:
             raise FsbenchError(f"{self.run or run}: provenance of its features: {error}") from error
-        return replace(model, run=self.run or run, checkpoint=self.checkpoint, transform=self.transform)
+        name = run if self.run is None else self.run
+        return replace(model, run=name, checkpoint=self.checkpoint, transform=self.transform)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
-import msgspec
 import torch
 from msgspec import Meta
 from safetensors import SafetensorError, safe_open
@@ -23,7 +22,8 @@ from fsbench.models.identity import LARGEST_IMAGE, Model
 FORMAT = "fsbench-checkpoint-1"
 
 
-class Settings(TypedDict):
+@dataclass(frozen=True)
+class _Settings:
     """Those settings of a recipe that are read again."""
 
     overrides: tuple[str, ...]
@@ -190,8 +190,8 @@ def as_provenance(about: Mapping[str, Any]) -> Provenance:
     """
     provenance = typed(about, Provenance, other_keys=True)
     try:
-        msgspec.convert(provenance.settings, Settings)
-    except msgspec.ValidationError as error:
+        typed(provenance.settings, _Settings, other_keys=True)
+    except Wrong as error:
         raise Wrong(f"settings: {error}") from error
     file_name("run", provenance.run)
     return provenance

@@ -495,7 +495,7 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
         made.append((out.parts[:2], cache, device.type, quiet))
         return type("Run", (), {"best": out / "best.safetensors"})
 
-    def evaluate(subject, *, datasets, heads, session, output):
+    def evaluate(subject, *, heads, images, session, output):
         made.append((output.folder.parts, session.cache, session.device.type, session.quiet))
 
     monkeypatch.setattr(_quickstart, "train_backbone", train)

@@ -88,10 +88,10 @@ def test_a_larger_store_is_made_where_a_network_takes_more(cache: Path, photogra
     assert large.data.fingerprint == small.data.fingerprint
     assert large.outcome.task_digest == small.outcome.task_digest
     assert large.outcome.accuracy > small.outcome.accuracy + 0.2  # the detail is gone at 96 px
-    assert asked(cache, 224).correct == large.outcome.correct
+    assert asked(cache, 224).outcome.correct == large.outcome.correct
     assert len(caplog.messages) == 1
     assert sizes(cache) == {"mine@96", "mine@257"}
-    assert asked(cache, 84).stored_size == 96  # and the smaller one still serves the smaller network
+    assert asked(cache, 84).data.stored_size == 96  # and the smaller one still serves the smaller network
 
 
 @pytest.mark.parametrize("why", ["gone", "changed", "named", "read-only"])

@@ -35,6 +35,7 @@ from fsbench.data import download, image_store, layouts
 from fsbench.data.decode import looks, squares
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import breakdown
+from fsbench.evaluation.flat import flatten
 from fsbench.features import importers
 from fsbench.features import store as features
 from fsbench.features.store import Features
@@ -45,7 +46,7 @@ from fsbench.report.plots import page
 from fsbench.report.reproduce import reproduce
 from fsbench.tasks import pinned
 from fsbench.tasks.sampler import Tasks
-from tests.changed import changed
+from tests.changed import changed, document
 
 CPU = torch.device("cpu")
 STEERING = {  # texts that would do something to a terminal, a line or a reader's eye
@@ -445,9 +446,10 @@ class TestPlaces:
         ("field", "name"),
         [*product(["run", "dataset"], OUTSIDE), *product(["split", "head", "preprocess"], LEADING)],
     )
-    def test_results_name_no_folder_elsewhere(self, field: str, name: str, tmp_path: Path):
+    @pytest.mark.parametrize("schema", [1, 2])
+    def test_results_name_no_folder_elsewhere(self, field: str, name: str, schema: int, tmp_path: Path):
         path = tmp_path / "x.json"
-        path.write_text(json.dumps({**results.to_json(result()), field: name}))
+        path.write_text(json.dumps(document(result(), schema, **{field: name})))
         before = snapshot(tmp_path)
         with pytest.raises(FsbenchError, match=r"must be a name for|lead to another folder"):
             reproduce(path, out=tmp_path / "out", session=Session(quiet=True))
@@ -573,18 +575,19 @@ ABSURD = {
     "dropout": [-0.1, 2, "x"],
     "evaluate_seconds": [None, "x", []],
     "transductive": [0, 1, "yes", None],
-    "schema": [2, "1", None, 1.5],
+    "schema": [3, "1", None, 1.5],
     "unknown": [1],
 }  # fmt: skip
 
 
 class TestResultFiles:
     @pytest.mark.parametrize("field", ABSURD)
-    def test_absurd_values(self, field: str, tmp_path: Path, capsys):
+    @pytest.mark.parametrize("schema", [1, 2])
+    def test_absurd_values(self, field: str, schema: int, tmp_path: Path, capsys):
         folder = tmp_path / "results"
         folder.mkdir()
         for value in ABSURD[field]:
-            (folder / "x.json").write_text(json.dumps({**results.to_json(result()), field: value}))
+            (folder / "x.json").write_text(json.dumps(document(result(), schema, **{field: value})))
             with pytest.raises(FsbenchError) as caught:
                 results.read(folder / "x.json")
             assert str(caught.value).isprintable()
@@ -608,13 +611,13 @@ class TestResultFiles:
 
     @pytest.mark.parametrize("kind", STEERING)
     def test_texts_that_steer(self, kind: str, tmp_path: Path, capsys):
-        texts = [name for name, value in results.to_json(result()).items() if isinstance(value, str)]
+        texts = [name for name, value in flatten(result()).items() if isinstance(value, str)]
         assert len(texts) > 15
         (tmp_path / "results").mkdir()
-        for name in texts:
-            document = {**results.to_json(result()), name: STEERING[kind]}
-            (tmp_path / "results" / "x.json").write_text(json.dumps(document))
-            with pytest.raises(FsbenchError, match=f"{name} must be") as caught:
+        for name, schema in product(texts, (1, 2)):
+            text = json.dumps(document(result(), schema, **{name: STEERING[kind]}))
+            (tmp_path / "results" / "x.json").write_text(text)
+            with pytest.raises(FsbenchError, match=f"{'name' if name == 'head' else name} must be") as caught:
                 results.read(tmp_path / "results" / "x.json")
             assert str(caught.value).isprintable()
         one_line(["leaderboard", tmp_path / "results"], capsys)

@@ -20,7 +20,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from fsbench.report.leaderboard.listing import listing
 from PIL import Image
 from safetensors.torch import save as safetensors
 
@@ -39,10 +38,12 @@ from fsbench.features.store import Features
 from fsbench.models import checkpoint
 from fsbench.models.pretrained import weight_files
 from fsbench.report.leaderboard.markdown import sections
+from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.plots import training
 from fsbench.report.reproduce import recipe_of
 from fsbench.tasks import pinned
+from fsbench.tasks.spec import TaskSpec
 from fsbench.training.recipe import load_recipe, resolve
 from tests.changed import changed
 
@@ -207,7 +208,7 @@ def _read_result(path: Path) -> None:
     assert ".." not in found.path.parts
     shown = tables([found])
     sections(shown)
-    listing(shown)
+    spreadsheet(shown)
 
 
 def _task_lists() -> list[bytes]:
@@ -217,8 +218,8 @@ def _task_lists() -> list[bytes]:
     return [*shipped, written(lambda path: pinned.write(path, every))]
 
 
-def _spec(values: dict[str, object]) -> "results.TaskSpec":
-    return results.TaskSpec(**{**values, "n_way": 2, "n_tasks": 2})  # type: ignore[arg-type]
+def _spec(values: dict[str, object]) -> TaskSpec:
+    return TaskSpec(**{**values, "n_way": 2, "n_tasks": 2})  # type: ignore[arg-type]
 
 
 def _read_task_list(path: Path) -> None:

@@ -593,7 +593,8 @@ def test_evaluate_from_the_command_line(vit, tmp_path, capsys, caplog, monkeypat
         assert result["transform"] == "resize-168-bicubic-centre-160-0.5-0.5-0.5-0.5-0.5-0.5-1"
         assert (result["source"], result["source_classes"]) == ("imagenet-1k", 1000)
         seen = (
-            r"imagenet-1k, which contains 3 of the 5 classes \(for example (goldfish|n01530575|n01614925)\)"
+            r"pretrained on imagenet-1k, which contains 3 of the 5 classes "
+            r"\(for example (goldfish|n01530575|n01614925)\)"
         )
         assert re.fullmatch(seen, result["seen"])
         enlarged, warning = caplog.messages

@@ -62,8 +62,8 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
             output=Output(None),
         )  # fmt: skip
         measured[split] = result
-    assert measured["val"].accuracy < 0.3 < 0.7 < measured["novel"].accuracy
-    assert log["val_accuracy"].tolist() == pytest.approx([measured["val"].accuracy], abs=1e-6)
+    assert measured["val"].outcome.accuracy < 0.3 < 0.7 < measured["novel"].outcome.accuracy
+    assert log["val_accuracy"].tolist() == pytest.approx([measured["val"].outcome.accuracy], abs=1e-6)
     assert log["val_half_width"].tolist() == pytest.approx([measured["val"].half_width], abs=1e-6)
 
 

@@ -1,5 +1,6 @@
 """Plain JSON values converted to typed dataclasses, and refused where they do not fit."""
 
+import re
 import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
@@ -33,9 +34,18 @@ def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False)
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        text, _, place = str(error).partition(" - at `$")
-        place = place.strip(".`")
-        raise Wrong(f"{place}: {text}" if place else text) from error
+        raise Wrong(_plain(str(error))) from error
+
+
+def _plain(message: str) -> str:
+    """A message of msgspec in the words of fsbench: name, rule, type."""
+    text, _, place = message.partition(" - at `$")
+    place = place.strip(".`")
+    if missing := re.fullmatch("Object missing required field `(.+)`", text):
+        return f"lacks {f'{place}.' if place else ''}{missing[1]}"
+    text = re.sub("^Expected `(.+?)`", r"must be \1", text)
+    text = re.sub(", got `(.+)`$", r", but is \1", text)
+    return f"{place} {text}"
 
 
 @cache
