@@ -1,8 +1,10 @@
 """S2M2-E: exemplar training first, then manifold mixup with it as a regulariser.
 
-Mangla et al., WACV 2020, arXiv:1907.12087, Algorithm 1. The reference code does not have it.
+Mangla et al., WACV 2020, arXiv:1907.12087, Algorithm 1. The reference code does not contain it.
 
     fsbench train-backbone s2m2-e --dataset cifar-fs --backbone conv4
+
+Not measured yet.
 """
 
 from functools import partial
@@ -10,10 +12,9 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from fsbench.models.classifiers import Network
-from fsbench.training.fast import fast
-from fsbench.training.losses import exemplar_terms, manifold_mixup
-from fsbench.training.recipe import Recipe, Stage
+from fsbench.models import Network
+from fsbench.training import Recipe, Stage, fast_preset
+from fsbench.training.losses import exemplar_losses, halved, manifold_mixup
 
 ALPHA = 2.0
 VIEWS = 4
@@ -22,21 +23,21 @@ VIEWS = 4
 def first_step(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator, *, unit_length: bool
 ) -> dict[str, Tensor]:
-    """L_class + L_exemplar."""
-    class_loss, exemplar_loss = exemplar_terms(network, images, labels, unit_length=unit_length)
-    return {"class": class_loss, "exemplar": exemplar_loss}
+    """Compute L_class + L_exemplar."""
+    return exemplar_losses(network, images, labels, unit_length=unit_length)
 
 
 def second_step(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator, *, unit_length: bool
 ) -> dict[str, Tensor]:
-    """L_mm + 0.5 (L_class + L_exemplar); the first view of each image is the one that is mixed."""
+    """Compute L_mm + 0.5 (L_class + L_exemplar); the first view of each image is mixed."""
     mixed = manifold_mixup(network, images[: len(labels)], labels, rng, ALPHA)
-    rest = first_step(network, images, labels, rng, unit_length=unit_length)
-    return {"mixed": mixed, **{name: 0.5 * loss for name, loss in rest.items()}}
+    exemplar = exemplar_losses(network, images, labels, unit_length=unit_length)
+    return {"mixed": mixed, **halved(exemplar)}
 
 
 def _recipe(preset: str, *, unit_length: bool) -> Recipe:
+    """Make a preset with the epochs of the paper."""
     first = partial(first_step, unit_length=unit_length)
     second = partial(second_step, unit_length=unit_length)
     return Recipe(
@@ -54,7 +55,7 @@ def _recipe(preset: str, *, unit_length: bool) -> Recipe:
 PAPER = _recipe("paper", unit_length=False)
 
 PRESETS = {
-    "fast": fast(
+    "fast": fast_preset(
         PAPER,
         [
             Stage("self-supervised", partial(first_step, unit_length=True), epochs=10, views=VIEWS),
@@ -62,5 +63,5 @@ PRESETS = {
         ],
     ),
     "paper": PAPER,
-    "unit-length": _recipe("unit-length", unit_length=True),  # why: see exemplar.py
+    "unit-length": _recipe("unit-length", unit_length=True),  # exemplar.py gives the reason
 }

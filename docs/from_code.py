@@ -1,19 +1,18 @@
-"""Tables and listings of the pages that follow from the code."""
+"""Tables that the pages take from the code."""
 
 import argparse
-import ast
 import inspect
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import fsbench
 
 
 def data_sets() -> str:
-    """A row a data set: classes of each split, layouts, paper."""
+    """One row per data set: number of classes of each split, download, paper."""
     from fsbench.data.glyphs import CLASSES, NAMES, PER_CLASS
     from fsbench.data.registry import SOURCES
 
@@ -23,20 +22,20 @@ def data_sets() -> str:
     ]
     for name in NAMES:
         counts = (CLASSES[name].get(split, 0) for split in ("base", "val", "novel"))
-        rows.append([f"`{name}`", *counts, "drawn by code", f"synthetic, {PER_CLASS} images a class"])
-    return table(["name", "base", "val", "novel", "`--download`", "classes as in"], rows)
+        rows.append([f"`{name}`", *counts, "not needed", f"synthetic, {PER_CLASS} images per class"])
+    return table(["name", "base", "val", "novel", "`--download`", "split of"], rows)
 
 
 def layouts() -> str:
-    """What the folder of each data set holds, an item a data set."""
+    """One row per data set: the content of its folder."""
     from fsbench.data.registry import SOURCES
 
     rows = ([f"`{name}`", f"`{source.layouts}`"] for name, source in SOURCES.items())
-    return table(["data set", "the folder holds"], rows)
+    return table(["data set", "content of the folder"], rows)
 
 
 def backbones() -> str:
-    """A row a backbone."""
+    """One row per backbone."""
     from fsbench.models.backbones import BACKBONES, build
 
     rows = []
@@ -53,11 +52,11 @@ def backbones() -> str:
                 architecture.paper,
             ]
         )
-    return table(["name", "features", "million weights", "from", "mixing points", "paper"], rows)
+    return table(["name", "features", "million weights", "smallest image", "mixing points", "paper"], rows)
 
 
 def heads() -> str:
-    """A row a head."""
+    """One row per head."""
     from fsbench.heads import HEADS
 
     rows = [
@@ -69,7 +68,7 @@ def heads() -> str:
         ]
         for name, head in HEADS.items()
     ]
-    return table(["name", "what it does", "features as", "paper"], rows)
+    return table(["name", "method", "preprocessing", "paper"], rows)
 
 
 def commands() -> str:
@@ -89,44 +88,30 @@ def _verbs(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, st
                 yield from _verbs(verb_parser, f"{name} {verb}")
 
 
-def python_api() -> str:
-    """A section a public name, in the order of the package's docstring; a line a function of a module."""
-    sections = []
-    for name in re.findall(r"^    fsbench\.(\w+) ", fsbench.__doc__ or "", re.MULTILINE):
-        thing = getattr(fsbench, name)
-        if not inspect.ismodule(thing):
-            text = f"```python\n{_declaration(thing)}\n```"
-        else:
-            own = [
-                each
-                for each, value in vars(thing).items()
-                if getattr(value, "__module__", "") == thing.__name__
-            ]
-            public = [
-                getattr(thing, each) for each in getattr(thing, "__all__", own) if not each.startswith("_")
-            ]
-            rows = [
-                [f"`{f.__name__}`", inspect.getdoc(f).partition("\n")[0]]
-                for f in public
-                if inspect.isroutine(f) or inspect.isclass(f)
-            ]
-            text = (
-                inspect.getdoc(thing).partition("\n")[0] + "\n\n" + table(["function", "what it gives"], rows)
-            )
-        sections.append(f"### fsbench.{name}\n\n{text}")
-    return "\n\n".join(sections)
+def public_modules() -> list[str]:
+    """Names of the package, its rooms except the command line, and the modules in their `__all__`."""
+    rooms = sorted(path.parent.name for path in Path(fsbench.__file__).parent.glob("[!_]*/__init__.py"))
+    modules = [fsbench, *(import_module(f"fsbench.{room}") for room in rooms if room != "cli")]
+    public = [getattr(module, name) for module in modules for name in getattr(module, "__all__", ())]
+    names = {module.__name__ for module in (*modules, *filter(inspect.ismodule, public))}
+    return sorted(names)
 
 
-def _declaration(thing: Any) -> str:
-    """How a function or class is declared, as its source has it: signature, docstring, fields."""
-    source = inspect.getsource(thing)
-    (node,) = ast.parse(source).body
-    head = list(takewhile(lambda part: isinstance(part, ast.Expr | ast.AnnAssign), node.body))
-    return "\n".join(source.splitlines()[: head[-1].end_lineno])
+def modules() -> str:
+    """One row per public module, with a link to its page beside that of the package."""
+    rows = [
+        [
+            f"[`{name}`]({name.removeprefix('fsbench.')}.md)",
+            (inspect.getdoc(import_module(name)) or "").partition("\n")[0],
+        ]
+        for name in public_modules()
+        if name != "fsbench"
+    ]
+    return table(["module", "content"], rows)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines

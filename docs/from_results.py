@@ -16,6 +16,12 @@ from fsbench.report.leaderboard.rows import Row, families, groups
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
+_BENCHES = {
+    "train": "Training",
+    "evaluate": "Evaluation",
+    "heads": "Heads",
+    "sgd_heads": "Heads trained by SGD",
+}
 
 
 def recipes() -> str:
@@ -58,11 +64,17 @@ def _recipe(name: str, measured: list[Row]) -> str:
         [
             f"## {name}",
             idea[0].upper() + idea[1:],
-            re.sub(r"^    (fsbench .*)$", r"```bash\n\1\n```", about.strip(), flags=re.MULTILINE),
+            re.sub(r"^    (fsbench .*)$", r"```bash\n\1\n```", _linked(about.strip()), flags=re.MULTILINE),
             table(["preset", "epochs", "batch", "optimiser", "classifier"], presets),
-            table(head, rows) if rows else "Not measured yet.",
+            *([table(head, rows)] if rows else []),
         ]
     )
+
+
+def _linked(text: str) -> str:
+    """Link arXiv numbers and repositories of reference code."""
+    text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+    return re.sub(r"reference code ([\w-]+/[\w-]+)", r"reference code [\1](https://github.com/\1)", text)
 
 
 def measured_heads() -> str:
@@ -97,15 +109,20 @@ def three_widths() -> str:
 
 
 def speed() -> str:
-    """A table for each file of figures."""
-    tables = []
-    for path in sorted((RESULTS / "bench").glob("*.json")):
+    """Return one section per file of figures, training first."""
+    sections = []
+    for path in sorted((RESULTS / "bench").glob("*.json"), key=lambda path: (path.stem != "train", path)):
         bench = json.loads(path.read_text(encoding="utf-8"))
-        rows = [[name, f"{value:,.4g}"] for name, value in bench["figures"].items()]
-        tables.append(
-            f"{bench['device']}, torch {bench['versions']['torch']}:\n\n" + table(["what", "figure"], rows)
-        )
-    return "\n\n".join(tables)
+        title = _BENCHES.get(path.stem, f"Training on a GPU ({path.stem})")
+        device = f"{bench['device']}, torch {bench['versions']['torch']}."
+        rows = [[*name.split(": ", 1), _number(value)] for name, value in bench["figures"].items()]
+        sections.append(f"### {title}\n\n{device}\n\n" + table(["case", "measured", "value"], rows))
+    return "\n\n".join(sections)
+
+
+def _number(value: float) -> str:
+    """Write a figure with three or more digits and without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def diagnosis() -> str:

@@ -15,7 +15,7 @@ from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.machine import find_device
 from fsbench._util.session import Session
 from fsbench.data.augment import resized
-from fsbench.data.prepare import load_for
+from fsbench.data.loading import load_for
 from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
 from fsbench.evaluation.flat import as_row
 from fsbench.evaluation.result import Result
@@ -216,7 +216,7 @@ def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:
     """Specifications and pinned lists."""
     if len({isinstance(task, TaskSpec) for task in tasks}) > 1:
         raise FsbenchError("tasks must be all names of pinned lists or all TaskSpecs, but are both")
-    return [task if isinstance(task, TaskSpec) else pinned.read(task) for task in tasks]
+    return [task if isinstance(task, TaskSpec) else pinned.read_task_list(task) for task in tasks]
 
 
 def _specs(options: EvaluateOptions) -> list[TaskSpec]:

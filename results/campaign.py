@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_file
+from fsbench._util.files import atomic_write
 from fsbench.cli.parser import Parser
 from fsbench.data import glyphs, image_store
 from results import plan
@@ -157,7 +157,7 @@ def select(runs: Sequence[Run], only: str = "", part: int = 1, parts: int = 1) -
 
 def examine(runs: Sequence[Run], setting: Setting) -> list[Todo]:
     """What is left of each run, by the result files and the data sets on this machine."""
-    known, prepared = plan.answers(setting.results), {*glyphs.NAMES, *image_store.prepared()}
+    known, prepared = plan.answers(setting.results), {*glyphs.NAMES, *image_store.prepared_stores()}
     todos = []
     for run in runs:
         unanswered = plan.unanswered(run, known)
@@ -221,7 +221,7 @@ def _do(todo: Todo, setting: Setting) -> list[str]:
                 (log, kept.with_suffix(".csv")),
                 (checkpoint, kept),
             ):  # the log, then what counts
-                with whole_file(copy) as part:
+                with atomic_write(copy) as part:
                     shutil.copyfile(source, part)
     for evaluation in run.evaluations:
         datasets = [name for name in evaluation.datasets if plan.stored_name(name) not in todo.missing]

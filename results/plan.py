@@ -24,7 +24,6 @@ import tomllib
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ from fsbench.evaluation.result import Result
 from fsbench.heads import find_head
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec
-from fsbench.training.recipe import Recipe, load_recipe, resolve
+from fsbench.training.overrides import Overrides, resolve
+from fsbench.training.recipe import Recipe, load_recipe
 
 _KEYS = ("entry", "evaluate", "keep-checkpoint")
 # Flags that the campaign sets itself, or that say nothing of a result.
@@ -184,9 +184,7 @@ def _run(flags: dict[str, Any], evaluations: Sequence[dict[str, Any]], keep: boo
 def _resolved(training: Namespace) -> Recipe:
     """The recipe as `fsbench train-backbone` will have it: what it lets a user override, by name."""
     known = vars(training) | {"augment": not training.no_augment}
-    overrides = {
-        name: known[name] for name in signature(resolve).parameters if name in known.keys() - {"recipe"}
-    }
+    overrides = {name: known[name] for name in Overrides.__annotations__ if name in known}
     return resolve(load_recipe(training.recipe, training.preset), **overrides)
 
 

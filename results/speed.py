@@ -31,9 +31,10 @@ from fsbench.models.backbones import build
 from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network, assemble
 from fsbench.training import loop
-from fsbench.training.loop import Run
-from fsbench.training.precision import PRECISIONS, choose
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import PRECISIONS, choose_compute
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import Run
 
 CLASSES = 64
 MOST_STEPS = 40  # of one measurement
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def fill(path: Path, wanted: Sequence[Case], device: torch.device, seconds: float) -> bool:
     """Add the figures of cases to a file, each as it is measured; whether all could be."""
     found = read(path, device)
-    precision = choose(device).precision
+    precision = choose_compute(device).precision
     peak_name = f"{precision} matrix product, {SIDE[device.type]} x {SIDE[device.type]}: Tflop/s"
     if peak_name not in found["figures"]:
         found["figures"][peak_name] = rounded(matmul_peak(device) / 1e12)
@@ -178,10 +179,10 @@ def _median_rate(epoch: Callable[[int], float], case: Case, seconds: float) -> f
 def _epochs(case: Case, device: torch.device) -> Callable[[int], float]:
     """A function that trains so many steps by the trainer's own loop and returns images per second."""
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=case.batch_size)
-    engine = choose(device, compiled="on" if case.compiled else "off")
+    compute = choose_compute(device, compiled="on" if case.compiled else "off")
     network = assemble(build(case.backbone, case.image_size), CLASSES, recipe.settings())
     network = network.to(device).to(memory_format=torch.channels_last)
-    if engine.compile:
+    if compute.compile:
         for block in network.backbone.blocks:
             block.compile()
     count, size = case.batch_size * MOST_STEPS, case.image_size
@@ -192,11 +193,11 @@ def _epochs(case: Case, device: torch.device) -> Callable[[int], float]:
         pixels=torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, device=device),
         labels=torch.arange(count, device=device) % CLASSES,
         val=None,
-        engine=engine,
+        compute=compute,
         provenance=cast(Provenance, SimpleNamespace(train_seed=0)),
         tensorboard=False,
     )
-    optimiser, scaler = recipe.optimiser.build(network.parameters()), engine.scaler(device)
+    optimiser, scaler = recipe.optimiser.build(network.parameters()), compute.scaler(device)
 
     def epoch(steps: int) -> float:
         part = replace(run, labels=run.labels[: steps * case.batch_size])
@@ -217,7 +218,7 @@ def flops(case: Case) -> int:
 def matmul_peak(device: torch.device) -> float:
     """Operations per second of a large matrix product in the precision that training uses: median of 20."""
     side = SIDE[device.type]
-    dtype = PRECISIONS[choose(device).precision]
+    dtype = PRECISIONS[choose_compute(device).precision]
     matrix = torch.randn(side, side, device=device, dtype=dtype)
     seconds = []
     for _ in range(20):

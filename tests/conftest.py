@@ -9,12 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 if "NUMBA_CACHE_DIR" not in os.environ:  # one compilation for all processes of this run, not one for each
     os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fsbench-tests-")
@@ -52,7 +56,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     """A cache folder in which `tiny` is prepared; also what `$FSBENCH_CACHE` names."""
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     folder = tmp_path_factory.mktemp("cache")
     prepare("tiny", tiny_folder, cache=folder, quiet=True)
@@ -68,13 +72,42 @@ def no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 @pytest.fixture(scope="session")
 def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a Conv4 trained for two epochs on `tiny`."""
+    from fsbench._util.session import Session
     from fsbench.training.loop import train_backbone
-    from fsbench.training.recipe import load_recipe, resolve
+    from fsbench.training.overrides import resolve
+    from fsbench.training.recipe import load_recipe
+    from fsbench.training.run import TrainingSpec
 
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     out = tmp_path_factory.mktemp("runs") / "tiny-erm"
-    train_backbone(recipe, "tiny", out=out, cache=cache, device=torch.device("cpu"), quiet=True)
+    train_backbone(
+        recipe, TrainingSpec("tiny"), out=out, session=Session(cache, torch.device("cpu"), quiet=True)
+    )
     return out
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[webdriver.Chrome]":
+    """Headless Chromium, which records the console and every request."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no chromium or chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+        *("--disable-background-networking", "--disable-component-update", "--window-size=1280,1000"),
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(driver))
+    started.get("about:blank")  # leaves the page for new tabs, which loads parts of the browser
+    yield started
+    started.quit()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

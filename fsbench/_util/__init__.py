@@ -1,1 +1,1 @@
-"""What the rooms share: files, errors, random streams, the machine, checks of untrusted files."""
+"""Private helpers of all rooms: files, errors, random streams, the machine, validation of untrusted files."""

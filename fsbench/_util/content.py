@@ -1,4 +1,4 @@
-"""Where the shipped content lies: `baselines/` and `episodes/`, in a checkout and in the wheel alike."""
+"""Location of the content shipped with fsbench: `baselines/` (recipes) and `episodes/` (task lists)."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def content_folder(kind: str) -> Path:
-    """The folder of one kind of content, "baselines" or "episodes".
+    """Return the folder "baselines" or "episodes".
 
-    The wheel carries both as `fsbench/content/`; a checkout has them beside the package.
+    In the wheel it is `fsbench/content/`; in a checkout it lies beside the package.
     """
     installed = _PACKAGE / "content" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind

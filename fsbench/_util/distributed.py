@@ -1,9 +1,9 @@
-"""A process's share of a batch, so that several processes compute what one would.
+"""Distributed training that computes the same as a single process.
 
-Every process holds the whole batch and its labels; the backbone splits the rows among them, and puts features
-together again before anything looks at the batch as a whole: mixing, mining, the loss. Batch norm takes its
-statistics over all processes. So every recipe runs unchanged, and its loss is that of one process. The work
-lies in the backbone; augmentation and losses, which all processes compute alike, are a few percent of a step.
+Every process holds the whole batch and its labels. In the backbone, each process computes its share of the
+rows; the features are then gathered, so that mixing, mining and the loss see the whole batch. Batch norm uses
+the statistics of all processes. Therefore every recipe runs unchanged, with the loss of a single process.
+Every process computes augmentation and losses, which are a few percent of a step.
 """
 
 import atexit
@@ -21,49 +21,54 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Share:
-    """Which of how many processes this is."""
+    """The rank of this process and the number of processes.
+
+    Attributes:
+        rank: Index of this process, from 0.
+        size: Number of processes.
+    """
 
     rank: int = 0
     size: int = 1
 
     def mine(self, rows: Tensor) -> Tensor:
-        """This process's rows of a whole batch (b, ...)."""
+        """Return the rows of a batch (b, ...) that this process computes."""
         return rows if self.size == 1 else rows.tensor_split(self.size)[self.rank]
 
     def whole(self, rows: Tensor, total: int) -> Tensor:
-        """The whole batch (total, ...) from every process's rows of it; gradients flow back to their process.
+        """Gather the rows of all processes into the batch (total, ...); gradients flow back to each process.
 
-        Each process adds its rows to zeros, which also serves shares of unequal size.
+        Each process adds its rows to a batch of zeros, which also works for shares of unequal size.
         """
         if self.size == 1:
             return rows
-        even, odd = divmod(total, self.size)  # tensor_split gives the first `odd` processes a row more
+        even, odd = divmod(total, self.size)  # as tensor_split: the first `odd` processes have one more row
         before = self.rank * even + min(self.rank, odd)
         padding = (0, 0) * (rows.ndim - 1) + (before, total - before - len(rows))
         summed: Tensor = all_reduce(nn.functional.pad(rows, padding))
         return summed
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called this method."""
         if self.size > 1:
             dist.barrier()
 
     def agree(self, find: Callable[[], T]) -> T:
-        """What the first process finds, told to all: only its disk counts."""
+        """Call `find` in the first process only, and return its result in all: only its disk counts."""
         if self.size == 1:
             return find()
-        found = [find() if self.rank == 0 else None]
-        dist.broadcast_object_list(found)
-        return found[0]  # type: ignore[return-value]  # the others' None is overwritten
+        results = [find() if self.rank == 0 else None]
+        dist.broadcast_object_list(results)
+        return results[0]  # type: ignore[return-value]  # broadcasting replaces None
 
 
 ALONE = Share()
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose statistics in training are those of all processes' rows.
+    """Batch norm whose training statistics cover the rows of all processes.
 
-    torch has it for GPUs only; this one runs wherever processes can add numbers.
+    `torch.nn.SyncBatchNorm` runs on GPUs only; this class runs on any device.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,7 +80,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
         wide = images.to(torch.promote_types(images.dtype, torch.float32))
-        rows = wide.new_full((1,), wide.numel() / wide.shape[1])  # pixels of a channel
+        rows = wide.new_full((1,), wide.numel() / wide.shape[1])  # pixels per channel
         sums = all_reduce(torch.cat([wide.sum((0, 2, 3)), rows]))
         count, mean = sums[-1], sums[:-1] / sums[-1]
         centred = wide - mean[:, None, None]
@@ -90,7 +95,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 def share_batch_norm(network: nn.Module) -> None:
-    """Make every batch norm of a network take its statistics over all processes."""
+    """Replace every batch norm of a network by one with statistics over all processes."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.BatchNorm2d:
@@ -100,7 +105,7 @@ def share_batch_norm(network: nn.Module) -> None:
 
 
 def add_gradients(network: nn.Module, share: Share) -> None:
-    """Sum the gradients of all processes, as one message."""
+    """Sum the gradients over all processes, in one message."""
     if share.size == 1:
         return
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
@@ -111,9 +116,9 @@ def add_gradients(network: nn.Module, share: Share) -> None:
 
 
 def join(device: torch.device) -> Share:
-    """This process's share when `torchrun` started it, else all of it.
+    """Join the other processes if `torchrun` started this one; otherwise return `ALONE`.
 
-    Processes talk by NCCL on GPUs and by gloo elsewhere.
+    The backend is NCCL on GPUs and gloo on other devices.
     """
     if not dist.is_torchelastic_launched():
         return ALONE

@@ -1,55 +1,61 @@
-"""The one error that a user is meant to see, and the way an unknown name is reported."""
+"""The error that users see, suggestions for unknown names, and the message for exhausted memory."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-# Of torch on GPUs and CPUs; the last one is of oneDNN, which lacks room for the code that it makes.
-_NO_MEMORY = (
+_OUT_OF_MEMORY = (  # parts of torch's errors on GPUs and CPUs; the last is oneDNN's when it cannot compile
     "OutOfMemoryError",
     "can't allocate memory",
     "Cannot allocate memory",
     "could not create a primitive",
 )
-_LONGEST = 2000  # characters of a message: what a file says may be without end
+_MAX_LENGTH = 2000  # characters of a message, which may quote a file
 
 
 class FsbenchError(Exception):
-    """A wrong argument, file or setting; its message is one line: argument, rule, value found."""
+    """Raised for a wrong argument, file or setting.
+
+    The message is one printable line: the argument, the rule, the value, and what to do.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
 
 
 def printable(text: str) -> str:
-    """A text that may come from anywhere as one line for a terminal: what would steer it is escaped."""
-    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    """Return a text of any origin as one line: shortened, with control characters escaped."""
+    shortened = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]} ..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shortened)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> FsbenchError:
-    """The error for a name that is not known, with the nearest one that is.
+    """Return the error for an unknown name, with the closest valid name or, if none is close, all of them.
 
-    `kind` is what the name stands for ("head", "backbone"); the message lists the known names when
-    none is near.
+    Args:
+        kind: What the name stands for, such as "head" or "backbone".
+        name: The unknown name.
+        known: The valid names.
     """
-    names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    valid = sorted(known)
+    closest = get_close_matches(name, valid, n=1, cutoff=0.5)
+    hint = f"did you mean {closest[0]!r}?" if closest else f"known: {', '.join(valid)}"
     return FsbenchError(f"unknown {kind} {name!r}; {hint}")
 
 
 @contextmanager
-def enough_memory(where: str, advice: str) -> Iterator[None]:
-    """Say in one line that memory ran out in the block, of the host or of a device, and what helps.
+def memory_advice(place: str, advice: str) -> Iterator[None]:
+    """Turn an out-of-memory error of Python, torch or oneDNN in the block into one line with advice.
+
+    Torch's errors are recognised by their name or text, so that torch need not be imported.
 
     Raises:
-        FsbenchError: it did. An error of torch is known by its name or text, so that none has to load torch.
+        FsbenchError: Memory of the host or of a device was exhausted.
     """
     try:
         yield
     except Exception as error:
-        told = f"{type(error).__name__} {error}"
-        if not isinstance(error, MemoryError) and not any(sign in told for sign in _NO_MEMORY):
+        text = f"{type(error).__name__} {error}"
+        if not isinstance(error, MemoryError) and not any(part in text for part in _OUT_OF_MEMORY):
             raise
-        raise FsbenchError(f"out of memory in {where}; {advice}") from error
+        raise FsbenchError(f"out of memory in {place}; {advice}") from error

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the cache folder they lie in."""
+"""Atomic writes, locks and checksums of files, and the cache folder."""
 
 import hashlib
 import os
@@ -21,31 +21,32 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
     from numpy.typing import NDArray
 
-MAPPED = 1 << 30  # bytes from which on values stay in their file
+MAP_ABOVE = 1 << 30  # bytes; arrays of at least this size are mapped from their file instead of read
 
 
-def cache_folder(chosen: Path | None = None) -> Path:
-    """The folder of image and feature stores: `chosen`, else `$FSBENCH_CACHE`, else the platform's own."""
-    if chosen is not None:
-        return chosen
-    named = os.environ.get("FSBENCH_CACHE")
-    return Path(named) if named else user_cache_path("fsbench")
+def cache_folder(folder: Path | None = None) -> Path:
+    """Return the cache folder: `folder` if given, else `$FSBENCH_CACHE`, else the platform's default."""
+    if folder is not None:
+        return folder
+    from_environment = os.environ.get("FSBENCH_CACHE")
+    return Path(from_environment) if from_environment else user_cache_path("fsbench")
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it there when the block ends, remove it when it fails.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`, and rename it to `path` at the end of the block.
 
-    The data reaches the disk before the name does, so neither a killed process nor a power cut leaves a
-    torn file under `path`. A temporary file that a killed process left goes with the next write of `path`.
+    If the block fails, the temporary file is removed and `path` stays as it was. The data is synced to disk
+    before the rename, so neither a killed process nor a power cut leaves an incomplete file at `path`.
+    Temporary files of killed processes are removed by the next write to the same path.
 
     Raises:
-        FsbenchError: the folder cannot be written or the disk is full.
+        FsbenchError: The folder is not writable, or the disk is full.
     """
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _folder_of(path):
+        with _locked_folder_of(path):
             handle, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
             os.close(handle)
             part = Path(name)
@@ -63,46 +64,50 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_hdf5(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
-    """Yield a new HDF5 file that lies at `path` when the block ends, whole or not at all.
+def atomic_hdf5(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
+    """Yield a new HDF5 file that appears at `path` at the end of the block, and a check for write errors.
 
-    The second value is to be called between large writes: it raises what the disk answered so far. HDF5 must
-    not hear of it, since it cannot close a file that it failed to write and crashes the process later.
+    Call the check between large writes: it raises the first write error so far. The error is kept from HDF5
+    itself, which cannot close a file after a failed write and crashes the process later.
 
     Raises:
-        FsbenchError: the folder cannot be written or the disk is full.
+        FsbenchError: The folder is not writable, or the disk is full.
     """
     import h5py
 
-    with whole_file(path) as part, _Patient(part, "w+") as disk:
-        with h5py.File(disk, "w") as file:
-            yield file, disk.check
-        disk.check()
+    with atomic_write(path) as part, _DeferredErrors(part, "w+") as file:
+        with h5py.File(file, "w") as hdf5:
+            yield hdf5, file.check
+        file.check()
 
 
-def values_of(data: "h5py.Dataset") -> "NDArray[Any]":
-    """The values of an HDF5 data set: in memory, or where they are many, read-only and mapped from the file.
+def read_or_map(dataset: "h5py.Dataset") -> "NDArray[Any]":
+    """Return an HDF5 data set as an array: read into memory, or mapped read-only if it is large.
 
-    A mapped page is read when it is looked at, and given up when memory is short. Files are replaced whole,
-    so what is mapped stays as it was.
+    The system loads mapped pages on access and drops them when memory is short. A mapped array never changes,
+    because files are only ever replaced as a whole.
     """
     import numpy as np
 
-    offset = data.id.get_offset()  # None: in pieces, compressed, or not in this file
-    if data.nbytes < MAPPED or offset is None:
-        return np.asarray(data[()])
-    return np.memmap(data.file.filename, data.dtype, "r", offset, data.shape)
+    offset = dataset.id.get_offset()  # None if chunked, compressed, or in another file
+    if dataset.nbytes < MAP_ABOVE or offset is None:
+        return np.asarray(dataset[()])
+    return np.memmap(dataset.file.filename, dataset.dtype, "r", offset, dataset.shape)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with Unix line ends, whole or not at all."""
-    with whole_file(path) as part:
+    """Write a UTF-8 text with Unix line ends atomically."""
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, so that of two processes one builds it and the other waits and finds it."""
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, so that one process builds the file while others wait for it.
+
+    Raises:
+        FsbenchError: The folder is not writable.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -116,10 +121,10 @@ def only_one(path: Path) -> Iterator[None]:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal.
+    """Return the SHA-256 of a file as a hexadecimal string.
 
     Raises:
-        FsbenchError: the file cannot be read.
+        FsbenchError: The file is not readable.
     """
     try:
         with path.open("rb") as file:
@@ -129,47 +134,47 @@ def sha256_of(path: Path) -> str:
 
 
 def reason(error: OSError) -> str:
-    """What the operating system says is wrong, in lower case and without the path."""
+    """Return the operating system's message in lower case, without the path."""
     return (error.strerror or str(error)).lower()
 
 
-class _Patient(FileIO):
-    """A file that keeps its first error until it is asked, and from then on writes into memory.
+class _DeferredErrors(FileIO):
+    """File object that defers write errors until `check` is called.
 
-    What it pretends to have written it must give back: HDF5 reads its own tables again.
+    After the first failed write, data is kept in memory, because HDF5 reads its own metadata back.
     """
 
     error: OSError | None = None
 
     def __init__(self, path: Path, mode: str) -> None:
         super().__init__(path, mode)
-        self._in_memory: list[tuple[int, bytes]] = []  # where, what
+        self._unwritten: list[tuple[int, bytes]] = []  # (position, data)
 
     def write(self, data: "ReadableBuffer") -> int:
-        """Write all of the bytes."""
-        left = memoryview(data).cast("B")
-        size, start = len(left), self.tell()
+        """Write all bytes, to disk or to memory."""
+        rest = memoryview(data).cast("B")
+        size, start = len(rest), self.tell()
         try:
-            while left and self.error is None:
-                left = left[super().write(left) :]
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
         except OSError as error:
             self.error = error
-        if left:
-            self._in_memory.append((start + size - len(left), bytes(left)))
+        if rest:
+            self._unwritten.append((start + size - len(rest), bytes(rest)))
             self.seek(start + size)
         return size
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Fill the buffer from the disk and from what could not be written there."""
+        """Fill the buffer from disk and from memory."""
         if self.error is None:
             return super().readinto(buffer) or 0
         view, start = memoryview(buffer).cast("B"), self.tell()
         view[:] = bytes(len(view))
         super().readinto(view)
-        for place, data in self._in_memory:
-            first, last = max(place, start), min(place + len(data), start + len(view))
+        for position, data in self._unwritten:
+            first, last = max(position, start), min(position + len(data), start + len(view))
             if first < last:
-                view[first - start : last - start] = data[first - place : last - place]
+                view[first - start : last - start] = data[first - position : last - position]
         self.seek(start + len(view))
         return len(view)
 
@@ -182,17 +187,18 @@ class _Patient(FileIO):
             return size or 0
 
     def check(self) -> None:
-        """Raise the error, if there is one."""
+        """Raise the first write error, if any."""
         if self.error is not None:
             raise self.error
 
 
 @contextmanager
-def _folder_of(path: Path) -> Iterator[None]:
-    """Hold the folder of `path` while a file is written in it, and make the rename outlast a power cut.
+def _locked_folder_of(path: Path) -> Iterator[None]:
+    """Hold a shared lock on the folder of `path`, and sync the folder after the block.
 
-    Who writes shares a lock, which ends with the process however that ends. Who gets it alone knows that
-    temporary files are of the dead. Windows has no such locks, nor have all network disks: there they stay.
+    Writers hold a shared lock that is released when the process ends. A process that obtains the exclusive
+    lock may therefore delete leftover temporary files. Windows and some network file systems have no such
+    locks; there, leftover files stay.
     """
     if sys.platform == "win32":
         yield
@@ -203,11 +209,11 @@ def _folder_of(path: Path) -> Iterator[None]:
     try:
         with suppress(OSError):
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for torn in path.parent.glob(f".{escape(path.name)}.*.part"):
-                torn.unlink()
+            for leftover in path.parent.glob(f".{escape(path.name)}.*.part"):
+                leftover.unlink()
         with suppress(OSError):
             fcntl.flock(folder, fcntl.LOCK_SH)
         yield
-        os.fsync(folder)
+        os.fsync(folder)  # makes the rename durable
     finally:
         os.close(folder)

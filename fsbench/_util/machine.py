@@ -1,4 +1,4 @@
-"""What a number was measured with: device, versions, commit."""
+"""The device, its memory and generators, and the versions that a measurement depends on."""
 
 import os
 import platform
@@ -14,20 +14,20 @@ import torch
 from fsbench import __version__
 from fsbench._util.errors import FsbenchError
 
-_MEMINFO, _PROCESS_GROUP, _GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_MEMINFO, _CGROUP, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else Apple's, else the CPU.
+    """Return a device by name; "auto" selects CUDA if available, else MPS (Apple), else the CPU.
 
-    Of several processes that `torchrun` started on a machine, each takes a CUDA device of its own.
+    Processes started by `torchrun` on one machine each get a different CUDA device.
 
     Raises:
-        FsbenchError: no such device, or it is not at hand.
+        FsbenchError: The name is invalid, or the device is not available.
     """
     if name == "auto":
-        other = "mps" if torch.backends.mps.is_available() else "cpu"
-        name = "cuda" if torch.cuda.is_available() else other
+        fallback = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else fallback
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
@@ -35,22 +35,22 @@ def find_device(name: str = "auto") -> torch.device:
         if name != "cpu":
             torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0]
-        raise FsbenchError(f"device {name!r} cannot be used here: {why}") from error
+        message = str(error).splitlines()[0]
+        raise FsbenchError(f"device {name!r} cannot be used here: {message}") from error
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """A device as a reader of a timing wants it named, with the number of CPU threads."""
+    """Return the model name of a device for timings; for a CPU with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be used on a device without swapping; 1 GiB where the system does not tell.
+    """Return the bytes that a device can use without swapping; 1 GiB if the system does not report them.
 
-    On Linux the system's caches count as free, and the limit of a container holds.
+    On Linux, the system's caches count as free, and the memory limit of a container applies.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -61,42 +61,43 @@ def free_memory(device: torch.device) -> int:
             free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         except (AttributeError, ValueError, OSError):
             return 1 << 30
-    left = _left_in_group()
-    return free if left is None else max(0, min(free, left))
+    limit = _free_in_cgroup()
+    return free if limit is None else max(0, min(free, limit))
 
 
-def _left_in_group() -> int | None:
-    """Bytes that this process's control group may still use; None without a limit."""
+def _free_in_cgroup() -> int | None:
+    """Return the bytes that the control group of this process may still use; None if it has no limit."""
     try:
-        place = _PROCESS_GROUP.read_text().strip().rpartition("::/")[2]
-        group = _GROUPS / place
+        group = _CGROUPS / _CGROUP.read_text().strip().rpartition("::/")[2]
         limit = int((group / "memory.max").read_text())  # "max" without a limit
         used = int((group / "memory.current").read_text())
-        return limit - used + _numbers(group / "memory.stat")["inactive_file"]  # caches are given back
+        return (
+            limit - used + _numbers(group / "memory.stat")["inactive_file"]
+        )  # the system can free its caches
     except (OSError, ValueError, KeyError):
         return None
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """The first number behind each name, of a file with one name per line."""
+    """Return the first number after each name of a file with one name per line."""
     rows = (line.split() for line in path.read_text().splitlines())
     return {name: int(number) for name, number, *_ in rows}
 
 
 @contextmanager
-def generators_kept(device: torch.device) -> Iterator[None]:
-    """Give torch's global generators, of the CPU and of a device, their state back after the block."""
+def preserved_generators(device: torch.device) -> Iterator[None]:
+    """Restore the state of torch's global generators, of the CPU and of a device, after the block."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        before = torch.mps.get_rng_state() if device.type == "mps" else None
+        mps_state = torch.mps.get_rng_state() if device.type == "mps" else None
         try:
             yield
         finally:
-            if before is not None:
-                torch.mps.set_rng_state(before)
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed torch's global generators of the CPU and of a device; torch.manual_seed seeds all devices."""
+    """Seed torch's global generators of the CPU and of one device; `torch.manual_seed` seeds all devices."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -106,7 +107,7 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a number depends on."""
+    """Return the versions of fsbench, Python, torch and NumPy."""
     return {
         "fsbench": __version__,
         "python": platform.python_version(),
@@ -117,7 +118,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout that fsbench runs from, `+` behind it when files differ; None in a wheel."""
+    """Return the git commit of the checkout, followed by "+" if files were changed; None in a wheel."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -130,11 +131,13 @@ def commit() -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
+    """Return the output of a git command."""
     command = ["git", "-C", str(root), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed arguments
 
 
 def _processor() -> str:
+    """Return the model name of the CPU."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

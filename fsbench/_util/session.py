@@ -1,25 +1,23 @@
 """Where a call works and how much it prints: three settings that always travel together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
-
-def _cpu() -> "torch.device":
-    import torch
-
-    return torch.device("cpu")
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Session:
-    """Cache folder, device and progress of a call."""
+    """Cache folder, device and progress of a call.
 
-    cache: Path | None = (
-        None  # folder of prepared images and features; None: $FSBENCH_CACHE, or the user's cache
-    )
-    device: "torch.device" = field(default_factory=_cpu)
-    quiet: bool = False  # no progress on stderr
+    Attributes:
+        cache: Folder of prepared images and features; None: `$FSBENCH_CACHE`, or the cache of the user.
+        device: Where networks and heads run.
+        quiet: Whether progress on stderr is off.
+    """
+
+    cache: Path | None = None
+    device: torch.device = _CPU
+    quiet: bool = False

@@ -1,4 +1,4 @@
-"""Compiled code and torch on several threads at once: neither holds the interpreter."""
+"""Compiled code and torch in several threads at once. Both release the global interpreter lock."""
 
 import os
 import threading
@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-T = TypeVar("T")
-P = TypeVar("P")
-_one_at_a_time = threading.RLock()
+Result = TypeVar("Result")
+Part = TypeVar("Part")
+_threads_lock = threading.RLock()  # held while torch's number of threads is changed
 
 
 def in_threads(work: Callable[..., object], *arrays: np.ndarray[Any, Any]) -> None:
-    """Call `work` with equal parts of arrays, cut along their first axis, on torch's number of threads."""
+    """Split arrays along their first axis and call `work` on the parts, in as many threads as torch uses."""
     threads = torch.get_num_threads()
     if threads == 1:
         work(*arrays)
@@ -26,34 +26,35 @@ def in_threads(work: Callable[..., object], *arrays: np.ndarray[Any, Any]) -> No
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that stay, since a pool takes as long to start as a batch of small images to augment."""
+    """Return a pool that is kept: starting one takes as long as augmenting a batch of small images."""
     return ThreadPoolExecutor(threads)
 
 
-def each_alone(work: Callable[[P], T], parts: Sequence[P]) -> list[T]:
-    """Results of `work` on parts, each on one of torch's threads that no other thread helps.
+def map_single_threaded(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """Call `work` on each part in a thread of its own, where torch uses one thread.
 
-    For as long as that takes, torch has one thread: it knows no number of threads for a part alone.
+    Meanwhile torch uses one thread in the whole process, because its number of threads is a global setting.
+    The setting is restored at the end.
     """
-    with _one_at_a_time:
+    with _threads_lock:
         threads = torch.get_num_threads()
         if threads == 1:
             return [work(part) for part in parts]
         inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
-        def alone(part: P) -> T:
-            torch.set_num_threads(1)  # a thread has its own number and its own modes
+        def work_in_thread(part: Part) -> Result:
+            torch.set_num_threads(1)  # threads do not inherit the number of threads or the modes
             with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
                 return work(part)
 
         torch.set_num_threads(1)
-        others = [_pool(threads).submit(alone, part) for part in parts[1:]]
+        futures = [_pool(threads).submit(work_in_thread, part) for part in parts[1:]]
         try:
-            return [work(parts[0]), *(other.result() for other in others)]
+            return [work(parts[0]), *(future.result() for future in futures)]
         finally:
-            wait(others)
+            wait(futures)
             torch.set_num_threads(threads)
 
 
-if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads, and would wait for them
+if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads and would wait for them
     os.register_at_fork(after_in_child=_pool.cache_clear)

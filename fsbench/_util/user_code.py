@@ -1,4 +1,4 @@
-"""Code of a user, which runs when it is named: `./file.py`, `./file.py:name` or `package.module:name`."""
+"""Loading of user code by reference: `./file.py`, `./file.py:name` or `package.module:name`."""
 
 import hashlib
 import importlib
@@ -19,57 +19,67 @@ _REFERENCE = re.compile(r"(.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a reference names."""
+class LoadedObject:
+    """An object of user code.
+
+    Attributes:
+        value: The object.
+        name: Short name for people and file names, such as "mine.head".
+        digest: SHA-256 of the source file, in hexadecimal.
+    """
 
     value: Any
-    name: str  # fit for people and for file names, such as mine.head
-    digest: str  # SHA-256 of the file that it is written in, in hexadecimal
+    name: str
+    digest: str
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text has the form of a reference, `./file.py:name` or `package.module:name`."""
+    """Return whether a text has the form `./file.py:name` or `package.module:name`."""
     return _REFERENCE.fullmatch(text) is not None
 
 
-def find(reference: str, what: str) -> Found:
-    """What `reference` names; `what` it stands for ("head", "backbone") is said in errors.
+def load_reference(reference: str, kind: str) -> LoadedObject:
+    """Load the object that a reference names.
+
+    Args:
+        reference: `./file.py:name` or `package.module:name`.
+        kind: What the object is used as ("head", "backbone"), for error messages.
 
     Raises:
-        FsbenchError: no such file, module or name, or code that fails while it is imported.
+        FsbenchError: The file, module or name does not exist, or its code fails.
     """
-    place, _, name = reference.rpartition(":")
-    if place.endswith(".py"):
-        module, short = module_of(Path(place), what), Path(place).stem
+    location, _, name = reference.rpartition(":")
+    if location.endswith(".py"):
+        module, short = load_module(Path(location), kind), Path(location).stem
     else:
-        with one_line(f"{what} {reference}"):
-            module, short = importlib.import_module(place), place
+        with user_errors(f"{kind} {reference}"):
+            module, short = importlib.import_module(location), location
     if not hasattr(module, name):
-        raise FsbenchError(f"{what} {reference}: there is no {name} in {place}")
+        raise FsbenchError(f"{kind} {reference}: {location} does not define {name}")
     if module.__file__ is None:
-        raise FsbenchError(f"{what} {reference}: {place} must be a file of code, but is a folder")
-    return Found(getattr(module, name), f"{short}.{name}", sha256_of(Path(module.__file__)))
+        raise FsbenchError(f"{kind} {reference}: {location} must be a Python file, but is a folder")
+    return LoadedObject(getattr(module, name), f"{short}.{name}", sha256_of(Path(module.__file__)))
 
 
-def module_of(path: Path, what: str) -> ModuleType:
-    """The module that a file of code makes; it runs once, and again when its content is another.
+def load_module(path: Path, kind: str) -> ModuleType:
+    """Run a Python file as a module, once per process as long as its content stays the same.
 
     Raises:
-        FsbenchError: no such file, or code that fails.
+        FsbenchError: The file is not readable, or its code fails.
     """
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise FsbenchError(f"{what} {path}: cannot be read ({reason(error)})") from error
+        raise FsbenchError(f"{kind} {path}: cannot be read ({reason(error)})") from error
     key = hashlib.sha256(bytes(path.resolve()) + b"\0" + source).hexdigest()[:16]
     name = f"fsbench_user_{path.stem}_{key}"
     if name not in sys.modules:
         module = ModuleType(name)
         module.__file__ = str(path.resolve())
-        sys.modules[name] = module  # where dataclasses look for their module
+        sys.modules[name] = module  # dataclasses look their module up here
         try:
-            with one_line(f"{what} {path}"):
-                exec(compile(source, module.__file__, "exec"), vars(module))  # noqa: S102 - it is named to run
+            with user_errors(f"{kind} {path}"):
+                exec(compile(source, module.__file__, "exec"), vars(module))  # noqa: S102 - the user named it
         except BaseException:
             del sys.modules[name]
             raise
@@ -77,11 +87,11 @@ def module_of(path: Path, what: str) -> ModuleType:
 
 
 @contextmanager
-def one_line(what: str) -> Iterator[None]:
-    """Turn whatever a user's code raises into the one error that is shown, with its file and line.
+def user_errors(subject: str) -> Iterator[None]:
+    """Turn any error of user code in the block into one line with the file and the line number.
 
     Raises:
-        FsbenchError: the block raised; the original error is its cause.
+        FsbenchError: The block raised an error, which becomes the cause.
     """
     try:
         yield
@@ -89,8 +99,8 @@ def one_line(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        outside = [frame for frame in frames if "site-packages" not in frame.filename]  # not inside torch
-        frame = (outside or frames)[-1]
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        at = "" if isinstance(error, SyntaxError) else f" ({Path(frame.filename).name}, line {frame.lineno})"
-        raise FsbenchError(f"{what}: {text}{at}") from error
+        own_frames = [frame for frame in frames if "site-packages" not in frame.filename]  # not inside torch
+        frame = (own_frames or frames)[-1]
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        line = f" ({Path(frame.filename).name}, line {frame.lineno})"
+        raise FsbenchError(f"{subject}: {message}{'' if isinstance(error, SyntaxError) else line}") from error

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from fsbench import __version__
-from fsbench._util.errors import FsbenchError, enough_memory
+from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench.cli import (
     compare,
     completion,
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             _check_encoding()
             chosen = make_parser().parse_args(arguments)
-            with enough_memory("this command", "what it has finished is kept; it goes on once there is more"):
+            with memory_advice("this command", "what it has finished is kept; it goes on once there is more"):
                 chosen.run(chosen)
         finally:
             sys.stdout.flush()

@@ -14,9 +14,9 @@ import torch
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import cache_folder
-from fsbench.data.image_store import prepared
+from fsbench.data.image_store import prepared_stores
 from fsbench.data.summary import Contents, contents
-from fsbench.training import precision as engine
+from fsbench.training.precision import choose_compute
 
 GIB = 1 << 30
 LITTLE_DISK = 2 * GIB  # the image store of mini-ImageNet at 84 px takes 1.2 GiB
@@ -81,7 +81,7 @@ def examine(cache: Path | None = None) -> Checkup:
     """
     cuda = _why_no_cuda()  # first, since torch may say only once what is wrong
     folder = cache_folder(cache)
-    paths = [path for sizes in prepared(cache).values() for path in sizes.values()]
+    paths = [path for sizes in prepared_stores(cache).values() for path in sizes.values()]
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     installed = {name: found for name in PACKAGES if (found := _version(name))}
     if torch.version.cuda:
@@ -149,7 +149,7 @@ def _devices() -> Iterator[torch.device]:
 
 
 def _device(device: torch.device) -> Device:
-    usual = engine.choose(device)
+    usual = choose_compute(device)
     name = machine.device_name(device)
     return Device(
         str(device), name, _bf16(device), usual.precision, usual.compile, machine.free_memory(device)

@@ -9,7 +9,9 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.report import leaderboard
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 SOURCE, TARGETS = "glyphs", ("glyphs", "glyphs-fine")
 # Without rotation and S2M2-R: a random figure has no upright, so nothing can tell by what it was turned.
@@ -28,7 +30,9 @@ def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, qu
     results = out / "results"
     for name in RECIPES:
         recipe = resolve(load_recipe(name), epochs=[EPOCHS], batch_size=BATCH_SIZE)
-        run = train_backbone(recipe, SOURCE, out=out / "runs" / name, device=device, cache=cache, quiet=quiet)
+        run = train_backbone(
+            recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=Session(cache, device, quiet=quiet)
+        )
         evaluate(
             run.best,
             heads=("nearest-mean", "logistic"),

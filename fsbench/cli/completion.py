@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _names() -> dict[str, Iterable[str]]:
     """What to propose where any name may stand."""
-    from fsbench.data.summary import known
+    from fsbench.data.summary import list_datasets
     from fsbench.heads import HEADS
     from fsbench.heads.preprocess import PREPROCESS
     from fsbench.models.backbones import BACKBONES
@@ -46,11 +46,11 @@ def _names() -> dict[str, Iterable[str]]:
 
     return {
         "recipe": [*recipe_names(), "all"],
-        "dataset": [found.name for found in known()],
+        "dataset": [found.name for found in list_datasets()],
         "backbone": list(BACKBONES),
         "head": list(HEADS),
         "preprocess": list(PREPROCESS),
-        "tasks": pinned.shipped(),
+        "tasks": pinned.task_list_names(),
     }
 
 

@@ -51,14 +51,14 @@ def add(verbs: Verbs) -> None:
 
 def run_list(chosen: argparse.Namespace) -> None:
     """Print a table of known and prepared data sets."""
-    from fsbench.data.summary import known, overview
+    from fsbench.data.summary import list_datasets, overview
 
-    answer(chosen, known(chosen.cache), overview(chosen.cache))
+    answer(chosen, list_datasets(chosen.cache), overview(chosen.cache))
 
 
 def run_prepare(chosen: argparse.Namespace) -> None:
     """Prepare one data set and say where its store lies."""
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
     from fsbench.data.summary import contents, describe
 
     path = prepare(
@@ -75,7 +75,7 @@ def run_prepare(chosen: argparse.Namespace) -> None:
 
 def run_show(chosen: argparse.Namespace) -> None:
     """Print what a prepared data set holds."""
-    from fsbench.data.prepare import find_store
+    from fsbench.data.loading import find_store
     from fsbench.data.summary import contents, describe
 
     path = find_store(chosen.name, chosen.cache)

@@ -28,7 +28,8 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Write a report and say where it lies."""
-    from fsbench.diagnose import diagnose
+    from fsbench._util.session import Session
+    from fsbench.diagnose.run import diagnose
 
     report = diagnose(
         chosen.checkpoints,
@@ -36,8 +37,6 @@ def run(chosen: argparse.Namespace) -> None:
         dataset=chosen.dataset,
         only=chosen.only,
         questions=chosen.questions,
-        cache=chosen.cache,
-        device=device_of(chosen),
-        quiet=chosen.quiet,
+        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
     )
     answer(chosen, {"report": report}, str(report))

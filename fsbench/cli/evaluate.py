@@ -85,7 +85,7 @@ def run(chosen: argparse.Namespace) -> None:
 
     ask = partial(
         evaluate,
-        tasks=[pinned.read(name) for name in chosen.tasks]
+        tasks=[pinned.read_task_list(name) for name in chosen.tasks]
         or [
             TaskSpec(
                 n_way=n_way,

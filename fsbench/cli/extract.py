@@ -28,7 +28,7 @@ def add(verbs: Verbs) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Extract and print where the features lie."""
     from fsbench._util.session import Session
-    from fsbench.features.extract import extract
+    from fsbench.features.extract import extract_features
     from fsbench.models.pretrained import find
 
     backbone = find(chosen.subject, chosen.backbone, chosen.image_size)
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> None:
         raise FsbenchError(
             f"{chosen.subject}: was trained on no data set of fsbench; name one with --dataset"
         )
-    path, found = extract(
+    path, found = extract_features(
         backbone,
         dataset,
         chosen.split,

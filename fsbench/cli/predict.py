@@ -50,7 +50,7 @@ def add(verbs: Verbs) -> None:
         help="a row an image (default: predictions.csv)",
     )
     verb.add_argument(
-        "--sheet", type=Path, metavar="FILE", help="also a contact sheet, .png, with the least sure marked"
+        "--sheet", type=Path, metavar="FILE.html", help="also write a contact sheet as an HTML page"
     )
     add_computing(verb)
     verb.set_defaults(run=run)
@@ -58,9 +58,11 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Predict, write the table and the sheet, and print a summary."""
-    from fsbench._util.files import whole_file
+    from fsbench._util.files import atomic_write
+    from fsbench._util.session import Session
     from fsbench.models import pretrained
-    from fsbench.prediction import predict, sheet, text
+    from fsbench.prediction import sheet, text
+    from fsbench.prediction.classify import predict
 
     if chosen.sheet is not None:
         sheet.check_name(chosen.sheet)
@@ -72,16 +74,13 @@ def run(chosen: argparse.Namespace) -> None:
         preprocess=chosen.preprocess,
         n_shot=chosen.n_shot,
         seed=chosen.seed,
-        cache=chosen.cache,
-        device=device_of(chosen),
-        quiet=chosen.quiet,
+        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
     )
-    unshown = [] if chosen.sheet is None else sheet.unwritable(found)
-    for line in (*found.unreadable, *unshown):
+    for line in found.unreadable:
         print(f"fsbench: {line}", file=sys.stderr)
-    with whole_file(chosen.out) as part:
+    with atomic_write(chosen.out) as part:
         found.table().to_csv(part, index=False)
     if chosen.sheet is not None:
-        sheet.save(found, chosen.query, chosen.sheet)
+        sheet.write_sheet(found, chosen.support, chosen.query, chosen.sheet)
     written = "\n".join(str(path) for path in (chosen.out, chosen.sheet) if path is not None)
     answer(chosen, text.as_json(found), f"{text.summary(found)}\n\n{written}")

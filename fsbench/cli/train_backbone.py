@@ -66,14 +66,17 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Train and say where the best checkpoint lies."""
+    from fsbench._util.session import Session
     from fsbench.models.checkpoint import load_provenance
     from fsbench.training.loop import train_backbone
-    from fsbench.training.precision import choose
-    from fsbench.training.recipe import load_recipe, recipe_names, resolve
+    from fsbench.training.overrides import resolve
+    from fsbench.training.precision import choose_compute
+    from fsbench.training.recipe import load_recipe, recipe_names
+    from fsbench.training.run import TrainingSpec
 
     everything = chosen.recipe == "all"
     device = device_of(chosen)
-    engine = choose(device, chosen.precision, chosen.compile, chosen.micro_batch)
+    compute = choose_compute(device, chosen.precision, chosen.compile, chosen.micro_batch)
     recipes = []
     for name in recipe_names() if everything else [chosen.recipe]:
         recipe = load_recipe(name, chosen.preset)
@@ -98,18 +101,18 @@ def run(chosen: argparse.Namespace) -> None:
             out = out / f"{recipe.name}-{recipe.preset}"
         run = train_backbone(
             recipe,
-            chosen.dataset,
-            chosen.backbone,
-            image_size=chosen.image_size,
-            per_class=chosen.per_class,
-            seed=chosen.seed,
+            TrainingSpec(
+                chosen.dataset,
+                chosen.backbone,
+                image_size=chosen.image_size,
+                per_class=chosen.per_class,
+                seed=chosen.seed,
+            ),
             out=out,
-            cache=chosen.cache,
-            device=device,
-            engine=engine,
             tensorboard=chosen.tensorboard,
             force=chosen.force,
-            quiet=chosen.quiet,
+            compute=compute,
+            session=Session(chosen.cache, device, quiet=chosen.quiet),
         )
         made.append(run.best)
         if not chosen.json:

@@ -1,8 +1,8 @@
-"""Augmentation and quarter turns compiled for processors: an image stays in its core's cache throughout.
+"""Augmentation and quarter turns compiled for CPUs: an image stays in its core's cache throughout.
 
-A crop needs two or three input pixels an output pixel, where matrix products take them all. Rows are the last
-axis of what is worked on, so that inner loops are of vector instructions. Arrays are never sliced: a slice
-counts its references, which takes as long as a row.
+A crop needs two or three input pixels per output pixel; matrix products use all of them. Rows are the last
+axis of the intermediate arrays, so that inner loops become vector instructions. Arrays are never sliced: a
+slice counts its references, which takes as long as a row.
 """
 
 import math
@@ -18,11 +18,11 @@ Ints: TypeAlias = NDArray[np.int64]
 Bytes: TypeAlias = NDArray[np.uint8]
 Bools: TypeAlias = NDArray[np.bool_]
 
-# Typed, since a number of Python's would widen what it meets.
+# Typed, as Python's numbers would turn float32 into float64.
 ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float32(255)
 
-# Without fast mathematics: floats are added and multiplied as written, so bits depend on no choice of the
-# compiler. Compiling takes two seconds a process, unless numba is told where to keep what it compiled.
+# Without fast mathematics: floats are added and multiplied as written, so results do not depend on the
+# compiler. Compiling takes two seconds per process, unless numba has a folder for compiled code.
 compiled = njit(nogil=True, error_model="numpy", cache="NUMBA_CACHE_DIR" in os.environ)
 
 
@@ -39,8 +39,9 @@ def augment_images(
 ) -> None:
     """Fill images (b, size, size, 3) from pixels (b, h, w, 3), as `augment.by_matrices`.
 
-    boxes (b, 4) are top, left, height and width of crops inside the image; factors (b, 3) those of
-    brightness, contrast and colour. grey, mean and std (3,): weights of luma, what normalisation takes out.
+    boxes (b, 4) are top, left, height and width of crops inside the image; factors (b, 3) are those of
+    brightness, contrast and colour; grey (3,) are the weights of luma, mean and std (3,) those of
+    normalisation.
     """
     count, height, width, _ = pixels.shape
     size, full = images.shape[1], max(height, width)
@@ -67,7 +68,7 @@ def turn_images(images: Floats, turned: Floats) -> None:
     """Fill turned (4, b, s, s, 3) with images (b, s, s, 3) turned by 0, 90, 180 and 270 degrees."""
     count, size = images.shape[:2]
     sources, last = images.reshape(count, size * size, 3), size - 1
-    corners = (0, last, last * size + last, last * size)  # pixels of an image as it was
+    corners = (0, last, last * size + last, last * size)  # first pixel of each turn in the original image
     downs, acrosses = (size, -1, -size, 1), (1, size, -1, -size)
     for b in range(count):
         for turn in range(4):
@@ -81,7 +82,7 @@ def turn_images(images: Floats, turned: Floats) -> None:
 
 @compiled
 def _find_taps(length: int, taps: Floats, starts: Ints, ends: Ints) -> None:
-    """How `length` pixels become len(taps): weights of pixels starts to ends of each, from taps[:, 0] on.
+    """Weights that resize `length` pixels to len(taps): those of pixels starts[i] to ends[i] are in taps[i].
 
     As `augment._resize`: a triangle as wide as an output pixel, at least one input pixel, cut off at edges.
     """
@@ -106,7 +107,7 @@ def _find_taps(length: int, taps: Floats, starts: Ints, ends: Ints) -> None:
 def _resize_rows(
     lines: Bytes, b: int, top: int, taps: Floats, starts: Ints, ends: Ints, line: Floats, narrow: Floats
 ) -> None:
-    """Image `b` with the crop's new rows, in 0..1, each a column of narrow (3 width, size)."""
+    """Resize the rows of image `b` in its crop, to 0..1; a new row is a column of narrow (3 width, size)."""
     for i in range(len(taps)):
         for q in range(len(line)):
             line[q] = ZERO
@@ -122,7 +123,7 @@ def _resize_rows(
 def _resize_columns(
     narrow: Floats, left: int, taps: Floats, starts: Ints, ends: Ints, flipped: bool, planes: Floats
 ) -> None:
-    """Planes (3, columns, rows) of what `_resize_rows` left."""
+    """Resize the columns of the result of `_resize_rows` into planes (3, columns, rows)."""
     size = len(taps)
     for j in range(size):
         place = size - 1 - j if flipped else j
@@ -137,7 +138,7 @@ def _resize_columns(
 
 @compiled
 def _recolour(planes: Floats, factors: Floats, grey: Floats, mean: Floats, std: Floats, sums: Floats) -> None:
-    """Brightness, contrast and colour of planes (3, s, s) in 0..1, each clipped, then normalisation."""
+    """Change brightness, contrast and colour of planes (3, s, s) in 0..1, each clipped, then normalise."""
     brightness, contrast, colour = factors
     size = len(sums)
     level = ZERO

@@ -1,8 +1,8 @@
-"""Images for training and for evaluation: batches of uint8 pixels in, normalised float tensors out.
+"""Transforms for training and evaluation: from batches of uint8 pixels to normalised float tensors.
 
-A random resized crop with flip is, for each image, one matrix for its rows and one for its columns, so that a
-whole batch is two batched matrix products on whatever device it lies on, with no loop over images. For CPUs a
-compiled kernel computes the same. Draws are made on the host, so that every device sees the same crops.
+A random resized crop with flip is one matrix for the rows of an image and one for its columns. A whole batch
+is thus two batched matrix products on any device, without a loop over images. On CPUs a compiled kernel
+computes the same. Random numbers are drawn on the host, so that every device sees the same crops.
 """
 
 import math
@@ -15,19 +15,26 @@ from torch import Tensor
 
 from fsbench._util.threads import in_threads
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the field's code has them
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as usual in the field
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2 luma
-_ATTEMPTS = 10  # at a crop that fits, before the centre is taken
+_ATTEMPTS = 10  # to draw a crop that fits; then the centre is used
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Augmentation of S2M2 and closer-look: random resized crop, flip, then colour jitter."""
+    """Augmentation of S2M2 and closer-look: random resized crop, flip, then colour jitter.
 
-    scale: tuple[float, float] | None = (0.08, 1.0)  # area of a crop as a share of the image; None: no crop
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width by height of a crop
-    flip: float = 0.5  # probability
-    jitter: float = 0.4  # brightness, contrast and colour are scaled by 1 - jitter to 1 + jitter
+    Attributes:
+        scale: Smallest and largest area of a crop relative to the image; None: no crop.
+        ratio: Smallest and largest width of a crop relative to its height.
+        flip: Probability of a horizontal flip.
+        jitter: Brightness, contrast and colour are scaled by random factors from 1 - jitter to 1 + jitter.
+    """
+
+    scale: tuple[float, float] | None = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    jitter: float = 0.4
 
 
 OFF = Augment(scale=None, flip=0.0, jitter=0.0)
@@ -35,7 +42,7 @@ OFF = Augment(scale=None, flip=0.0, jitter=0.0)
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What chance decides about each image of a batch."""
+    """The random choices for each image of a batch."""
 
     boxes: NDArray[np.int64] | None  # (b, 4) top, left, height and width of its crop; None: the centre
     flipped: NDArray[np.bool_]  # (b,)
@@ -43,10 +50,27 @@ class Draws:
 
 
 def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: Augment) -> Tensor:
-    """Augmented images (b, 3, size, size) float32 of pixels (b, h, w, 3) uint8, normalised, channels last.
+    """Augment a batch of images at random and normalise it with ImageNet's mean and deviation.
 
-    Every image has its own draws. Crop and flip follow torchvision's `RandomResizedCrop` and
-    `RandomHorizontalFlip`; brightness, contrast and colour are changed in this order, as S2M2's ImageJitter.
+    Every image has its own random choices. Crop and flip follow torchvision's `RandomResizedCrop` and
+    `RandomHorizontalFlip`; then brightness, contrast and colour are changed in this order.
+
+    Args:
+        pixels: RGB images, (b, h, w, 3) uint8.
+        size: Side of the returned images in pixels.
+        rng: Source of the random choices.
+        augment: Strength of the augmentation.
+
+    Returns:
+        Images (b, 3, size, size) float32, channels last, on the device of `pixels`.
+
+    Source:
+        S2M2 (arXiv:1907.12087): `ImageJitter` of its code.
+
+    Example:
+        >>> pixels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+        >>> train_augment(pixels, 32, np.random.default_rng(0), Augment()).shape
+        torch.Size([2, 3, 32, 32])
     """
     if augment == OFF:
         return eval_transform(pixels, size)
@@ -58,7 +82,7 @@ def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: 
 
 
 def draw(rng: np.random.Generator, count: int, height: int, width: int, augment: Augment) -> Draws:
-    """Draws for `count` images of height x width pixels."""
+    """Random choices for `count` images of height x width pixels."""
     boxes = None if augment.scale is None else _crops(rng, count, height, width, augment.scale, augment.ratio)
     flipped = rng.random(count) < augment.flip
     factors = 1 + augment.jitter * (2 * rng.random((count, 3)) - 1)
@@ -66,7 +90,7 @@ def draw(rng: np.random.Generator, count: int, height: int, width: int, augment:
 
 
 def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
-    """What `train_augment` returns for these draws, on any device."""
+    """The result of `train_augment` for these choices, on any device."""
     count, height, width = pixels.shape[:3]
     flipped, factors = (torch.from_numpy(x).to(pixels.device) for x in (draws.flipped, draws.factors))
     if draws.boxes is None:
@@ -83,7 +107,7 @@ def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
 
 
 def by_kernel(pixels: Tensor, size: int, draws: Draws) -> Tensor:
-    """What `train_augment` returns for these draws of crops, on torch's number of CPU threads."""
+    """The result of `train_augment` for these choices with crops, on torch's number of CPU threads."""
     from fsbench.data._augment_numba import augment_images  # compiles on its first call, 2 s
 
     assert draws.boxes is not None
@@ -103,9 +127,23 @@ def by_kernel(pixels: Tensor, size: int, draws: Draws) -> Tensor:
 
 
 def eval_transform(pixels: Tensor, size: int) -> Tensor:
-    """Images (b, 3, size, size) float32 of pixels (b, h, w, 3) uint8, as S2M2 evaluates them.
+    """Resize and crop images for evaluation and normalise them with ImageNet's mean and deviation.
 
     Both sides are resized to int(1.15 * size), whatever the aspect ratio, and the centre is cut out.
+
+    Args:
+        pixels: RGB images, (b, h, w, 3) uint8.
+        size: Side of the returned images in pixels.
+
+    Returns:
+        Images (b, 3, size, size) float32, channels last, on the device of `pixels`.
+
+    Source:
+        S2M2 (arXiv:1907.12087): evaluation transform of its code.
+
+    Example:
+        >>> eval_transform(torch.zeros(2, 96, 96, 3, dtype=torch.uint8), 84).shape
+        torch.Size([2, 3, 84, 84])
     """
     rows, columns = (_centre(length, size, pixels.device) for length in pixels.shape[1:3])
     count = len(pixels)
@@ -113,12 +151,12 @@ def eval_transform(pixels: Tensor, size: int) -> Tensor:
 
 
 def resized(size: int) -> int:
-    """The side to which evaluation at `size` pixels resizes images, in pixels."""
+    """The side, in pixels, to which evaluation at `size` pixels resizes images before it crops them."""
     return int(1.15 * size)
 
 
 def transform_name(size: int) -> str:
-    """The name of the evaluation transform, a part of the key of features."""
+    """The name of the evaluation transform; features are stored under it."""
     return f"resize-{resized(size)}-centre-{size}-imagenet-1"
 
 
@@ -130,7 +168,7 @@ def _crops(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> NDArray[np.int64]:
-    """Top, left, height and width of a random crop each, (count, 4), by the rule of RandomResizedCrop."""
+    """Top, left, height and width of random crops, (count, 4), by the rule of RandomResizedCrop."""
     area = height * width * rng.uniform(*scale, (_ATTEMPTS, count))
     narrow, broad = map(math.log, ratio)
     shape = np.exp(rng.uniform(narrow, broad, (_ATTEMPTS, count)))
@@ -140,30 +178,30 @@ def _crops(
     wide, tall, fits = wide[first], tall[first], fits[first]  # (count,)
     places = rng.random((2, count))
     top, left = np.floor(places[0] * (height - tall + 1)), np.floor(places[1] * (width - wide + 1))
-    # none fits: the largest centred crop whose ratio is in range
+    # If none fits: the largest centred crop whose ratio is in range.
     spare = min(height, round(width / ratio[0])), min(width, round(height * ratio[1]))
     centred = ((height - spare[0]) // 2, (width - spare[1]) // 2, *spare)
     return np.where(fits, (top, left, tall, wide), np.array(centred)[:, None]).T.astype(np.int64, order="C")
 
 
 def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
-    """Matrices (b, size, full) that take the pixels from `start` on, `length` many, to `size` pixels.
+    """Matrices (b, size, full) that resize `length` pixels, beginning at `start`, to `size` pixels.
 
-    Bilinear with antialiasing as in Pillow and torchvision: a triangle as wide as an output pixel, at least
-    one input pixel, cut off at the crop's edges.
+    Bilinear with antialiasing as in Pillow and torchvision: the filter is a triangle as wide as an output
+    pixel, at least one input pixel, cut off at the crop's edges.
     """
-    step = (length / size)[:, None, None]  # (b, 1, 1) input pixels an output pixel
+    step = (length / size)[:, None, None]  # (b, 1, 1) input pixels per output pixel
     reach = step.clamp(min=1)
     centres = (torch.arange(size, device=start.device)[:, None] + 0.5) * step / reach  # (b, size, 1)
     places = torch.arange(full, device=start.device) + 0.5 - start[:, None, None]  # (b, 1, full)
     inside = (places > 0) & (places < length[:, None, None])
-    places = torch.where(inside, places / reach, torch.inf)  # what lies outside is far from every centre
+    places = torch.where(inside, places / reach, torch.inf)  # zero weight for pixels outside
     weights = (places - centres).abs_().neg_().add_(1).clamp_(min=0)
     return weights.div_(weights.sum(dim=2, keepdim=True))
 
 
 def _centre(length: int, size: int, device: torch.device) -> Tensor:
-    """The matrix (1, size, length) that resizes to int(1.15 * size) and keeps the centre."""
+    """The matrix (1, size, length) that resizes to int(1.15 * size) and cuts out the centre."""
     larger = resized(size)
     whole = _resize(
         torch.zeros(1, device=device), torch.full((1,), float(length), device=device), larger, length
@@ -173,7 +211,7 @@ def _centre(length: int, size: int, device: torch.device) -> Tensor:
 
 
 def _resample(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Pixels (b, h, w, 3) uint8 by row (b, s, h) and column matrices (b, s, w): (b, 3, s, s) in 0..1."""
+    """Apply row (b, s, h) and column matrices (b, s, w) to pixels (b, h, w, 3): (b, 3, s, s) in 0..1."""
     count, height, width = pixels.shape[:3]
     size = rows.shape[1]
     flat = torch.bmm(rows / 255, pixels.reshape(count, height, 3 * width).float())
@@ -182,10 +220,10 @@ def _resample(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _recoloured(images: Tensor, contrast: Tensor, colour: Tensor) -> Tensor:
-    """Images (b, 3, s, s) in 0..1 with contrast and colour scaled by (b,) each; the images are overwritten.
+    """Scale contrast and colour (b,) of images (b, 3, s, s) in 0..1; the images are overwritten.
 
     Contrast moves every value away from the mean luma of its image. Colour moves the channels of a pixel away
-    from its luma, which is one matrix (3, 3) an image.
+    from its luma, which is one matrix (3, 3) per image.
     """
     count = len(images)
     grey = torch.tensor(_GREY, device=images.device)
@@ -196,6 +234,6 @@ def _recoloured(images: Tensor, contrast: Tensor, colour: Tensor) -> Tensor:
 
 
 def _normalise(images: Tensor) -> Tensor:
-    """Images (b, 3, s, s) in 0..1 with ImageNet's mean and deviation taken out, channels last; overwrites."""
+    """Normalise images (b, 3, s, s) in 0..1 by ImageNet's mean and deviation; they are overwritten."""
     mean, std = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, STD))
     return images.sub_(mean).mul_(1 / std).contiguous(memory_format=torch.channels_last)

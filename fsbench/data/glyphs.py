@@ -1,13 +1,14 @@
 """Embedded synthetic images, drawn by code from a seed: `glyphs`, and `glyphs-fine` as another domain.
 
-A class is a figure of pen strokes. Those of `glyphs` differ in structure; those of `glyphs-fine` share one
-body and differ in two further strokes, as species of birds differ in details. All else is drawn anew for each
-image, whatever its class: place, turn, size, slant, hand, pen, colours, texture, light, a stray stroke, a
-patch that hides something, grain. So neither pixels nor colours give a class away.
+A class is a figure of pen strokes. The classes of `glyphs` differ in structure. Those of `glyphs-fine` share
+one body and differ in two further strokes, as species of birds differ in details. Everything else is drawn
+independently for each image, whatever its class: position, rotation, size, slant, unsteadiness of the hand,
+pen, colours, texture, light, a stray stroke, a covering patch and grain. Colours or single pixels therefore
+do not reveal the class.
 
-A random number is a function of SEED, data set, class, what it is for, and item. The arithmetic on it is
-+ - * / and the square root, which IEEE 754 rounds exactly, and no sum whose order a library may choose: the
-images are the same bytes on every machine.
+A random number is a function of SEED, data set, class, purpose and item. Only + - * / and the square root are
+applied to it, which IEEE 754 rounds exactly, and no sum whose order a library may choose. The images
+therefore have the same bytes on every machine.
 """
 
 from collections.abc import Callable
@@ -17,28 +18,28 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fsbench._util.rng import stream
-from fsbench.data.layouts import Listing
+from fsbench.data.listing import Listing
 
 NAMES = ("glyphs", "glyphs-fine")
 SIZE = 32
-SEED = 1  # the first with no two figures nearly alike and, in glyphs-fine, most ink in common
+SEED = 1  # the first without two similar figures and, in glyphs-fine, with most ink in common
 PER_CLASS = 200
 CLASSES = {"glyphs": {"base": 64, "val": 16, "novel": 20}, "glyphs-fine": {"novel": 20}}
 
 Array = NDArray[np.float32]
 Random = Callable[..., Array]
-"""`random(what, *shape, low=0, high=1)`: uniform numbers (n, *shape), of which row i belongs to item i."""
+"""`random(purpose, *shape, low=0, high=1)`: uniform numbers (n, *shape); row i belongs to item i."""
 
-_PIXELS = ((2 * np.arange(SIZE) + 1) / SIZE - 1).astype(np.float32)  # their centres; an image spans -1..1
+_PIXELS = ((2 * np.arange(SIZE) + 1) / SIZE - 1).astype(np.float32)  # centres; an image spans -1..1
 _PIXEL = 2 / SIZE
-_PIECES = 4  # straight pieces that make a curve
-_LATTICE, _SPACING = 3, 0.62  # strokes of a figure end on 3 x 3 places
-_BEND = 0.45  # of a curved stroke: how far its control point is from the chord, by the chord's length
+_PIECES = 4  # straight pieces per curve
+_LATTICE, _SPACING = 3, 0.62  # strokes of a figure end on a grid of 3 x 3 points
+_BEND = 0.45  # distance of a curved stroke's control point from its chord, relative to the chord's length
 _LIFT = 0.35  # probability that a stroke does not begin where the last one ends
 
 
 def draw(name: str, *, quiet: bool = True) -> Listing:
-    """All images of a data set: `{split: {class name: {item id: pixels (32, 32, 3) uint8}}}`."""
+    """Draw all images of a data set: `{split: {class name: {item id: pixels (32, 32, 3) uint8}}}`."""
     listing: Listing = {}
     total = PER_CLASS * sum(CLASSES[name].values())
     with tqdm(total=total, desc="draw", unit="img", unit_scale=True, disable=True if quiet else None) as bar:
@@ -52,10 +53,10 @@ def draw(name: str, *, quiet: bool = True) -> Listing:
 
 
 def draw_class(name: str, class_name: str, n_items: int) -> NDArray[np.uint8]:
-    """The first images of a class, (n_items, 32, 32, 3); how many are drawn changes none of them."""
+    """Draw the first images of a class, (n_items, 32, 32, 3); their number does not change any of them."""
 
-    def random(what: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Array:
-        return low + (high - low) * _uniform(name, class_name, what, shape=(n_items, *shape))
+    def random(purpose: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Array:
+        return low + (high - low) * _uniform(name, class_name, purpose, shape=(n_items, *shape))
 
     level = random("level", low=0.2, high=0.8)
     contrast = random("contrast", low=0.3, high=0.55)
@@ -63,7 +64,7 @@ def draw_class(name: str, class_name: str, n_items: int) -> NDArray[np.uint8]:
     paper = level[:, None] + random("paper", 3, low=-0.2, high=0.2)
     colour = (level + contrast)[:, None] + random("colour", 3, low=-0.2, high=0.2)
 
-    canvas = paper[:, :, None, None] + _texture(random)  # (n, 3, 32, 32) until it is done
+    canvas = paper[:, :, None, None] + _texture(random)  # (n, 3, 32, 32)
     canvas = _paint(canvas, _stray_stroke(random), paper + random("stray colour", 3, low=-0.35, high=0.35))
     strokes = _by_hand(figure(name, class_name), random)
     pen, softness = random("pen", low=0.05, high=0.12), random("softness", low=1.0, high=2.3)
@@ -75,7 +76,7 @@ def draw_class(name: str, class_name: str, n_items: int) -> NDArray[np.uint8]:
 
 
 def figure(name: str, class_name: str) -> Array:
-    """The strokes of a class, (strokes, 3, 2): the (x, y) of beginning, control point and end of each."""
+    """The strokes of a class, (strokes, 3, 2): (x, y) of the start, control point and end of each."""
     own = _uniform(name, class_name, "figure", shape=(6, 4))
     if name == "glyphs-fine":
         return np.concatenate([_walk(_uniform(name, "body", shape=(3, 4))), _walk(own[:2])])
@@ -83,10 +84,10 @@ def figure(name: str, class_name: str) -> Array:
 
 
 def ink(strokes: Array, pen: Array, softness: Array) -> Array:
-    """How much of each pixel strokes (n, k, 3, 2) cover, (n, 32, 32) in 0..1.
+    """The fraction of each pixel that strokes (n, k, 3, 2) cover, (n, 32, 32) in 0..1.
 
     `pen` (n,) is half the width of a stroke, `softness` (n,) the width of its edge in pixels. A stroke is a
-    quadratic Bezier curve, drawn in straight pieces through the distance of every pixel to the nearest one.
+    quadratic Bezier curve of straight pieces, drawn by the distance of every pixel to the nearest piece.
     """
     time = (np.arange(_PIECES + 1) / _PIECES).astype(np.float32)[:, None]
     begin, control, end = (strokes[:, :, None, point] for point in range(3))
@@ -101,31 +102,31 @@ def ink(strokes: Array, pen: Array, softness: Array) -> Array:
 
 
 def _walk(random: Array) -> Array:
-    """A stroke for each row of `random` (strokes, 4), from place to place of the lattice."""
-    places = _LATTICE * _LATTICE
-    here = 0
+    """A stroke for each row of `random` (strokes, 4), between two points of the lattice."""
+    points = _LATTICE * _LATTICE
+    start = 0
     strokes: list[list[tuple[float, float]]] = []
     for to, curved, lift, anew in random.tolist():
         if not strokes or lift < _LIFT:
-            here = int(anew * places)
-        there = (here + 1 + int(to * (places - 1))) % places  # any place but this one
+            start = int(anew * points)
+        end = (start + 1 + int(to * (points - 1))) % points  # any point but the start
         (ax, ay), (bx, by) = (
-            (_SPACING * (place % _LATTICE - 1), _SPACING * (place // _LATTICE - 1)) for place in (here, there)
+            (_SPACING * (point % _LATTICE - 1), _SPACING * (point // _LATTICE - 1)) for point in (start, end)
         )
         bend = _BEND * (int(3 * curved) - 1)  # to the left, none, to the right
         control = ((ax + bx) / 2 - bend * (by - ay), (ay + by) / 2 + bend * (bx - ax))
         strokes.append([(ax, ay), control, (bx, by)])
-        here = there
+        start = end
     return np.array(strokes, dtype=np.float32)
 
 
 def _by_hand(strokes: Array, random: Random) -> Array:
-    """Strokes (k, 3, 2) as each image has them, (n, k, 3, 2): unsteady, sized, slanted, turned, placed."""
+    """The strokes (k, 3, 2) of each image, (n, k, 3, 2): unsteady, scaled, slanted, rotated and moved."""
     unsteady = strokes + random("hand", *strokes.shape, low=-0.06, high=0.06)
     size = random("size", 2, low=0.75, high=1.15)[:, :, None, None]
     slant = random("slant", low=-0.25, high=0.25)[:, None, None]
     place = random("place", 2, low=-0.25, high=0.25)[:, :, None, None]
-    # an angle, 28 degrees at most, by the tangent of its half, as sine and cosine differ between libraries
+    # The angle, at most 28 degrees, is given by the tangent of its half: libraries round sines differently.
     half = random("turn", low=-0.25, high=0.25)[:, None, None]
     cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
     x, y = size[:, 0] * unsteady[..., 0] + slant * unsteady[..., 1], size[:, 1] * unsteady[..., 1]
@@ -133,58 +134,58 @@ def _by_hand(strokes: Array, random: Random) -> Array:
 
 
 def _squared_distance(a: Array, b: Array) -> Array:
-    """From each pixel to the line between points a and b, (n, 2) each: (n, 32, 32)."""
+    """The squared distance of each pixel to the line from a to b (n, 2), (n, 32, 32)."""
     along_x, along_y = ((b - a)[:, axis, None, None] for axis in (0, 1))
-    square = along_x * along_x + along_y * along_y + 1e-6  # a point is a short line
+    square = along_x * along_x + along_y * along_y + 1e-6  # avoids division by zero
     x, y = _PIXELS - a[:, 0, None, None], _PIXELS[:, None] - a[:, 1, None, None]
-    share = np.clip(x * (along_x / square) + y * (along_y / square), 0, 1)
-    x, y = x - share * along_x, y - share * along_y
+    position = np.clip(x * (along_x / square) + y * (along_y / square), 0, 1)
+    x, y = x - position * along_x, y - position * along_y
     return x * x + y * y
 
 
 def _cover(inside: Array, softness: Array | float) -> Array:
-    """How much of a pixel lies within an edge that is `inside` away from its centre, 0..1."""
+    """The fraction of a pixel, 0..1, inside an edge at distance `inside` from its centre."""
     return (inside / (_PIXEL * softness) + 0.5).clip(0, 1)
 
 
 def _paint(canvas: Array, cover: Array, colour: Array) -> Array:
-    """Canvas (n, 3, 32, 32) where `cover` (n, 32, 32) of it has the colour (n, 3)."""
+    """Blend a colour (n, 3) into the canvas (n, 3, 32, 32) with opacity `cover` (n, 32, 32)."""
     return canvas + cover[:, None] * (colour[:, :, None, None] - canvas)
 
 
 def _texture(random: Random) -> Array:
-    """Smooth colour from a coarse grid, (n, 3, 32, 32); some papers have more of it than others."""
+    """Smooth colour from a coarse grid, (n, 3, 32, 32), of a strength that differs between images."""
     cells = 4
     grid = random("texture", 3, cells + 1, cells + 1, low=-0.15, high=0.15)
-    place = np.arange(SIZE) / (SIZE - 1) * cells
-    left = np.minimum(place.astype(int), cells - 1)
-    share = (place - left).astype(np.float32)
-    rows: Array = grid[:, :, left] * (1 - share)[:, None] + grid[:, :, left + 1] * share[:, None]
-    smooth: Array = rows[..., left] * (1 - share) + rows[..., left + 1] * share
+    position = np.arange(SIZE) / (SIZE - 1) * cells
+    left = np.minimum(position.astype(int), cells - 1)
+    weight = (position - left).astype(np.float32)
+    rows: Array = grid[:, :, left] * (1 - weight)[:, None] + grid[:, :, left + 1] * weight[:, None]
+    smooth: Array = rows[..., left] * (1 - weight) + rows[..., left + 1] * weight
     return smooth * random("roughness", 1, 1, 1)
 
 
 def _stray_stroke(random: Random) -> Array:
-    """A stroke that belongs to no figure, below it, (n, 32, 32)."""
+    """A stroke below the figure that does not belong to it, (n, 32, 32)."""
     pen = random("stray pen", low=0.04, high=0.12)
     return ink(random("stray", 1, 3, 2, low=-1.2, high=1.2), pen, np.ones_like(pen))
 
 
 def _patch(random: Random) -> Array:
-    """A box that hides a part of the image, (n, 32, 32)."""
+    """A box that covers a part of the image, (n, 32, 32)."""
     half = random("patch size", 2, low=0.1, high=0.35)
     inside = half[:, :, None] - np.abs(_PIXELS - random("patch", 2, low=-1, high=1)[:, :, None])  # (n, 2, 32)
     return _cover(np.minimum(inside[:, 0, None, :], inside[:, 1, :, None]), 1.0)
 
 
 def _light(random: Random) -> Array:
-    """What brightness is multiplied by: more on one side, (n, 1, 32, 32)."""
+    """A factor of brightness that increases towards one side, (n, 1, 32, 32)."""
     slope = random("light", 2, 1, 1, low=-0.25, high=0.25)
     return (1 + slope[:, 0] * _PIXELS + slope[:, 1] * _PIXELS[:, None])[:, None]
 
 
 def _grain(random: Random) -> Array:
-    """Noise of every pixel, (n, 3, 32, 32), more in some images than in others."""
+    """Noise of every pixel, (n, 3, 32, 32), of a strength that differs between images."""
     return random("grain", 3, SIZE, SIZE, low=-1) * random("graininess", 1, 1, 1, high=0.08)
 
 

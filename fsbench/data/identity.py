@@ -1,8 +1,8 @@
-"""Identity of images: their decoded pixels, whatever their files, folders and classes are called.
+"""Identity of images: their decoded pixels, independent of the names of files, folders and classes.
 
 The digest of an image is over its pixels at native size, that of a class over the digests of its images, and
-the fingerprint of a split over those of its classes. Items and classes are ordered by these digests, so that
-the same images give the same tasks in whatever form they lie on a disk. Names are labels for people.
+the fingerprint of a split over those of its classes. Items and classes are ordered by these digests, so the
+same images give the same tasks in whatever form they are stored. Names are labels for people.
 """
 
 import hashlib
@@ -15,47 +15,53 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Identity:
-    """Which images a split holds."""
+    """Which images a split holds.
 
-    fingerprint: str  # of the decoded pixels
-    files: str  # of the bytes of the image files; other forms of the same images have other ones
-    decoder: str  # which library decoded the files
+    Attributes:
+        fingerprint: Digest of the decoded pixels, in hexadecimal.
+        files: Digest of the bytes of the image files, in hexadecimal; it differs between file formats.
+        decoder: Versions of the libraries that decoded the files.
+    """
+
+    fingerprint: str
+    files: str
+    decoder: str
 
 
-def of_class(images: Iterable[bytes]) -> bytes:
-    """The digest of a class from those of its images, in whatever order."""
+def class_digest(images: Iterable[bytes]) -> bytes:
+    """The digest of a class from the digests of its images, in any order."""
     return hashlib.sha256(b"".join(sorted(images))).digest()
 
 
-def of_split(classes: Iterable[Iterable[bytes]]) -> str:
-    """The fingerprint of a split, in hexadecimal, from the digests of the images of each class."""
-    return hashlib.sha256(b"".join(sorted(map(of_class, classes)))).hexdigest()
+def split_digest(classes: Iterable[Iterable[bytes]]) -> str:
+    """The digest of a split, in hexadecimal, from the digests of the images of each class."""
+    return hashlib.sha256(b"".join(sorted(map(class_digest, classes)))).hexdigest()
 
 
 def ordered(images: Mapping[str, Mapping[str, bytes]]) -> dict[str, list[str]]:
-    """The items of each class, classes and items by their digests; names decide between equal ones alone.
+    """Order classes and the items of each class by their digests; names only break ties.
 
     Args:
-        images: Digest of each image by class name and item id.
+        images: Digest of each image, by class name and item id.
     """
-    names = sorted(images, key=lambda name: (of_class(images[name].values()), name))
+    names = sorted(images, key=lambda name: (class_digest(images[name].values()), name))
     return {name: sorted(images[name], key=lambda item: (images[name][item], item)) for name in names}
 
 
-def of_rows(digests: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
-    """The fingerprint of stored images: digests (n, 32) and their sorted labels (n,)."""
+def fingerprint(digests: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+    """The fingerprint of stored images from their digests (n, 32) and sorted labels (n,)."""
     starts = np.flatnonzero(np.diff(labels)) + 1
-    return of_split([[row.tobytes() for row in part] for part in np.split(digests, starts)])
+    return split_digest([[row.tobytes() for row in part] for part in np.split(digests, starts)])
 
 
-def why_other(files: str | None, decoder: str | None, now: Identity) -> str:
-    """What to add where a fingerprint is not the expected one: the decoder, if every file is the same.
+def explain_mismatch(files: str | None, decoder: str | None, actual: Identity) -> str:
+    """The end of a message on an unexpected fingerprint: it names the decoder if all files are the same.
 
     Args:
-        files: Digest of the files of the expected images, where it is known.
-        decoder: What decoded the expected images.
-        now: The images at hand.
+        files: Digest of the files of the expected images; None if unknown.
+        decoder: Decoder of the expected images; None if unknown.
+        actual: Identity of the images at hand.
     """
-    if files != now.files or decoder == now.decoder:
+    if files != actual.files or decoder == actual.decoder:
         return ""
-    return f"; every file is the same, but {now.decoder} decodes them differently from {decoder}"
+    return f"; every file is the same, but {actual.decoder} decodes them differently from {decoder}"

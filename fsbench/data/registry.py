@@ -1,158 +1,178 @@
-"""The data sets that fsbench knows: how each lies on a disk, and where it comes from."""
+"""The known data sets: their splits, the layouts that are read, and where they come from.
+
+To add a data set, add a `Source` to `SOURCES`; a layout of its own is a function in `_layouts.py`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
-from fsbench.data import download, user_function
-from fsbench.data import layouts as readers
-from fsbench.data.hugging_face import hugging_face
-from fsbench.data.image_store import SPLITS
-from fsbench.data.layouts import Listing, Reader, class_list, cub_split
+from fsbench.data import _download, _layouts, _user_function
+from fsbench.data._hugging_face import hugging_face
+from fsbench.data.class_lists import cub_split, listed_split
+from fsbench.data.folders import class_folders, split_folders
+from fsbench.data.listing import SPLITS, Listing, Reader
 
 
 class Download(Protocol):
-    """Fetches a data set into a folder."""
+    """Downloads a data set into a folder."""
 
     def __call__(self, folder: Path, *, quiet: bool) -> None:
         """Leave the data set in `folder`, in a layout that its readers know."""
 
 
-def _listed(name: str) -> Callable[[str], str | None]:
-    """A rule that looks a class up in the published list."""
-    return lambda class_name: next((s for s, known in class_list(name).items() if class_name in known), None)
-
-
 @dataclass(frozen=True)
 class Source:
-    """One published data set."""
+    """A published data set.
 
-    paper: str  # of the split
-    n_classes: tuple[int, int, int]  # base, val, novel
-    readers: tuple[Reader, ...]  # of its layouts, tried in this order
-    layouts: str  # what PATH holds, in words
+    Attributes:
+        paper: Paper that defines the split.
+        n_classes: Number of base, val and novel classes.
+        readers: Readers of its layouts, tried in this order.
+        layouts: The layouts in words, for people.
+        download: Function that downloads it into a folder; None if it cannot be downloaded.
+        split_of: Function that returns the published split of a class name; None for unlisted names.
+    """
+
+    paper: str
+    n_classes: tuple[int, int, int]
+    readers: tuple[Reader, ...]
+    layouts: str
     download: Download | None = None
-    split_of: Callable[[str], str | None] = lambda _: None  # the published split of a class, by its name
+    split_of: Callable[[str], str | None] = lambda _: None
 
 
 SOURCES: dict[str, Source] = {
     "cifar-fs": Source(
         paper="Bertinetto et al., arXiv:1805.08136",
         n_classes=(64, 16, 20),
-        readers=(readers.cifar_pickles, readers.cifar_release, hugging_face, readers.split_folders),
+        readers=(_layouts.cifar_pickles, _layouts.cifar_release, hugging_face, split_folders),
         layouts="cifar-100-python/{train,test,meta}, cifar100/{data,splits}, or {base,val,novel}/<class>/*",
-        download=download.cifar100,
-        split_of=_listed("cifar-fs"),
+        download=_download.cifar100,
+        split_of=partial(listed_split, "cifar-fs"),
     ),
     "mini-imagenet": Source(
         paper="Ravi and Larochelle, ICLR 2017",
         n_classes=(64, 16, 20),
-        readers=(readers.csv_splits, hugging_face, readers.split_folders),
+        readers=(_layouts.csv_splits, hugging_face, split_folders),
         layouts="images/ with train.csv, val.csv and test.csv, or {train,val,test}/<class>/*",
-        split_of=_listed("mini-imagenet"),
+        split_of=partial(listed_split, "mini-imagenet"),
     ),
     "tiered-imagenet": Source(
         paper="Ren et al., arXiv:1803.00676",
         n_classes=(351, 97, 160),
-        readers=(hugging_face, readers.split_folders),
+        readers=(hugging_face, split_folders),
         layouts="{train,val,test}/<class>/*",
-        split_of=_listed("tiered-imagenet"),
+        split_of=partial(listed_split, "tiered-imagenet"),
     ),
     "cub": Source(
         paper="Chen et al., arXiv:1904.04232",
         n_classes=(100, 50, 50),
-        readers=(readers.cub, hugging_face, readers.split_folders),
+        readers=(_layouts.cub, hugging_face, split_folders),
         layouts="CUB_200_2011/images/<001.Black_footed_Albatross>/*, or {base,val,novel}/<class>/*",
-        download=download.cub,
+        download=_download.cub,
         split_of=cub_split,
     ),
     "omniglot": Source(
         paper="Meta-Dataset, arXiv:1903.03096",
         n_classes=(883, 81, 659),
-        readers=(readers.omniglot,),
+        readers=(_layouts.omniglot,),
         layouts="images_background/ and images_evaluation/ of <alphabet>/<character>/*",
-        download=download.omniglot,
+        download=_download.omniglot,
     ),
 }
-_OWN = (hugging_face, readers.split_folders, readers.class_folders)
+_OWN_READERS = (hugging_face, split_folders, class_folders)
 _OWN_LAYOUTS = "{base,val,novel}/<class>/* or <class>/*, or be a folder of Hugging Face's datasets"
 
 
 def read(name: str, path: Path) -> Listing:
-    """What lies at `path`: the published data set of that name, or class folders of one's own.
+    """Read the images at `path`: a published data set of that name, or your own class folders.
 
-    `path` may name a function instead, as `mine.py:function` or `package.module:function`; what that returns
-    stands in `from_function`.
+    Instead of a folder, `path` may name a function, as `mine.py:function` or `package.module:function`; see
+    `_user_function` for what it returns.
 
     Raises:
-        FsbenchError: no such folder or function, another layout, other classes, an empty class, or one in two
-            splits.
+        FsbenchError: There is no such folder or function, its layout or classes are not those of the data
+            set, a class is empty, or a class is in two splits.
     """
     source = SOURCES.get(name)
     if user_code.is_reference(str(path)) and not path.exists():
-        listing = user_function.read(str(path))
+        listing = _user_function.read(str(path))
     else:
-        listing = _laid_out(name, path, source)
+        listing = _read_folder(name, path, source)
     if source is not None:
         _check_published(name, source, path, listing)
-    _check_sound(name, listing)
+    _check_classes(name, listing)
     return listing
 
 
-def _laid_out(name: str, path: Path, source: Source | None) -> Listing:
-    """What lies in a folder of one of the layouts."""
+def how_to_prepare(name: str) -> str:
+    """The commands that prepare a data set."""
+    source = SOURCES.get(name)
+    download = f", or fsbench data prepare {name} --download" if source and source.download else ""
+    layouts = source.layouts if source else _OWN_LAYOUTS
+    return f"use fsbench data prepare {name} PATH, where PATH must hold {layouts}{download}"
+
+
+def _read_folder(name: str, path: Path, source: Source | None) -> Listing:
+    """Read a folder with the first reader that knows its layout."""
     try:
         if not path.is_dir():
-            what = "a file" if path.exists() else "absent"
-            raise FsbenchError(f"PATH {path}: must be a folder of images, but is {what}")
-        found = (reader(path) for reader in (source.readers if source else _OWN))
-        listing = next((one for one in found if one is not None), None)
+            state = "is a file" if path.exists() else "does not exist"
+            raise FsbenchError(f"PATH {path}: must be a folder of images, but {state}")
+        for reader in source.readers if source else _OWN_READERS:
+            listing = reader(path)
+            if listing is not None:
+                return listing
     except OSError as error:
         raise FsbenchError(f"cannot read {error.filename or path}: {reason(error)}") from error
-    if listing is None:
-        layouts = source.layouts if source else _OWN_LAYOUTS
-        raise FsbenchError(f"data set {name}: {path} must hold {layouts}")
-    return listing
-
-
-def how(name: str) -> str:
-    """What to do to get a data set prepared."""
-    source = SOURCES.get(name)
-    fetch = f", or fsbench data prepare {name} --download" if source and source.download else ""
-    return f"fsbench data prepare {name} PATH takes {source.layouts if source else _OWN_LAYOUTS}{fetch}"
+    raise FsbenchError(f"data set {name}: {path} must hold {source.layouts if source else _OWN_LAYOUTS}")
 
 
 def _check_published(name: str, source: Source, path: Path, listing: Listing) -> None:
-    found = tuple(len(listing.get(split, {})) for split in SPLITS)
-    if found != source.n_classes:
-        want, have = ("/".join(map(str, numbers)) for numbers in (source.n_classes, found))
-        raise FsbenchError(f"data set {name}: has {want} base/val/novel classes, but {path} holds {have}")
+    """Refuse classes that are not those of the published data set."""
+    counts = tuple(len(listing.get(split, {})) for split in SPLITS)
+    if counts != source.n_classes:
+        expected, actual = ("/".join(map(str, numbers)) for numbers in (source.n_classes, counts))
+        raise FsbenchError(
+            f"data set {name}: must have {expected} base/val/novel classes, but {path} has {actual}; "
+            "give another data set a name of its own"
+        )
     for split, classes in listing.items():
         for class_name in classes:
             published = source.split_of(class_name)
             if published not in (None, split):
                 raise FsbenchError(
-                    f"data set {name}: class {class_name} of split {split} belongs to {published}"
+                    f"data set {name}: class {class_name} must be in split {published}, as published, but is "
+                    f"in {split}; move it, or give the data set a name of its own"
                 )
 
 
-def _check_sound(name: str, listing: Listing) -> None:
+def _check_classes(name: str, listing: Listing) -> None:
+    """Refuse empty splits and classes, names that are not printable, and classes in two splits."""
     split_of: dict[str, str] = {}
     for split, classes in listing.items():
         if not classes:
-            raise FsbenchError(f"data set {name}: split {split} must have a class, but is empty")
+            raise FsbenchError(f"data set {name}: split {split} must have at least one class, but has none")
         for class_name, pictures in classes.items():
             if not pictures:
-                raise FsbenchError(f"data set {name}: class {class_name} of split {split} holds no image")
+                raise FsbenchError(
+                    f"data set {name}: class {class_name} of split {split} must have at least one image, "
+                    "but has none"
+                )
             for text in (class_name, *pictures):
-                if not text.isprintable():  # bytes that are not UTF-8 among them
+                if not text.isprintable():  # this includes bytes that are not UTF-8
                     raise FsbenchError(
-                        f"data set {name}: {text!r} of split {split} must be a name in printable text"
+                        f"data set {name}: {text!r} of split {split} must be a name in printable text; "
+                        "rename it"
                     )
             if split_of.setdefault(class_name, split) != split:
                 both = f"{split_of[class_name]} and {split}"
-                raise FsbenchError(f"data set {name}: splits share no class, but {class_name} is in {both}")
+                raise FsbenchError(
+                    f"data set {name}: splits must not share classes, but {class_name} is in {both}"
+                )

@@ -1,4 +1,4 @@
-"""What data sets there are and what their stores hold, as values and as text for people."""
+"""List data sets and describe their stores, as values and as text for people."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,66 +8,109 @@ from tabulate import tabulate
 
 from fsbench._util.errors import FsbenchError
 from fsbench.data import glyphs, image_store
-from fsbench.data.image_store import SPLITS
+from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set that fsbench knows, or that was prepared under a name of its own."""
+    """A known data set, or your own prepared one.
+
+    Attributes:
+        name: Name of the data set.
+        about: Paper of its split, or where it comes from.
+        classes: Number of base, val and novel classes, of a store or as published; None if the store cannot
+            be read.
+        stores: Its stores, by the size of their images in pixels.
+    """
 
     name: str
-    about: str  # paper of its split, or where it comes from
-    classes: tuple[int, ...] | None  # base, val, novel: of a store, else as published; None: unreadable
-    stores: Mapping[int, Path]  # by the size of their images in pixels
+    about: str
+    classes: tuple[int, ...] | None
+    stores: Mapping[int, Path]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One split in an image store."""
+class SplitContents:
+    """One split of an image store.
+
+    Attributes:
+        classes: Number of classes.
+        images: Number of images.
+        height: Height of the stored images in pixels.
+        width: Width of the stored images in pixels.
+        fingerprint: Fingerprint of the images at native size, in hexadecimal.
+    """
 
     classes: int
     images: int
-    height: int  # pixels
+    height: int
     width: int
     fingerprint: str
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an image store holds."""
+    """What an image store holds.
+
+    Attributes:
+        name: Name of the data set.
+        path: The store.
+        synthetic: Whether the images are drawn by code.
+        splits: Classes, images and fingerprint of each split, by its name.
+    """
 
     name: str
     path: Path
     synthetic: bool
-    splits: Mapping[str, Part]
+    splits: Mapping[str, SplitContents]
 
 
-def known(cache: Path | None = None) -> list[DataSet]:
-    """Every data set that fsbench knows, then those of one's own in the cache.
+def list_datasets(cache: Path | None = None) -> list[DataSet]:
+    """List the known data sets, then your own prepared ones.
+
+    Args:
+        cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
+
+    Returns:
+        Every data set with its classes and its stores.
 
     Raises:
-        FsbenchError: the cache cannot be read.
+        FsbenchError: The cache cannot be read.
+
+    Example:
+        >>> [dataset.name for dataset in list_datasets()][:2]
+        ['cifar-fs', 'mini-imagenet']
     """
-    prepared = image_store.prepared(cache)
+    prepared = image_store.prepared_stores(cache)
     about = {name: source.paper for name, source in SOURCES.items()}
     about |= dict.fromkeys(glyphs.NAMES, "synthetic, drawn by code")
     about |= {name: "your own" for name in prepared if name not in about}
     return [
-        DataSet(name, what, _classes(name, *prepared.get(name, {}).values()), prepared.get(name, {}))
-        for name, what in about.items()
+        DataSet(name, text, _classes(name, *prepared.get(name, {}).values()), prepared.get(name, {}))
+        for name, text in about.items()
     ]
 
 
 def contents(path: Path) -> Contents:
-    """What a store holds.
+    """Describe what an image store holds, without reading its images.
+
+    Args:
+        path: The store, as returned by `prepare` or `find_store`.
+
+    Returns:
+        Classes, images and fingerprint of each split.
 
     Raises:
-        FsbenchError: it cannot be read.
+        FsbenchError: The store cannot be read.
+
+    Example:
+        >>> contents(find_store("glyphs")).splits["novel"].classes
+        20
     """
-    with image_store.opened(path) as file:
+    with image_store.open_store(path) as file:
         splits = {
-            split: Part(
+            split: SplitContents(
                 classes=len(file[split]["class_names"]),
                 images=len(file[split]["labels"]),
                 height=file[split]["pixels"].shape[1],
@@ -81,27 +124,27 @@ def contents(path: Path) -> Contents:
 
 
 def describe(path: Path) -> str:
-    """What a store holds, for people: a line a split."""
-    found = contents(path)
+    """Describe an image store in a table with one line per split."""
+    store = contents(path)
     rows = [
         (split, part.classes, f"{part.images:,}", f"{part.height} x {part.width}", part.fingerprint[:12])
-        for split, part in found.splits.items()
+        for split, part in store.splits.items()
     ]
     columns = ("split", "classes", "images", "pixels", "fingerprint")
     table = tabulate(rows, columns, tablefmt="plain", colalign=("left", *["right"] * 3, "left"))
-    return f"{found.name}{', synthetic images' * found.synthetic}\n{path}\n{table}"
+    return f"{store.name}{', synthetic images' * store.synthetic}\n{path}\n{table}"
 
 
 def overview(cache: Path | None = None) -> str:
-    """Known and prepared data sets, for people: a line each, of at most 80 characters for the known ones."""
+    """Describe known and prepared data sets, one line each; known ones fit into 80 characters."""
     rows = [
         (
-            found.name,
-            "unreadable" if found.classes is None else "/".join(map(str, found.classes)),
-            image_store.sizes_text(found.stores) if found.stores else "-",
-            found.about,
+            dataset.name,
+            "unreadable" if dataset.classes is None else "/".join(map(str, dataset.classes)),
+            image_store.format_sizes(dataset.stores) if dataset.stores else "-",
+            dataset.about,
         )
-        for found in known(cache)
+        for dataset in list_datasets(cache)
     ]
     columns = ("data set", "classes", "prepared", "split or source")
     table = tabulate(rows, columns, tablefmt="plain", colalign=("left",) * 4)
@@ -109,7 +152,7 @@ def overview(cache: Path | None = None) -> str:
 
 
 def _classes(name: str, *stores: Path) -> tuple[int, ...] | None:
-    """How many classes a data set has, in its store or, before there is one, as published."""
+    """The number of classes of each split: of the first store, or as published if there is none."""
     if stores:
         try:
             splits = contents(stores[0]).splits

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.data.image_store import ImageSplit
+from fsbench.data.image_split import ImageSplit
 from fsbench.features.extract import embed
 from fsbench.features.store import Features
 from fsbench.models.pretrained.transform import Transform, usual

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsbench._util.files import whole_file
-from fsbench._util.validation import as_cell
+from fsbench._util.files import atomic_write
+from fsbench._util.validation import escape_formula
 from fsbench.evaluation.inference import count_correct
 from fsbench.tasks.sampler import Tasks
 
@@ -35,7 +35,7 @@ class Breakdown:
         paths = []
         for name, table in vars(self).items():
             paths.append(result.with_suffix(f".{name}.csv"))
-            with whole_file(paths[-1]) as part:
+            with atomic_write(paths[-1]) as part:
                 table.to_csv(part, float_format="%.2f", index=name == "confusion", lineterminator="\n")
         return paths
 
@@ -68,7 +68,7 @@ def breakdown(
         accuracies.append(count_correct(tasks, predicted) / tasks.queries)
         task_classes.append(classes)
     accuracy, classes_of = np.concatenate(accuracies), np.concatenate(task_classes)
-    names = np.array([as_cell(name) for name in class_names], dtype=object)
+    names = np.array([escape_formula(name) for name in class_names], dtype=object)
     queries = counts.sum(axis=1)
     percentages = 100 * counts / np.maximum(queries, 1)[:, None]
     others = np.where(np.eye(len(names), dtype=bool), -1, counts)

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import free_memory
 from fsbench._util.rng import stream_seed
-from fsbench.heads import Head, ask
-from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.heads.base import BaseStatistics
+from fsbench.heads.head import Head
 from fsbench.tasks import sampler
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
@@ -151,7 +151,7 @@ def _classified(
     shots = None
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)
-    logits = ask(head, support, query, keys=keys.to(device), shots=shots, base=base)
+    logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
     # argmax is twenty times slower where classes are not the last in memory
     return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason, write_text
-from fsbench._util.validation import Wrong, file_name, typed
+from fsbench._util.validation import InvalidValueError, check_file_name, typed
 from fsbench.evaluation.flat import nested
 from fsbench.evaluation.result import Question, Result
 
@@ -69,7 +69,7 @@ def read(path: Path) -> Result:
         result = typed(nested(document) if schema == 1 else document, Result)
         check_names(result.question)
         _check_scores(result)
-    except (Wrong, FsbenchError) as error:
+    except (InvalidValueError, FsbenchError) as error:
         raise FsbenchError(f"{path}: {error}") from error
     return result
 
@@ -78,15 +78,15 @@ def check_names(question: Question) -> None:
     """Refuse names that would lead out of the results folder.
 
     Raises:
-        Wrong: The first one is named.
+        InvalidValueError: The first one is named.
     """
-    file_name("dataset", question.data.dataset)
-    file_name("run", question.model.run)
+    check_file_name("dataset", question.data.dataset)
+    check_file_name("run", question.model.run)
     path = question.path
     if len(path.parts) != 3:
-        raise Wrong(f"split, head or preprocess lead to another folder: {path}")
+        raise InvalidValueError(f"split, head or preprocess lead to another folder: {path}")
     for part in path.parts:
-        file_name("a part of its path", part)
+        check_file_name("a part of its path", part)
 
 
 def _check_scores(result: Result) -> None:
@@ -94,16 +94,18 @@ def _check_scores(result: Result) -> None:
     n_tasks, outcome = result.spec.n_tasks, result.outcome
     values = outcome.class_values
     if values is not None and (len(values) < 2 or max(map(abs, values)) > len(values)):
-        raise Wrong("class_values must be two or more numbers, none larger than their count")
+        raise InvalidValueError("class_values must be two or more numbers, none larger than their count")
     for name, numbers in (("correct", outcome.correct), ("queries", outcome.queries)):
         if isinstance(numbers, tuple) and len(numbers) != n_tasks:
-            raise Wrong(f"{name} must have one number for each of {n_tasks} tasks, but has {len(numbers)}")
+            raise InvalidValueError(
+                f"{name} must have one number for each of {n_tasks} tasks, but has {len(numbers)}"
+            )
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = result.accuracies
     if not (scores.min() >= 0 and scores.max() <= 1):
-        raise Wrong("correct must be at least 0 and at most the number of queries in each task")
+        raise InvalidValueError("correct must be at least 0 and at most the number of queries in each task")
     if not abs(scores.mean() - outcome.accuracy) <= 1e-9:
-        raise Wrong(
+        raise InvalidValueError(
             f"accuracy is {outcome.accuracy}, but the mean of the per-task scores is {scores.mean():.6g}"
         )
 

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from fsbench import stats
 from fsbench._util import machine
-from fsbench._util.errors import FsbenchError, enough_memory
+from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.session import Session
-from fsbench._util.validation import Wrong
+from fsbench._util.validation import InvalidValueError
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
 from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
 from fsbench.heads import Head, find_head
-from fsbench.heads.distribution_calibration import BaseStatistics
+from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.tasks import sampler
@@ -139,7 +139,7 @@ def _results(
     if all(existing):
         return [result for result in existing if result]
     advice = "results so far are kept; free some of it, or use another --device"
-    with enough_memory(f"head {method.name}", advice):
+    with memory_advice(f"head {method.name}", advice):
         values = _preprocessed(subject, method.preprocess, session.device)
         base = statistics_of(subject.base, session.device) if method.head.needs_base else None
         return [
@@ -181,7 +181,7 @@ def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> 
     )
     try:
         results.check_names(question)
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"{subject.model.run}: {error}") from error
     return question
 

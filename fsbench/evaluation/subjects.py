@@ -13,12 +13,12 @@ from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.data.identity import why_other
-from fsbench.data.image_store import first_of_each_class
+from fsbench.data.identity import explain_mismatch
+from fsbench.data.image_split import first_of_each_class
 from fsbench.features import importers, store
-from fsbench.features.extract import extract, warn_of_seen
+from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
-from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
+from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.checkpoint import is_safetensors
 from fsbench.models.identity import Model
@@ -150,7 +150,7 @@ def _of_backbone(
     if not datasets:
         raise FsbenchError(f"{model.run}: was trained on no data set of fsbench; name one with --dataset")
     for dataset in datasets:
-        _, features = extract(extractor, dataset, images.split, session)
+        _, features = extract_features(extractor, dataset, images.split, session)
         yield Subject(features, model, base_features)
 
 
@@ -158,11 +158,11 @@ def _base_features(extractor: FeatureExtractor, session: Session) -> Features:
     """Features of the images that a backbone was trained on: the first of each base class, or all."""
     trained = extractor.provenance
     assert trained is not None
-    _, base = extract(extractor, trained.source, "base", session)
+    _, base = extract_features(extractor, trained.source, "base", session)
     identity = base.identity
     assert identity is not None
     if identity.fingerprint != trained.source_fingerprint:
-        why = why_other(trained.source_files, trained.source_decoder, identity)
+        why = explain_mismatch(trained.source_files, trained.source_decoder, identity)
         raise FsbenchError(
             f"data set {trained.source}: base features are needed, but the prepared images are not those "
             f"that {trained.run} was trained on{why}"

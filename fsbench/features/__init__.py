@@ -1,1 +1,5 @@
-"""Features: extracted by a backbone once, kept in HDF5, or read from files of other projects."""
+"""Features: extraction by a backbone, the feature store (HDF5), and importers of other projects' files."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from fsbench._util.errors import FsbenchError, enough_memory
-from fsbench._util.files import cache_folder, only_one
+from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.files import cache_folder, exclusive_lock
 from fsbench._util.machine import device_name
 from fsbench._util.session import Session
 from fsbench.data import image_store
-from fsbench.data.image_store import ImageSplit, SplitInfo
-from fsbench.data.prepare import shared, stored_for
+from fsbench.data.image_split import ImageSplit
+from fsbench.data.image_store import SplitInfo
+from fsbench.data.loading import shared_with_base, stored_for
 from fsbench.features import store
 from fsbench.features.store import Attribute, Features
 from fsbench.models.pretrained import overlap
@@ -93,7 +94,7 @@ def _evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def extract(
+def extract_features(
     extractor: FeatureExtractor,
     dataset: str,
     split: str,
@@ -138,7 +139,7 @@ def extract(
     if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
         features = store.read(path, **key)
     else:
-        with only_one(path):
+        with exclusive_lock(path):
             if path.exists() and not force:
                 features = store.read(path, **key)
             else:
@@ -167,7 +168,7 @@ def _seen(extractor: FeatureExtractor, images: ImageSplit, dataset: str, cache: 
     trained = extractor.provenance
     if trained is None or trained.source == images.dataset:
         return ""
-    both = shared(dataset, images.split, trained.source, trained.source_fingerprint, cache)
+    both = shared_with_base(dataset, images.split, trained.source, trained.source_fingerprint, cache)
     if not both:
         return ""
     first = f"{images.class_names[images.labels[both[0]]]}/{images.items[both[0]]}"
@@ -188,7 +189,7 @@ def _extracted(
     images = image_store.read(info.path, split)
     if images.identity != info.identity:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
-    with enough_memory(f"{model.run} on images of {dataset}", "free some of it, or use another --device"):
+    with memory_advice(f"{model.run} on images of {dataset}", "free some of it, or use another --device"):
         network = extractor.network.to(session.device).to(memory_format=torch.channels_last)
         values = embed(network, extractor.transform, images.pixels, session)
     if not store.are_finite(values):

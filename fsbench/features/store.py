@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_hdf5
-from fsbench._util.validation import Wrong, as_json, hdf5, typed
+from fsbench._util.files import atomic_hdf5
+from fsbench._util.validation import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
 from fsbench.models.checkpoint import as_provenance
 from fsbench.models.identity import Model
@@ -66,12 +66,12 @@ class Origin:
             FsbenchError: The provenance is not one.
         """
         try:
-            made_by = as_json(self.provenance)
+            made_by = parse_json(self.provenance)
             if "settings" in made_by:
                 model = as_provenance(made_by).model
             else:
                 model = typed({"run": run, **made_by}, Model)
-        except Wrong as error:
+        except InvalidValueError as error:
             raise FsbenchError(f"{self.run or run}: provenance of its features: {error}") from error
         name = run if self.run is None else self.run
         return replace(model, run=name, checkpoint=self.checkpoint, transform=self.transform)
@@ -106,7 +106,7 @@ class Features:
                 plain, Origin, other_keys=True
             )  # the provenance is long, and checked where it is read
             return replace(origin, provenance=str(self.about.get("provenance", "{}")))
-        except Wrong as error:
+        except InvalidValueError as error:
             raise FsbenchError(f"features of {self.about.get('dataset')}: {error}") from error
 
     @property
@@ -127,7 +127,7 @@ class Features:
 
 def write(path: Path, features: Features) -> None:
     """Write a feature store, whole or not at all."""
-    with whole_hdf5(path) as (file, _):
+    with atomic_hdf5(path) as (file, _):
         file["features"] = np.asarray(features.values, dtype=np.float32)
         file["labels"] = np.asarray(features.labels, dtype=np.int32)
         names = np.array(features.class_names, dtype=object)
@@ -148,7 +148,7 @@ def read(path: Path, **expected: Attribute) -> Features:
     """
     try:
         most = hdf5.capacity(path)
-        hdf5.refuse_endless_heaps(path)
+        hdf5.check_text_heaps(path)
         with h5py.File(path, "r") as file:
             attributes = hdf5.attributes(file)
             if attributes.pop("format", None) != FORMAT:
@@ -167,7 +167,7 @@ def read(path: Path, **expected: Attribute) -> Features:
     except FsbenchError:
         raise
     except Exception as error:  # HDF5 names no bounds to what a torn file raises
-        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.why(error)})") from error
+        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.describe_error(error)})") from error
     if features.digest != digest:
         raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
@@ -188,7 +188,7 @@ def is_store(path: Path) -> bool:
     except Exception as error:
         if path.is_file():
             return True  # HDF5, but damaged: `read` says so
-        raise FsbenchError(f"cannot read {path}: {hdf5.why(error)}") from error
+        raise FsbenchError(f"cannot read {path}: {hdf5.describe_error(error)}") from error
 
 
 def are_finite(values: NDArray[np.float32]) -> bool:
@@ -200,7 +200,7 @@ def _check(features: Features) -> None:
     """Refuse parts that do not fit each other, and what no head can take."""
     values, labels, names = features.values, features.labels, features.class_names
     if len(values) != len(labels) or not values.size:
-        raise Wrong(f"features {values.shape} do not fit labels {labels.shape}")
+        raise InvalidValueError(f"features {values.shape} do not fit labels {labels.shape}")
     hdf5.check_labels(labels, len(names))
     if not are_finite(values):
-        raise Wrong("features must be finite")
+        raise InvalidValueError("features must be finite")

@@ -1,4 +1,4 @@
-"""Random numbers by key and place: each is computed from the two alone, in any order, on any device."""
+"""Random numbers computed from a key and a place alone, in any order and on any device."""
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ LAST_SHIFT = 31
 
 
 def bits(keys: Tensor, places: Tensor) -> Tensor:
-    """64 random bits for each key and place, int64 of the shape that the two broadcast to.
+    """64 random bits for each key and place, int64 of the shape to which the two broadcast.
 
-    They can serve as keys themselves, so one key is a tree of independent streams.
+    The bits can be used as keys in turn, so that one key gives a tree of independent streams.
     """
     return _scramble(_scramble(keys + _signed(STEP)) + places * _signed(STEP))
 
@@ -27,26 +27,26 @@ def uniforms(keys: Tensor, count: int) -> Tensor:
 def permutations(keys: Tensor, n: int) -> Tensor:
     """A permutation of n < 2**31 numbers for each key, int64 (..., n) for keys (...).
 
-    Each is equally likely, to n parts in 2**32: Fisher and Yates' shuffle from the last place down.
+    All are equally likely, to n parts in 2**32. A Fisher-Yates shuffle from the last place down.
     """
     places = torch.arange(n, device=keys.device)
-    chosen = (((bits(keys.unsqueeze(-1), places) >> 32) & 0xFFFFFFFF) * (places + 1)) >> 32
+    partners = (((bits(keys.unsqueeze(-1), places) >> 32) & 0xFFFFFFFF) * (places + 1)) >> 32
     order = places.repeat(*keys.shape, 1)
     for last in range(n - 1, 0, -1):
-        here, there = order[..., last : last + 1], chosen[..., last : last + 1]
-        moved = order.gather(-1, there)
-        order.scatter_(-1, there, here.clone())
-        here.copy_(moved)
+        entry, partner = order[..., last : last + 1], partners[..., last : last + 1]
+        moved = order.gather(-1, partner)
+        order.scatter_(-1, partner, entry.clone())
+        entry.copy_(moved)
     return order
 
 
 def _scramble(state: Tensor) -> Tensor:
-    """The output function of splitmix64 on int64; masks make the shifts fill with zeros."""
+    """Output function of splitmix64 on int64; the masks make right shifts fill with zeros."""
     for shift, factor in ROUNDS:
         state = (state ^ ((state >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor)
     return state ^ ((state >> LAST_SHIFT) & ((1 << (64 - LAST_SHIFT)) - 1))
 
 
 def _signed(word: int) -> int:
-    """64 bits as torch holds them; its sums and products wrap round."""
+    """64 bits as a signed number, as torch holds them; its sums and products wrap around."""
     return word - (1 << 64) if word >> 63 else word

@@ -1,16 +1,17 @@
-"""Linear and cosine classifiers by stochastic gradient descent, exactly, on inner products.
+"""Linear and cosine classifiers by stochastic gradient descent, computed exactly on inner products.
 
-A class's weight vector v starts at u and moves by multiples of itself and of support vectors x, so it stays
-a mixture of the basis (all x, all u). SGD asks of v only its products with the x, for logits, and with
-itself, for weight norm. Both follow from
+The weight vector v of a class starts at u and moves by multiples of itself and of support vectors x. So it
+remains a combination of the basis (all x, all u). SGD needs only two things of v: its products with the x,
+for logits, and its product with itself, for the weight norm. Both follow from
 
     coefficients  b, v = sum_i b_i basis_i            scores  s, s_i = v . basis_i            v . v = b . s
 
-which are linear in v. Adding e x_j to v adds e to b_j and e times row j of the basis's Gram matrix to s. A
-step costs n_way (n_shot + 1) numbers a class instead of d, and no rounding but that of the same sums.
+which are linear in v. Adding e x_j to v adds e to b_j, and e times row j of the Gram matrix of the basis to
+s. A step costs n_way (n_shot + 1) numbers per class instead of d, and rounds only the same sums.
 
-With g the length that weight norm learns and r = sum_j error_j x_j the gradient by the weights a v, a =
-g / |v|, the chain rule gives the gradients (r . v) / |v| by g and a r - a (r . v) / |v|^2 v by v.
+The weights of the cosine classifier are a v with a = g / |v|, where weight normalisation learns the length g.
+With r = sum_j error_j x_j the gradient with respect to a v, the chain rule gives the gradients (r . v) / |v|
+with respect to g, and a r - a (r . v) / |v|^2 v with respect to v.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,41 +23,41 @@ from torch import Tensor
 from fsbench._util.errors import FsbenchError
 from fsbench._util.threads import in_threads
 from fsbench.heads._random import bits, permutations, uniforms
-from fsbench.heads._support import few_tasks, real_rows
+from fsbench.heads._support import real_rows, task_chunks
 from fsbench.heads.batching import aligned, product
 
-RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # torch's first step is not dampened
+RATE, MOMENTUM, DAMPENING, DECAY = 0.01, 0.9, 0.9, 0.001  # as in torch, the first step is not dampened
 BATCH = 4
 COSINE_SCALE = 2.0
-_FLOATS_AT_ONCE = {"cpu": 1 << 21}  # of the basis; a few tasks a thread, whose features stay in a cache
-_FLOATS_ELSEWHERE = 1 << 26  # 256 MiB; a step costs the same for few tasks
-_EPOCHS_AT_ONCE = 16  # shuffled together where tasks are trained by torch
+_FLOATS_AT_ONCE = {"cpu": 1 << 21}  # in the basis: a few tasks per thread, whose features stay in its cache
+_FLOATS_ELSEWHERE = 1 << 26  # 256 MiB; a step costs no less for few tasks
+_EPOCHS_AT_ONCE = 16  # epochs shuffled together by torch
 
 
 def chunks(
     support: Tensor, query: Tensor, shots: Tensor | None, keys: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """The same few tasks of each, as many as a device trains well at once; without shots, all rows count."""
+    """Chunks of support, query, shots and keys with as many tasks as a device trains well together."""
     _, n_way, n_shot, d = support.shape
     floats = _FLOATS_AT_ONCE.get(support.device.type, _FLOATS_ELSEWHERE)
     at_once = max(1, floats // (n_way * (n_shot + 1) * d))
-    return few_tasks(at_once, support, query, shots, keys.to(support.device))
+    return task_chunks(at_once, support, query, shots, keys.to(support.device))
 
 
 def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tensor:
-    """Weights uniform in [-bound, bound), shape (tasks, n_way, width), from each task's key alone."""
+    """Weights uniform in [-bound, bound), (tasks, n_way, width), determined by the key of each task."""
     return bound * (2 * uniforms(bits(keys, keys.new_zeros(())), n_way * width).view(-1, n_way, width) - 1)
 
 
 def train(
     support: Tensor, initial: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
-    """Weights after each number of epochs, shape (tasks, len(epochs) n_way, d).
+    """Train on the support and return the weights after each number of epochs, (tasks, len(epochs) n_way, d).
 
-    support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way), beyond which
-    support rows are padding, keys (tasks,) int64 for the order of every epoch. Minimises the cross-entropy
-    of COSINE_SCALE times weight-normalised scores if `cosine`, else of plain scores, by mini-batches of
-    BATCH; the last of an epoch may be short.
+    support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way): rows of
+    support beyond them are padding, keys (tasks,) int64 for the order of every epoch. If `cosine`, it
+    minimises the cross-entropy of COSINE_SCALE times weight-normalised scores, otherwise that of plain
+    scores, by mini-batches of BATCH. The last batch of an epoch may be short.
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
@@ -74,7 +75,7 @@ def train(
 def _train_on_cpu(
     gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
-    """What `train_by_torch` computes, one task after the other, on torch's number of threads."""
+    """Compute the same as `train_by_torch`, task by task, on as many threads as torch uses."""
     from fsbench.heads._sgd_numba import train_tasks  # compiles on its first call, 3.5 s
 
     n_way = gram.shape[1] - points.shape[1]
@@ -93,10 +94,10 @@ def _train_on_cpu(
 def train_by_torch(
     gram: Tensor, points: Tensor, counts: Tensor, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
-    """Weights as mixtures of the basis, shape (tasks, len(epochs) n_way, basis).
+    """Train and return the weights as mixtures of the basis, (tasks, len(epochs) n_way, basis).
 
-    gram (tasks, basis, basis), the initial weights last; points (tasks, basis - n_way) are places in the
-    basis, of which the first of each task, as many as its count (tasks,) says, are trained on.
+    gram (tasks, basis, basis): inner products of the basis, initial weights last. points
+    (tasks, basis - n_way): places in the basis; a task is trained on its first `counts` (tasks,) ones.
     """
     n_way = gram.shape[1] - points.shape[1]
     mixture = gram.new_empty(len(gram), len(epochs) * n_way, gram.shape[1])
@@ -109,10 +110,10 @@ def train_by_torch(
 def _train_in_step(
     gram: Tensor, trained: Tensor, n_way: int, keys: Tensor, epochs: Sequence[int], cosine: bool
 ) -> Tensor:
-    """`train_by_torch` of tasks with equally many points `trained` (tasks, count)."""
+    """Train tasks with the same number of points `trained` (tasks, count)."""
     n_tasks, n_basis, _ = gram.shape
     n_points = n_basis - n_way
-    # What a vector of the basis adds to scores and coefficients, side by side.
+    # Row i: what basis vector i adds to the scores, and beside it to the coefficients.
     table = torch.cat([gram, torch.eye(n_basis, device=gram.device).expand_as(gram)], dim=2)
     value, points = table[:, n_points:].clone(), table[:, :n_points].flatten(0, 1)
     scores, coefficients = value.split(n_basis, dim=2)  # (tasks, n_way, basis), views
@@ -120,7 +121,7 @@ def _train_in_step(
     velocity, length_velocity = torch.zeros_like(value), torch.zeros_like(length)
     labels = torch.eye(n_way, device=gram.device).repeat_interleave(n_points // n_way, dim=0)
     first_row = torch.arange(0, len(points), n_points, device=gram.device).unsqueeze(1)
-    temperature, share, found = COSINE_SCALE if cosine else 1.0, 1.0, []
+    temperature, share, snapshots = COSINE_SCALE if cosine else 1.0, 1.0, []
     for epoch, order in enumerate(_orders(keys, epochs[-1], trained.shape[1]), start=1):
         for batch in trained.gather(1, order).split(BATCH, dim=1):  # (tasks, batch)
             norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
@@ -141,8 +142,8 @@ def _train_in_step(
             share = 1 - DAMPENING
         if epoch in epochs:
             norm = (scores * coefficients).sum(dim=2, keepdim=True).sqrt() if cosine else length
-            found.append(length / norm * coefficients)
-    return torch.cat(found, dim=1)
+            snapshots.append(length / norm * coefficients)
+    return torch.cat(snapshots, dim=1)
 
 
 def _orders(keys: Tensor, epochs: int, n_points: int) -> Iterator[Tensor]:

@@ -1,7 +1,8 @@
-"""`sgd.train_by_torch` compiled for processors: a task's state stays in its core's cache for all of SGD.
+"""`_sgd.train_by_torch` compiled for CPUs: the state of a task stays in the cache of its core.
 
-A step is some hundred vector instructions, less than one call of torch costs. Tasks follow one another, so
-the bits of one depend on no other. Threads are the caller's: compiled code does not hold the interpreter.
+A step takes about a hundred vector instructions, less than a single call of torch. Tasks are trained one
+after the other, so the bits of one depend on no other. The caller starts threads: compiled code releases
+the interpreter lock.
 """
 
 import math
@@ -18,7 +19,7 @@ Ints: TypeAlias = NDArray[np.int64]
 Words: TypeAlias = NDArray[np.uint64]
 Batch: TypeAlias = tuple[int, int, int, int]
 
-# Typed, since a number of Python's would widen what it meets.
+# Typed: a Python number would widen the arrays it is combined with.
 RATE, MOMENTUM, SHARE, DECAY = (
     np.float32(x) for x in (_sgd.RATE, _sgd.MOMENTUM, 1 - _sgd.DAMPENING, _sgd.DECAY)
 )
@@ -30,7 +31,7 @@ SHIFT_3 = np.uint64(_random.LAST_SHIFT)
 BATCH = 4
 assert BATCH == _sgd.BATCH, "a step is written out for four points"
 
-# Sums in any order use vector registers; NaN and infinity keep their meaning.
+# Sums may be reordered, so that they use vector registers; NaN and infinity keep their meaning.
 compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
@@ -38,10 +39,10 @@ compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"
 def train_tasks(
     grams: Floats, points: Ints, counts: Ints, epoch_keys: Words, epochs: Ints, cosine: bool, mixtures: Floats
 ) -> None:
-    """Fill mixtures (tasks, len(epochs), n_way, basis).
+    """Fill mixtures (tasks, len(epochs), n_way, basis) with the weights after each number of epochs.
 
-    grams (tasks, basis, basis), points (tasks, basis - n_way) and counts (tasks,) as `sgd.train_by_torch`,
-    keys (tasks, epochs).
+    grams (tasks, basis, basis), points (tasks, basis - n_way) and counts (tasks,) as in
+    `_sgd.train_by_torch`, keys (tasks, epochs).
     """
     for task in range(len(grams)):
         _train(grams[task], points[task, : counts[task]], epoch_keys[task], epochs, cosine, mixtures[task])
@@ -62,9 +63,9 @@ def _train(
     if cosine:
         _find_norms(scores, coefficients, norms)
     lengths, length_velocity = norms.copy(), np.zeros_like(norms)
-    order = np.zeros(len(trained) + BATCH, np.int64)  # fills the last batch up with a point that has no error
+    order = np.zeros(len(trained) + BATCH, np.int64)  # pads the last batch with a point that has no error
     errors, decays = np.empty((n_way, BATCH), np.float32), np.empty(n_way, np.float32)
-    share, found = ONE, 0
+    share, n_done = ONE, 0
     for epoch in range(epochs[-1]):
         _shuffle(order, trained, epoch_keys[epoch])
         for start in range(0, len(trained), BATCH):
@@ -77,18 +78,18 @@ def _train(
             if cosine:
                 _find_norms(scores, coefficients, norms)
             share = SHARE
-        if epoch + 1 == epochs[found]:
+        if epoch + 1 == epochs[n_done]:
             for c in range(n_way):
                 for i in range(n_basis):
-                    mixtures[found, c, i] = lengths[c] / norms[c] * coefficients[c, i]
-            found += 1
+                    mixtures[n_done, c, i] = lengths[c] / norms[c] * coefficients[c, i]
+            n_done += 1
 
 
 @compiled
 def _find_errors(
     scores: Floats, lengths: Floats, norms: Floats, batch: Batch, size: int, cosine: bool, errors: Floats
 ) -> None:
-    """The loss's gradient by the weights' products with a batch, errors (n_way, BATCH)."""
+    """Gradient of the loss with respect to the products of weights and batch, errors (n_way, BATCH)."""
     n_way = len(scores)
     n_shot = (scores.shape[1] - n_way) // n_way
     temperature = SCALE if cosine else ONE
@@ -121,7 +122,7 @@ def _move_lengths(
     errors: Floats,
     decays: Floats,
 ) -> None:
-    """A step of the lengths; by the chain rule, errors and decays become those of the directions v."""
+    """Step of the lengths; by the chain rule, errors and decays become those of the directions v."""
     for c in range(len(lengths)):
         unit, slope = lengths[c] / norms[c], ZERO
         for j in range(BATCH):
@@ -144,7 +145,7 @@ def _move(
     errors: Floats,
     decays: Floats,
 ) -> None:
-    """A step of v: an error adds its point's row of the Gram matrix to scores, itself to a coefficient."""
+    """Step of v: an error adds the Gram row of its point to the scores, and itself to a coefficient."""
     of_scores, of_coefficients = velocities
     first, second, third, fourth = batch
     for c in range(len(scores)):
@@ -166,7 +167,7 @@ def _move(
 
 @compiled
 def _find_norms(scores: Floats, coefficients: Floats, norms: Floats) -> None:
-    """|v| of every class, from v . v = coefficients . scores."""
+    """Norm |v| of every class, from v . v = coefficients . scores."""
     for c in range(len(scores)):
         square = ZERO
         for i in range(scores.shape[1]):
@@ -176,19 +177,19 @@ def _find_norms(scores: Floats, coefficients: Floats, norms: Floats) -> None:
 
 @compiled
 def _shuffle(order: Ints, points: Ints, key: np.uint64) -> None:
-    """Points in the order of `draws.permutations` of one key."""
+    """Fill `order` with the points in the order of `_random.permutations` of one key."""
     for i in range(len(points)):
         order[i] = points[i]
     state = _scramble(key + STEP)
     for last in range(len(points) - 1, 0, -1):
         high = _scramble(state + np.uint64(last) * STEP) >> HALF
-        chosen = np.int64((high * np.uint64(last + 1)) >> HALF)
-        order[last], order[chosen] = order[chosen], order[last]
+        partner = np.int64((high * np.uint64(last + 1)) >> HALF)
+        order[last], order[partner] = order[partner], order[last]
 
 
 @compiled
 def _scramble(state: np.uint64) -> np.uint64:
-    """`draws.bits` of a key, or of a scrambled key and a place."""
+    """The same as `_random._scramble`."""
     state = (state ^ (state >> SHIFT_1)) * FACTOR_1
     state = (state ^ (state >> SHIFT_2)) * FACTOR_2
     return state ^ (state >> SHIFT_3)

@@ -1,7 +1,7 @@
-"""Backbones: from images to features, as a row of blocks between which hidden features can be mixed.
+"""Backbones: networks from images to features, built of blocks between which hidden features can be mixed.
 
 Every backbone is a `Backbone` of blocks and a tail. Its mixing points are 0 (the images), 1 (after the first
-block) up to the number of blocks (after the last one, before the tail).
+block) up to the number of blocks (after the last block, before the tail).
 """
 
 from collections.abc import Callable
@@ -21,12 +21,19 @@ Mix = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a backbone is built and what it can take."""
+    """How a backbone is built, and the limits of its settings.
 
-    make: Callable[[int, float], tuple[nn.Sequential, nn.Module, int]]  # -> blocks, tail, feature_dim
+    Attributes:
+        make: Builder `(image_size, dropout) -> (blocks, tail, feature_dim)`.
+        paper: Authors and arXiv number.
+        smallest: Smallest image size in pixels; pooling would leave nothing of smaller images.
+        dropout: Default dropout probability, in [0, 1). None: the architecture does not support dropout.
+    """
+
+    make: Callable[[int, float], tuple[nn.Sequential, nn.Module, int]]
     paper: str
-    smallest: int  # image size below which nothing is left of an image
-    dropout: float | None = None  # unless a recipe names another; None: the network has no place for it
+    smallest: int
+    dropout: float | None = None
 
 
 BACKBONES: dict[str, Architecture] = {
@@ -39,7 +46,18 @@ BACKBONES: dict[str, Architecture] = {
 
 
 class Backbone(nn.Module):
-    """Blocks and a tail; features are (b, feature_dim)."""
+    """A network from images (b, 3, s, s) to features (b, feature_dim).
+
+    When several processes train together, each computes its rows of a batch: see `distributed`.
+
+    Args:
+        name: Key of `BACKBONES`, or any name for a network that is not stored.
+        image_size: Side of its images in pixels.
+        dropout: Dropout probability of its layers, in [0, 1).
+        blocks: Blocks (b, 3, s, s) -> (b, c, h, w); features can be mixed before and after each.
+        tail: Module (b, c, h, w) -> (b, feature_dim).
+        feature_dim: Number of features.
+    """
 
     def __init__(
         self,
@@ -57,30 +75,55 @@ class Backbone(nn.Module):
         self.blocks = blocks
         self.tail = tail
         self.feature_dim = feature_dim
-        self.share = ALONE  # of each batch, when several processes train together
+        self.distributed = ALONE  # rank and number of the processes that share each batch
 
     @property
     def mixing_points(self) -> range:
-        """The depths at which hidden features can be mixed: 0 is the input, k is after block k."""
+        """Depths at which hidden features can be mixed: 0 is the input, k is after block k."""
         return range(len(self.blocks) + 1)
 
     def forward(self, images: Tensor, depth: int | None = None, mix: Mix | None = None) -> Tensor:
-        """Features (b, feature_dim) of images (b, 3, s, s), with `mix` applied at one mixing point."""
-        hidden = self.share.mine(images)
+        """Compute the features of a batch, optionally mixed at one depth.
+
+        Args:
+            images: Normalised images, (b, 3, s, s).
+            depth: Mixing point at which `mix` is applied.
+            mix: Function from hidden features (b, ...) of the whole batch to mixed ones of the same shape.
+
+        Returns:
+            Features, (b, feature_dim).
+        """
+        hidden = self.distributed.mine(images)
         for point in self.mixing_points:
             if mix and point == depth:
-                hidden = self.share.mine(mix(self.share.whole(hidden, len(images))))
+                hidden = self.distributed.mine(mix(self.distributed.whole(hidden, len(images))))
             hidden = self.blocks[point](hidden) if point < len(self.blocks) else self.tail(hidden)
-        return self.share.whole(hidden, len(images))
+        return self.distributed.whole(hidden, len(images))
 
 
 def build(name: str, image_size: int, dropout: float | None = None, seed: int = 0) -> Backbone:
-    """An untrained backbone for square images of `image_size` pixels, its weights drawn from `seed`.
+    """Build an untrained backbone for square images.
 
-    Convolutions start normal with variance 2 / fan-out (He et al., arXiv:1502.01852).
+    Args:
+        name: Key of `BACKBONES`, such as "conv4" or "resnet12".
+        image_size: Side of the images in pixels.
+        dropout: Dropout probability, in [0, 1). Default: that of the architecture.
+        seed: Seed of the initial weights.
+
+    Returns:
+        The backbone in training mode. Convolutions start normal with variance 2 / fan-out.
 
     Raises:
-        FsbenchError: unknown name, images too small for it, or dropout where it has none.
+        FsbenchError: The name is unknown, the images are too small, or the architecture does not support
+            dropout.
+
+    Source:
+        He et al., arXiv:1502.01852, equation 14 (initial weights).
+
+    Example:
+        >>> backbone = build("conv4", image_size=32)
+        >>> backbone(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 256])
     """
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
@@ -90,9 +133,9 @@ def build(name: str, image_size: int, dropout: float | None = None, seed: int = 
             f"image_size must be at least {architecture.smallest} for {name}, but is {image_size}"
         )
     if dropout and architecture.dropout is None:
-        raise FsbenchError(f"dropout must be 0 for {name}, which has no place for it, but is {dropout}")
+        raise FsbenchError(f"{name} does not support dropout (got {dropout})")
     rate = (architecture.dropout or 0.0) if dropout is None else dropout
-    with torch.random.fork_rng(devices=[]):  # layers draw from the global stream before they are drawn again
+    with torch.random.fork_rng(devices=[]):  # layers draw initial weights that are replaced below
         blocks, tail, feature_dim = architecture.make(image_size, rate)
     backbone = Backbone(name, image_size, rate, blocks, tail, feature_dim)
     generator = torch.Generator().manual_seed(seed)

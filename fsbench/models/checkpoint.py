@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason, sha256_of, whole_file
-from fsbench._util.validation import Wrong, as_json, file_name, typed
+from fsbench._util.files import atomic_write, reason, sha256_of
+from fsbench._util.validation import InvalidValueError, check_file_name, parse_json, typed
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble
 from fsbench.models.identity import LARGEST_IMAGE, Model
@@ -131,10 +131,10 @@ def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **e
     about = {**asdict(provenance), **extra}
     try:
         as_provenance(about)
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         # one entry: safetensors writes several in random order, and equal weights shall be equal files
         part.write_bytes(save(plain, metadata={FORMAT: json.dumps(about)}))
 
@@ -157,13 +157,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
         tensors = load_file(path)
         if FORMAT not in metadata:
             raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
-        about = as_json(metadata[FORMAT])
+        about = parse_json(metadata[FORMAT])
         return tensors, about, as_provenance(about)
     except OSError as error:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     except SafetensorError as error:
         raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
 
 
@@ -186,14 +186,14 @@ def as_provenance(about: Mapping[str, Any]) -> Provenance:
     """Convert JSON values, some of which may be of something else, to a provenance.
 
     Raises:
-        Wrong: One is missing, of another type or out of range.
+        InvalidValueError: One is missing, of another type or out of range.
     """
     provenance = typed(about, Provenance, other_keys=True)
     try:
         typed(provenance.settings, _Settings, other_keys=True)
-    except Wrong as error:
-        raise Wrong(f"settings: {error}") from error
-    file_name("run", provenance.run)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"settings: {error}") from error
+    check_file_name("run", provenance.run)
     return provenance
 
 

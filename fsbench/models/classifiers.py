@@ -1,4 +1,4 @@
-"""What is trained: a backbone, a classifier of the base classes and the extra heads a recipe asks for."""
+"""The network that is trained: a backbone, a classifier of the base classes and auxiliary classifiers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,37 +11,58 @@ from fsbench._util.errors import unknown
 from fsbench.models.backbones import Backbone
 
 CLASSIFIERS = ("cosine", "linear")
+# Checkpoints store the auxiliary classifiers under this name: their weights and the setting of the recipe.
+STORED_AUXILIARY = "extra_heads"
 
 
 class CosineClassifier(nn.Module):
-    """Scores `scale * norm_c * cos(feature, direction_c)` with a learned norm a class.
+    """Cosine classifier with one learned norm per class: `scale * norm_c * cos(feature, direction_c)`.
 
-    Baseline++ (Chen et al., arXiv:1904.04232) as its authors and S2M2 train it: a weight-normalised linear
-    layer without bias on unit-length features. The learned norms make it an unbounded cosine.
+    It is Baseline++ as its authors and S2M2 train it: a weight-normalised linear layer without bias on
+    unit-length features. Because the norms are learned, logits are not bounded by the scale.
+
+    Args:
+        feature_dim: Number of features d.
+        n_classes: Number of classes.
+        scale: Factor of all logits. Default: 2, or 10 for more than 200 classes, the authors' rule.
+
+    Source:
+        Chen et al., ICLR 2019, arXiv:1904.04232, section 3.2.
     """
 
     def __init__(self, feature_dim: int, n_classes: int, scale: float | None = None) -> None:
         super().__init__()
-        self.scale = scale if scale is not None else (2.0 if n_classes <= 200 else 10.0)  # the authors' rule
+        self.scale = scale if scale is not None else (2.0 if n_classes <= 200 else 10.0)
         self.direction = nn.Parameter(torch.empty(n_classes, feature_dim))
         self.norm = nn.Parameter(torch.empty(n_classes, 1))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the directions as nn.Linear draws its weights, and take their norms."""
+        """Draw directions from the distribution of nn.Linear's weights, and set the norms to theirs."""
         bound = self.direction.shape[1] ** -0.5
         with torch.no_grad():
             self.direction.uniform_(-bound, bound)
             self.norm.copy_(self.direction.norm(dim=1, keepdim=True))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score features (b, d) -> (b, n_classes)."""
+        """Compute logits (b, n_classes) of features (b, d)."""
         unit = features / (features.norm(dim=1, keepdim=True) + 1e-5)  # the authors' constant
         return F.linear(unit, self.scale * self.norm * F.normalize(self.direction, dim=1))
 
 
 class Network(nn.Module):
-    """A backbone with everything that is trained on top of it."""
+    """A backbone with the classifiers that are trained on top of it.
+
+    Args:
+        backbone: The backbone.
+        n_classes: Outputs of the classifier.
+        classifier: "cosine" or "linear".
+        scale: Scale of a cosine classifier; see `CosineClassifier`.
+        auxiliary_classifiers: Name -> number of classes of each auxiliary linear classifier.
+
+    Raises:
+        FsbenchError: The classifier is unknown.
+    """
 
     def __init__(
         self,
@@ -49,7 +70,7 @@ class Network(nn.Module):
         n_classes: int,
         classifier: str,
         scale: float | None,
-        extra_heads: Mapping[str, int],
+        auxiliary_classifiers: Mapping[str, int],
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -60,29 +81,47 @@ class Network(nn.Module):
             self.classifier = nn.Linear(backbone.feature_dim, n_classes)
         else:
             raise unknown("classifier", classifier, CLASSIFIERS)
-        self.extra_heads = nn.ModuleDict(
-            {name: nn.Linear(backbone.feature_dim, width) for name, width in extra_heads.items()}
-        )
+        auxiliary = {name: nn.Linear(backbone.feature_dim, n) for name, n in auxiliary_classifiers.items()}
+        self.add_module(STORED_AUXILIARY, nn.ModuleDict(auxiliary))
+
+    @property
+    def auxiliary_classifiers(self) -> nn.ModuleDict:
+        """Linear classifiers beside the main one, by name; each maps features (b, d) to logits (b, n)."""
+        classifiers = self.get_submodule(STORED_AUXILIARY)
+        assert isinstance(classifiers, nn.ModuleDict)
+        return classifiers
 
     def forward(self, images: Tensor) -> Tensor:
-        """Base-class scores of images (b, 3, s, s) -> (b, n_classes)."""
-        scores: Tensor = self.classifier(self.backbone(images))
-        return scores
+        """Compute base-class logits (b, n_classes) of images (b, 3, s, s)."""
+        logits: Tensor = self.classifier(self.backbone(images))
+        return logits
 
-    def reset_heads(self) -> None:
-        """Draw classifier and extra heads anew from torch's own random stream."""
+    def reset_classifiers(self) -> None:
+        """Draw new weights for all classifiers from torch's global generator."""
         self.classifier.reset_parameters()
-        for head in self.extra_heads.values():
-            assert isinstance(head, nn.Linear)
-            head.reset_parameters()
+        for classifier in self.auxiliary_classifiers.values():
+            assert isinstance(classifier, nn.Linear)
+            classifier.reset_parameters()
 
 
 def assemble(backbone: Backbone, n_classes: int, settings: Mapping[str, Any]) -> Network:
-    """The network that a recipe's settings put on a backbone, for a classifier of `n_classes` at least."""
+    """Put the classifiers of a recipe on a backbone.
+
+    Args:
+        backbone: The backbone.
+        n_classes: Number of base classes; the classifier has at least as many outputs.
+        settings: Settings of a recipe as checkpoints store them: `Recipe.settings()`.
+
+    Returns:
+        The network, its classifiers drawn from torch's global generator.
+
+    Raises:
+        FsbenchError: The classifier is unknown.
+    """
     return Network(
         backbone,
         max(n_classes, settings["classifier_width"] or 0),
         settings["classifier"],
         settings["scale"],
-        settings["extra_heads"],
+        settings[STORED_AUXILIARY],
     )

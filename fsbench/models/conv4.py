@@ -6,14 +6,14 @@ _CHANNELS = 64
 
 
 def conv4(image_size: int, dropout: float) -> tuple[nn.Sequential, nn.Module, int]:
-    """Blocks, tail and feature width; the feature is the flattened last map (1600 at 80 and 84 px)."""
+    """Build blocks and tail; the features are the flattened last map (1600 at 80 and 84 px)."""
     assert dropout == 0
     blocks = nn.Sequential(_block(3), _block(_CHANNELS), _block(_CHANNELS), _block(_CHANNELS))
     return blocks, nn.Flatten(), _CHANNELS * (image_size // 16) ** 2
 
 
 def _block(channels_in: int) -> nn.Sequential:
-    """One block. ReLU comes after the pooling: the result is the same, at a quarter of the work."""
+    """Build one block. ReLU follows the pooling: the result is the same, at a quarter of the work."""
     return nn.Sequential(
         nn.Conv2d(channels_in, _CHANNELS, 3, padding=1),
         nn.BatchNorm2d(_CHANNELS),

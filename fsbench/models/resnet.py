@@ -7,31 +7,31 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-_LARGE = 112  # from this image size on, ResNet-10 and ResNet-18 start with the ImageNet stem
+_LARGE = 112  # ResNet-10 and ResNet-18 use the ImageNet stem for images of at least this size
 
 
 def resnet10(image_size: int, dropout: float) -> tuple[nn.Sequential, nn.Module, int]:
-    """ResNet-10 as in the closer-look code: one two-convolution block a stage."""
-    return _resnet(image_size, dropout, blocks_a_stage=1)
+    """Build ResNet-10 of CloserLookFewShot's code: one two-convolution block per stage."""
+    return _resnet(image_size, dropout, blocks_per_stage=1)
 
 
 def resnet18(image_size: int, dropout: float) -> tuple[nn.Sequential, nn.Module, int]:
-    """ResNet-18: two two-convolution blocks a stage."""
-    return _resnet(image_size, dropout, blocks_a_stage=2)
+    """Build ResNet-18: two two-convolution blocks per stage."""
+    return _resnet(image_size, dropout, blocks_per_stage=2)
 
 
 def resnet12(image_size: int, dropout: float) -> tuple[nn.Sequential, nn.Module, int]:
-    """ResNet-12 as in MetaOptNet (arXiv:1904.03758, section 4.1), with plain dropout for its DropBlock."""
+    """Build ResNet-12 of MetaOptNet (arXiv:1904.03758, section 4.1); plain dropout replaces DropBlock."""
     widths = (3, 64, 160, 320, 640)
     stages = [_WideBlock(c_in, c_out, dropout) for c_in, c_out in pairwise(widths)]
     return nn.Sequential(*stages), _pool(), widths[-1]
 
 
-def _resnet(image_size: int, dropout: float, blocks_a_stage: int) -> tuple[nn.Sequential, nn.Module, int]:
-    """Stem and four stages of 64 to 512 channels; the stem belongs to the first block.
+def _resnet(image_size: int, dropout: float, blocks_per_stage: int) -> tuple[nn.Sequential, nn.Module, int]:
+    """Build a stem and four stages of 64 to 512 channels; the stem belongs to the first block.
 
-    Images below 112 px get a 3x3 stem of stride 1 without pooling, as PT-MAP's code for S2M2 has it: the
-    ImageNet stem would leave one pixel of a 32 px image.
+    Images below 112 px get a 3x3 stem of stride 1 without pooling, as in PT-MAP's code for S2M2: the ImageNet
+    stem would leave one pixel of a 32 px image.
     """
     assert dropout == 0
     if image_size >= _LARGE:
@@ -41,11 +41,11 @@ def _resnet(image_size: int, dropout: float, blocks_a_stage: int) -> tuple[nn.Se
     stages: list[nn.Module] = []
     channels = 64
     for stage, width in enumerate((64, 128, 256, 512)):
-        row: list[nn.Module] = list(stem) if stage == 0 else []
-        for block in range(blocks_a_stage):
-            row.append(_BasicBlock(channels, width, stride=2 if stage > 0 and block == 0 else 1))
+        layers: list[nn.Module] = list(stem) if stage == 0 else []
+        for block in range(blocks_per_stage):
+            layers.append(_BasicBlock(channels, width, stride=2 if stage > 0 and block == 0 else 1))
             channels = width
-        stages.append(nn.Sequential(*row))
+        stages.append(nn.Sequential(*layers))
     return nn.Sequential(*stages), _pool(), channels
 
 
@@ -89,10 +89,11 @@ class _WideBlock(nn.Module):
 
 
 def _conv_norm(channels_in: int, channels: int, kernel: int, stride: int = 1) -> tuple[nn.Module, nn.Module]:
-    """A convolution that keeps the size (at stride 1) and its batch norm, which makes a bias pointless."""
+    """Build a convolution that keeps the size (at stride 1) and its batch norm, which replaces a bias."""
     conv = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, bias=False)
     return conv, nn.BatchNorm2d(channels)
 
 
 def _pool() -> nn.Sequential:
+    """Build global average pooling."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -3,23 +3,23 @@
 from torch import Tensor, nn
 
 _WIDTHS = (160, 320, 640)
-_BLOCKS_A_GROUP = 4
+_BLOCKS_PER_GROUP = 4
 
 
 def wrn28_10(image_size: int, dropout: float) -> tuple[nn.Sequential, nn.Module, int]:
-    """Blocks, tail and feature width 640.
+    """Build blocks and tail; there are 640 features.
 
-    The mixing points are those of S2M2's code: the input and after each group, the last one before the final
-    batch norm and ReLU, which belong to the tail.
+    The mixing points are those of S2M2's code: the input and the end of each group. The last one lies before
+    the final batch norm and ReLU, which belong to the tail.
     """
     groups: list[nn.Module] = []
     channels = 16
     for index, width in enumerate(_WIDTHS):
-        row: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)] if index == 0 else []
-        for block in range(_BLOCKS_A_GROUP):
-            row.append(_PreActivationBlock(channels, width, 2 if index > 0 and block == 0 else 1, dropout))
+        layers: list[nn.Module] = [nn.Conv2d(3, channels, 3, padding=1, bias=False)] if index == 0 else []
+        for block in range(_BLOCKS_PER_GROUP):
+            layers.append(_PreActivationBlock(channels, width, 2 if index > 0 and block == 0 else 1, dropout))
             channels = width
-        groups.append(nn.Sequential(*row))
+        groups.append(nn.Sequential(*layers))
     tail = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return nn.Sequential(*groups), tail, channels
 
@@ -42,7 +42,7 @@ class _PreActivationBlock(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Where the width changes, the shortcut too starts from the activated input."""
+        """Add body and shortcut; where the width changes, both start from the activated input."""
         active = self.start(images)
         body: Tensor = self.body(active)
         return body + (images if self.shortcut is None else self.shortcut(active))

@@ -8,8 +8,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
 from fsbench.evaluation.result import Result
 from fsbench.report import leaderboard
-from fsbench.tasks import pinned as tasklists
-from fsbench.tasks.pinned import TaskList
+from fsbench.tasks.pinned import TaskList, read_task_list, task_list_names
 from fsbench.tasks.spec import TaskSpec
 
 
@@ -39,7 +38,7 @@ def file_problems(folder: Path) -> Iterator[str]:
         FsbenchError: The folder does not exist.
     """
     pinned = {
-        (tasks.dataset, tasks.split, tasks.spec): tasks for tasks in map(tasklists.read, tasklists.shipped())
+        (tasks.dataset, tasks.split, tasks.spec): tasks for tasks in map(read_task_list, task_list_names())
     }
     for path in results.paths(folder):
         try:

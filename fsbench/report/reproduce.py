@@ -15,8 +15,10 @@ from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.training.loop import train_backbone
-from fsbench.training.precision import Engine
-from fsbench.training.recipe import Recipe, load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.recipe import Recipe, load_recipe
+from fsbench.training.run import TrainingSpec
 
 _PARSE: dict[str, Callable[[str], Any]] = {
     "epochs": lambda text: [int(number) for number in text.split(" + ")],
@@ -143,16 +145,16 @@ def _trained(path: Path, before: Result, out: Path, session: Session) -> Path:
         raise FsbenchError(f"{path}: does not say how its backbone was trained; name a --checkpoint")
     run = train_backbone(
         recipe,
-        model.source,
-        model.backbone,
-        image_size=model.image_size,
-        per_class=model.per_class,
-        seed=model.train_seed,
-        engine=Engine(model.precision or "float32"),
+        TrainingSpec(
+            model.source,
+            model.backbone,
+            image_size=model.image_size,
+            per_class=model.per_class,
+            seed=model.train_seed,
+        ),
         out=out / "runs" / model.run,
-        cache=session.cache,
-        device=session.device,
-        quiet=session.quiet,
+        compute=ComputeSettings(model.precision or "float32"),
+        session=session,
     )
     if run.provenance.source_fingerprint != model.source_fingerprint:
         raise FsbenchError(f"data set {model.source}: its images are not those that {path} was trained on")

@@ -1,18 +1,14 @@
-"""Statistics of accuracies: intervals, and tests for the difference of two results."""
+"""Statistics of accuracies: intervals, paired comparisons of two results, and corrections for many tests."""
 
-from fsbench.stats.data import BOOTSTRAP_INTERVAL, CLASS_INTERVAL, bootstrap_interval, class_values
 from fsbench.stats.intervals import (
     CONFIDENCE,
     DISJOINT_INTERVAL,
-    FIELD_INTERVAL,
     INTERVAL,
-    SEED_INTERVAL,
-    best_n_query,
     field_half_width,
     mean_and_half_width,
     standard_deviation,
-    task_quantiles,
 )
+from fsbench.stats.over_classes import class_values
 from fsbench.stats.pairs import (
     correlation,
     holm,
@@ -25,15 +21,9 @@ from fsbench.stats.pairs import (
 )
 
 __all__ = [
-    "BOOTSTRAP_INTERVAL",
-    "CLASS_INTERVAL",
     "CONFIDENCE",
     "DISJOINT_INTERVAL",
-    "FIELD_INTERVAL",
     "INTERVAL",
-    "SEED_INTERVAL",
-    "best_n_query",
-    "bootstrap_interval",
     "class_values",
     "correlation",
     "field_half_width",
@@ -42,7 +32,6 @@ __all__ = [
     "paired_difference",
     "paired_p",
     "standard_deviation",
-    "task_quantiles",
     "tasks_needed",
     "welch_difference",
     "welch_p",

@@ -1,4 +1,4 @@
-"""Tests and intervals for the difference of two results: paired on the same tasks, else by their means."""
+"""Differences between two results: tests and intervals, paired on the same tasks or by means alone."""
 
 import math
 from collections.abc import Sequence
@@ -7,26 +7,72 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from fsbench._util.errors import FsbenchError
 from fsbench.stats.intervals import CONFIDENCE, mean_and_half_width
 
-POWER = 0.8
+POWER = 0.8  # probability with which a planned comparison finds the difference
 
 
 def paired_p(first: ArrayLike, second: ArrayLike) -> float:
-    """The two-sided p-value of the paired t test for equal means of accuracies on the same tasks (n,)."""
+    """Test whether two results have equal means on the same tasks, by the paired t test.
+
+    Args:
+        first: Accuracies of one result, (n,), n at least 2.
+        second: Accuracies of the other one on the same tasks, (n,).
+
+    Returns:
+        Two-sided p-value. Without any variance it is 1 for equal means and 0 for different ones.
+
+    Raises:
+        FsbenchError: The lengths differ.
+
+    Example:
+        >>> round(paired_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6]), 3)
+        0.074
+    """
     difference = _differences(first, second)
     return _t_p(difference.mean(), difference.var(ddof=1) / len(difference), len(difference) - 1)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
-    """The mean difference on the same tasks (n,) and the half width of its 95 % Student-t interval."""
+    """Compute the mean difference on the same tasks and the half width of its 95 % Student-t interval.
+
+    Args:
+        first: Accuracies of one result, (n,), n at least 2.
+        second: Accuracies of the other one on the same tasks, (n,).
+
+    Returns:
+        Mean of `first` minus `second`, and the half width, in their unit.
+
+    Raises:
+        FsbenchError: The lengths differ, or there are fewer than two tasks.
+
+    Example:
+        >>> difference, half_width = paired_difference([0.5, 0.7, 0.9, 0.6], [0.4, 0.6, 0.7, 0.5])
+        >>> print(f"{difference:.3f} ± {half_width:.3f}")
+        0.125 ± 0.080
+    """
     return mean_and_half_width(_differences(first, second))
 
 
 def wilcoxon_p(first: ArrayLike, second: ArrayLike) -> float:
-    """The two-sided p-value of Wilcoxon's signed-rank test on the same tasks (n,); 1 without any difference.
+    """Test whether differences on the same tasks are symmetric around 0, by Wilcoxon's signed-rank test.
 
-    Tasks of equal accuracy are left out, as Wilcoxon (1945) did.
+    Tasks of equal accuracy are left out, as in Wilcoxon (1945).
+
+    Args:
+        first: Accuracies of one result, (n,).
+        second: Accuracies of the other one on the same tasks, (n,).
+
+    Returns:
+        Two-sided p-value; 1 if all accuracies are equal.
+
+    Raises:
+        FsbenchError: The lengths differ.
+
+    Example:
+        >>> wilcoxon_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6])
+        0.25
     """
     difference = _differences(first, second)
     difference = difference[difference != 0]
@@ -34,20 +80,61 @@ def wilcoxon_p(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def welch_p(first: ArrayLike, second: ArrayLike) -> float:
-    """The two-sided p-value of Welch's t test for equal means of accuracies on unrelated tasks."""
+    """Test whether two results on unrelated tasks have equal means, by Welch's t test.
+
+    Args:
+        first: Accuracies of one result, (n,), n at least 2.
+        second: Accuracies of the other one, (m,), m at least 2.
+
+    Returns:
+        Two-sided p-value. Without any variance it is 1 for equal means and 0 for different ones.
+
+    Example:
+        >>> round(welch_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6, 0.5]), 3)
+        0.219
+    """
     return _t_p(*_welch(first, second))
 
 
 def welch_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
-    """The difference of means over unrelated tasks and the half width of its 95 % interval (Welch 1947)."""
+    """Compute the difference of two means over unrelated tasks and the half width of its 95 % interval.
+
+    Args:
+        first: Accuracies of one result, (n,), n at least 2.
+        second: Accuracies of the other one, (m,), m at least 2.
+
+    Returns:
+        Mean of `first` minus mean of `second`, and the half width, in their unit.
+
+    Source:
+        Welch, Biometrika 1947.
+
+    Example:
+        >>> difference, half_width = welch_difference([0.5, 0.7, 0.9], [0.4, 0.5, 0.6, 0.5])
+        >>> print(f"{difference:.2f} ± {half_width:.2f}")
+        0.20 ± 0.44
+    """
     difference, variance, freedom = _welch(first, second)
     return difference, float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Holm's adjusted p-values: each may be held against one level for the whole family (Holm 1979).
+    """Adjust p-values for multiple tests by Holm's method.
 
-    A p-value that is NaN stands for no test: it stays NaN and does not count.
+    Each adjusted value may be compared with one level, such as 0.05, for the whole family of tests.
+
+    Args:
+        p_values: p-values of the family, (n,); NaN stands for a test that was not made and does not count.
+
+    Returns:
+        Adjusted p-values in the same order, (n,); NaN stays NaN.
+
+    Source:
+        Holm, Scandinavian Journal of Statistics 1979.
+
+    Example:
+        >>> holm([0.04, 0.01, 0.02]).tolist()
+        [0.04, 0.03, 0.04]
     """
     raw = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(raw, kind="stable")  # NaN comes last
@@ -59,9 +146,20 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def correlation(first: ArrayLike, second: ArrayLike) -> float | None:
-    """Pearson's correlation of accuracies on the same tasks, -1..1; None when either does not vary.
+    """Compute Pearson's correlation of the accuracies of two results on the same tasks.
 
-    The higher it is the more a paired test gains: var(a - b) = var(a) + var(b) - 2 r sd(a) sd(b).
+    The higher it is, the more a paired test gains: var(a - b) = var(a) + var(b) - 2 r sd(a) sd(b).
+
+    Args:
+        first: Accuracies of one result, (n,).
+        second: Accuracies of the other one on the same tasks, (n,).
+
+    Returns:
+        Correlation, -1 to 1; None if the accuracies of one result do not vary.
+
+    Example:
+        >>> round(correlation([0, 1, 1], [0, 0, 1]), 3)
+        0.5
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if np.ptp(a) == 0 or np.ptp(b) == 0:
@@ -70,12 +168,26 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float | None:
 
 
 def tasks_needed(difference: float, deviation: float, power: float = POWER) -> int | None:
-    """The tasks with which a t test at 5 % finds a true `difference` with probability `power`; None for 0.
+    """Compute how many tasks a t test at 5 % needs to find a difference.
 
-    `deviation` is the standard deviation of the paired differences, or sqrt(var(a) + var(b)) for two lists of
-    so many tasks each. n = (z_0.975 + z_power)^2 (deviation / difference)^2 + z_0.975^2 / 2, rounded up
-    (Guenther, The American Statistician 1981). Of a difference that was seen, it plans the next measurement;
-    it is no evidence about this one.
+    The number is (z_0.975 + z_power)^2 (deviation / difference)^2 + z_0.975^2 / 2, rounded up. Computed from
+    an observed difference, it plans the next measurement; it is no evidence about the present one.
+
+    Args:
+        difference: True difference of the means.
+        deviation: Standard deviation of the paired differences, or sqrt(var(a) + var(b)) for two lists of as
+            many tasks each.
+        power: Probability of finding the difference, above 0 and below 1.
+
+    Returns:
+        Number of tasks; None for a difference of 0.
+
+    Source:
+        Guenther, The American Statistician 1981.
+
+    Example:
+        >>> tasks_needed(difference=0.01, deviation=0.1)
+        787
     """
     if difference == 0:
         return None
@@ -84,9 +196,12 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
 
 
 def _differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """First minus second; rounded, so that 2/5 - 1/5 and 3/5 - 2/5 have one rank."""
+    """First minus second, rounded, so that 2/5 - 1/5 and 3/5 - 2/5 have the same rank."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    assert a.shape == b.shape, (a.shape, b.shape)
+    if a.shape != b.shape:
+        raise FsbenchError(
+            f"paired results must have the same tasks, but have shapes {a.shape} and {b.shape}"
+        )
     return np.round(a - b, 12)
 
 
@@ -100,7 +215,7 @@ def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
 
 
 def _t_p(difference: float, variance: float, freedom: float) -> float:
-    """Two-sided p of a t statistic; without any variance it is 1 for equal means and 0 for others."""
+    """Two-sided p-value of a t statistic; without any variance it is 1 for equal means, 0 for others."""
     if variance == 0:
         return float(difference == 0)
     return float(2 * stats.t.sf(abs(difference) / np.sqrt(variance), freedom))

@@ -1,6 +1,6 @@
-"""Random draws that sampling is made of: a counter-based stream, subsets, shares, disjoint tasks.
+"""Random draws for the sampler: a counter-based stream, ordered subsets, query counts, disjoint tasks.
 
-All of it is integer arithmetic on raw words of Philox, which NumPy keeps fixed (NEP 19), but for the
+Everything is integer arithmetic on raw words of Philox, which NumPy keeps fixed (NEP 19), except the
 proportions of imbalanced queries.
 """
 
@@ -10,76 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-_STREAM = 0xF5BE7C4  # second key word: keeps these numbers apart from other uses of the same seed
-
-
-def others(
-    items: NDArray[np.int64], shots: NDArray[np.integer], width: int, largest: int
-) -> NDArray[np.int64]:
-    """The `width` lowest places of a class that are not support, ascending, (tasks, n_way, width).
-
-    Support are the first `shots` (tasks, n_way) of items (tasks, n_way, n_shot), all below `largest`. With
-    the support s_0 < s_1 < ... the j-th other place is j plus the number of i with s_i - i <= j.
-    """
-    n_shot = items.shape[2]
-    support = np.where(np.arange(n_shot) < shots[:, :, None], items, largest + n_shot)
-    support = np.sort(support, axis=2) - np.arange(n_shot)
-    place = np.arange(width)
-    return place + sum((place >= support[:, :, i, None]).astype(np.int64) for i in range(n_shot))
-
-
-def dirichlet_shares(
-    random: NDArray[np.uint64], alpha: float, total: int, room: NDArray[np.integer]
-) -> NDArray[np.int64]:
-    """How many of `total` queries each class gets, (tasks, n_way), at most `room` (tasks, n_way).
-
-    Proportions are Dirichlet(alpha), gamma variates by inversion; seats are given out one by one to the
-    class that is owed most (Webster's method), which rounds without bias and keeps to the room there is.
-    Source of the setting: Veilleux et al. (arXiv:2204.11181) section 3, alpha 2.
-    """
-    uniform = (random.astype(np.float64) + 0.5) / (1 << 32)
-    proportion = gammaincinv(alpha, uniform)
-    found = np.zeros(random.shape, dtype=np.int64)
-    rows = np.arange(len(random))
-    for _ in range(total):
-        owed = np.where(found < room, proportion / (2 * found + 1), -1.0)
-        found[rows, owed.argmax(axis=1)] += 1
-    return found
-
-
-@cache
-def disjoint(
-    first: tuple[int, ...], sizes: tuple[int, ...], n_way: int, per_class: int, n_tasks: int, seed: int
-) -> NDArray[np.int64]:
-    """Tasks of which no two share an item, (tasks, n_way, per_class): one after the other from what is left.
-
-    A task takes n_way of the classes that still have per_class unused items; the list ends when fewer are
-    left or after n_tasks. Classes are runs of `sizes` items that begin at `first`.
-    Source: Lafargue et al. (TMLR 2024).
-    """
-    words = random_block(seed, sum(sizes), 0, 1, _STREAM + 1)[0]
-    shuffled = [
-        begin + ordered_subsets(np.array([size]), part[None])[0]
-        for begin, size, part in zip(first, sizes, np.split(words, np.cumsum(sizes)[:-1]), strict=True)
-    ]
-    most = min(n_tasks, sum(sizes) // (n_way * per_class))
-    used = np.zeros(len(sizes), dtype=np.int64)
-    tasks = np.empty((most, n_way, per_class), dtype=np.int64)
-    for t, draw in enumerate(random_block(seed, n_way, 0, most)):
-        able = np.flatnonzero(np.array(sizes) - used >= per_class)
-        if len(able) < n_way:
-            return tasks[:t]
-        chosen = able[ordered_subsets(np.array([len(able)]), draw[None])[0]]
-        tasks[t] = [shuffled[c][used[c] : used[c] + per_class] for c in chosen]
-        used[chosen] += per_class
-    return tasks
+_STREAM = 0xF5BE7C4  # second word of the key: separates these numbers from other uses of the same seed
 
 
 def random_block(seed: int, needed: int, start: int, stop: int, stream: int = _STREAM) -> NDArray[np.uint64]:
     """The `needed` random numbers of each task `start` to `stop`, 32 bits each, shape (tasks, needed).
 
-    One Philox counter step yields four words; a task's block is rounded up to whole steps so that every
-    task starts at one.
+    One Philox counter step yields four words. The block of a task is rounded up to whole steps, so that every
+    task starts at a step of its own.
     """
     steps = -(-needed // 4)
     generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))
@@ -91,9 +29,9 @@ def random_block(seed: int, needed: int, start: int, stop: int, stream: int = _S
 def ordered_subsets(sizes: NDArray[np.integer], random: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Ordered draws without replacement from range(sizes[r]) for each row r, shape of `random`.
 
-    The first steps of a Fisher-Yates shuffle, all rows at once: step i takes one of the entries i to
-    sizes[r] - 1 and puts entry i in its place. `random` (rows, draws) is uniform in [0, 2**32). A row that is
-    shorter than the number of draws ends in entries that mean nothing.
+    These are the first steps of a Fisher-Yates shuffle, for all rows at once: step i takes one of the entries
+    i to sizes[r] - 1 and puts entry i in its place. `random` (rows, draws) is uniform in [0, 2**32). If a row
+    has fewer entries than draws, its remaining draws have no meaning.
     """
     n_rows, n_draws = random.shape
     width = max(int(sizes.max(initial=1)), n_draws)
@@ -108,3 +46,65 @@ def ordered_subsets(sizes: NDArray[np.integer], random: NDArray[np.uint64]) -> N
         drawn[i] = entries[places]
         entries[places] = table[:, i]
     return drawn.T
+
+
+def places_outside_support(
+    items: NDArray[np.int64], shots: NDArray[np.integer], width: int, largest: int
+) -> NDArray[np.int64]:
+    """The `width` lowest places of a class that are not support, ascending, (tasks, n_way, width).
+
+    Support are the first `shots` (tasks, n_way) of items (tasks, n_way, n_shot), all below `largest`. With
+    the support sorted, s_0 < s_1 < ..., the j-th place outside is j plus the number of i with s_i - i <= j.
+    """
+    n_shot = items.shape[2]
+    support = np.where(np.arange(n_shot) < shots[:, :, None], items, largest + n_shot)
+    support = np.sort(support, axis=2) - np.arange(n_shot)
+    place = np.arange(width)
+    return place + sum((place >= support[:, :, i, None]).astype(np.int64) for i in range(n_shot))
+
+
+def dirichlet_counts(
+    random: NDArray[np.uint64], alpha: float, total: int, limits: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    """How many of `total` queries each class gets, (tasks, n_way), at most `limits` (tasks, n_way).
+
+    The proportions are Dirichlet(alpha), from gamma variates by inversion. Queries are assigned one by one to
+    the class that is furthest below its proportion (Webster's method), which rounds without bias and respects
+    the limits. Source of the setting: Veilleux et al. (arXiv:2204.11181) section 3, alpha 2.
+    """
+    uniform = (random.astype(np.float64) + 0.5) / (1 << 32)
+    proportion = gammaincinv(alpha, uniform)
+    counts = np.zeros(random.shape, dtype=np.int64)
+    rows = np.arange(len(random))
+    for _ in range(total):
+        claim = np.where(counts < limits, proportion / (2 * counts + 1), -1.0)
+        counts[rows, claim.argmax(axis=1)] += 1
+    return counts
+
+
+@cache
+def disjoint_items(
+    first: tuple[int, ...], sizes: tuple[int, ...], n_way: int, per_class: int, n_tasks: int, seed: int
+) -> NDArray[np.int64]:
+    """Items of tasks that share none, (tasks, n_way, per_class), drawn one task after the other.
+
+    A task takes n_way of the classes that still have `per_class` unused items. The list ends when fewer
+    classes are left or after n_tasks. Class c is the run of sizes[c] items that begins at first[c].
+    Source: Lafargue et al. (TMLR 2024).
+    """
+    words = random_block(seed, sum(sizes), 0, 1, _STREAM + 1)[0]
+    shuffled = [
+        begin + ordered_subsets(np.array([size]), part[None])[0]
+        for begin, size, part in zip(first, sizes, np.split(words, np.cumsum(sizes)[:-1]), strict=True)
+    ]
+    most = min(n_tasks, sum(sizes) // (n_way * per_class))
+    used = np.zeros(len(sizes), dtype=np.int64)
+    tasks = np.empty((most, n_way, per_class), dtype=np.int64)
+    for t, draw in enumerate(random_block(seed, n_way, 0, most)):
+        available = np.flatnonzero(np.array(sizes) - used >= per_class)
+        if len(available) < n_way:
+            return tasks[:t]
+        classes = available[ordered_subsets(np.array([len(available)]), draw[None])[0]]
+        tasks[t] = [shuffled[c][used[c] : used[c] + per_class] for c in classes]
+        used[classes] += per_class
+    return tasks

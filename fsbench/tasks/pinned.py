@@ -1,8 +1,8 @@
-"""Pinned task lists: a specification and the digest that the tasks drawn from it must have.
+"""Pinned task lists: a specification, and the digest that the tasks drawn from it must have.
 
-A list is a TOML file; the shipped ones lie in `episodes/`. It holds no tasks: they are drawn again from the
-specification, and the digest proves that they are the same, on any machine and at any time. A list names the
-images that it was pinned over by their fingerprint where everybody has the same ones, and refuses others.
+A list is a TOML file; the shipped ones are in `episodes/`. It contains no tasks: they are drawn again from
+the specification, and the digest proves that they are the same, on any machine and at any time. If all users
+have the same images of a data set, its list names them by their fingerprint and refuses others.
 """
 
 import json
@@ -19,29 +19,40 @@ from numpy.typing import NDArray
 from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason, write_text
-from fsbench._util.validation import Wrong, check
-from fsbench.data.identity import Identity, why_other
-from fsbench.tasks import sampler as episodes
-from fsbench.tasks.sampler import SAMPLER
+from fsbench._util.validation import InvalidValueError, check
+from fsbench.data.identity import Identity, explain_mismatch
+from fsbench.tasks.sampler import SAMPLER, digest
 from fsbench.tasks.spec import TaskSpec
 
-_ALWAYS = ("n_way", "n_shot", "n_query", "n_tasks", "seed")  # keys of every list
-_USUAL = {field.name: field.default for field in fields(TaskSpec)}
+_ALWAYS_WRITTEN = ("n_way", "n_shot", "n_query", "n_tasks", "seed")  # keys of every list
+_DEFAULTS = {field.name: field.default for field in fields(TaskSpec)}
 
 
 @dataclass(frozen=True)
 class TaskList:
-    """Which tasks are drawn over which split, and their digest."""
+    """A pinned task list: which tasks are drawn from which images, and the digest they must have.
+
+    Attributes:
+        dataset: Name of the data set.
+        split: Split that the tasks are drawn from, usually `novel`.
+        sampler: Rule by which the tasks are drawn, `SAMPLER`.
+        spec: What the tasks look like.
+        class_sizes: Runs of (number of classes, images in each), in the order of the classes.
+        digest: SHA-256 of the tasks, in hexadecimal.
+        fingerprint: Fingerprint of the images; None: any images in classes of these sizes.
+        files: Digest of the image files.
+        decoder: Library that decoded the image files.
+    """
 
     dataset: str
     split: str
     sampler: str
     spec: TaskSpec
-    class_sizes: tuple[tuple[int, int], ...]  # runs of (number of classes, images of each), in class order
+    class_sizes: tuple[tuple[int, int], ...]
     digest: str
-    fingerprint: str | None = None  # of the images it was pinned over; None: any of these class sizes
-    files: str | None = None  # digest of the files of these images
-    decoder: str | None = None  # what decoded them
+    fingerprint: str | None = None
+    files: str | None = None
+    decoder: str | None = None
 
     def check(
         self,
@@ -49,38 +60,34 @@ class TaskList:
         class_names: Sequence[str] = (),
         images: Identity | None = None,
     ) -> None:
-        """Refuse images that do not give these very tasks.
+        """Refuse images from which other tasks would be drawn.
 
         Args:
-            labels: Sorted labels (n,) of the images.
-            class_names: Name of each label, for lists over chosen classes.
-            images: Which images they are; None where that is not known.
+            labels: Class of each image, sorted, (n,).
+            class_names: Name of each label; needed if the list selects classes.
+            images: Identity of the images; None if it is unknown.
 
         Raises:
-            FsbenchError: the list was pinned over other images, or they give tasks of another digest.
+            FsbenchError: The list is pinned to other images, or the tasks have another digest.
         """
-        if self.fingerprint is not None and images is None:
-            raise FsbenchError(
-                f"task list of {self.dataset} {self.split} is pinned over images of fingerprint "
-                f"{self.fingerprint[:12]}, but the features at hand do not say which images they are of; "
-                "draw tasks by --n-way, --n-shot and --n-query instead"
-            )
-        if self.fingerprint is not None and images is not None and images.fingerprint != self.fingerprint:
-            raise FsbenchError(
-                f"task list of {self.dataset} {self.split} is pinned over images of fingerprint "
-                f"{self.fingerprint[:12]}, but the images at hand have {images.fingerprint[:12]}"
-                f"{why_other(self.files, self.decoder, images)}"
-            )
-        sizes = sizes_of(labels)
+        name = f"task list of {self.dataset} {self.split}"
+        if self.fingerprint is not None and (images is None or images.fingerprint != self.fingerprint):
+            pinned = f"{name} is pinned to images with fingerprint {self.fingerprint[:12]}, but "
+            if images is None:
+                raise FsbenchError(
+                    f"{pinned}these features do not record which images they come from; "
+                    "draw tasks with --n-way, --n-shot and --n-query instead"
+                )
+            cause = explain_mismatch(self.files, self.decoder, images)
+            raise FsbenchError(f"{pinned}these images have {images.fingerprint[:12]}{cause}")
+        sizes = class_sizes_of(labels)
         if sizes != self.class_sizes:
             raise FsbenchError(
-                f"task list of {self.dataset} {self.split} is pinned over {_words(self.class_sizes)}, "
-                f"but the images at hand are {_words(sizes)}"
+                f"{name} is pinned to {_describe(self.class_sizes)}, but this split has {_describe(sizes)}"
             )
-        if episodes.digest(labels, self.spec, class_names) != self.digest:
+        if digest(labels, self.spec, class_names) != self.digest:
             raise FsbenchError(
-                f"task list of {self.dataset} {self.split}: its digest is not that of the tasks that its "
-                "specification draws; pin it again"
+                f"{name}: its digest is not that of the tasks drawn from its specification; pin it again"
             )
 
 
@@ -92,73 +99,126 @@ def pin(
     class_names: Sequence[str] = (),
     images: Identity | None = None,
 ) -> TaskList:
-    """The task list that `spec` draws over the sorted labels (n,) of a split, bound to `images` if given."""
-    digest = episodes.digest(labels, spec, class_names)
-    known = {} if images is None else vars(images)
-    return TaskList(dataset, split, SAMPLER, spec, sizes_of(labels), digest, **known)
+    """Pin the task list that a specification gives for the images of a split.
+
+    Args:
+        dataset: Name of the data set.
+        split: Split that the tasks are drawn from.
+        labels: Class of each image, sorted, (n,).
+        spec: What the tasks look like.
+        class_names: Name of each label; needed if `spec.classes` selects classes.
+        images: Identity of the images, if only these may be used; None: any images in classes of these sizes.
+
+    Returns:
+        The task list.
+
+    Raises:
+        FsbenchError: The images cannot give such tasks.
+
+    Example:
+        >>> import numpy as np
+        >>> tasks = pin("mine", "novel", np.repeat(np.arange(7), 20), TaskSpec(n_tasks=100))
+        >>> tasks.class_sizes
+        ((7, 20),)
+    """
+    identity = {} if images is None else vars(images)
+    return TaskList(
+        dataset, split, SAMPLER, spec, class_sizes_of(labels), digest(labels, spec, class_names), **identity
+    )
 
 
-def sizes_of(labels: NDArray[np.integer]) -> tuple[tuple[int, int], ...]:
-    """Runs of (number of classes, images of each) of sorted labels (n,)."""
+def class_sizes_of(labels: NDArray[np.integer]) -> tuple[tuple[int, int], ...]:
+    """Runs of (number of classes, images in each) of sorted labels (n,)."""
     sizes = np.unique(labels, return_counts=True)[1].tolist()
     return tuple((len(list(run)), size) for size, run in groupby(sizes))
 
 
-def write(path: Path, tasks: TaskList) -> None:
-    """Write a task list as TOML, whole or not at all."""
-    head = {"dataset": tasks.dataset, "split": tasks.split, "sampler": tasks.sampler}
-    sizes = [list(run) for run in tasks.class_sizes]  # [classes, images of each]
-    images = {name: getattr(tasks, name) for name in ("fingerprint", "files", "decoder")}
-    known = {name: value for name, value in images.items() if value is not None}
-    values = head | _values(tasks.spec) | {"class_sizes": sizes, "digest": tasks.digest} | known
+def write_task_list(path: Path, tasks: TaskList) -> None:
+    """Write a task list as TOML, completely or not at all.
+
+    Args:
+        path: File to write, usually `NAME.toml`.
+        tasks: Task list.
+
+    Raises:
+        FsbenchError: The file cannot be written.
+    """
+    values: dict[str, Any] = {"dataset": tasks.dataset, "split": tasks.split, "sampler": tasks.sampler}
+    values |= _toml_values(tasks.spec) | {
+        "class_sizes": [list(run) for run in tasks.class_sizes],
+        "digest": tasks.digest,
+    }
+    identity = {name: getattr(tasks, name) for name in ("fingerprint", "files", "decoder")}
+    values |= {name: value for name, value in identity.items() if value is not None}
     write_text(path, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
 
 
-def _values(spec: TaskSpec) -> dict[str, Any]:
-    """A specification as TOML values; JSON's numbers, texts and lists are TOML's too, but it has no null."""
+def _toml_values(spec: TaskSpec) -> dict[str, Any]:
+    """A specification as TOML values: numbers, strings and lists are those of JSON, but there is no null."""
     values = {field.name: getattr(spec, field.name) for field in fields(spec)}
-    usual = {name: value for name, value in values.items() if name in _ALWAYS or value != _USUAL[name]}
-    return {name: "all" if value is None else value for name, value in usual.items()}
+    written = {
+        name: value for name, value in values.items() if name in _ALWAYS_WRITTEN or value != _DEFAULTS[name]
+    }
+    return {name: "all" if value is None else value for name, value in written.items()}
 
 
-def read(name: str) -> TaskList:
-    """The shipped task list of that name, or the one in a `.toml` file.
+def read_task_list(name: str) -> TaskList:
+    """Read a shipped task list, or one from a file.
+
+    Args:
+        name: Name of a shipped list, such as `cifar-fs-novel-5w1s`, or path of a `.toml` file.
+
+    Returns:
+        The task list. Call its `check` with the images before drawing tasks from them.
 
     Raises:
-        FsbenchError: unknown name, unreadable file, keys missing or unknown, or another sampler's list.
+        FsbenchError: The name is unknown, the file cannot be read or is no task list, or another sampler
+            drew the list.
+
+    Example:
+        >>> read_task_list("cifar-fs-novel-5w1s").spec.name
+        '5w1s15q'
     """
     path = Path(name)
     if path.suffix != ".toml":
         path = content_folder("episodes") / f"{name}.toml"
         if not path.is_file():
-            raise unknown("task list", name, shipped())
+            raise unknown("task list", name, task_list_names())
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        asked = {key: document.pop(key) for key in _USUAL if key in document or key in _ALWAYS}
-        asked["n_query"] = None if asked["n_query"] == "all" else asked["n_query"]
-        if isinstance(asked.get("classes"), list):
-            asked["classes"] = tuple(asked["classes"])
-        check(TaskSpec, asked)
+        spec = {key: document.pop(key) for key in _DEFAULTS if key in document or key in _ALWAYS_WRITTEN}
+        spec["n_query"] = None if spec["n_query"] == "all" else spec["n_query"]
+        if isinstance(spec.get("classes"), list):
+            spec["classes"] = tuple(spec["classes"])
+        check(TaskSpec, spec)
         sizes = tuple(tuple(run) for run in document.pop("class_sizes"))
-        tasks = TaskList(spec=TaskSpec(**asked), class_sizes=sizes, **document)
+        tasks = TaskList(spec=TaskSpec(**spec), class_sizes=sizes, **document)
         check(TaskList, vars(tasks))
     except OSError as error:
         raise FsbenchError(f"cannot read task list {path}: {reason(error)}") from error
-    except (Wrong, FsbenchError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise FsbenchError(f"task list {path}: not a list of fsbench ({error})") from error
+    except (InvalidValueError, FsbenchError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise FsbenchError(f"task list {path}: not a task list of fsbench ({error})") from error
     if tasks.sampler != SAMPLER:
         raise FsbenchError(
-            f"task list {path}: drawn by sampler {tasks.sampler!r}, but this one is {SAMPLER!r}"
+            f"task list {path}: drawn by sampler {tasks.sampler!r}, but this version has {SAMPLER!r}"
         )
     return tasks
 
 
-def shipped() -> list[str]:
-    """Names of the shipped task lists."""
+def task_list_names() -> list[str]:
+    """List the shipped task lists.
+
+    Returns:
+        Their names, sorted.
+
+    Example:
+        >>> "omniglot-novel-20w1s" in task_list_names()
+        True
+    """
     return sorted(path.stem for path in content_folder("episodes").glob("*.toml"))
 
 
-def _words(sizes: tuple[tuple[int, int], ...]) -> str:
-    return ", ".join(f"{classes} classes of {images} images" for classes, images in sizes[:3]) + (
-        " ..." if len(sizes) > 3 else ""
-    )
+def _describe(sizes: tuple[tuple[int, int], ...]) -> str:
+    """Class sizes in words, the first three runs of them."""
+    runs = [f"{classes} class{'es' if classes > 1 else ''} of {images} images" for classes, images in sizes]
+    return ", ".join(runs[:3]) + (" ..." if len(runs) > 3 else "")

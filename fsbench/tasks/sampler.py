@@ -1,7 +1,7 @@
-"""Sampler and digest: which images each few-shot task holds.
+"""Sampler and digest: which images each few-shot task contains.
 
 Task t is a function of the specification and t alone: its random numbers are a fixed block of a
-counter-based stream (Philox, Salmon et al. 2011), so any slice of the list can be drawn by itself, in any
+counter-based stream (Philox, Salmon et al. 2011). So any part of the list can be drawn by itself, in any
 batch size and on any number of processes. NumPy keeps the raw stream of a bit generator fixed (NEP 19).
 """
 
@@ -13,24 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench.tasks import _random
+from fsbench.tasks import _draw
 from fsbench.tasks.spec import TaskSpec
 
-# The rule by which tasks are drawn, under another name when they change. uniform-1 drew the same places, but
-# of items ordered by the names of their files; those of uniform-2 are ordered by content (`identity`).
+# Name of the rule by which tasks are drawn; it changes whenever the tasks do. uniform-1 drew the same places,
+# but of items ordered by file name; items of uniform-2 are ordered by content (`fsbench.data.identity`).
 SAMPLER = "uniform-2"
-BLOCK = 4096  # tasks that are drawn at a time where a whole list is gone through
-# class-table entries shuffled at once: fewer take more calls, more leave the caches
+BLOCK = 4096  # tasks drawn at a time when a whole list is traversed
+# Class-table entries shuffled together: with fewer there are more calls, with more they leave the caches.
 _ENTRIES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """Some tasks, as item indices; -1 fills rows that are shorter than others."""
+    """Some tasks, as indices of items; -1 fills rows that are shorter than others.
 
-    support: NDArray[np.int32]  # (tasks, n_way, n_shot)
-    query: NDArray[np.int32]  # (tasks, queries), class after class
-    answers: NDArray[np.int16]  # (tasks, queries), which class of its task each query is of
+    A slice or a boolean mask selects tasks: `tasks[:10]`.
+
+    Attributes:
+        support: Support items of each class, (tasks, n_way, n_shot).
+        query: Query items, class after class, (tasks, queries).
+        answers: Which class of its task each query belongs to, 0 to n_way - 1, (tasks, queries).
+    """
+
+    support: NDArray[np.int32]
+    query: NDArray[np.int32]
+    answers: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.support)
@@ -40,13 +48,13 @@ class Tasks:
 
     @property
     def shots(self) -> NDArray[np.int64]:
-        """Support images of each class, (tasks, n_way)."""
+        """Number of support images of each class, (tasks, n_way)."""
         counts: NDArray[np.int64] = np.count_nonzero(self.support >= 0, axis=2)
         return counts
 
     @property
     def queries(self) -> NDArray[np.int64]:
-        """Query images of each task, (tasks,)."""
+        """Number of query images of each task, (tasks,)."""
         counts: NDArray[np.int64] = np.count_nonzero(self.query >= 0, axis=1)
         return counts
 
@@ -58,50 +66,96 @@ def sample(
     stop: int | None = None,
     class_names: Sequence[str] = (),
 ) -> Tasks:
-    """Draw tasks `start` to `stop` over sorted labels (n,); `class_names` are needed for `spec.classes`.
+    """Draw tasks `start` to `stop` of a list.
 
     Support and query of a class are one draw without replacement, so they cannot overlap. Every ordered
-    choice of classes, and of items within a class, is equally likely (to 1 part in 2**32 a draw).
+    choice of classes, and of items within a class, is equally likely (to 1 part in 2**32 per draw).
+
+    Args:
+        labels: Class of each item, sorted, (n,).
+        spec: What the tasks look like.
+        start: First task, 0 or more.
+        stop: Task after the last one; None, or more than there are: the end of the list.
+        class_names: Name of each label; needed if `spec.classes` selects classes.
+
+    Returns:
+        The tasks. `support` and `query` index `labels`.
 
     Raises:
-        FsbenchError: fewer classes than `n_way`, or a class smaller than `n_shot + n_query`.
+        FsbenchError: There are fewer classes than `n_way`, a class is too small, or a class is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> labels = np.repeat(np.arange(20), 30)
+        >>> tasks = sample(labels, TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=100))
+        >>> tasks.support.shape, tasks.query.shape
+        ((100, 5, 1), (100, 75))
+        >>> bool((labels[tasks.support[0, :, 0]][tasks.answers[0]] == labels[tasks.query[0]]).all())
+        True
     """
     assert (np.diff(labels) >= 0).all(), "labels are not sorted"
     first, sizes = _classes(labels, spec, class_names)
     if spec.disjoint:
-        assert spec.n_query is not None
-        per_class = spec.n_shot + spec.n_query
-        items = _random.disjoint(
-            tuple(first.tolist()), tuple(sizes.tolist()), spec.n_way, per_class, spec.n_tasks, spec.seed
-        )[start:stop]
-        shots = np.full(items.shape[:2], spec.n_shot)
-        return _tasks(items, shots, np.full(items.shape[:2], spec.n_query), spec)
+        return Tasks(*_draw.draw_disjoint(first, sizes, spec, slice(start, stop)))
     stop = spec.n_tasks if stop is None else min(stop, spec.n_tasks)
     step = max(1, _ENTRIES_AT_ONCE // (spec.n_way * int(sizes.max()) + len(sizes)))
     parts = [
-        _drawn(first, sizes, spec, begin, min(begin + step, stop)) for begin in range(start, stop, step)
-    ] or [_drawn(first, sizes, spec, start, start)]
-    return Tasks(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+        _draw.draw(first, sizes, spec, begin, min(begin + step, stop)) for begin in range(start, stop, step)
+    ] or [_draw.draw(first, sizes, spec, start, start)]
+    return Tasks(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def count(labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = ()) -> int:
-    """How many tasks there are, which is fewer than n_tasks where disjoint ones use up the images.
+    """Count the tasks of a list: `n_tasks`, or fewer if disjoint tasks use up the images.
+
+    Args:
+        labels: Class of each item, sorted, (n,).
+        spec: What the tasks look like.
+        class_names: Name of each label; needed if `spec.classes` selects classes.
+
+    Returns:
+        The number of tasks, 2 or more.
 
     Raises:
-        FsbenchError: as `sample`, or fewer than two disjoint tasks.
+        FsbenchError: As `sample`, or there are fewer than two disjoint tasks.
+
+    Example:
+        >>> import numpy as np
+        >>> count(np.repeat(np.arange(20), 30), TaskSpec(n_shot=1, n_query=14, disjoint=True))
+        8
     """
-    found = len(sample(labels, spec, 0, spec.n_tasks if spec.disjoint else 0, class_names))
-    if spec.disjoint and found < 2:
-        raise FsbenchError(f"disjoint tasks {spec.name}: the images give {found}, but 2 are needed")
-    return found if spec.disjoint else spec.n_tasks
+    if not spec.disjoint:
+        _classes(labels, spec, class_names)
+        return spec.n_tasks
+    n_tasks = len(sample(labels, spec, class_names=class_names))
+    if n_tasks < 2:
+        raise FsbenchError(f"disjoint tasks {spec.name}: the images give {n_tasks}, but 2 are needed")
+    return n_tasks
 
 
 def blocks(
     labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = (), at_once: int = BLOCK
 ) -> Iterator[Tasks]:
-    """The whole list, `at_once` tasks at a time, so that its length does not matter for memory.
+    """Draw the whole list block by block, so that memory does not depend on its length.
 
-    They are drawn some thousand at a time, which takes two thirds of the time of as many small draws.
+    Small blocks are cut from larger draws, which takes two thirds of the time of as many small draws.
+
+    Args:
+        labels: Class of each item, sorted, (n,).
+        spec: What the tasks look like.
+        class_names: Name of each label; needed if `spec.classes` selects classes.
+        at_once: Tasks per block, 1 or more.
+
+    Yields:
+        Blocks of `at_once` tasks, in the order of the list; the last one may be shorter.
+
+    Raises:
+        FsbenchError: As `sample`.
+
+    Example:
+        >>> import numpy as np
+        >>> [len(tasks) for tasks in blocks(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=10), at_once=4)]
+        [4, 4, 2]
     """
     step = spec.n_tasks if spec.disjoint else at_once * max(1, BLOCK // at_once)
     for start in range(0, spec.n_tasks, step):
@@ -110,93 +164,68 @@ def blocks(
 
 
 def digest(labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str] = ()) -> str:
-    """The SHA-256 of a task list, in hexadecimal: of each task its support, then its query, as int32."""
-    found = hashlib.sha256()
+    """Compute the digest of a task list; equal digests mean the same tasks.
+
+    Args:
+        labels: Class of each item, sorted, (n,).
+        spec: What the tasks look like.
+        class_names: Name of each label; needed if `spec.classes` selects classes.
+
+    Returns:
+        SHA-256 of `rows_of` all tasks, in hexadecimal.
+
+    Raises:
+        FsbenchError: As `sample`.
+
+    Example:
+        >>> import numpy as np
+        >>> digest(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=100))[:16]
+        '69c4aff2d2a96f4e'
+    """
+    sha = hashlib.sha256()
     for tasks in blocks(labels, spec, class_names):
-        found.update(rows_of(tasks).tobytes())
-    return found.hexdigest()
+        sha.update(rows_of(tasks).tobytes())
+    return sha.hexdigest()
 
 
 def rows_of(tasks: Tasks) -> NDArray[np.int32]:
-    """A row a task, (tasks, n_way * n_shot + queries): what digests are made of and lists are exported as."""
+    """Write each task as one row of items, support before query: what digests are computed from.
+
+    Args:
+        tasks: Some tasks.
+
+    Returns:
+        Little-endian int32, (tasks, n_way * n_shot + queries).
+
+    Example:
+        >>> import numpy as np
+        >>> rows_of(sample(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=10))).shape
+        (10, 80)
+    """
     return np.ascontiguousarray(np.hstack([tasks.support.reshape(len(tasks), -1), tasks.query]), dtype="<i4")
 
 
 def _classes(
     labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First item and number of items of each class that tasks are made of, once they suffice."""
-    names, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+    """First item and number of items of each class that tasks are drawn from, checked against `spec`."""
+    classes, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     if spec.classes:
         for name in spec.classes:
             if name not in class_names:
                 raise unknown("class", name, class_names)
-        wanted = sorted(list(class_names).index(name) for name in spec.classes)
-        kept = np.isin(names, wanted)
-        first, sizes = first[kept], sizes[kept]
+        kept = np.isin(classes, [list(class_names).index(name) for name in spec.classes])
+        classes, first, sizes = classes[kept], first[kept], sizes[kept]
     if spec.n_way > len(sizes):
         raise FsbenchError(f"n_way = {spec.n_way}, but the split has only {len(sizes)} classes")
     needed = spec.n_shot + (1 if spec.n_query is None else spec.n_query)
-    if needed > sizes.min():
-        what = "n_shot + 1" if spec.n_query is None else "n_shot + n_query"
-        raise FsbenchError(f"{what} = {needed}, but the smallest class has only {sizes.min()} images")
-    return first, sizes
-
-
-def _drawn(
-    first: NDArray[np.int64], sizes: NDArray[np.int64], spec: TaskSpec, start: int, stop: int
-) -> Tasks:
-    """Tasks `start` to `stop`, which are few enough to be shuffled at once."""
-    n_way, n_shot, count = spec.n_way, spec.n_shot, stop - start
-    largest = int(sizes.max())
-    per_class = n_shot + (spec.n_query or 0)
-    if spec.query_alpha is not None:  # all queries may fall to one class
-        assert spec.n_query is not None
-        per_class = min(n_shot + n_way * spec.n_query, largest)
-    extra = (spec.query_alpha is not None) + (spec.least_shot is not None)
-    random = _random.random_block(spec.seed, n_way * (1 + per_class + extra), start, stop)
-    chosen = _random.ordered_subsets(np.full(count, len(sizes)), random[:, :n_way])  # (tasks, n_way) classes
-    of_items = random[:, n_way : n_way * (1 + per_class)].reshape(count * n_way, per_class)
-    items = _random.ordered_subsets(sizes[chosen.ravel()], of_items).reshape(count, n_way, per_class)
-    rest = random[:, n_way * (1 + per_class) :].reshape(count, extra, n_way)
-    shots = np.full((count, n_way), n_shot)
-    if spec.least_shot is not None:
-        choices = np.uint64(n_shot - spec.least_shot + 1)
-        shots = spec.least_shot + ((rest[:, -1] * choices) >> np.uint64(32)).astype(np.int64)
-    if spec.n_query is None:
-        items = np.concatenate(
-            [items, _random.others(items, shots, largest - (spec.least_shot or n_shot), largest)], axis=2
+    smallest = sizes.argmin()
+    if needed > sizes[smallest]:
+        total = "n_shot + 1" if spec.n_query is None else "n_shot + n_query"
+        label = int(classes[smallest])
+        name = f" ({class_names[label]})" if label < len(class_names) else ""
+        raise FsbenchError(
+            f"{total} = {needed}, but the smallest class has only {sizes[smallest]} images{name}; "
+            "lower these numbers, or leave small classes out"
         )
-        queries = sizes[chosen] - shots
-    elif spec.query_alpha is None:
-        queries = np.full((count, n_way), spec.n_query)
-    else:
-        room = np.minimum(sizes[chosen], per_class) - n_shot
-        queries = _random.dirichlet_shares(rest[:, 0], spec.query_alpha, n_way * spec.n_query, room)
-    return _tasks(items + first[chosen][:, :, None], shots, queries, spec)
-
-
-def _tasks(
-    items: NDArray[np.integer], shots: NDArray[np.integer], queries: NDArray[np.integer], spec: TaskSpec
-) -> Tasks:
-    """Tasks of items (tasks, n_way, places): of each class its first `shots`, then `queries` after n_shot."""
-    count, n_way, places = items.shape
-    support = items[:, :, : spec.n_shot].astype(np.int32)
-    if spec.least_shot is not None:
-        support[np.arange(spec.n_shot) >= shots[:, :, None]] = -1
-    rest = items[:, :, spec.n_shot :]
-    if spec.n_query is not None and spec.query_alpha is None:  # every class has as many
-        given = np.repeat(np.arange(n_way, dtype=np.int16), spec.n_query)
-        query = rest.reshape(count, len(given)).astype(np.int32)
-        return Tasks(support, query, np.tile(given, (count, 1)))
-    used = np.arange(places - spec.n_shot) < queries[:, :, None]
-    if spec.n_query is not None:  # all tasks have as many queries
-        width = n_way * spec.n_query
-        query = rest[used].reshape(count, width).astype(np.int32)
-        answers = np.nonzero(used)[1].reshape(count, width).astype(np.int16)
-        return Tasks(support, query, answers)
-    place = used.reshape(count, n_way * (places - spec.n_shot))
-    order = np.argsort(~place, axis=1, kind="stable")  # what is used comes first, in its order
-    query = np.take_along_axis(np.where(place, rest.reshape(place.shape), -1), order, axis=1).astype(np.int32)
-    answers = np.repeat(np.arange(n_way, dtype=np.int16), places - spec.n_shot)[order]
-    return Tasks(support, query, np.where(query < 0, np.int16(-1), answers))
+    return first, sizes

@@ -1,8 +1,9 @@
-"""The preset `fast`: the losses of a recipe with an optimisation for minutes of training instead of days.
+"""The preset `fast`: the losses of a recipe with an optimisation that needs minutes instead of days.
 
-S2M2 trains 400 epochs or more with Adam at a constant learning rate. `fast` takes SGD with Nesterov momentum,
+S2M2 trains 400 epochs or more with Adam at a constant learning rate. `fast` uses SGD with Nesterov momentum,
 a learning rate that rises and then falls to 0 along a cosine, weight decay, a larger scale of the cosine
-classifier, and milder crops and colours. results/tuning says what was chosen on val classes, and how.
+classifier, and milder crops and colour changes. The numbers were chosen on val classes: results/tuning/ has
+the log.
 """
 
 from collections.abc import Sequence
@@ -16,15 +17,18 @@ OPTIMISER = Optimiser("sgd", learning_rate=0.1, weight_decay=1e-3, nesterov=True
 AUGMENT = Augment(scale=(0.35, 1.0), jitter=0.2)
 SCALE = 10.0  # of the cosine classifier
 BATCH_SIZE = 64
-EPOCHS = 40  # of a recipe of one stage
+EPOCHS = 40  # of a recipe with one stage
 
 
-def fast(paper: Recipe, stages: Sequence[Stage]) -> Recipe:
-    """The preset `fast` of a recipe.
+def fast_preset(paper: Recipe, stages: Sequence[Stage]) -> Recipe:
+    """Make the preset `fast` of a recipe.
 
     Args:
-        paper: The preset that the name of the recipe, its paper and its extra heads are taken from.
-        stages: The stages to train, with their epochs.
+        paper: Preset with the recipe's name, paper, classifier and auxiliary classifiers.
+        stages: Stages to train, with their epochs.
+
+    Returns:
+        The preset.
     """
     return replace(
         paper,

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe and its learning-rate schedule, as plain numbers."""
+"""The optimiser of a recipe and the schedule of its learning rate, as plain numbers."""
 
 import math
 from collections.abc import Iterable
@@ -14,24 +14,43 @@ OPTIMISERS = ("adam", "sgd")
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Which optimiser, and its learning rate over a stage."""
+    """An optimiser, and its learning rate over a stage.
 
-    name: str = "adam"  # or "sgd"
-    learning_rate: float = 1e-3  # the highest of a stage
+    Attributes:
+        name: "adam" or "sgd".
+        learning_rate: Highest learning rate of a stage.
+        weight_decay: Weight decay (of Adam: added to the gradient).
+        momentum: Momentum of SGD.
+        nesterov: Nesterov momentum of SGD.
+        warm_up: Fraction of a stage, 0..1, during which the rate rises linearly from 0.
+        cosine: After the warm-up the rate falls to 0 along half a cosine.
+        milestones: Fractions of a stage at which the rate is multiplied by `cut`.
+        cut: Factor of the rate at each milestone.
+    """
+
+    name: str = "adam"
+    learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    momentum: float = 0.9  # of sgd
-    nesterov: bool = False  # of sgd
-    warm_up: float = 0.0  # share of a stage, 0..1, in which the rate rises from 0
-    cosine: bool = False  # after the warm-up the rate falls to 0 along half a cosine
-    milestones: tuple[float, ...] = ()  # shares of a stage at which the rate is cut
-    cut: float = 0.1  # what a milestone multiplies the rate by
+    momentum: float = 0.9
+    nesterov: bool = False
+    warm_up: float = 0.0
+    cosine: bool = False
+    milestones: tuple[float, ...] = ()
+    cut: float = 0.1
 
     def rate(self, progress: float) -> float:
-        """The learning rate when a share `progress` (0..1) of a stage's steps is done.
+        """Compute the learning rate at a point of a stage.
 
-        Source: the cosine is that of SGDR (arXiv:1608.03983), eq. 5, without restarts.
+        Args:
+            progress: Fraction of the steps of the stage that are done, 0..1.
+
+        Returns:
+            The learning rate.
+
+        Source:
+            SGDR, arXiv:1608.03983, equation 5, without restarts (the cosine).
         """
-        rate = self.learning_rate * self.cut ** sum(progress >= share for share in self.milestones)
+        rate = self.learning_rate * self.cut ** sum(progress >= milestone for milestone in self.milestones)
         if progress < self.warm_up:
             return rate * progress / self.warm_up
         if self.cosine:
@@ -39,10 +58,16 @@ class Optimiser:
         return rate
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """A fresh optimiser of these parameters.
+        """Build the optimiser without any state.
+
+        Args:
+            parameters: Parameters to train.
+
+        Returns:
+            The optimiser.
 
         Raises:
-            FsbenchError: no optimiser has that name.
+            FsbenchError: No optimiser has this name.
         """
         if self.name == "adam":
             return torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)

@@ -1,4 +1,4 @@
-"""How a step is computed: precision, compilation, micro-batches, as far as the device makes them pay."""
+"""How the steps of a training are computed: precision, compilation and micro-batches."""
 
 import ctypes
 import os
@@ -17,45 +17,61 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
-class Engine:
-    """How the steps of a run are computed."""
+class ComputeSettings:
+    """How the steps of a training are computed.
 
-    precision: str = "float32"  # of convolutions and matrix products; weights and losses stay float32
-    compile: bool = False  # blocks of the backbone, by torch.compile
-    micro_batch: int | None = None  # images a forward, of all processes together; None: the whole batch
+    Attributes:
+        precision: "float32", "bf16" or "fp16", of convolutions and matrix products. Weights and losses are
+            always float32.
+        compile: Compile the blocks of the backbone with torch.compile.
+        micro_batch: Largest number of images per forward pass, of all processes together. Default: the whole
+            batch.
+    """
+
+    precision: str = "float32"
+    compile: bool = False
+    micro_batch: int | None = None
 
     def text(self) -> str:
-        """The engine for people, a setting a line."""
+        """Describe the settings for people, one per line."""
         return "\n".join(f"{name:<13} {value}" for name, value in vars(self).items())
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """The context in which a step runs."""
+        """Return the context in which a step runs."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(device.type, PRECISIONS[self.precision])
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
-        """What keeps small gradients of fp16 from vanishing; it does nothing for other precisions."""
+        """Return the scaler that keeps small fp16 gradients from vanishing; others it leaves unchanged."""
         return torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
-    def parts(self, count: int) -> list[slice]:
-        """Where the micro-batches of a batch of `count` images lie, of nearly equal size."""
+    def micro_batches(self, count: int) -> list[slice]:
+        """Divide a batch of `count` images into micro-batches of nearly equal size."""
         number = 1 if self.micro_batch is None else -(-count // self.micro_batch)
         edges = [count * i // number for i in range(number + 1)]
         return [slice(*edge) for edge in pairwise(edges)]
 
 
-def choose(
+def choose_compute(
     device: torch.device, precision: str = "auto", compiled: str = "auto", micro_batch: int | None = None
-) -> Engine:
-    """The engine for a device; "auto" is what pays there.
+) -> ComputeSettings:
+    """Choose how to compute on a device.
 
-    On GPUs that is bf16, fp16 where there is no bf16, and compiled blocks. On a CPU it is float32: without
-    bf16 units autocast is many times slower there. With them (AVX-512 BF16 or AMX) bf16 pays: a Conv4 at
-    32 px trains 1.4 times as fast.
+    Args:
+        device: Device of the training.
+        precision: "float32", "bf16", "fp16" or "auto", which is float32 on a CPU, and on a GPU bf16, or fp16
+            if it does not support bf16. With bf16 a CPU without units for it (AVX-512 BF16 or AMX) is many
+            times slower; one with such units trains a Conv4 at 32 px 1.4 times as fast.
+        compiled: "on", "off", or "auto": on a GPU only.
+        micro_batch: Largest number of images per forward pass, at least 2. Default: the whole batch.
+
+    Returns:
+        The settings.
 
     Raises:
-        FsbenchError: unknown precision, or a micro-batch of fewer than 2 images.
+        FsbenchError: The precision is unknown, fp16 is combined with a CPU, or a micro-batch has fewer than 2
+            images.
     """
     if precision == "auto":
         precision = "float32"
@@ -67,18 +83,17 @@ def choose(
         raise FsbenchError("precision must be float32 or bf16 on a CPU, but is fp16")
     if micro_batch is not None and micro_batch < 2:
         raise FsbenchError(f"micro_batch must be at least 2, but is {micro_batch}")
-    return Engine(precision, device.type == "cuda" if compiled == "auto" else compiled == "on", micro_batch)
+    is_compiled = device.type == "cuda" if compiled == "auto" else compiled == "on"
+    return ComputeSettings(precision, is_compiled, micro_batch)
 
 
 def keep_memory() -> None:
-    """Make memory cheap to come by on Linux; no number that is computed changes.
+    """Tune memory allocation of the whole process on Linux; only the command line calls this.
 
-    It tunes the whole process, so only the command line calls it.
-
-    glibc keeps what it has: it gives the large blocks of a step back to the system, and the page faults of
-    the next step cost a quarter to a third of the time of a Conv4 on a CPU. Tensors that torch makes from
-    its first one on lie on huge pages, unless the environment says otherwise: rows of features are then
-    gathered with fewer look-ups of addresses, which saves heads 2 to 8 percent.
+    No computed number changes. By default glibc returns the large blocks of a step to the system, and page
+    faults in the next step cost a quarter to a third of the time of a Conv4 on a CPU. Here it keeps them.
+    Tensors lie on huge pages, if torch has not allocated any yet and the environment does not forbid it:
+    gathering rows of features then needs fewer address look-ups, which saves heads 2 to 8 % of their time.
     """
     if sys.platform == "linux":
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -1,6 +1,6 @@
-"""The state that the next epoch of a run depends on, so that a stopped run goes on as if it had not been.
+"""The state of an interrupted run, from which it continues as if it had not been interrupted.
 
-Random streams need no place in it: each is a function of the seed and of where the loop stands.
+Random generators are not part of it: each is a function of the seed and of the place in the loop.
 """
 
 import json
@@ -15,15 +15,24 @@ from fsbench._util.errors import FsbenchError
 from fsbench.models import checkpoint
 from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network
+from fsbench.training.run import Run
 
-# What may differ between two starts of one run: how far it is, and what does not change its numbers.
-_FREE = {"epoch", "best_epoch", "val_accuracy", "versions", "class_names", "source_files", "source_decoder"}
+# May differ between two starts of one run: its progress, and what does not change its numbers.
+_MAY_DIFFER = {
+    "epoch",
+    "best_epoch",
+    "val_accuracy",
+    "versions",
+    "class_names",
+    "source_files",
+    "source_decoder",
+}
 _NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where a run stands after an epoch."""
+    """Weights, optimiser and place in the loop after an epoch."""
 
     tensors: dict[str, Tensor]
     about: dict[str, Any]
@@ -31,27 +40,27 @@ class State:
 
     @property
     def stage(self) -> int:
-        """Index of the stage that goes on."""
+        """Index of the stage to continue."""
         return int(self.about["stage"])
 
     @property
     def epoch(self) -> int:
-        """Epochs of that stage that are done."""
+        """Finished epochs of that stage."""
         return int(self.about["epoch_of_stage"])
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """A row an epoch, of all stages so far."""
+        """One row per finished epoch of all stages."""
         rows: list[dict[str, Any]] = self.about["log"]
         return rows
 
     def restore(
         self, network: Network, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     ) -> None:
-        """Put weights, the optimiser's moments and the scale of the loss back."""
-        checkpoint.fit(network, _under("network.", self.tensors), self.path)
+        """Load weights, moments of the optimiser and scale of the loss."""
+        checkpoint.fit(network, _with_prefix("network.", self.tensors), self.path)
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimiser.", self.tensors).items():
+        for name, tensor in _with_prefix("optimiser.", self.tensors).items():
             index, key = name.split(".")
             moments.setdefault(int(index), {})[key] = tensor
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
@@ -66,7 +75,7 @@ def save(
     provenance: Provenance,
     place: dict[str, Any],
 ) -> None:
-    """Write the state at a place in the run (stage, epoch_of_stage, log); the one before it is kept, too."""
+    """Write the state at a place in the loop (stage, epoch_of_stage, log), and keep the previous state."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
@@ -77,21 +86,42 @@ def save(
 
 
 def load(folder: Path) -> State | None:
-    """The newest whole state in a run's folder; None where there is none.
+    """Load the newest undamaged state in the folder of a run; None if there is no state.
 
     Raises:
-        FsbenchError: there are states, and all are damaged.
+        FsbenchError: There are states, and all are damaged.
     """
     paths = [path for path in (folder / _NEWEST, folder / _OLDER) if path.exists()]
     for path in paths:
         try:
             return State(*checkpoint.read(path), path)
         except FsbenchError:
-            continue  # torn: the one before it is whole
+            continue  # damaged by a crash; the previous state is not
     if paths:
         names = " and ".join(path.name for path in paths)
-        raise FsbenchError(f"--out {folder}: {names} cannot be read; --force starts the run anew")
+        raise FsbenchError(
+            f"--out {folder}: {names} cannot be read; --force starts the run from the beginning"
+        )
     return None
+
+
+def find(run: Run) -> tuple[bool, State | None]:
+    """Say whether the folder of a run holds it finished, and return the state to continue from, if any.
+
+    The state comes first: if there is one, a last checkpoint that a power cut damaged is not read.
+
+    Raises:
+        FsbenchError: The folder holds another run, or damaged files.
+    """
+    stopped = load(run.folder)
+    if stopped is not None:
+        refuse_other(run.folder, run.provenance, stopped.about)
+        return False, stopped
+    if not run.last.exists():
+        return False, None
+    about = checkpoint.read(run.last)[1]
+    refuse_other(run.folder, run.provenance, about)
+    return bool(about["finished"]), None
 
 
 def forget(folder: Path) -> None:
@@ -101,26 +131,28 @@ def forget(folder: Path) -> None:
 
 
 def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) -> None:
-    """Refuse a folder whose files, by what they say of themselves, are of another run.
+    """Refuse a folder whose files belong to another run, by their provenance.
 
     Raises:
-        FsbenchError: they are; the first setting that differs is named.
+        FsbenchError: They do; the message names the first setting that differs.
     """
-    wanted = json.loads(json.dumps(asdict(provenance)))
-    wanted |= wanted.pop("settings")
-    found = {**about, **about["settings"]}
-    for name in sorted(wanted.keys() - _FREE):
-        if wanted[name] != found.get(name):
+    expected = json.loads(json.dumps(asdict(provenance)))
+    expected |= expected.pop("settings")
+    stored = {**about, **about["settings"]}
+    for name in sorted(expected.keys() - _MAY_DIFFER):
+        if expected[name] != stored.get(name):
             raise FsbenchError(
-                f"--out {folder}: holds a run with {name} = {_short(found.get(name))}, "
-                f"not {_short(wanted[name])}; name another folder, or --force to replace it"
+                f"--out {folder}: holds a run with {name} = {_short(stored.get(name))}, "
+                f"not {_short(expected[name])}; choose another folder, or replace the run with --force"
             )
 
 
 def _short(value: object) -> str:
+    """Show a setting in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,11 +1,11 @@
-"""A run's log as TensorBoard event files, beside log.csv: the same rows, and settings that tell runs apart.
+"""The log of a run as TensorBoard events, beside log.csv: the same rows, and the settings of the run.
 
-tensorboard --logdir runs    # curves of all runs; HPARAMS lists settings and accuracies side by side
+`tensorboard --logdir runs` shows the curves of all runs; its tab HPARAMS compares settings and accuracies.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,57 +13,76 @@ from typing import TYPE_CHECKING, Any
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
 from fsbench.models.checkpoint import Provenance
+from fsbench.training.run import Run
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Row = Mapping[str, Any]
-Track = Callable[[Row], None]
-BEST = "best_val_accuracy"  # the highest so far: what runs are compared by, and no column of the log
-_NO_SETTINGS = {"run", "source_fingerprint", "class_names", "epoch", "val_accuracy", "settings", "versions"}
+AddRow = Callable[[Row], None]
+BEST = "best_val_accuracy"  # the highest so far, by which runs are compared; not a column of the log
+_NOT_SETTINGS = {"run", "source_fingerprint", "class_names", "epoch", "val_accuracy", "settings", "versions"}
 
 
 def require_tensorboard() -> None:
-    """Find out before hours of training whether event files can be written.
+    """Check before hours of training that event files can be written.
 
     Raises:
-        FsbenchError: the package is not installed.
+        FsbenchError: The package is not installed.
     """
     try:
-        import torch.utils.tensorboard  # noqa: F401 - whether it can be
+        import torch.utils.tensorboard  # noqa: F401 - imported for the error
     except ImportError as error:
         raise FsbenchError(
             "--tensorboard: needs the package tensorboard: pip install 'fsbench[tensorboard]'"
         ) from error
 
 
-@contextmanager
-def event_file(folder: Path, provenance: Provenance, log: Sequence[Row]) -> Iterator[Track]:
-    """Yield a function that adds a row of the log to the events in a run's folder, at once and for good.
+def events_of(run: Run, log: Sequence[Row]) -> AbstractContextManager[AddRow]:
+    """Return a context that yields a function which writes a new row of the log as events.
 
-    Rows that are there when it starts are written first, in place of the events of earlier processes: one
-    that was killed may have written more than it kept. So each epoch is there once.
+    The function does nothing unless the run asks for events and this process writes the files.
+    """
+    if run.is_writer and not log:
+        forget(run.folder)  # of the run that this one replaces
+    if run.is_writer and run.tensorboard:
+        return event_file(run.folder, run.provenance, log)
+    return nullcontext(_ignore)
+
+
+def _ignore(_: Row) -> None:
+    """Write nothing."""
+
+
+@contextmanager
+def event_file(folder: Path, provenance: Provenance, log: Sequence[Row]) -> Iterator[AddRow]:
+    """Yield a function that writes a row of the log as events, and flushes them.
+
+    Earlier rows of the log are written first. They replace the events of earlier processes, since a killed
+    process may have written more epochs than it saved. So each epoch is written once.
 
     Raises:
-        FsbenchError: the folder cannot be written.
+        FsbenchError: The folder cannot be written.
     """
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-    experiment, began, ended = hparams(_settings(provenance), {BEST: 0.0})  # only the metric's name is kept
+    experiment, began, ended = hparams(
+        _settings(provenance), {BEST: 0.0}
+    )  # only the name of the metric counts
     rows: list[Row] = []
 
     def add(row: Row) -> None:
         rows.append(row)
-        with _named(folder):
+        with _one_line_errors(folder):
             _add(writer, rows)
             writer.flush()
 
     forget(folder)
-    with _named(folder):
-        writer = SummaryWriter(str(folder), purge_step=0)  # what TensorBoard has read already, it drops
+    with _one_line_errors(folder):
+        writer = SummaryWriter(str(folder), purge_step=0)  # a running TensorBoard drops what it has read
     with writer:
-        events = writer._get_file_writer()  # add_hparams would write into a folder of its own
+        events = writer._get_file_writer()  # add_hparams would write into another folder
         for summary in (experiment, began):
             events.add_summary(summary)
         for row in log:
@@ -73,11 +92,11 @@ def event_file(folder: Path, provenance: Provenance, log: Sequence[Row]) -> Iter
 
 
 def forget(folder: Path) -> None:
-    """Empty the event files in a run's folder.
+    """Empty the event files in the folder of a run, and remove those that are empty.
 
-    A TensorBoard that has one of them open would look no further if it were gone, so it stays for a while.
+    A running TensorBoard stops reading a folder if the file that it has open is removed.
     """
-    with _named(folder):
+    with _one_line_errors(folder):
         for path in folder.glob("events.out.tfevents.*"):
             if path.stat().st_size == 0:
                 path.unlink()
@@ -86,7 +105,8 @@ def forget(folder: Path) -> None:
 
 
 @contextmanager
-def _named(folder: Path) -> Iterator[None]:
+def _one_line_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into the one error that users see."""
     try:
         yield
     except OSError as error:
@@ -94,7 +114,7 @@ def _named(folder: Path) -> Iterator[None]:
 
 
 def _add(writer: "SummaryWriter", rows: Sequence[Row]) -> None:
-    """Write the last row: a number under the name of its column, a stage as text where it begins."""
+    """Write the last row: each number under the name of its column, and the name of a stage as it begins."""
     row, step = rows[-1], rows[-1]["epoch"]
     if len(rows) == 1 or row["stage"] != rows[-2]["stage"]:
         writer.add_text("stage", row["stage"], step)
@@ -106,13 +126,14 @@ def _add(writer: "SummaryWriter", rows: Sequence[Row]) -> None:
 
 
 def _settings(provenance: Provenance) -> dict[str, bool | int | float | str]:
-    """What was asked of a run, flat: a setting inside another one is `outer.inner`."""
-    about = {name: value for name, value in asdict(provenance).items() if name not in _NO_SETTINGS}
+    """Return the settings of a run as one flat table; a nested setting is `outer.inner`."""
+    about = {name: value for name, value in asdict(provenance).items() if name not in _NOT_SETTINGS}
     recipe = {name: value for name, value in provenance.settings.items() if name != "name"}
     return dict(_flat({**recipe, **about}))
 
 
 def _flat(values: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
+    """Yield names and values, nested ones included."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{outer}{name}.")

@@ -1,14 +1,16 @@
-"""How good a backbone is while it is trained: few-shot accuracy on val classes, which ranks epochs."""
+"""Validation during training: few-shot accuracy on val classes chooses the best epoch and ends stages."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from fsbench import stats
 from fsbench._util.session import Session
-from fsbench.data.image_store import ImageSplit, few_images
-from fsbench.data.prepare import load, splits_of
+from fsbench.data.image_split import ImageSplit, few_images
+from fsbench.data.loading import load, splits_of
 from fsbench.evaluation import inference
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
@@ -16,18 +18,19 @@ from fsbench.heads.preprocess import l2
 from fsbench.models.backbones import Backbone
 from fsbench.models.pretrained.transform import usual
 from fsbench.tasks.spec import TaskSpec
+from fsbench.training.recipe import Stage
 
 SPEC = TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0)
 IMAGES = 100  # per val class
-# Base images that are trained on between two validations, per val image. Training on an image takes about as
-# long as three forwards, and the tasks of a validation take some time, too.
+# Base images to train on between two validations, per val image. Training on an image takes about as long as
+# three forwards, and evaluating the tasks takes some time, too.
 BASE_IMAGES = 5
 
 
 def val_images(dataset: str, cache: Path | None, stored: int) -> ImageSplit | None:
-    """The first images of each val class, from the store that fits `stored` pixels.
+    """Load the first images of each val class from the store that fits `stored` pixels.
 
-    None when the data set has too few for the tasks.
+    Returns None if the data set has too few val images for the tasks.
     """
     if "val" not in splits_of(dataset, cache):
         return None
@@ -40,12 +43,35 @@ def val_images(dataset: str, cache: Path | None, stored: int) -> ImageSplit | No
 
 
 def validated_every(base_images: int, val_images: int) -> int:
-    """Epochs from one validation to the next, so that validating takes about a tenth of a long training."""
+    """Return the epochs between validations with which these take about a tenth of a long training."""
     return -(-BASE_IMAGES * val_images // base_images)
 
 
+def is_due(stage: Stage, epoch: int, val: ImageSplit | None, base_images: int) -> bool:
+    """Say whether to validate after an epoch of a stage, counted from 0.
+
+    In a stage with early stopping every epoch is validated. Otherwise every n-th one is, see
+    `validated_every`, and the last one.
+    """
+    if val is None:
+        return False
+    every = validated_every(base_images, len(val.labels))
+    return stage.patience is not None or (epoch + 1) % every == 0 or epoch + 1 == stage.epochs
+
+
+def has_stalled(stage: Stage, epochs: int, log: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether accuracy on val classes has not risen for as many epochs as the patience of the stage.
+
+    `epochs` of the stage are finished. The first of them must exceed the last accuracy of the stage before.
+    """
+    if stage.patience is None or epochs == 0:
+        return False
+    accuracies = [row["val_accuracy"] for row in log[-epochs - 1 :]]
+    return len(accuracies) - 1 - int(np.argmax(accuracies)) >= stage.patience
+
+
 def validate(backbone: Backbone, val: ImageSplit | None, device: torch.device) -> dict[str, float]:
-    """Nearest mean's accuracy on val classes and its half width, 0..1; nothing without val classes."""
+    """Measure nearest-mean accuracy on val classes and its half width, 0..1; empty without val classes."""
     if val is None:
         return {}
     session = Session(device=device, quiet=True)

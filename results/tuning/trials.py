@@ -1,4 +1,4 @@
-"""The trials that the preset `fast` was chosen from, as a recipe file; trials.csv has a row for each of them.
+"""The trials from which the preset `fast` was chosen, as a recipe file; trials.csv has one row per trial.
 
 README.md beside this file has the commands.
 """
@@ -9,10 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from fsbench.data.augment import Augment
-from fsbench.models.classifiers import Network
-from fsbench.training.losses import manifold_mixup, random_rotation_terms
-from fsbench.training.optim import Optimiser
-from fsbench.training.recipe import Recipe, Stage, Step, load_recipe
+from fsbench.models import Network
+from fsbench.training import Optimiser, Recipe, Stage, Step, load_recipe
+from fsbench.training.losses import halved, manifold_mixup, random_rotation_losses
 
 ALPHA = 2.0
 
@@ -29,7 +28,7 @@ def trial(
     cosine: bool = True,
     stages: tuple[Stage, ...] | None = None,
 ) -> Recipe:
-    """The preset `fast` of a recipe with these settings; without `cosine` the rate is cut at 60 and 85 %."""
+    """Change the preset `fast` of a recipe; without `cosine` the rate is cut at 60 and 85 % of a stage."""
     recipe = load_recipe(name, "fast")
     schedule = {"warm_up": 0.1, "cosine": True} if cosine else {"milestones": (0.6, 0.85)}
     optimiser = Optimiser("sgd", rate, decay, nesterov=cosine, **schedule)
@@ -46,28 +45,21 @@ def trial(
     )
 
 
-def rotation(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Rotation, each image in one random rotation."""
-    class_loss, rotation_loss = random_rotation_terms(network, images, labels, rng)
-    return {"class": class_loss, "rotation": rotation_loss}
-
-
 def s2m2(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-    """The second step of S2M2-R, likewise."""
+    """Compute the losses of the second stage of S2M2-R, each image in one random rotation."""
     mixed = manifold_mixup(network, images, labels, rng, ALPHA)
-    rest = rotation(network, images, labels, rng)
-    return {"mixed": mixed, **{name: 0.5 * loss for name, loss in rest.items()}}
+    return {"mixed": mixed, **halved(random_rotation_losses(network, images, labels, rng))}
 
 
-def one(step: Step) -> tuple[Stage, ...]:
-    """One stage."""
+def one_stage(step: Step) -> tuple[Stage, ...]:
+    """Repeat one step for 200 epochs."""
     return (Stage("one", step, epochs=200),)
 
 
-def two(first: int, second: int) -> tuple[Stage, ...]:
-    """Rotation, then S2M2-R, with one random rotation of each image."""
+def two_stages(first: int, second: int) -> tuple[Stage, ...]:
+    """Train rotation, then S2M2-R, each image in one random rotation."""
     return (
-        Stage("self-supervised", rotation, epochs=first),
+        Stage("self-supervised", random_rotation_losses, epochs=first),
         Stage("manifold", s2m2, epochs=second),
     )
 
@@ -88,8 +80,8 @@ PRESETS = {
     "manifold-mixup": trial("manifold-mixup"),
     "manifold-mixup-wd1e-3": trial("manifold-mixup", decay=1e-3),
     "manifold-mixup-wd2e-3": trial("manifold-mixup", decay=2e-3),
-    "rotation": trial("rotation", stages=one(rotation)),
-    "s2m2-r": trial("s2m2-r", stages=one(s2m2)),
-    "s2m2-r-wd2e-3": trial("s2m2-r", decay=2e-3, stages=one(s2m2)),
-    "s2m2-r-two-stages": trial("s2m2-r", stages=two(50, 150)),
+    "rotation": trial("rotation", stages=one_stage(random_rotation_losses)),
+    "s2m2-r": trial("s2m2-r", stages=one_stage(s2m2)),
+    "s2m2-r-wd2e-3": trial("s2m2-r", decay=2e-3, stages=one_stage(s2m2)),
+    "s2m2-r-two-stages": trial("s2m2-r", stages=two_stages(50, 150)),
 }

@@ -15,7 +15,7 @@ import fsbench
 from fsbench import api
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as evaluate_file
@@ -83,7 +83,7 @@ class TestPublicNames:
         modules = {found.name for found in pkgutil.iter_modules(fsbench.__path__)}
         for name in modules - {"__main__"}:
             importlib.import_module(f"fsbench.{name}")
-        assert {name for name in fsbench.__all__ if name in modules} == {"tasks", "heads", "stats"}
+        assert {name for name in fsbench.__all__ if name in modules} == {"heads", "stats", "tasks"}
         assert (fsbench.evaluate, fsbench.TaskSpec) == (api.evaluate, TaskSpec)
         assert fsbench.heads.HEADS["ridge"].classify.__name__ == "ridge"
 

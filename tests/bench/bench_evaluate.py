@@ -45,7 +45,7 @@ def test_sampler(benchmark, figures):
     """10,000 tasks of 5 ways and 20 images a class on one core."""
     torch.set_num_threads(1)
     benchmark.pedantic(lambda: sampler.sample(LABELS, TaskSpec(n_shot=5)), rounds=7, warmup_rounds=1)
-    figures["sampler_10000_tasks_5w20_seconds"] = benchmark.stats.stats.median
+    figures["sampler, 5 classes of 20 images: seconds for 10,000 tasks"] = benchmark.stats.stats.median
     assert benchmark.stats.stats.median < 0.15
 
 
@@ -82,9 +82,9 @@ def test_nearest_mean(benchmark, figures, seconds, values):
     benchmark.pedantic(evaluate, rounds=1, warmup_rounds=1)
     ours, gathering = seconds(evaluate, lambda: gather(values, spec))
     plain = seconds(lambda: loop(values, 200))[0] * 50
-    figures["nearest_mean_10000_tasks_5w5s_seconds"] = ours
-    figures["nearest_mean_over_gathering"] = ours / gathering
-    figures["nearest_mean_over_loop"] = plain / ours
+    figures["nearest-mean, 5w5s: seconds for 10,000 tasks"] = ours
+    figures["nearest-mean, 5w5s: time relative to gathering the features once"] = ours / gathering
+    figures["nearest-mean, 5w5s: speed relative to a loop over tasks"] = plain / ours
     assert ours / gathering <= 2.5
     assert plain / ours >= 20
 
@@ -92,16 +92,16 @@ def test_nearest_mean(benchmark, figures, seconds, values):
 MEMORY = """
 import resource, sys
 import numpy as np, torch
-from fsbench import score
-from fsbench.episodes import TaskSpec
+from fsbench.evaluation import inference
 from fsbench.heads import find_head
+from fsbench.tasks.spec import TaskSpec
 torch.set_num_threads(2)
 labels = np.repeat(np.arange(20), 600)
 values = torch.rand(len(labels), 640).abs()
 head, spec = find_head(sys.argv[1]), TaskSpec(**eval(sys.argv[2]))
-score.accuracies(values, labels, TaskSpec(n_tasks=2), head)  # libraries and kernels are loaded now
+inference.accuracies(values, labels, TaskSpec(n_tasks=2), head)  # libraries and kernels are loaded now
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-score.accuracies(values, labels, spec, head)
+inference.accuracies(values, labels, spec, head)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
@@ -120,5 +120,5 @@ def test_peak_memory(benchmark, figures, head: str, spec: dict[str, int]):
     done = benchmark.pedantic(
         lambda: subprocess.run(command, capture_output=True, text=True, check=True), rounds=1
     )
-    figures[f"{head}_{TaskSpec(**spec).name}_peak_mib"] = float(done.stdout)
+    figures[f"{head}, {TaskSpec(**spec).name}: MiB of memory beside the features"] = float(done.stdout)
     assert float(done.stdout) <= 1024

@@ -259,7 +259,7 @@ BAD = [  # command, what the line on stderr says
     (TRAIN + "--epochs 0", "epochs must be at least 1, but is 0"),
     (TRAIN + "--out {file}", "cannot write {file}"),
     ("train-backbone emr", "unknown recipe 'emr'; did you mean 'erm'?"),
-    ("train-backbone {here}/mine.py", "mine.py: there is no such file"),
+    ("train-backbone {here}/mine.py", "mine.py: file does not exist"),
     ("data prepare mine {here}/absent --cache {here}/c", "absent"),
     ("data prepare mine {broken} --cache {here}/c", "003.png"),
     ("data prepare mine {hollow} --cache {here}/c", "empty"),

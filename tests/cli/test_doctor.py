@@ -11,7 +11,7 @@ import torch
 
 from fsbench.cli import _installation, main
 from fsbench.cli._installation import GIB, Checkup, Device, Store, examine, troubles
-from fsbench.data.prepare import prepare
+from fsbench.data.preparation import prepare
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from fsbench import diagnose
 from fsbench.cli import _quickstart, main
 from fsbench.data.augment import eval_transform
-from fsbench.data.label_noise import replaced
-from fsbench.data.prepare import load, prepare
+from fsbench.data.label_noise import add_label_noise
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
+from fsbench.diagnose import run as diagnose
 from fsbench.features import extract, store
 from fsbench.features.store import Features
 from fsbench.models import checkpoint
@@ -25,8 +26,8 @@ from fsbench.models.classifiers import Network
 from fsbench.tasks import pinned, sampler
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import loop as training
-from fsbench.training.loop import Run
-from fsbench.training.precision import Engine
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.run import Run
 
 NAMES = tuple(f"c{number}" for number in range(8))
 LABELS = np.repeat(np.arange(8, dtype=np.int32), 12)
@@ -120,7 +121,7 @@ class TestEvaluation:
 
     def test_pinned_lists_are_asked(self, say: Say, tmp_path: Path):
         spec = TaskSpec(3, 1, 4, 25, seed=4)
-        pinned.write(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
+        pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
         (result,) = json.loads(say(self.LINE + "--tasks mine.toml"))
         assert (result["n_way"], result["n_tasks"], result["seed"]) == (3, 25, 4)
         assert result["task_digest"] == sampler.digest(LABELS, spec)
@@ -311,7 +312,7 @@ class TestTraining:
         labels = load("tiny", "base", cache).labels
         assert run_of("").labels.tolist() == labels.tolist()
         noisy = run_of("--label-noise 0.5 --seed 3").labels.numpy()
-        np.testing.assert_array_equal(noisy, replaced(labels, 6, 0.5, seed=3))
+        np.testing.assert_array_equal(noisy, add_label_noise(labels, 6, 0.5, seed=3))
         assert 0.2 < np.mean(noisy != labels) < 0.65  # half are drawn anew, of these one in six alike
 
     @pytest.mark.parametrize(("flags", "plain"), [("", False), ("--no-augment", True)])
@@ -345,7 +346,7 @@ class TestTraining:
         monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
         run = run_of(flags)
         assert compiled == list(run.network.backbone.blocks)[:blocks]
-        assert run.engine == Engine(compile=blocks > 0)
+        assert run.compute == ComputeSettings(compile=blocks > 0)
 
     def test_the_seed_of_training_reaches_the_weights(self, run_of):
         zero, again, one = (run_of(f"--seed {seed}") for seed in (0, 0, 1))
@@ -491,8 +492,8 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
     """The training itself takes minutes; what it and the evaluation are told is recorded."""
     made = []
 
-    def train(recipe, dataset, *, out, cache, device, quiet):
-        made.append((out.parts[:2], cache, device.type, quiet))
+    def train(recipe, spec, *, out, session):
+        made.append((out.parts[:2], session.cache, session.device.type, session.quiet))
         return type("Run", (), {"best": out / "best.safetensors"})
 
     def evaluate(subject, *, heads, images, session, output):

@@ -91,7 +91,8 @@ def calls_of(line: list[str], command: Command) -> dict[str, object]:
             bound = signature.bind(*positional, **named)
             bound.apply_defaults()
             for argument, value in bound.arguments.items():
-                made.update(arguments(f"{name}.{argument}", value))
+                place = name if isinstance(value, Session) else f"{name}.{argument}"
+                made.update(arguments(place, value))
             return answer(*positional, **named)
 
         return record
@@ -121,8 +122,8 @@ def changes(
 
 # What commands print is tested by --json; the recorded functions return little.
 PRINTED = {"printed": ANY}
-OUTCOMES = "test_flag_outcomes.py::test_"
-CLI, PRINT = "test_cli.py::test_", "test_cli_output.py::test_"
+OUTCOMES = "cli/test_flag_outcomes.py::test_"
+CLI, PRINT = "cli/test_cli.py::test_", "cli/test_cli_output.py::test_"
 TASKS = OUTCOMES + "each_number_of_the_tasks_is_in_the_result_and_in_its_tasks"
 TRIED = OUTCOMES + "what_is_tried_is_in_the_result"
 TRAINED = OUTCOMES + "what_is_trained_is_in_the_checkpoint"
@@ -136,7 +137,7 @@ SHARED = {
     ),
     "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "another_cache_holds_other_data"),
     "--quiet": Row("", {"quiet": True}, OUTCOMES + "progress_goes_to_a_terminal_unless_quiet"),
-    "--json": Row("", {}, "test_flags.py::test_json_is_all_that_is_printed", PRINTED),
+    "--json": Row("", {}, "cli/test_flags.py::test_json_is_all_that_is_printed", PRINTED),
 }
 
 
@@ -202,7 +203,7 @@ COMMANDS = {
     "data list": Command(
         "data list",
         {
-            "fsbench.data.summary.known": lambda cache: [],
+            "fsbench.data.summary.list_datasets": lambda cache: [],
             "fsbench.data.summary.overview": lambda cache: "-",
         },
         {
@@ -213,16 +214,16 @@ COMMANDS = {
     ),
     "data prepare": Command(
         "data prepare mine images",
-        {"fsbench.data.prepare.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
+        {"fsbench.data.preparation.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
-            "--download": Row("", {"download": True}, "test_download.py::test_omniglot"),
+            "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
             "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
             "--force": Row("", {"force": True}, OUTCOMES + "force_prepares_again"),
             "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, CLI + "data"),
         },
     ),
     "data show": Command(
-        "data show mine", {"fsbench.data.prepare.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
+        "data show mine", {"fsbench.data.loading.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
     ),
     "train-backbone": Command(
         "train-backbone s2m2-r",
@@ -239,10 +240,10 @@ COMMANDS = {
                 TRAINED,
                 line="train-backbone erm",
             ),
-            "--dataset": Row("cub", {"dataset": "cub"}, TRAINED),
-            "--backbone": Row("resnet10", {"backbone": "resnet10"}, TRAINED),
-            "--image-size": Row("20", {"image_size": 20}, TRAINED),
-            "--per-class": Row("3", {"per_class": 3}, TRAINED),
+            "--dataset": Row("cub", {"spec.dataset": "cub"}, TRAINED),
+            "--backbone": Row("resnet10", {"spec.backbone": "resnet10"}, TRAINED),
+            "--image-size": Row("20", {"spec.image_size": 20}, TRAINED),
+            "--per-class": Row("3", {"spec.per_class": 3}, TRAINED),
             "--epochs": Row(
                 "4 2",
                 {
@@ -274,22 +275,24 @@ COMMANDS = {
                 OUTCOMES + "without_augmentation_images_are_plain",
             ),
             "--precision": Row(
-                "bf16", {"engine.precision": "bf16"}, OUTCOMES + "precision_is_that_of_the_steps"
+                "bf16", {"compute.precision": "bf16"}, OUTCOMES + "precision_is_that_of_the_steps"
             ),
             "--compile": Row(
-                "on", {"engine.compile": True}, OUTCOMES + "blocks_are_compiled_where_that_is_asked_for"
+                "on", {"compute.compile": True}, OUTCOMES + "blocks_are_compiled_where_that_is_asked_for"
             ),
             "--micro-batch": Row(
-                "8", {"engine.micro_batch": 8}, OUTCOMES + "no_forward_exceeds_the_micro_batch"
+                "8", {"compute.micro_batch": 8}, OUTCOMES + "no_forward_exceeds_the_micro_batch"
             ),
-            "--seed": Row("3", {"seed": 3}, OUTCOMES + "the_seed_of_training_reaches_the_weights"),
+            "--seed": Row("3", {"spec.seed": 3}, OUTCOMES + "the_seed_of_training_reaches_the_weights"),
             "--out": Row(
                 "there",
                 {"out": Path("there")},
                 CLI + "training_shows_the_recipe_and_names_the_checkpoint",
             ),
             "--tensorboard": Row(
-                "", {"tensorboard": True}, "test_tracking.py::test_events_hold_the_columns_of_the_log"
+                "",
+                {"tensorboard": True},
+                "training/test_tensorboard.py::test_events_hold_the_columns_of_the_log",
             ),
             "--force": Row("", {"force": True}, OUTCOMES + "force_trains_again"),
             "--json": Row(
@@ -303,7 +306,7 @@ COMMANDS = {
     "extract": Command(
         "extract file",
         {
-            "fsbench.features.extract.extract": lambda *_, **__: (Path("features.h5"), FEATURES),
+            "fsbench.features.extract.extract_features": lambda *_, **__: (Path("features.h5"), FEATURES),
             "fsbench.models.pretrained.find": lambda *_: SimpleNamespace(dataset="tiny"),
         },
         {
@@ -371,14 +374,13 @@ COMMANDS = {
     "predict": Command(
         "predict file --support labelled --query unlabelled",
         {
-            "fsbench.prediction.predict": lambda *_, **__: PREDICTION,
+            "fsbench.prediction.classify.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
-            "fsbench._util.files.whole_file": nowhere,
+            "fsbench._util.files.atomic_write": nowhere,
             "fsbench.prediction.sheet.check_name": lambda path: None,
-            "fsbench.prediction.sheet.unwritable": lambda found: [],
-            "fsbench.prediction.sheet.save": lambda *_: None,
-            "fsbench.prediction.text.as_json": lambda found: {},
-            "fsbench.prediction.text.summary": lambda found: "summary",
+            "fsbench.prediction.sheet.write_sheet": lambda *_: None,
+            "fsbench.prediction.text.as_json": lambda prediction: {},
+            "fsbench.prediction.text.summary": lambda prediction: "summary",
         },
         {
             "--support": Row(
@@ -398,26 +400,26 @@ COMMANDS = {
             "--out": Row(
                 "a.csv",
                 {},
-                "test_predict.py::test_files_and_summary",
-                {"whole_file.path": Path("a.csv"), **PRINTED},
+                "prediction/test_predict.py::test_files_and_summary",
+                {"atomic_write.path": Path("a.csv"), **PRINTED},
             ),
             "--sheet": Row(
-                "a.png",
+                "a.html",
                 {},
-                "test_predict.py::test_files_and_summary",
+                "prediction/test_predict.py::test_files_and_summary",
                 {
-                    "check_name.path": Path("a.png"),
-                    "unwritable.found": PREDICTION,
-                    "save.found": PREDICTION,
-                    "save.query": Path("unlabelled"),
-                    "save.path": Path("a.png"),
+                    "check_name.path": Path("a.html"),
+                    "write_sheet.prediction": PREDICTION,
+                    "write_sheet.support": Path("labelled"),
+                    "write_sheet.query": Path("unlabelled"),
+                    "write_sheet.path": Path("a.html"),
                     **PRINTED,
                 },
             ),
             "--json": Row(
                 "",
                 {},
-                "test_predict.py::test_json_and_nothing_else",
+                "prediction/test_predict.py::test_json_and_nothing_else",
                 PRINTED,
             ),
         },
@@ -440,7 +442,7 @@ COMMANDS = {
     ),
     "diagnose": Command(
         "diagnose file",
-        {"fsbench.diagnose.diagnose": lambda *_, **__: Path("report.md")},
+        {"fsbench.diagnose.run.diagnose": lambda *_, **__: Path("report.md")},
         {
             "--dataset": Row(
                 "cub", {"dataset": "cub"}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"

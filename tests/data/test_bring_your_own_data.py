@@ -11,7 +11,8 @@ from PIL import Image
 
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
-from fsbench.data.prepare import load, prepare, splits_of
+from fsbench.data.loading import load, splits_of
+from fsbench.data.preparation import prepare
 
 NAMES = {"train": ("ant", "bee"), "validation": ("cat", "dog"), "test": ("eel", "fox")}
 datasets.disable_progress_bars()
@@ -96,7 +97,9 @@ class TestHuggingFace:
         DatasetDict({name: split(classes) for name, classes in NAMES.items()}).save_to_disk(
             tmp_path / "saved"
         )
-        with pytest.raises(FsbenchError, match=r"cub: has 100/50/50 base/val/novel classes, but .* 2/2/2"):
+        with pytest.raises(
+            FsbenchError, match=r"cub: must have 100/50/50 base/val/novel classes, but .* 2/2/2"
+        ):
             prepare("cub", tmp_path / "saved", cache=tmp_path, quiet=True)
 
     @pytest.mark.parametrize(
@@ -106,11 +109,11 @@ class TestHuggingFace:
                 lambda p: DatasetDict({"train": split(("a", "b")), "test": split(("a", "b"))}).save_to_disk(
                     p
                 ),
-                "splits share no class, but a is in base and novel",
+                "splits must not share classes, but a is in base and novel",
             ),
             (
                 lambda p: DatasetDict({"train": split(("a",)), "extra": split(("b",))}).save_to_disk(p),
-                "split 'extra' must be one of train, validation and test, each once",
+                "splits must be train, validation and test, each at most once, but one is 'extra'",
             ),
             (
                 lambda p: split(("a",), "kind").save_to_disk(p),
@@ -230,16 +233,16 @@ class TestFunctions:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("flat", "must be {split: {class: items}} with names as text, but is list"),
-            ("other_split", "splits must be of base, val, novel, but one is 'train'"),
-            ("no_classes", "novel: must be {class: items} with names as text, but is list"),
-            ("numbered", "novel: must be {class: items} with names as text, but is dict"),
+            ("flat", "must be {split: {class: items}} with text as keys, but is list"),
+            ("other_split", "splits must be base, val, novel, but one is 'train'"),
+            ("no_classes", "novel: must be {class: items} with text as keys, but is list"),
+            ("numbered", "novel: must be {class: items} with text as keys, but is dict"),
             ("floats", r"item 00000000: pixels must be \(h, w, 3\) uint8, but are \(8, 8, 3\) float64"),
             ("grey", r"item x: pixels must be \(h, w, 3\) uint8, but are \(8, 8\) uint8"),
             ("words", "item 00000000: must be a path or an array of pixels, but is float"),
-            ("empty", "class a of split novel holds no image"),
+            ("empty", "class a of split novel must have at least one image, but has none"),
             ("failing", r"KeyError: 'novel' \(mine.py, line \d+\)"),
-            ("absent", "there is no absent in .*mine.py"),
+            ("absent", "mine.py does not define absent"),
         ],
     )
     def test_what_a_function_may_not_return_is_one_line(self, mine, tmp_path, name, message):

@@ -13,8 +13,9 @@ from PIL import Image
 
 from fsbench._util.errors import FsbenchError
 from fsbench.data import decode
-from fsbench.data.decode import Depth, decoder, identities, looks, native, squares, tried_squares
-from fsbench.data.layouts import Encoded
+from fsbench.data.bit_depth import BitDepth
+from fsbench.data.decode import decoder, inspect_files, native_pixels, pixel_digests, squares, tried_squares
+from fsbench.data.listing import Encoded
 
 SIZE = 4
 
@@ -147,10 +148,10 @@ def test_order_is_kept_and_memory_bounded(monkeypatch):
     assert [len(part) for part in squares(images[:3], 100)] == [1, 1, 1]  # at least one, however large
 
 
-def test_looks_are_digest_and_size(tmp_path: Path):
+def test_files_are_inspected_for_digest_and_size(tmp_path: Path):
     Image.new("L", (3, 5)).save(tmp_path / "a.png")
     array = np.zeros((2, 9, 3), dtype=np.uint8)
-    assert list(looks([tmp_path / "a.png", array])) == [
+    assert list(inspect_files([tmp_path / "a.png", array])) == [
         (hashlib.sha256((tmp_path / "a.png").read_bytes()).digest(), (3, 5)),
         (hashlib.sha256(bytes(54)).digest(), (9, 2)),
     ]
@@ -161,7 +162,7 @@ def test_native_pixels_are_those_of_squares_before_they_are_resized(tmp_path: Pa
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to view
     clear.save(tmp_path / "a.png", exif=exif)
-    pixels = native(tmp_path / "a.png")
+    pixels = native_pixels(tmp_path / "a.png")
     assert pixels.shape == (6, 3, 3)
     assert pixels.dtype == np.uint8
     assert (pixels == (224, 204, 244)).all()
@@ -169,10 +170,10 @@ def test_native_pixels_are_those_of_squares_before_they_are_resized(tmp_path: Pa
     resized = Image.fromarray(pixels).resize((5, 5), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(part[0], np.asarray(resized))
     array = np.zeros((2, 9, 3), dtype=np.uint8)
-    assert native(array) is array
+    assert native_pixels(array) is array
 
 
-def test_an_identity_is_a_digest_of_the_decoded_pixels_and_their_size(tmp_path: Path):
+def test_a_digest_is_that_of_the_decoded_pixels_and_their_size(tmp_path: Path):
     pixels = np.random.default_rng(0).integers(256, size=(5, 3, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels).save(tmp_path / "a.bmp")
@@ -188,16 +189,15 @@ def test_an_identity_is_a_digest_of_the_decoded_pixels_and_their_size(tmp_path: 
         np.ascontiguousarray(pixels.transpose(1, 0, 2)).transpose(1, 0, 2),  # laid out by columns
     ]
     digest = hashlib.sha256(np.array([5, 3], dtype="<i8").tobytes() + pixels.tobytes()).digest()
-    assert list(identities(copies)) == [(digest, (3, 5))] * 6
+    assert list(pixel_digests(copies)) == [digest] * 6
 
 
-def test_identities_of_other_pixels_and_shapes_differ():
+def test_digests_of_other_pixels_and_shapes_differ():
     black = np.zeros((4, 6, 3), dtype=np.uint8)
     other = black.copy()
     other[3, 5, 2] = 1
-    found = list(identities([black, other, black.reshape(6, 4, 3)]))
-    assert len({digest for digest, _ in found}) == 3
-    assert [size for _, size in found] == [(6, 4), (6, 4), (4, 6)]
+    found = list(pixel_digests([black, other, black.reshape(6, 4, 3)]))
+    assert len(set(found)) == 3
 
 
 JPEG = base64.b64decode(  # 28 x 20 pixels of noise, quality 75
@@ -218,8 +218,8 @@ JPEG = base64.b64decode(  # 28 x 20 pixels of noise, quality 75
 
 
 def test_a_jpeg_is_decoded_as_everywhere():
-    ((digest, size),) = identities([Encoded("noise.jpg", JPEG)])
-    assert size == (28, 20)
+    (digest,) = pixel_digests([Encoded("noise.jpg", JPEG)])
+    assert native_pixels(Encoded("noise.jpg", JPEG)).shape == (20, 28, 3)
     assert digest.hex() == "ce75e417d85289878cfa56d9a3c00c213a25fa97d5229e8878fbafdb9e285f52", (
         f"{decoder()} decodes JPEG to other pixels than libjpeg-turbo 3.2.0 does: data sets prepared with it "
         "have other fingerprints"
@@ -276,12 +276,12 @@ def test_big_endian_and_compressed_tiff_are_scaled_alike(tmp_path: Path):
     Image.fromarray(ramp(12)).save(tmp_path / "b.tif", compression="tiff_lzw")
     Image.fromarray(ramp(12, "<i4")).save(tmp_path / "c.tif", compression="tiff_deflate")
     for name in "abc":
-        np.testing.assert_array_equal(native(tmp_path / f"{name}.tif"), GREY_RAMP)
+        np.testing.assert_array_equal(native_pixels(tmp_path / f"{name}.tif"), GREY_RAMP)
 
 
 def test_a_deep_tiff_in_which_0_is_white_is_not_inverted(tmp_path: Path):
     (tmp_path / "a.tif").write_bytes(tiff(ramp(16), 16, photometric=0))
-    np.testing.assert_array_equal(native(tmp_path / "a.tif"), 255 - GREY_RAMP)
+    np.testing.assert_array_equal(native_pixels(tmp_path / "a.tif"), 255 - GREY_RAMP)
 
 
 def test_a_data_set_has_one_depth_so_that_dark_images_stay_dark(tmp_path: Path, caplog):
@@ -297,11 +297,11 @@ def test_a_data_set_has_one_depth_so_that_dark_images_stay_dark(tmp_path: Path, 
     assert [record.getMessage() for record in caplog.records] == [
         WARNED.format(2, 16) + "above 4095, so they are read as 12-bit images"
     ]
-    depth = Depth(every)
+    depth = BitDepth(every)
     assert next(squares([dark], 16, depth)).max() == 16
     assert max(square.max() for square in next(tried_squares([dark], 16, depth))) == 16
-    assert next(identities([dark], depth)) == next(identities(every))
-    assert len(caplog.records) == 3  # one for each Depth
+    assert next(pixel_digests([dark], depth)) == next(pixel_digests(every))
+    assert len(caplog.records) == 3  # one for each BitDepth
     assert next(squares([dark], 16)).max() == 255  # alone, it is all that is known
 
 
@@ -321,11 +321,11 @@ def test_16_bit_colours_are_read_where_they_use_all_bits(tmp_path: Path, caplog,
         for colours in [np.repeat(ramp(bits)[..., None], 3, axis=2)]
     }
     (tmp_path / f"a.{suffix}").write_bytes(content[16])
-    np.testing.assert_allclose(native(tmp_path / f"a.{suffix}"), GREY_RAMP, atol=1)
+    np.testing.assert_allclose(native_pixels(tmp_path / f"a.{suffix}"), GREY_RAMP, atol=1)
     (tmp_path / f"b.{suffix}").write_bytes(content[12])
     why = "only the upper 8 of the 16 bits of its colours can be read, and the images use 12; convert them"
     with pytest.raises(FsbenchError, match=why):
-        native(tmp_path / f"b.{suffix}")
+        native_pixels(tmp_path / f"b.{suffix}")
     assert not caplog.records
     (part,) = squares([tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"], 16)
     assert part[1].max() == 15  # a dark image beside a bright one
@@ -335,7 +335,7 @@ def test_transparency_does_not_hide_that_colours_use_few_bits(tmp_path: Path):
     opaque = np.stack([ramp(12), np.full((16, 16), 65535, dtype="<u2")], axis=2)
     (tmp_path / "a.png").write_bytes(png16(opaque))
     with pytest.raises(FsbenchError, match="only the upper 8 of the 16 bits"):
-        native(tmp_path / "a.png")
+        native_pixels(tmp_path / "a.png")
 
 
 def vast(side: int) -> bytes:
@@ -387,4 +387,4 @@ def test_a_file_that_cannot_be_looked_at_is_named(tmp_path: Path, name: str):
     (make, why) = next((make, why) for known, make, why in BROKEN if known == name)
     make(tmp_path / name)
     with pytest.raises(FsbenchError, match=f"image {tmp_path / name}: cannot be read .*{why}"):
-        list(looks([tmp_path / name]))
+        list(inspect_files([tmp_path / name]))

@@ -16,7 +16,7 @@ import torchvision.datasets.omniglot
 
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
-from fsbench.data import download
+from fsbench.data import _download as download
 
 CONTENT = bytes(range(256)) * 10_000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -61,7 +61,7 @@ class TestFetch:
     @pytest.mark.parametrize(
         ("path", "md5", "why"),
         [
-            ("whole", "0" * 32, f"MD5 is {MD5}, not {'0' * 32}; nothing was kept"),
+            ("whole", "0" * 32, f"MD5 must be {'0' * 32}, but is {MD5}; nothing was kept"),
             ("absent", MD5, "cannot be fetched (http error 404: not found)"),
             ("short", MD5, "cannot be fetched (the connection broke off, 1,060,000 bytes are missing)"),
         ],
@@ -155,7 +155,7 @@ class TestCub:
 
     def test_nothing_is_kept_of_a_wrong_archive(self, published: Path, tmp_path: Path, monkeypatch):
         monkeypatch.setattr(download, "CUB_MD5", "0" * 32)
-        with pytest.raises(FsbenchError, match="MD5 is"):
+        with pytest.raises(FsbenchError, match="MD5 must be"):
             download.cub(tmp_path / "to", quiet=True)
         assert [path.name for path in (tmp_path / "to").iterdir()] == [".CUB_200_2011.lock"]
 
@@ -228,7 +228,9 @@ class TestTorchvision:
 def test_what_cannot_be_fetched_says_what_to_put_where(name: str, tmp_path: Path, capsys):
     assert main(["data", "prepare", name, "--download", "--cache", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"fsbench: --download: {name} cannot be fetched, only cifar-fs, cub, omniglot; ")
-    assert f"fsbench data prepare {name} PATH takes " in said
+    assert said.startswith(
+        f"fsbench: --download: available only for cifar-fs, cub, omniglot, but the data set is {name}; "
+    )
+    assert f"use fsbench data prepare {name} PATH, where PATH must hold " in said
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())

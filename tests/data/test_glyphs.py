@@ -146,11 +146,15 @@ def test_conv4_has_room_above_and_below(tmp_path: Path):
     from fsbench.evaluation.subjects import Images
     from fsbench.tasks.spec import TaskSpec
     from fsbench.training.loop import train_backbone
-    from fsbench.training.recipe import load_recipe, resolve
+    from fsbench.training.overrides import resolve
+    from fsbench.training.recipe import load_recipe
+    from fsbench.training.run import TrainingSpec
 
     device = torch.device("cpu")
     recipe = resolve(load_recipe("erm"), epochs=[5], batch_size=64)
-    run = train_backbone(recipe, "glyphs", out=tmp_path / "erm", cache=tmp_path, device=device, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("glyphs"), out=tmp_path / "erm", session=Session(tmp_path, device, quiet=True)
+    )
     coarse, fine = evaluate(
         run.best,
         tasks=[TaskSpec(n_way=5, n_shot=1, n_tasks=2000)],

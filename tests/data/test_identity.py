@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsbench.data import identity, image_store, layouts, registry
-from fsbench.data.decode import identities
+from fsbench.data import _layouts, identity, image_store, registry
+from fsbench.data.decode import pixel_digests
 from fsbench.data.identity import Identity
-from fsbench.data.prepare import find_store, load, prepare
+from fsbench.data.loading import find_store, load
+from fsbench.data.preparation import prepare
 from fsbench.tasks.sampler import digest, rows_of, sample
 from fsbench.tasks.spec import TaskSpec
 
@@ -152,7 +153,7 @@ def test_other_images_are_another_fingerprint(prepared, tmp_path: Path, change: 
 
 def test_two_shapes_of_the_same_pixels_are_two_images():
     flat = np.zeros((2, 8, 3), dtype=np.uint8)
-    (one, _), (other, _) = identities([flat, flat.reshape(8, 2, 3)])
+    one, other = pixel_digests([flat, flat.reshape(8, 2, 3)])
     assert one != other
 
 
@@ -165,17 +166,17 @@ def test_names_decide_only_between_equal_images():
 
 def test_the_decoder_is_named_where_every_file_is_the_same():
     now = Identity("f" * 64, "files", "Pillow 12")
-    assert identity.why_other("files", "Pillow 11", now) == (
+    assert identity.explain_mismatch("files", "Pillow 11", now) == (
         "; every file is the same, but Pillow 12 decodes them differently from Pillow 11"
     )
-    assert identity.why_other("other files", "Pillow 11", now) == ""
-    assert identity.why_other("files", "Pillow 12", now) == ""
-    assert identity.why_other(None, None, now) == ""
+    assert identity.explain_mismatch("other files", "Pillow 11", now) == ""
+    assert identity.explain_mismatch("files", "Pillow 12", now) == ""
+    assert identity.explain_mismatch(None, None, now) == ""
 
 
 def test_cifar_fs_from_pickles_and_from_folders_is_one_data_set(tmp_path: Path, monkeypatch):
     """torchvision's CIFAR-100 against class folders, with four of the classes of each split."""
-    listed = {split: names[:2] for split, names in layouts.class_list("cifar-fs").items()}
+    listed = {split: names[:2] for split, names in _layouts.class_list("cifar-fs").items()}
     names = sorted(name for part in listed.values() for name in part)
     pixels = RNG.integers(256, size=(len(names), 4, 32, 32, 3), dtype=np.uint8)
     pickles = tmp_path / "cifar-100-python"
@@ -195,7 +196,7 @@ def test_cifar_fs_from_pickles_and_from_folders_is_one_data_set(tmp_path: Path, 
             folder.mkdir(parents=True)
             for i, image in enumerate(pixels[names.index(name)]):
                 Image.fromarray(image).save(folder / f"{9 - i}.png")
-    monkeypatch.setattr(layouts, "class_list", lambda name: listed)
+    monkeypatch.setattr(_layouts, "class_list", lambda name: listed)
     few = {"n_classes": (2, 2, 2), "split_of": lambda _: None}
     monkeypatch.setitem(registry.SOURCES, "cifar-fs", replace(registry.SOURCES["cifar-fs"], **few))
     found = [

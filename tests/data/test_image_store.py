@@ -7,8 +7,8 @@ import pytest
 
 from fsbench._util.errors import FsbenchError
 from fsbench.data import image_store
+from fsbench.data._store_writer import FORMAT, SplitWriter, write_header
 from fsbench.data.identity import Identity
-from fsbench.data.image_store import SplitWriter
 
 PIXELS = np.random.default_rng(0).integers(256, size=(5, 4, 4, 3), dtype=np.uint8)
 DIGESTS = np.random.default_rng(1).integers(256, size=(5, 32), dtype=np.uint8)
@@ -20,7 +20,7 @@ SPLIT = {"labels": np.array([0, 0, 1, 1, 1], dtype=np.int32), "class_names": ["f
 def write(path: Path, pixels=PIXELS, parts: tuple[int, ...] = (5,), **changes) -> str:
     """A store of one split, written in these parts; its fingerprint."""
     with h5py.File(path, "w") as file:
-        image_store.begin(file, {"name": "mine", "key": "k", "synthetic": False, "decoder": "d"})
+        write_header(file, {"name": "mine", "key": "k", "synthetic": False, "decoder": "d"})
         writer = SplitWriter(file, "novel", pixels.shape, **{**SPLIT, **changes})
         for part in np.split(pixels, np.cumsum(parts)[:-1]):
             writer.add(part)
@@ -50,7 +50,7 @@ def test_the_fingerprint_is_that_of_the_images_at_native_size(tmp_path: Path):
     assert write(tmp_path / "a.h5", parts=(1, 4)) == plain
     assert image_store.fingerprints(tmp_path / "a.h5") == (("novel", plain),)
     assert image_store.digests(tmp_path / "a.h5", "novel") == rows
-    info = image_store.look(tmp_path / "a.h5", "novel")
+    info = image_store.split_info(tmp_path / "a.h5", "novel")
     assert (info.size, info.identity) == (4, Identity(plain, "f", "d"))
 
 
@@ -59,8 +59,8 @@ def test_the_fingerprint_is_that_of_the_images_at_native_size(tmp_path: Path):
 def test_names_and_stored_sizes_are_no_part_of_the_fingerprint(tmp_path: Path, change: dict):
     assert write(tmp_path / "a.h5", **change) == write(tmp_path / "b.h5")
     same = (
-        image_store.look(tmp_path / "a.h5", "novel").names
-        == image_store.look(tmp_path / "b.h5", "novel").names
+        image_store.split_info(tmp_path / "a.h5", "novel").names
+        == image_store.split_info(tmp_path / "b.h5", "novel").names
     )
     assert same == ("class_names" not in change)
 
@@ -100,35 +100,33 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path):
     path.write_bytes(whole[:-100])
     with pytest.raises(FsbenchError, match="not a readable image store"):
         image_store.read(path, "novel")
-    assert not image_store.holds(path, "k")
+    assert not image_store.has_key(path, "k")
     path.write_bytes(whole)
-    assert image_store.holds(path, "k")
-    assert not image_store.holds(path, "another")
+    assert image_store.has_key(path, "k")
+    assert not image_store.has_key(path, "another")
     with pytest.raises(FsbenchError, match="split 'val': data set mine has only novel"):
         image_store.read(path, "val")
     with h5py.File(path, "a") as file:
-        file.attrs["format"] = image_store.FORMAT + 1
-    with pytest.raises(
-        FsbenchError, match=f"image store format is {image_store.FORMAT + 1}, not {image_store.FORMAT}"
-    ):
+        file.attrs["format"] = FORMAT + 1
+    with pytest.raises(FsbenchError, match=f"image store format is {FORMAT + 1}, not {FORMAT}"):
         image_store.read(path, "novel")
-    assert not image_store.holds(path, "k")
+    assert not image_store.has_key(path, "k")
 
 
 def test_stores_are_told_apart_by_whole_name_and_size(tmp_path: Path):
-    assert image_store.prepared(tmp_path) == {}
+    assert image_store.prepared_stores(tmp_path) == {}
     paths = {}
     for name, size in (("cub", 84), ("cub", 9), ("cub-mine", 84), ("a-32px", 84), ("a-32px.h5", 1)):
-        path = image_store.path_of(name, size, tmp_path)
+        path = image_store.store_path(name, size, tmp_path)
         path.parent.mkdir(exist_ok=True)
         path.touch()
         paths.setdefault(name, {})[size] = path
     for other in (".cub@84.h5.lock", ".cub@84.h5.x1.part", "cub.h5", "cub@x.h5", "@9.h5", "cub@9.txt"):
         (tmp_path / "images" / other).touch()
-    assert image_store.prepared(tmp_path) == paths
+    assert image_store.prepared_stores(tmp_path) == paths
 
 
 def test_a_cache_that_cannot_be_read_is_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(FsbenchError, match=r"cannot read .*file/images: not a directory"):
-        image_store.prepared(tmp_path / "file")
+        image_store.prepared_stores(tmp_path / "file")

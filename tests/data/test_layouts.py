@@ -12,9 +12,12 @@ from PIL import Image
 
 from fsbench._util.errors import FsbenchError
 from fsbench.data import registry
-from fsbench.data.image_store import SPLITS
-from fsbench.data.layouts import class_list, cub_split, omniglot, split_folders
-from fsbench.data.prepare import load, prepare
+from fsbench.data._layouts import omniglot
+from fsbench.data.class_lists import class_list, cub_split
+from fsbench.data.folders import split_folders
+from fsbench.data.listing import SPLITS
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 
 CIFAR = [(split, name) for split, names in class_list("cifar-fs").items() for name in names]
 
@@ -114,7 +117,7 @@ class TestCifar:
 
         for part in ("train", "test", "meta"):
             (tmp_path / part).write_bytes(pickle.dumps({"fine_label_names": Harm()}))
-        with pytest.raises(FsbenchError, match=r"meta: asks for posix.mkdir, but only arrays"):
+        with pytest.raises(FsbenchError, match=r"meta: contains posix.mkdir, but only arrays"):
             registry.read("cifar-fs", tmp_path)
         assert not (tmp_path / "harm").exists()
 
@@ -190,7 +193,9 @@ class TestMiniImagenet:
         one, other = lists["base"][0], lists["novel"][0]
         (tmp_path / "train" / one).rename(tmp_path / "test" / one)
         (tmp_path / "test" / other).rename(tmp_path / "train" / other)
-        with pytest.raises(FsbenchError, match=f"class {other} of split base belongs to novel"):
+        with pytest.raises(
+            FsbenchError, match=f"class {other} must be in split novel, as published, but is in base"
+        ):
             registry.read("mini-imagenet", tmp_path)
 
 
@@ -203,7 +208,9 @@ def test_tiered_imagenet(tmp_path: Path):
         "base": 351, "val": 97, "novel": 160,
     }  # fmt: skip
     (tmp_path / "val" / lists["val"][0] / "0.jpg").unlink()
-    with pytest.raises(FsbenchError, match=f"class {lists['val'][0]} of split val holds no image"):
+    with pytest.raises(
+        FsbenchError, match=f"class {lists['val'][0]} of split val must have at least one image, but has none"
+    ):
         registry.read("tiered-imagenet", tmp_path)
 
 
@@ -233,7 +240,9 @@ class TestCub:
         for number in range(200):  # 100/50/50 as well, but other classes
             split = "train" if number < 100 else "val" if number < 150 else "test"
             picture(tmp_path / split / f"{number + 1:03d}.Bird" / "0.jpg")
-        with pytest.raises(FsbenchError, match=r"class 002.Bird of split base belongs to val"):
+        with pytest.raises(
+            FsbenchError, match=r"class 002.Bird must be in split val, as published, but is in base"
+        ):
             registry.read("cub", tmp_path)
 
     def test_a_class_that_is_missing(self, birds: Path):
@@ -241,7 +250,7 @@ class TestCub:
         (folder / "Bird_0001.jpg").unlink()
         folder.rmdir()
         with pytest.raises(
-            FsbenchError, match=r"has 100/50/50 base/val/novel classes, but .* holds 100/50/49"
+            FsbenchError, match=r"must have 100/50/50 base/val/novel classes, but .* has 100/50/49"
         ):
             registry.read("cub", birds)
 
@@ -262,7 +271,7 @@ def test_omniglot(tmp_path: Path, folder: str):
         "base": ["Greek/character02"], "val": ["Tagalog/character01"],
         "novel": ["Angelic/character01", "Angelic/character02"],
     }  # fmt: skip
-    with pytest.raises(FsbenchError, match=r"has 883/81/659 base/val/novel classes, but .* holds 1/1/2"):
+    with pytest.raises(FsbenchError, match=r"must have 883/81/659 base/val/novel classes, but .* has 1/1/2"):
         registry.read("omniglot", tmp_path)
 
 
@@ -310,7 +319,7 @@ class TestOwnFolders:
     def test_links_in_a_circle_are_one_line(self, tmp_path: Path):
         picture(tmp_path / "toad" / "0.png")
         (tmp_path / "toad" / "again").symlink_to(tmp_path / "toad")
-        with pytest.raises(FsbenchError, match=r"links lead to .*toad twice"):
+        with pytest.raises(FsbenchError, match=r"symbolic links lead to .*toad twice"):
             registry.read("mine", tmp_path)
 
     def test_a_folder_that_may_not_be_read_is_not_passed_over(self, tmp_path: Path, monkeypatch):
@@ -328,20 +337,24 @@ class TestOwnFolders:
             registry.read("mine", tmp_path)
 
     def test_what_is_no_data_set(self, tmp_path: Path):
-        with pytest.raises(FsbenchError, match=r"PATH .*absent: must be a folder of images, but is absent"):
+        with pytest.raises(
+            FsbenchError, match=r"PATH .*absent: must be a folder of images, but does not exist"
+        ):
             registry.read("mine", tmp_path / "absent")
         with pytest.raises(FsbenchError, match=r"PATH .*0.png: must be a folder of images, but is a file"):
             registry.read("mine", picture(tmp_path / "0.png"))
         with pytest.raises(FsbenchError, match=r"must hold \{base,val,novel\}/<class>/\* or <class>/\*"):
             registry.read("mine", tmp_path)
         (tmp_path / "base").mkdir()
-        with pytest.raises(FsbenchError, match="split base must have a class, but is empty"):
+        with pytest.raises(FsbenchError, match="split base must have at least one class, but has none"):
             registry.read("mine", tmp_path)
 
     def test_a_class_in_two_splits(self, tmp_path: Path):
         for split in ("base", "novel"):
             picture(tmp_path / split / "toad" / "0.png")
-        with pytest.raises(FsbenchError, match="splits share no class, but toad is in base and novel"):
+        with pytest.raises(
+            FsbenchError, match="splits must not share classes, but toad is in base and novel"
+        ):
             registry.read("mine", tmp_path)
 
 
@@ -350,8 +363,8 @@ def test_every_source_says_what_it_reads_and_refuses_others(name: str, tmp_path:
     with pytest.raises(FsbenchError) as caught:
         registry.read(name, tmp_path)
     assert f"data set {name}: {tmp_path} must hold " in str(caught.value)
-    assert registry.SOURCES[name].layouts in registry.how(name)
-    assert ("--download" in registry.how(name)) == (name in ("cifar-fs", "cub", "omniglot"))
+    assert registry.SOURCES[name].layouts in registry.how_to_prepare(name)
+    assert ("--download" in registry.how_to_prepare(name)) == (name in ("cifar-fs", "cub", "omniglot"))
 
 
 @pytest.mark.parametrize("name", ["cifar-fs", "mini-imagenet", "tiered-imagenet"])

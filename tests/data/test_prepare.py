@@ -16,8 +16,9 @@ from fsbench._util import files
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
 from fsbench.data import glyphs, image_store
-from fsbench.data import prepare as module
-from fsbench.data.prepare import find_store, load, prepare, splits_of
+from fsbench.data._build_store import UNEVEN_SIZE
+from fsbench.data.loading import find_store, load, splits_of
+from fsbench.data.preparation import prepare
 from fsbench.data.summary import describe, overview
 
 RNG = np.random.default_rng(0)
@@ -37,7 +38,7 @@ def save(root: Path, images=IMAGES, *, backwards: bool = False) -> Path:
 
 
 def fingerprint_of(name: str, split: str, cache: Path) -> str:
-    return image_store.look(find_store(name, cache), split).identity.fingerprint
+    return image_store.split_info(find_store(name, cache), split).identity.fingerprint
 
 
 def contents(folder: Path) -> dict[str, int]:
@@ -87,7 +88,7 @@ class TestWhatIsKept:
         Image.new("RGB", (7, 6)).save(root / "val" / "cow" / "2.png")
         assert prepare("mine", root, cache=cache, quiet=True).name == "mine@96.h5"
         assert load("mine", "base", cache).pixels.shape == (6, 96, 96, 3)
-        assert int(1.15 * 84) == module.UNEVEN_SIZE
+        assert int(1.15 * 84) == UNEVEN_SIZE
 
     def test_one_size_that_is_no_square_becomes_one(self, tmp_path: Path, cache: Path):
         save(tmp_path / "wide", {"a/0.png": np.zeros((4, 8, 3), dtype=np.uint8)})
@@ -98,7 +99,7 @@ class TestWhatIsKept:
             (root / place / "copy.png").write_bytes((root / "base/ape/0.png").read_bytes())
         for _ in range(2):
             prepare("mine", root, cache=cache, quiet=True)
-        said = r"data set mine: 2 images lie in two splits, as novel/\w+/copy.png \(also in base\)"
+        said = r"data set mine: 2 images are in two splits, for example novel/\w+/copy.png \(also in base\)"
         assert len(caplog.messages) == 2
         assert all(re.fullmatch(f"fsbench: warning: {said}", message) for message in caplog.messages)
 
@@ -152,9 +153,9 @@ class TestWhatReplacesWhat:
             assert prepare("mine", root, cache=cache, image_size=size, quiet=True).name == f"mine@{size}.h5"
             assert load(f"mine@{size}", "val", cache).pixels.shape == (3, size, size, 3)
         for at_least, size in ((0, 4), (4, 4), (5, 6), (12, 12), (13, 12)):
-            assert find_store("mine", cache, at_least) == image_store.path_of("mine", size, cache)
+            assert find_store("mine", cache, at_least) == image_store.store_path("mine", size, cache)
         assert len({fingerprint_of(f"mine@{size}", "val", cache) for size in (4, 6, 12)}) == 1
-        with pytest.raises(FsbenchError, match="prepared at 4, 6, 12 px, but 5 is asked for"):
+        with pytest.raises(FsbenchError, match="size must be one of 4, 6, 12 px, but is 5; "):
             load("mine@5", "val", cache)
 
     def test_stores_of_one_name_that_hold_different_images_are_told_apart_by_size(
@@ -163,7 +164,7 @@ class TestWhatReplacesWhat:
         prepare("mine", root, cache=cache, quiet=True)
         (root / "val/cow/0.png").unlink()
         prepare("mine", root, cache=cache, image_size=12, quiet=True)
-        with pytest.raises(FsbenchError, match="6, 12 px hold different images; say which, as mine@SIZE"):
+        with pytest.raises(FsbenchError, match="6, 12 px hold different images; choose one as mine@12"):
             load("mine", "val", cache)
         assert len(load("mine@12", "val", cache).items) == len(load("mine@6", "val", cache).items) - 1
 
@@ -192,8 +193,9 @@ class TestWhatReplacesWhat:
 
     def test_of_two_processes_one_writes(self, root: Path, cache: Path):
         code = (
-            "import sys; from pathlib import Path; from fsbench.data import prepare as module\n"
-            "write = module._write; module._write = lambda *a, **k: (print('wrote'), write(*a, **k))\n"
+            "import sys; from pathlib import Path; from fsbench.data import preparation as module\n"
+            "write = module.write_store\n"
+            "module.write_store = lambda *a, **k: (print('wrote'), write(*a, **k))\n"
             "module.prepare('mine', Path(sys.argv[1]), cache=Path(sys.argv[2]), quiet=True)"
         )
         line = [sys.executable, "-c", code, str(root), str(cache)]
@@ -243,7 +245,8 @@ class TestEmbedded:
     @pytest.mark.parametrize("options", [{"path": Path()}, {"image_size": 84}, {"download": True}])
     def test_they_take_no_images(self, drawn, cache: Path, options):
         with pytest.raises(
-            FsbenchError, match="data set glyphs: is drawn by code, at 32 px; it takes no images"
+            FsbenchError,
+            match="data set glyphs: drawn by code at 32 px, so it takes no PATH, no download and",
         ):
             prepare("glyphs", cache=cache, **options)
 
@@ -251,9 +254,7 @@ class TestEmbedded:
 class TestNames:
     @pytest.mark.parametrize("name", ["CUB", "a b", "a@84", "../a", "a*", "[a]", "-a", ".a", "", "é", "a/b"])
     def test_names_that_files_or_sizes_could_confuse_are_refused(self, root: Path, cache: Path, name: str):
-        with pytest.raises(
-            FsbenchError, match=r"data set name must be of a-z, 0-9, '.', '_' and '-', but is "
-        ):
+        with pytest.raises(FsbenchError, match=r"consist of a-z, 0-9, '.', '_' and '-', but is "):
             prepare(name, root, cache=cache)
 
     @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ class TestNames:
             load("bird", "novel", cache)
         assert main(["data", "show", "cub", "--cache", str(cache)]) == 2
         assert capsys.readouterr().err == (
-            "fsbench: data set cub is not prepared; fsbench data prepare cub PATH takes "
+            "fsbench: data set cub is not prepared; use fsbench data prepare cub PATH, where PATH must hold "
             "CUB_200_2011/images/<001.Black_footed_Albatross>/*, or {base,val,novel}/<class>/*, "
             "or fsbench data prepare cub --download\n"
         )
@@ -283,7 +284,7 @@ class TestNames:
     def test_overview_fits_a_terminal(self, root: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)
         prepare("mine", root, cache=cache, image_size=9, quiet=True)
-        image_store.path_of("torn", 84, cache).write_text("no store")
+        image_store.store_path("torn", 84, cache).write_text("no store")
         lines = overview(cache).splitlines()
         assert max(map(len, lines)) <= 80
         rows = {line.split()[0]: line for line in lines[1:] if line}
@@ -301,7 +302,8 @@ class TestRefusals:
 
     def test_path_is_missing(self, cache: Path):
         with pytest.raises(
-            FsbenchError, match="data set mine: PATH is missing; fsbench data prepare mine PATH takes"
+            FsbenchError,
+            match="data set mine: PATH is missing; use fsbench data prepare mine PATH, where PATH must hold",
         ):
             prepare("mine", cache=cache)
 
@@ -366,6 +368,6 @@ class TestRefusals:
     def test_file_names_that_are_not_text(self, root: Path, cache: Path):
         (root / "val" / "cow" / "0.png").rename(os.fsdecode(bytes(root / "val" / "cow") + b"/\xff.png"))
         with pytest.raises(
-            FsbenchError, match=r"'\\udcff.png' of split val must be a name in printable text"
+            FsbenchError, match=r"'\\udcff.png' of split val must be a name in printable text; rename it"
         ):
             prepare("mine", root, cache=cache, quiet=True)

@@ -12,7 +12,8 @@ from torch import nn
 
 import fsbench
 from fsbench._util.session import Session
-from fsbench.data.prepare import find_store, load, prepare
+from fsbench.data.loading import find_store, load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.models.identity import Model
@@ -20,7 +21,9 @@ from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import Transform, resize_crop, usual
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 SPEC = TaskSpec(n_way=3, n_shot=2, n_query=3, n_tasks=30)
@@ -104,13 +107,13 @@ def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
     elif why == "changed":
         (photographs / "novel/novel-0/0.png").unlink()
     elif why == "read-only":
-        monkeypatch.setattr("fsbench.data.prepare._MAX_SIZE", 200)
+        monkeypatch.setattr("fsbench.data.preparation._MAX_SIZE", 200)
     result = asked(cache, 224, dataset)
     assert (result.data.stored_size, result.model.image_size) == (96, 224)
     assert sizes(cache) == {"mine@96"}
     assert caplog.messages == [
         f"fsbench: warning: data set {dataset}: images are stored at 96 px, but texture takes 224 px, so "
-        "they are enlarged; fsbench data prepare mine PATH --image-size 257 stores larger ones"
+        "they are enlarged; to store larger ones, use fsbench data prepare mine PATH --image-size 257"
     ]
 
 
@@ -127,7 +130,10 @@ def test_small_images_are_enlarged_with_a_warning(tiny_folder: Path, tmp_path: P
 def test_a_second_stored_size_leaves_checkpoints_usable(cache: Path, photographs: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=6)
     run = train_backbone(
-        recipe, "mine", out=tmp_path / "run", image_size=16, cache=cache, device=CPU, quiet=True
+        recipe,
+        TrainingSpec("mine", image_size=16),
+        out=tmp_path / "run",
+        session=Session(cache, CPU, quiet=True),
     )
     prepare("mine", photographs, cache=cache, image_size=20, quiet=True)
     (result,) = evaluate(
@@ -142,8 +148,12 @@ def test_a_second_stored_size_leaves_checkpoints_usable(cache: Path, photographs
 
 def test_training_at_a_larger_size_stores_larger_images(cache: Path, tmp_path: Path, caplog):
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=18)
-    ask = {"cache": cache, "device": CPU, "quiet": True}
-    run = train_backbone(recipe, "mine", out=tmp_path / "a", image_size=112, **ask)
+    run = train_backbone(
+        recipe,
+        TrainingSpec("mine", image_size=112),
+        out=tmp_path / "a",
+        session=Session(cache, CPU, quiet=True),
+    )
     assert run.pixels.shape[1:3] == (128, 128)
     assert run.val is None or run.val.pixels.shape[1] == 128
     assert "stored again at 128 px" in caplog.messages[0]

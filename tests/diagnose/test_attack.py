@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fsbench.diagnose import attack
-from fsbench.diagnose.subject import Batch
+from fsbench.diagnose import _attack as attack
+from fsbench.diagnose.study import Batch
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import torch
 
-from fsbench.diagnose import between
+from fsbench.diagnose import _between as between
 
 
 def test_a_miss_is_neither_of_the_two_classes():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from fsbench.diagnose import calibration
+from fsbench.diagnose import _calibration as calibration
 
 
 def sure(confidence):

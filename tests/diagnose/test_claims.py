@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fsbench.diagnose import claims
-from fsbench.diagnose.section import Claim
+from fsbench.diagnose import _claims as claims
+from fsbench.diagnose._section import Claim
 
 SAMPLES = {"erm": [1.0, 5.0, 9.0], "mixup": [2.0, 7.0, 12.0], "rotation": [0.0, 5.0, 10.0]}
 

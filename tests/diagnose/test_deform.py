@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fsbench.diagnose import deform
+from fsbench.diagnose import _deform as deform
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.diagnose import hardness
+from fsbench.diagnose import _hardness as hardness
 
 E1, E2 = [1.0, 0.0], [0.0, 1.0]
 

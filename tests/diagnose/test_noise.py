@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
-from fsbench.data.label_noise import replaced
-from fsbench.data.prepare import load
-from fsbench.diagnose import noise
-from fsbench.diagnose.subject import load_study
+from fsbench._util.session import Session
+from fsbench.data.label_noise import add_label_noise
+from fsbench.data.loading import load
+from fsbench.diagnose import _noise as noise
+from fsbench.diagnose import load_study
 from fsbench.models import checkpoint
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 
@@ -22,7 +25,7 @@ LABELS = np.repeat(np.arange(10, dtype=np.int32), 1000)
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_share_is_replaced_by_all_classes_alike(share):
-    taught = replaced(LABELS, 10, share, seed=0)
+    taught = add_label_noise(LABELS, 10, share, seed=0)
     false = taught != LABELS
     assert false.mean() == pytest.approx(0.9 * share, abs=0.015)  # a tenth of the draws are true
     assert np.bincount(taught[false], minlength=10) == pytest.approx(90 * share * 10, rel=0.2)
@@ -30,16 +33,16 @@ def test_a_share_is_replaced_by_all_classes_alike(share):
 
 
 def test_no_share_and_all():
-    assert (replaced(LABELS, 10, 0.0, seed=0) == LABELS).all()
-    assert (replaced(LABELS, 10, 1.0, seed=0) == LABELS).mean() == pytest.approx(0.1, abs=0.01)
+    assert (add_label_noise(LABELS, 10, 0.0, seed=0) == LABELS).all()
+    assert (add_label_noise(LABELS, 10, 1.0, seed=0) == LABELS).mean() == pytest.approx(0.1, abs=0.01)
 
 
 def test_a_larger_share_contains_a_smaller_one_and_seeds_differ():
-    some, more = replaced(LABELS, 10, 0.2, seed=0), replaced(LABELS, 10, 0.5, seed=0)
+    some, more = add_label_noise(LABELS, 10, 0.2, seed=0), add_label_noise(LABELS, 10, 0.5, seed=0)
     changed = some != LABELS
     assert (more[changed] == some[changed]).all()
-    assert (replaced(LABELS, 10, 0.2, seed=0) == some).all()
-    assert (replaced(LABELS, 10, 0.2, seed=1) != some).any()
+    assert (add_label_noise(LABELS, 10, 0.2, seed=0) == some).all()
+    assert (add_label_noise(LABELS, 10, 0.2, seed=1) != some).any()
 
 
 def test_shares_by_hand():
@@ -47,7 +50,7 @@ def test_shares_by_hand():
     truth = torch.tensor([0, 0, 1, 1, 1, 1])
     taught = torch.tensor([0, 0, 2, 2, 0, 0])
     given = torch.tensor([0, 1, 2, 1, 0, 2])
-    found = noise.shares(given, truth, taught)
+    found = noise.memorised(given, truth, taught)
     assert {what: mean.mean for what, mean in found.items()} == {
         "base accuracy": pytest.approx(100 / 3),
         "right, true label": 50.0,
@@ -60,7 +63,7 @@ def test_shares_by_hand():
 
 def test_without_false_labels_nothing_can_be_memorised():
     labels = torch.tensor([0, 1, 2])
-    found = noise.shares(labels, labels, labels)
+    found = noise.memorised(labels, labels, labels)
     assert found["base accuracy"].mean == 100
     assert found["memorised"] is None
     assert found["right, false label"] is None
@@ -77,16 +80,20 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
 ):
     """120 images of six mean colours: after 15 epochs without augmentation some false labels are learned."""
     recipe = resolve(load_recipe("erm", "cosine"), epochs=[15], batch_size=16, augment=False, label_noise=0.5)
-    run = train_backbone(recipe, "tiny", out=tmp_path / "noisy", cache=cache, device=CPU, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("tiny"), out=tmp_path / "noisy", session=Session(cache, CPU, quiet=True)
+    )
 
     assert checkpoint.load_provenance(run.last).settings["label_noise"] == 0.5
     assert "label_noise 0.5" in recipe.overrides
     truth = load("tiny", "base", cache).labels
-    taught = replaced(truth, 6, 0.5, seed=0)
+    taught = add_label_noise(truth, 6, 0.5, seed=0)
     assert run.labels.tolist() == taught.tolist()
     assert (taught != truth).mean() == pytest.approx(0.5 * 5 / 6, abs=0.12)
 
-    found = noise.section(load_study([run.last, trained / "last.safetensors"], cache=cache, device=CPU))
+    found = noise.section(
+        load_study([run.last, trained / "last.safetensors"], session=Session(cache, CPU, quiet=True))
+    )
     shares = found.values["erm (noise 0.5)"]
     assert shares["memorised"] > 100 / 6  # more often than a guess
     assert shares["right, true label"] > shares["right, false label"]
@@ -96,4 +103,7 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
 
 
 def test_without_noise_there_is_nothing_to_say(cache: Path, trained: Path):
-    assert noise.section(load_study([trained / "best.safetensors"], cache=cache, device=CPU)) is None
+    assert (
+        noise.section(load_study([trained / "best.safetensors"], session=Session(cache, CPU, quiet=True)))
+        is None
+    )

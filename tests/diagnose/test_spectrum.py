@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fsbench.diagnose import spectrum
+from fsbench.diagnose import _spectrum as spectrum
 
 
 def test_spectra_of_two_known_classes():

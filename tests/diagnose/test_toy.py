@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench.diagnose import toy
+from fsbench.diagnose import _toy as toy
 
 SEEDS = 2
 
@@ -37,9 +37,9 @@ def test_rings_are_apart():
     assert radius[labels == 0].max() < 0.6 < 0.75 < radius[labels == 1].min()
 
 
-def test_share_of_sure_counts_points_above_the_limit():
+def test_confident_fraction_counts_points_above_the_limit():
     shares = torch.tensor([[0.97, 0.03], [0.5, 0.5], [0.04, 0.96], [0.94, 0.06]])
-    assert toy.share_of_sure(shares.log()) == 0.5
+    assert toy.confident_fraction(shares.log()) == 0.5
 
 
 def test_all_ways_start_from_the_same_points_and_weights(trained):
@@ -61,14 +61,14 @@ def test_erm_learns_the_points_and_is_sure_of_nearly_everything(trained):
     for problem in toy.PROBLEMS:
         for run in trained[problem, "erm"]:
             assert run.accuracy == 1
-            assert run.sure > 0.9
+            assert run.confident > 0.9
 
 
 def test_mixing_makes_a_broad_region_unsure(trained):
     """mixup's figure 1b and Manifold Mixup's figure 1, seed by seed."""
     for problem, way in (("rings", "mixup"), ("spiral", "mixup"), ("spiral", "manifold-mixup")):
         for mixed, erm in zip(trained[problem, way], trained[problem, "erm"], strict=True):
-            assert mixed.sure < erm.sure - 0.1
+            assert mixed.confident < erm.confident - 0.1
 
 
 def test_manifold_mixup_concentrates_classes_and_still_learns_them(trained):

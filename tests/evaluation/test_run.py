@@ -13,14 +13,14 @@ import torch
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.data.prepare import prepare
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.features import store
 from fsbench.features.store import Features
 from fsbench.heads import HEADS, find_head
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.models import checkpoint
 from fsbench.tasks import pinned, sampler
 from fsbench.tasks.spec import TaskSpec
@@ -239,7 +239,7 @@ class TestOfCheckpoints:
     def test_another_data_set_is_cross_domain(
         self, trained: Path, cache: Path, tmp_path: Path, tiny_folder: Path
     ):
-        from fsbench.data.prepare import prepare
+        from fsbench.data.preparation import prepare
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
         found = evaluate(
@@ -282,7 +282,7 @@ class TestOfCheckpoints:
         ({"images": Images(split="val")}, "holds split novel, not val"),
         ({"preprocess": ["cl2n"]}, "name them with --base FILE"),
         (
-            {"tasks": [pinned.read("cifar-fs-novel-5w1s")]},
+            {"tasks": [pinned.read_task_list("cifar-fs-novel-5w1s")]},
             "--tasks: the list is of cifar-fs novel, not mine novel",
         ),
     ],
@@ -388,10 +388,10 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
     made = clusters()
     store.write(tmp_path / "mine.h5", made)
     spec = TaskSpec(3, 2, 3, 25, seed=4)
-    pinned.write(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
+    pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
     (result,) = evaluate(
         tmp_path / "mine.h5",
-        tasks=[pinned.read(str(tmp_path / "mine.toml"))],
+        tasks=[pinned.read_task_list(str(tmp_path / "mine.toml"))],
         output=Output(tmp_path),
         **SMALL,
     )

@@ -235,7 +235,7 @@ def check_readable(name: str, at: Path, allowed: tuple[dict[str, str], ...]) -> 
         elif Path(path).name != "log.csv":
             expect(any(found == other.get(path) for other in allowed), name, f"leaves a wrong {path}")
     for path in (at / "cache" / "images").glob("*.h5"):
-        with image_store.opened(path) as file:
+        with image_store.open_store(path) as file:
             expect(set(file) == set(image_store.SPLITS), name, "leaves a part of a store")
     if (at / "results").exists():
         list(results.read_all(at / "results"))

@@ -22,7 +22,7 @@ def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
 
     from fsbench.cli import main
     from fsbench.data.image_store import fingerprints
-    from fsbench.data.prepare import find_store
+    from fsbench.data.loading import find_store
     from fsbench.features import store as features
     from fsbench.models import checkpoint
 

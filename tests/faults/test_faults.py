@@ -1,7 +1,7 @@
-"""What may go wrong under a command: a disk, a file, memory, a process, a clock, a number.
+"""Faults while a command runs: in a disk, a file, memory, a process, a clock, a number.
 
-Each time it says so in one line with exit code 2 and leaves nothing that passes for a result; with the fault
-gone, the same command ends as if it had not been.
+The command reports each in one line with exit code 2 and leaves nothing that looks like a result. When the
+fault is gone, the same command ends as if it had never occurred.
 """
 
 import json
@@ -24,8 +24,9 @@ import torch
 
 import fsbench.features.extract
 from fsbench.cli import main
-from fsbench.data import download
-from fsbench.data.prepare import find_store, load, prepare
+from fsbench.data import _download as download
+from fsbench.data.loading import find_store, load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import results
 from fsbench.features import store as features
 from fsbench.heads import HEADS
@@ -35,13 +36,13 @@ from fsbench.tasks.spec import TaskSpec
 from fsbench.training import loop
 
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-STEPS = 8  # of an epoch: 120 base images in batches of 16
-TIMES = {"extract_seconds", "evaluate_seconds", "commit"}  # the last one takes a whole git status
+STEPS = 8  # per epoch: 120 base images in batches of 16
+TIMES = {"extract_seconds", "evaluate_seconds", "commit"}  # commit: omitted because it takes a git status
 
 
 @pytest.fixture
 def here(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Path:
-    """A folder with a cache, a trained backbone and images, all of them copies."""
+    """A folder with copies of a cache, a trained backbone and images."""
     (tmp_path / "cache").mkdir()
     shutil.copytree(cache / "images", tmp_path / "cache" / "images")
     shutil.copytree(trained, tmp_path / "tiny-erm")
@@ -50,10 +51,10 @@ def here(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 def lines(here: Path, out: Path) -> dict[str, list[str]]:
-    """Commands that read what lies in one folder and write into another."""
+    """Return commands that read from the folder `here` and write to `out`."""
     device = ["--device", "cpu", "--quiet"]
     cache, best = ["--cache", str(here / "cache")], str(here / "tiny-erm" / "best.safetensors")
-    asked = ["--n-query", "5", "--n-tasks", "50", "--head", "nearest-mean"]
+    options = ["--n-query", "5", "--n-tasks", "50", "--head", "nearest-mean"]
     return {
         "prepare": ["data", "prepare", "mine", str(here / "images"), "--cache", str(out / "c"), "--quiet"],
         "train": [
@@ -61,7 +62,7 @@ def lines(here: Path, out: Path) -> dict[str, list[str]]:
             *(*cache, "--out", str(out / "run"), *device),
         ],
         "extract": ["extract", best, *cache, "--out", str(out / "features.h5"), *device],
-        "evaluate": ["evaluate", best, *cache, "--out", str(out / "results"), *asked, *device],
+        "evaluate": ["evaluate", best, *cache, "--out", str(out / "results"), *options, *device],
     }
 
 
@@ -69,24 +70,24 @@ VERBS = ("prepare", "train", "extract", "evaluate")
 
 
 def refused(line: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a command says when it cannot go on."""
+    """Run a command that fails; return its one-line message."""
     capsys.readouterr()
     assert main(line) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("fsbench: ")
-    assert said.err.count("\n") == 1, said.err
-    return said.err
+    message = capsys.readouterr()
+    assert message.out == ""
+    assert message.err.startswith("fsbench: ")
+    assert message.err.count("\n") == 1, message.err
+    return message.err
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file but locks, which hold nothing."""
+    """Return the content of every file except locks, which are empty."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def answers(folder: Path) -> dict[Path, dict[str, object]]:
-    """What the results below a folder say, but for how long it took."""
+    """Return the results below a folder without their durations."""
     found = {path: results.to_json(results.read(path)) for path in results.paths(folder)}
     return {
         path.relative_to(folder): {key: value for key, value in one.items() if key not in TIMES}
@@ -100,7 +101,7 @@ def weights(run: Path) -> list[bytes]:
 
 @contextmanager
 def failing_batch(number: int, fault: BaseException | Callable[[loop.Run, dict], object]) -> Iterator[None]:
-    """The n-th batch of training from 0 raises an error, or its run and its loss terms are tampered with."""
+    """Make training batch `number` (from 0) raise an error, or change its run and loss terms."""
     original, left = loop._backward, iter(range(number, -1, -1))
 
     def counted(run: loop.Run, *arguments):
@@ -119,7 +120,7 @@ def failing_batch(number: int, fault: BaseException | Callable[[loop.Run, dict],
 
 @contextmanager
 def mounted(folder: Path, *how: str) -> Iterator[Path]:
-    """A file system of its own at a folder; skips where this may not be mounted."""
+    """Mount a file system at a folder; skip the test if that is not permitted."""
     folder.mkdir(exist_ok=True)
     done = subprocess.run(["mount", *how, str(folder)], check=False, capture_output=True, text=True)
     if done.returncode:
@@ -131,10 +132,12 @@ def mounted(folder: Path, *how: str) -> Iterator[Path]:
 
 
 class TestFullDisk:
-    """A small file system that is filled up to some room; a limit on file size is in test_cli.py."""
+    """A small file system with little free space; limits on file size are tested in tests/cli/test_cli.py."""
 
     @pytest.mark.parametrize("verb", VERBS)
-    def test_it_is_one_line_and_with_room_it_goes_on(self, verb: str, here: Path, capsys):
+    def test_a_full_disk_gives_one_line_and_with_room_the_command_continues(
+        self, verb: str, here: Path, capsys
+    ):
         whole = here / "whole"
         assert main(lines(here, whole)[verb]) == 0
         with mounted(here / "small", "-t", "tmpfs", "-o", "size=4m", "none") as small:
@@ -150,21 +153,21 @@ class TestFullDisk:
                 assert not [path for path in files(small) if path.endswith(".part")]
             filler.unlink()
             assert stopped >= 1
-            said = capsys.readouterr().err
-            assert said.count("\n") == said.count("no space left on device") == stopped, said
+            message = capsys.readouterr().err
+            assert message.count("\n") == message.count("no space left on device") == stopped, message
             assert main(line) == 0
             assert_same(verb, whole, small / "out")
 
 
 def fill(path: Path, room: int) -> None:
-    """Take all of a file system but so many bytes."""
+    """Fill a file system except for `room` bytes."""
     free = os.statvfs(path.parent)
     with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - room)
 
 
 def assert_same(verb: str, one: Path, two: Path) -> None:
-    """The same outcome, but for how long it took."""
+    """Check that two outcomes are equal except for durations."""
     if verb == "train":
         assert weights(one / "run") == weights(two / "run")
         assert set(files(one)) == set(files(two))
@@ -180,7 +183,7 @@ def assert_same(verb: str, one: Path, two: Path) -> None:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """A folder in which nothing can be written; root needs a mount for that."""
+    """Make a folder read-only; for root this needs a mount."""
     if os.geteuid():
         folder.chmod(0o555)
         yield
@@ -193,20 +196,20 @@ def read_only(folder: Path) -> Iterator[None]:
 
 class TestReadOnlyFolder:
     @pytest.mark.parametrize("verb", VERBS)
-    def test_it_is_one_line(self, verb: str, here: Path, capsys):
+    def test_a_read_only_folder_gives_one_line(self, verb: str, here: Path, capsys):
         (here / "out").mkdir()
         with read_only(here / "out"):
             assert "cannot write" in refused(lines(here, here / "out")[verb], capsys)
             assert not files(here / "out")
         assert main(lines(here, here / "out")[verb]) == 0
 
-    def test_a_leaderboard_is_one_line(self, here: Path, capsys):
+    def test_a_leaderboard_gives_one_line(self, here: Path, capsys):
         assert main(lines(here, here)["evaluate"]) == 0
         with read_only(here / "results"):
             assert "cannot write" in refused(["leaderboard", str(here / "results")], capsys)
 
-    def test_features_in_a_cache_need_no_right_to_write_it(self, here: Path):
-        """A cache that a group shares is written by one of them."""
+    def test_cached_features_are_read_from_a_read_only_cache(self, here: Path):
+        """A shared cache may be writable for one user only."""
         assert main(lines(here, here / "first")["evaluate"]) == 0
         with read_only(here / "cache"):
             assert main(lines(here, here / "second")["evaluate"]) == 0
@@ -214,18 +217,18 @@ class TestReadOnlyFolder:
 
 
 class TestChangedFiles:
-    """Something is removed or changed between two commands."""
+    """Files are removed or changed between two commands."""
 
-    def test_pixels_that_changed_are_not_taken_for_those_of_the_fingerprint(self, here: Path, capsys):
+    def test_changed_pixels_do_not_match_the_fingerprint(self, here: Path, capsys):
         with h5py.File(find_store("tiny", here / "cache"), "r+") as file:
             file["novel/pixels"][0, 0, 0, 0] ^= 1
             file["base/labels"][20] -= 1  # the first image of the second class
         for verb, split in (("extract", "novel"), ("train", "base")):
-            said = refused(lines(here, here / "out")[verb], capsys)
-            assert f"images of {split} do not match their fingerprint; prepare them again" in said
+            message = refused(lines(here, here / "out")[verb], capsys)
+            assert f"images of {split} do not match their fingerprint; prepare them again" in message
 
-    def test_images_that_are_prepared_anew_meanwhile_are_refused(self, here: Path, capsys, monkeypatch):
-        """Between the look at the fingerprint and the reading of the images."""
+    def test_images_prepared_again_during_extraction_are_refused(self, here: Path, capsys, monkeypatch):
+        """The images change after their fingerprint was read."""
         look = fsbench.features.extract.stored_for
 
         def earlier(*arguments):
@@ -233,10 +236,10 @@ class TestChangedFiles:
             return replace(info, identity=replace(info.identity, fingerprint="f" * 64))
 
         monkeypatch.setattr("fsbench.features.extract.stored_for", earlier)
-        said = refused(lines(here, here / "out")["extract"], capsys)
-        assert "data set tiny: was prepared anew while it was read" in said
+        message = refused(lines(here, here / "out")["extract"], capsys)
+        assert "data set tiny: was prepared anew while it was read" in message
 
-    def test_other_images_are_other_results(self, here: Path):
+    def test_other_images_give_other_results(self, here: Path):
         line = lines(here, here)["evaluate"]
         assert main(line) == 0
         before = answers(here / "results")
@@ -252,7 +255,7 @@ class TestChangedFiles:
             for key in ("fingerprint", "feature_digest", "task_digest"):
                 assert one[key] not in [other[key] for other in new], key
 
-    def test_a_run_does_not_go_on_with_other_images(self, here: Path, capsys):
+    def test_a_run_does_not_continue_with_other_images(self, here: Path, capsys):
         line = lines(here, here)["train"]
         with failing_batch(STEPS + 1, KeyboardInterrupt()):
             assert main(line) == 130
@@ -260,7 +263,7 @@ class TestChangedFiles:
         prepare("tiny", here / "images", cache=here / "cache", quiet=True)
         assert "holds a run with source_fingerprint = " in refused(line, capsys)
 
-    def test_another_checkpoint_of_the_same_name_is_other_results(self, here: Path):
+    def test_another_checkpoint_of_the_same_name_gives_other_results(self, here: Path):
         line = lines(here, here)["evaluate"]
         assert main(line) == 0
         before = answers(here / "results")
@@ -275,7 +278,7 @@ class TestChangedFiles:
         assert len({one["checkpoint"] for one in after.values()}) == 2
         assert len({one["feature_digest"] for one in after.values()}) == 2
 
-    def test_features_that_changed_are_refused_and_those_that_are_gone_made_again(self, here: Path, capsys):
+    def test_changed_features_are_refused_and_missing_ones_extracted_again(self, here: Path, capsys):
         line = lines(here, here)["evaluate"]
         assert main(line) == 0
         before = answers(here / "results")
@@ -289,18 +292,18 @@ class TestChangedFiles:
         assert main(line) == 0
         assert answers(here / "results") == before
 
-    def test_a_task_list_that_changed_is_refused(self, here: Path, capsys):
+    def test_a_changed_task_list_is_refused(self, here: Path, capsys):
         novel = load("tiny", "novel", here / "cache")
         path = here / "mine.toml"
         spec = TaskSpec(n_query=5, n_tasks=50)
-        pinned.write(path, pinned.pin("tiny", "novel", novel.labels, spec, novel.class_names))
+        pinned.write_task_list(path, pinned.pin("tiny", "novel", novel.labels, spec, novel.class_names))
         line = [*lines(here, here)["evaluate"], "--tasks", str(path)]
         assert main(line) == 0
         path.write_text(path.read_text().replace("seed = 0", "seed = 1"))
         assert "task list of tiny novel: its digest is not that of the tasks" in refused(line, capsys)
 
     @pytest.mark.parametrize("key", ["accuracy", "half_width", "correct", "run"])
-    def test_a_result_that_changed_is_found_out(self, key: str, here: Path, capsys):
+    def test_a_changed_result_is_detected(self, key: str, here: Path, capsys):
         line = lines(here, here)["evaluate"]
         assert main(line) == 0
         before = answers(here / "results")
@@ -323,7 +326,7 @@ class TestChangedFiles:
 
 @pytest.fixture(scope="session")
 def whole_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """The weights of a run that nothing stops."""
+    """The weights of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     line = lines(folder, folder)["train"]
     assert main([*line, "--cache", str(cache)]) == 0
@@ -332,19 +335,19 @@ def whole_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[byt
 
 class TestNumbers:
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-    def test_features_that_are_no_numbers_are_refused(self, value: float, here: Path, capsys):
+    def test_features_that_are_not_finite_are_refused(self, value: float, here: Path, capsys):
         assert main(lines(here, here)["extract"]) == 0
         found = features.read(here / "features.h5")
         found.values[3, 2] = value
         features.write(
             here / "bad.h5", features.Features(found.values, found.labels, found.class_names, found.about)
         )
-        said = refused(["evaluate", str(here / "bad.h5"), "--out", str(here / "results")], capsys)
-        assert "bad.h5" in said
-        assert "features must be finite" in said
+        message = refused(["evaluate", str(here / "bad.h5"), "--out", str(here / "results")], capsys)
+        assert "bad.h5" in message
+        assert "features must be finite" in message
         assert not (here / "results").exists()
 
-    def test_a_backbone_whose_features_are_no_numbers_is_refused(self, here: Path, capsys):
+    def test_a_backbone_whose_features_are_not_finite_is_refused(self, here: Path, capsys):
         best = here / "tiny-erm" / "best.safetensors"
         tensors, _ = checkpoint.read(best)
         tensors["backbone.blocks.0.0.weight"].fill_(float("nan"))
@@ -353,29 +356,31 @@ class TestNumbers:
         assert not list((here / "cache").rglob("features/*/*.h5"))
 
     @pytest.mark.parametrize(("step", "value"), [(0, "nan"), (3, "inf"), (STEPS - 1, "nan")])
-    def test_a_loss_that_is_no_number_stops_a_run(
+    def test_a_loss_that_is_not_finite_stops_a_run(
         self, step: int, value: str, here: Path, capsys, whole_run: list[bytes]
     ):
-        """The loss is looked at every now and then, but the step that is named is the very one."""
+        """The loss is checked only now and then, but the message names the exact step."""
         line = lines(here, here)["train"]
         with failing_batch(STEPS + step, lambda run, terms: terms["class"].mul_(float(value))):
-            said = refused(line, capsys)
-        assert f"loss is {value} in stage class, epoch 2, step {step + 1}; the last good checkpoint" in said
-        assert str(here / "run" / "last.safetensors") in said
+            message = refused(line, capsys)
+        assert (
+            f"loss is {value} in stage class, epoch 2, step {step + 1}; the last good checkpoint" in message
+        )
+        assert str(here / "run" / "last.safetensors") in message
         assert checkpoint.load_provenance(here / "run" / "last.safetensors").epoch == 1
         assert main(line) == 0
         assert weights(here / "run") == whole_run
 
-    def test_weights_that_are_no_numbers_are_not_written(self, here: Path, capsys, whole_run: list[bytes]):
-        """What the last step of an epoch does to them no loss has seen."""
+    def test_weights_that_are_not_finite_are_not_written(self, here: Path, capsys, whole_run: list[bytes]):
+        """The last step of an epoch changes the weights after the last loss."""
         line = lines(here, here)["train"]
 
         def spoil(run: loop.Run, terms: dict) -> None:
             next(run.network.parameters()).grad[0] = float("inf")
 
         with failing_batch(2 * STEPS - 1, spoil):
-            said = refused(line, capsys)
-        assert "weights are not finite after stage class, epoch 2; the last good checkpoint is " in said
+            message = refused(line, capsys)
+        assert "weights are not finite after stage class, epoch 2; the last good checkpoint is " in message
         assert checkpoint.load_provenance(here / "run" / "last.safetensors").epoch == 1
         assert main(line) == 0
         assert weights(here / "run") == whole_run
@@ -390,7 +395,7 @@ NO_MEMORY = {
 
 @pytest.fixture(params=["gpu", "cpu", "numpy", "oneDNN", "python"])
 def no_memory(request: pytest.FixtureRequest) -> Exception:
-    """What says that there is too little memory; torch's on a CPU, and NumPy's, are their own."""
+    """An out-of-memory error; those of torch on a CPU and of NumPy are provoked."""
     if request.param in NO_MEMORY:
         return NO_MEMORY[request.param]
     with pytest.raises((RuntimeError, MemoryError), match="allocate") as found:
@@ -403,23 +408,23 @@ of_torch = pytest.mark.parametrize("no_memory", ["gpu", "cpu"], indirect=True)
 
 class TestTooLittleMemory:
     @of_torch
-    def test_a_step_says_what_needs_less_and_nothing_is_lost(
+    def test_out_of_memory_in_a_step_gives_advice_and_loses_nothing(
         self, no_memory: Exception, here: Path, capsys, whole_run: list[bytes]
     ):
         line = lines(here, here)["train"]
         with failing_batch(1, no_memory):
-            said = refused(line, capsys)
-        assert "out of memory in stage class, epoch 1, step 2, with 16 images; nothing was kept; " in said
-        assert "--micro-batch" in said
+            message = refused(line, capsys)
+        assert "out of memory in stage class, epoch 1, step 2, with 16 images; nothing was kept; " in message
+        assert "--micro-batch" in message
         with failing_batch(STEPS + 3, no_memory):
-            said = refused(line, capsys)
-        assert "out of memory in stage class, epoch 2, step 4, with 16 images; the last good " in said
-        assert str(here / "run" / "last.safetensors") in said
+            message = refused(line, capsys)
+        assert "out of memory in stage class, epoch 2, step 4, with 16 images; the last good " in message
+        assert str(here / "run" / "last.safetensors") in message
         assert main(line) == 0
         assert weights(here / "run") == whole_run
 
     @of_torch
-    def test_a_head_is_named_and_the_results_before_are_kept(
+    def test_out_of_memory_in_a_head_keeps_earlier_results(
         self, no_memory: Exception, here: Path, capsys, monkeypatch
     ):
         line = lines(here, here)["evaluate"]
@@ -431,18 +436,20 @@ class TestTooLittleMemory:
 
         with monkeypatch.context() as patch:
             patch.setitem(HEADS, "ridge", replace(HEADS["ridge"], classify=fails))
-            said = refused(line, capsys)
-        assert "out of memory in head ridge; results so far are kept; " in said
-        assert "another --device" in said
+            message = refused(line, capsys)
+        assert "out of memory in head ridge; results so far are kept; " in message
+        assert "another --device" in message
         before = {path: (here / "results" / path).stat().st_ino for path in answers(here / "results")}
         assert len(before) == 2
         assert main(line) == 0
         assert len(answers(here / "results")) == 4
         for path, inode in before.items():
-            assert (here / "results" / path).stat().st_ino == inode  # not made again
+            assert (here / "results" / path).stat().st_ino == inode  # not written again
 
     @of_torch
-    def test_an_extraction_is_one_line(self, no_memory: Exception, here: Path, capsys, monkeypatch):
+    def test_out_of_memory_in_extraction_gives_one_line(
+        self, no_memory: Exception, here: Path, capsys, monkeypatch
+    ):
         def fails(*_, **__):
             raise no_memory
 
@@ -453,7 +460,9 @@ class TestTooLittleMemory:
             )
         assert not (here / "features.h5").exists()
 
-    def test_any_other_place_is_one_line(self, no_memory: Exception, here: Path, capsys, monkeypatch):
+    def test_out_of_memory_elsewhere_gives_one_line(
+        self, no_memory: Exception, here: Path, capsys, monkeypatch
+    ):
         def fails(*_, **__):
             raise no_memory
 
@@ -472,7 +481,7 @@ class TestTooLittleMemory:
     @pytest.mark.timeout(900)
     @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
     @pytest.mark.parametrize("verb", ["train", "extract", "evaluate"])
-    def test_a_limit_of_the_process_is_one_line_or_enough(self, verb: str, here: Path):
+    def test_a_memory_limit_gives_one_line_or_is_sufficient(self, verb: str, here: Path):
         """More and more memory, until there is enough; libraries are loaded and kernels compiled before: an
         import or a compiler that lacks memory ends in errors of any kind. Without oneDNN, which takes other
         code, that rounds otherwise, where it has no room for what it compiles.
@@ -481,7 +490,8 @@ class TestTooLittleMemory:
             "import resource, sys; from pathlib import Path\n"
             "import tabulate, torch, torch._dynamo; torch.set_num_threads(1)\n"
             "torch._C._set_mkldnn_enabled(False)\n"
-            "from fsbench import evaluation, train; from fsbench.cli import main\n"
+            "from fsbench.evaluation import run as evaluation; from fsbench.training import loop as train\n"
+            "from fsbench.cli import main\n"
             "from fsbench.data.augment import Augment, train_augment; from numpy.random import default_rng\n"
             "train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, default_rng(0), Augment())\n"
             "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
@@ -503,7 +513,7 @@ class TestTooLittleMemory:
             assert not [path for path in files(here) if path.endswith(".part")]
         assert codes[-1] == 0
         assert len(codes) > 1
-        torch._C._set_mkldnn_enabled(False)  # as its public name does, which warns of TF32
+        torch._C._set_mkldnn_enabled(False)  # as its public setter does, which warns about TF32
         try:
             assert main(lines(here, here / "whole")[verb]) == 0
         finally:
@@ -512,7 +522,7 @@ class TestTooLittleMemory:
 
 
 class TestClock:
-    """Nothing is newer or older than anything else but by its content."""
+    """Only content decides whether something is up to date, never times."""
 
     def test_times_of_files_do_not_matter(self, here: Path):
         out = here / "out"
@@ -528,7 +538,7 @@ class TestClock:
                 assert main(line) == 0
             assert files(here) == before
 
-    def test_a_clock_that_jumps_changes_no_number(self, here: Path, monkeypatch, whole_run: list[bytes]):
+    def test_a_clock_that_jumps_changes_no_result(self, here: Path, monkeypatch, whole_run: list[bytes]):
         jumps = iter(range(10_000))
         monkeypatch.setattr(time, "time", lambda: 1e9 * (-1) ** next(jumps))
         assert main(lines(here, here)["train"]) == 0
@@ -538,8 +548,8 @@ class TestClock:
 
 
 class TestProcesses:
-    def test_a_run_that_was_to_replace_a_finished_one_is_not_taken_for_finished(self, here: Path, capsys):
-        """It dies when its first checkpoint is the best so far, and that of the run before says finished."""
+    def test_an_interrupted_run_that_replaces_a_finished_one_is_not_finished(self, here: Path, capsys):
+        """It stops at its first best checkpoint; the last checkpoint is still that of the finished run."""
         line = [arg.replace("/run", "/tiny-erm") for arg in lines(here, here)["train"]]
         assert main(line) == 0
         whole = weights(here / "tiny-erm")
@@ -556,7 +566,7 @@ class TestProcesses:
         assert main(line) == 0
         assert weights(here / "tiny-erm") == whole
 
-    def test_what_a_killed_download_left_is_swept(self, tmp_path: Path):
+    def test_leftovers_of_a_killed_download_are_removed(self, tmp_path: Path):
         (tmp_path / ".birds.abc.part" / "half").mkdir(parents=True)
         (tmp_path / ".birdsong.abc.part").mkdir()
         download._arrive(tmp_path / "birds", lambda part: (part / "birds").mkdir())
@@ -564,7 +574,7 @@ class TestProcesses:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("rank", [0, 1])
-    def test_one_of_two_processes_that_dies_ends_the_run_and_it_goes_on(self, rank: int, here: Path):
+    def test_a_distributed_run_continues_after_one_process_died(self, rank: int, here: Path):
         torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
         def start(out: Path) -> subprocess.Popen[bytes]:
@@ -585,7 +595,7 @@ class TestProcesses:
 
 
 def worker(pid: int, rank: int) -> int:
-    """The process of that rank that torchrun has started."""
+    """Return the process id of a rank that torchrun started."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
             return int(child)

@@ -1,6 +1,6 @@
-"""Files of strangers: refused in one line, and nothing runs, is written elsewhere or fills the memory.
+"""Malicious files: refused with one line; nothing runs, is written elsewhere or exhausts the memory.
 
-What pickles may say is tested in `test_safe_pickle`, arbitrary bytes in `fuzz`.
+Pickles are tested in `tests/util/test_safe_pickle.py`, arbitrary bytes in `tests/fuzz`.
 """
 
 import csv
@@ -31,8 +31,10 @@ from safetensors.torch import save
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.cli import main
-from fsbench.data import download, image_store, layouts
-from fsbench.data.decode import looks, squares
+from fsbench.data import _download as download
+from fsbench.data import _layouts as layouts
+from fsbench.data import image_store
+from fsbench.data.decode import inspect_files, squares
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.flat import flatten
@@ -49,7 +51,7 @@ from fsbench.tasks.sampler import Tasks
 from tests.changed import changed, document
 
 CPU = torch.device("cpu")
-STEERING = {  # texts that would do something to a terminal, a line or a reader's eye
+CONTROL_TEXTS = {  # texts that control a terminal, break a line or mislead a reader
     "escape": "\x1b[2J\x1b]0;title\x07",
     "newline": "erm\nfsbench: all right",
     "return": "erm\rall right",
@@ -71,18 +73,18 @@ def snapshot(folder: Path) -> set[Path]:
 
 
 def one_line(arguments: list[object], capsys) -> str:
-    """What the command complains of: exit code 2, one printable line, nothing on stdout."""
+    """Run a command that fails with exit code 2 and nothing on stdout; return its one printable line."""
     assert main(list(map(str, arguments))) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("fsbench: ")
-    assert told.err.count("\n") == 1
-    assert told.err[:-1].isprintable()
-    return told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("fsbench: ")
+    assert output.err.count("\n") == 1
+    assert output.err[:-1].isprintable()
+    return output.err
 
 
 class Calls:
-    """Pickles as a call of `os.system`."""
+    """Object that pickles as a call of `os.system`."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -110,11 +112,11 @@ WRITERS: dict[str, Callable[[object, Path], None]] = {
 
 
 class TestCode:
-    """A canary is a file that the pickle would make."""
+    """The canary is a file that the pickle creates if it is executed."""
 
     @pytest.fixture(params=WRITERS)
     def armed(self, request, tmp_path: Path):
-        """A file that makes the canary where it is loaded without care, and the canary."""
+        """A file that creates the canary when it is loaded unsafely, and the canary."""
         path, canary = tmp_path / "weights.tar", tmp_path / "canary"
         WRITERS[request.param]({"features": VALUES, "evil": Calls(f"touch {canary}")}, path)
         if request.param == "npz":
@@ -128,7 +130,7 @@ class TestCode:
         canary.unlink()
         return path, canary
 
-    def test_no_reader_runs_it(self, armed, tmp_path: Path, capsys):
+    def test_no_reader_executes_it(self, armed, tmp_path: Path, capsys):
         path, canary = armed
         for name in ("train", "test", "meta"):
             (tmp_path / name).write_bytes(path.read_bytes())
@@ -147,7 +149,7 @@ class TestCode:
         one_line(["predict", path, "--support", tmp_path, "--query", tmp_path], capsys)
         assert not canary.exists()
 
-    def test_weights_are_not_unpacked_without_bounds(self, tmp_path: Path):
+    def test_compressed_weights_are_refused(self, tmp_path: Path):
         torch.save({"w": torch.zeros(10_000)}, tmp_path / "a.pt")
         with zipfile.ZipFile(tmp_path / "a.pt") as plain:
             parts = {name: plain.read(name) for name in plain.namelist()}
@@ -170,13 +172,13 @@ class TestCode:
             {},
         ],
     )
-    def test_weights_are_plain_tensors(self, thing: object, tmp_path: Path):
+    def test_weights_must_be_plain_tensors(self, thing: object, tmp_path: Path):
         torch.save(thing, tmp_path / "x.pt")
         with pytest.raises(FsbenchError, match="must hold tensors by name"):
             weight_files.read(tmp_path / "x.pt")
 
-    def test_a_result_runs_no_code_that_it_names(self, tmp_path: Path, monkeypatch):
-        """Reproducing a result of a stranger, with the file that came with it beside it."""
+    def test_code_named_in_a_result_does_not_run(self, tmp_path: Path, monkeypatch):
+        """An untrusted result is reproduced, with a code file from the same source in the folder."""
         monkeypatch.chdir(tmp_path)
         code = (
             "from pathlib import Path\nPath('canary').touch()\ndef head(support, query): ...\nPRESETS = {}\n"
@@ -192,8 +194,8 @@ class TestCode:
                 reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
 
-    def test_an_image_is_no_program(self, tmp_path: Path):
-        """Pillow hands EPS to Ghostscript, whatever the file is called."""
+    def test_images_are_not_executed(self, tmp_path: Path):
+        """Pillow runs Ghostscript for EPS files, whatever their suffix."""
         Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
         (tmp_path / "a.eps").rename(tmp_path / "a.png")
         with Image.open(tmp_path / "a.png") as opened:
@@ -208,8 +210,8 @@ LINES = {"task-list", "config", "split-table", "overrides", "log", "archive", "a
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_file_cut_at_any_hundredth_of_its_length_is_refused(name: str):
-    """Or read, where what is left is whole by itself: lines of a text, members of an archive."""
+def test_truncated_files_are_refused(name: str):
+    """Or it is read, if the rest is valid by itself: lines of a text, members of an archive."""
     target = TARGETS[name]
     with scratch() as folder:
         for seed in target.seeds():
@@ -217,8 +219,8 @@ def test_a_file_cut_at_any_hundredth_of_its_length_is_refused(name: str):
                 assert attempt(target, seed[: len(seed) * percent // 100], folder) or name in LINES, percent
 
 
-def stores() -> dict[str, tuple[bytes, str, Callable[[Path], object]]]:
-    """A file of each form of HDF5, the array in it that is attacked, and its reader."""
+def hdf5_files() -> dict[str, tuple[bytes, str, Callable[[Path], object]]]:
+    """Return a valid file of each HDF5 format, the array to attack, and the reader."""
     return {
         "features": (TARGETS["feature-store"].seeds()[0], "features", features.read),
         "images": (
@@ -226,20 +228,20 @@ def stores() -> dict[str, tuple[bytes, str, Callable[[Path], object]]]:
             "novel/pixels",
             lambda path: image_store.read(path, "novel"),
         ),
-        "foreign": (
-            TARGETS["foreign-hdf5"].seeds()[0],
+        "import": (
+            TARGETS["import-hdf5"].seeds()[0],
             "all_feats",
             lambda path: importers.read(path, "m", "novel"),
         ),
     }
 
 
-@pytest.mark.parametrize("form", stores())
+@pytest.mark.parametrize("form", hdf5_files())
 class TestHdf5:
     @pytest.fixture
     def change(self, form: str, tmp_path: Path):
-        """Change a valid file by a function of (open file, name of the array); what is then complained of."""
-        data, name, read = stores()[form]
+        """Change a valid file by a function of (open file, name of the array); return the error message."""
+        data, name, read = hdf5_files()[form]
         path = tmp_path / "x.h5"
         path.write_bytes(data)
         read(path)
@@ -304,8 +306,12 @@ class TestHdf5:
                 {"shape": (3, 4), "maxshape": (None, None), "dtype": "f4", "chunks": (30000, 30000)},
                 "claims",
             ),
-            (np.zeros((3, 4), "f4"), {"compression": "lzf"}, "must be plain or packed by gzip|claims"),
-            (np.zeros((3, 4), "f4"), {"scaleoffset": 2}, "must be plain or packed by gzip|claims"),
+            (
+                np.zeros((3, 4), "f4"),
+                {"compression": "lzf"},
+                "must be uncompressed or compressed by gzip|claims",
+            ),
+            (np.zeros((3, 4), "f4"), {"scaleoffset": 2}, "must be uncompressed or compressed by gzip|claims"),
             (np.zeros((0, 4), "f4"), {}, ""),
             (np.zeros((4, 0), "f4"), {}, ""),
             (np.zeros((2, 3, 4, 5, 6), "f4"), {}, ""),
@@ -323,8 +329,8 @@ class TestHdf5:
 
         assert re.search(why, change(replaced))
 
-    def test_what_expands_without_end(self, change):
-        """A piece of 1 KiB that is packed as 64 MiB: HDF5 makes room for whatever comes out."""
+    def test_a_decompression_bomb(self, change):
+        """A chunk of 1 KiB that decompresses to 64 MiB: HDF5 allocates whatever comes out."""
 
         def bomb(file: h5py.File, name: str) -> None:
             del file[name]
@@ -332,10 +338,10 @@ class TestHdf5:
             array.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 26)))
 
         found = change(bomb)
-        assert "expands to more than it claims" in found or "claims" in found
+        assert "decompresses to more than its declared size" in found or "claims" in found
 
 
-def test_a_split_elsewhere(tmp_path: Path):
+def test_a_split_in_another_file(tmp_path: Path):
     path = tmp_path / "x.h5"
     path.write_bytes(TARGETS["image-store"].seeds()[0])
     image_store.read(path, "novel")
@@ -357,12 +363,12 @@ def _texts(file: h5py.File, values: list[str]) -> None:
 FEATURE_CHANGES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     **{
         f"class name: {kind}": (lambda file, text=text: _texts(file, ["a", "b", text]), "printable")
-        for kind, text in STEERING.items()
-        if kind != "null"  # which ends a text of HDF5
+        for kind, text in CONTROL_TEXTS.items()
+        if kind != "null"  # ends a text in HDF5
     },
     **{
         f"attribute: {kind}": (lambda file, text=text: file.attrs.modify("dataset", text), "printable")
-        for kind, text in STEERING.items()
+        for kind, text in CONTROL_TEXTS.items()
         if kind not in ("null", "very long")
     },
     "too few names": (lambda file: _texts(file, ["a"]), "labels must be sorted numbers of 1 classes"),
@@ -377,7 +383,7 @@ FEATURE_CHANGES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
 
 
 @pytest.mark.parametrize("what", FEATURE_CHANGES)
-def test_what_a_feature_store_may_say(what: str, tmp_path: Path):
+def test_content_of_a_feature_store(what: str, tmp_path: Path):
     by, why = FEATURE_CHANGES[what]
     path = tmp_path / "x.h5"
     path.write_bytes(TARGETS["feature-store"].seeds()[0])
@@ -388,40 +394,47 @@ def test_what_a_feature_store_may_say(what: str, tmp_path: Path):
     assert str(caught.value).isprintable()
 
 
-def test_a_heap_without_end_is_refused(tmp_path: Path):
-    """Two bytes of a feature store, found by `make fuzz`, at which HDF5 2.0 reads on for ever."""
+def test_an_object_of_length_zero_in_a_text_heap_is_refused(tmp_path: Path):
+    """Two bytes of a feature store, found by `make fuzz`, make HDF5 2.0 loop forever."""
     data = bytearray(TARGETS["feature-store"].seeds()[0])
     heap = data.index(b"GCOL")
     place = heap + 16
-    while data[place : place + 2] != b"\0\0":  # the piece that is free
+    while data[place : place + 2] != b"\0\0":  # the free space
         place += 16 + -(-int.from_bytes(data[place + 8 : place + 16], "little") // 8) * 8
     data[place + 8 : place + 16] = bytes(8)
     (tmp_path / "x.h5").write_bytes(data)
-    with pytest.raises(FsbenchError, match="a heap of texts has no end"):
+    with pytest.raises(FsbenchError, match="a text heap has an object of length zero"):
         features.read(tmp_path / "x.h5")
 
 
-FOUND = {  # by `make fuzz`, beside the heap: the reader, what came, and what it must be now
+FINDINGS = {  # other findings of `make fuzz`: the reader, the input, and the expected error
     "log": ("log", b"stage,epoch,seconds,images_per_second\ntrain,1,2.0,0.4/0.1\n", "must be numbers"),
     "arrow": ("arrow", b"\0\xff\xff\xff" + bytes(60), "not a whole table"),
 }
 
 
-@pytest.mark.parametrize("what", FOUND)
-def test_what_fuzzing_found(what: str, tmp_path: Path):
-    name, data, why = FOUND[what]
+@pytest.mark.parametrize("what", FINDINGS)
+def test_findings_of_fuzzing(what: str, tmp_path: Path):
+    name, data, why = FINDINGS[what]
     assert why in attempt(TARGETS[name], data, tmp_path)
 
 
 class TestPlaces:
-    """Nothing is written but below the folder that the user names."""
+    """Files are written only below the folder that the user names."""
 
-    LEADING = ("../out", "/tmp/out", "a/../../out", "a/b", "a\\b", "x" * 300)  # as a part of a name, too
+    LEADING = (
+        "../out",
+        "/tmp/out",
+        "a/../../out",
+        "a/b",
+        "a\\b",
+        "x" * 300,
+    )  # also invalid as parts of a name
     OUTSIDE = ("..", ".", "", *LEADING)
 
     @pytest.mark.parametrize("name", OUTSIDE)
     @pytest.mark.parametrize("field", ["run", "dataset"])
-    def test_features_name_no_folder_elsewhere(self, field: str, name: str, tmp_path: Path, capsys):
+    def test_features_name_only_folders_below_out(self, field: str, name: str, tmp_path: Path, capsys):
         about = {"dataset": "tiny", "split": "novel", "run": "x", field: name}
         values = np.repeat(VALUES, 4, axis=0)
         (tmp_path / "in").mkdir()
@@ -429,12 +442,12 @@ class TestPlaces:
         features.write(path, Features(values, np.repeat(LABELS, 4), ("a", "b", "c"), about))
         before = snapshot(tmp_path)
         ask = ["evaluate", path, "--out", tmp_path / "in" / "results", "--n-way", 2, "--n-query", 2]
-        told = one_line([*ask, "--n-tasks", 5, "--n-shot", 1, "--head", "nearest-mean", "--quiet"], capsys)
-        assert f"{field} must be" in told
+        output = one_line([*ask, "--n-tasks", 5, "--n-shot", 1, "--head", "nearest-mean", "--quiet"], capsys)
+        assert f"{field} must be" in output
         assert snapshot(tmp_path) == before
 
     @pytest.mark.parametrize("name", OUTSIDE)
-    def test_checkpoints_name_no_folder_elsewhere(self, name: str, tmp_path: Path, trained: Path):
+    def test_checkpoints_name_only_single_folders(self, name: str, tmp_path: Path, trained: Path):
         tensors, about = checkpoint.read(trained / "best.safetensors")
         forged = tmp_path / "x.safetensors"
         forged.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, "run": name})}))
@@ -447,7 +460,7 @@ class TestPlaces:
         [*product(["run", "dataset"], OUTSIDE), *product(["split", "head", "preprocess"], LEADING)],
     )
     @pytest.mark.parametrize("schema", [1, 2])
-    def test_results_name_no_folder_elsewhere(self, field: str, name: str, schema: int, tmp_path: Path):
+    def test_results_name_only_folders_below_out(self, field: str, name: str, schema: int, tmp_path: Path):
         path = tmp_path / "x.json"
         path.write_text(json.dumps(document(result(), schema, **{field: name})))
         before = snapshot(tmp_path)
@@ -455,7 +468,7 @@ class TestPlaces:
             reproduce(path, out=tmp_path / "out", session=Session(quiet=True))
         assert snapshot(tmp_path) == before
 
-    def test_tables_name_no_image_elsewhere(self, tmp_path: Path):
+    def test_tables_name_only_images_below_their_folder(self, tmp_path: Path):
         for name in ("../secret.png", "/etc/secret.png", "a/../../secret.png"):
             (tmp_path / "train.csv").write_text(f"filename,label\n{name},n1\n")
             with pytest.raises(FsbenchError, match="must lie below"):
@@ -507,7 +520,7 @@ class TestArchives:
             found for found in snapshot(tmp_path) if tmp_path / "out" not in (found, *found.parents)
         } == before
 
-    def test_an_absolute_name_is_taken_for_one_below(self, tmp_path: Path):
+    def test_absolute_names_are_made_relative(self, tmp_path: Path):
         path = tmp_path / "a.tar"
         with tarfile.open(path, "w") as tar:
             tar.addfile(member(tarfile.REGTYPE, f"{tmp_path}/evil"), io.BytesIO())
@@ -518,29 +531,29 @@ class TestArchives:
 
 
 class TestImages:
-    def test_a_pipe_or_device_is_no_image(self, tmp_path: Path):
+    def test_pipes_and_devices_are_not_images(self, tmp_path: Path):
         os.mkfifo(tmp_path / "pipe.png")
         (tmp_path / "zero.png").symlink_to("/dev/zero")
         for name in ("pipe.png", "zero.png"):
-            for read in (lambda path: list(squares([path], 8)), lambda path: list(looks([path]))):
+            for read in (lambda path: list(squares([path], 8)), lambda path: list(inspect_files([path]))):
                 with pytest.raises(FsbenchError, match="it is no regular file"):
                     read(tmp_path / name)
 
     @pytest.mark.parametrize("form", ["PDF", "ICO", "TGA", "PCX", "SGI", "EPS"])
-    def test_other_formats_under_the_name_of_an_image(self, form: str, tmp_path: Path):
+    def test_other_formats_with_the_suffix_of_an_image(self, form: str, tmp_path: Path):
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png", form)
         with pytest.raises(FsbenchError, match="it is no image of a known format"):
-            list(looks([tmp_path / "a.png"]))
+            list(inspect_files([tmp_path / "a.png"]))
 
-    def test_many_pixels_outside_of_tests(self, tmp_path: Path):
-        """Where warnings are no errors: 10^9 pixels, and 10^8, of which Pillow only warns."""
+    def test_decompression_bombs_when_warnings_are_not_errors(self, tmp_path: Path):
+        """Where warnings are not errors: 10^9 pixels, and 10^8 pixels, for which Pillow only warns."""
         program = """
 import sys
 from pathlib import Path
-from fsbench.data.pictures import squares
-from fsbench.errors import FsbenchError
+from fsbench.data.decode import squares
+from fsbench._util.errors import FsbenchError
 sys.path.insert(0, sys.argv[1])
-from test_pictures import vast
+from test_decode import vast
 for side in (31623, 10000):
     Path(sys.argv[2]).write_bytes(vast(side))
     try:
@@ -548,10 +561,10 @@ for side in (31623, 10000):
     except FsbenchError as error:
         print(error)
 """
-        run = [sys.executable, "-c", program, Path(__file__).parent, tmp_path / "x.png"]
-        told = subprocess.run(run, capture_output=True, text=True, check=True)
-        assert "Traceback" not in told.stderr  # Pillow warns, too
-        assert told.stdout.count("decompression bomb") == told.stdout.count("\n") == 2
+        run = [sys.executable, "-c", program, Path(__file__).parents[1] / "data", tmp_path / "x.png"]
+        output = subprocess.run(run, capture_output=True, text=True, check=True)
+        assert "Traceback" not in output.stderr  # Pillow also prints a warning
+        assert output.stdout.count("decompression bomb") == output.stdout.count("\n") == 2
 
 
 ABSURD = {
@@ -591,12 +604,12 @@ class TestResultFiles:
             with pytest.raises(FsbenchError) as caught:
                 results.read(folder / "x.json")
             assert str(caught.value).isprintable()
-        told = one_line(["leaderboard", folder], capsys)
-        assert "x.json" in told
+        output = one_line(["leaderboard", folder], capsys)
+        assert "x.json" in output
         assert list(folder.iterdir()) == [folder / "x.json"], "no page is written"
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-    def test_numbers_that_are_none(self, number: str, tmp_path: Path):
+    def test_numbers_that_are_not_finite(self, number: str, tmp_path: Path):
         text = json.dumps(results.to_json(result())).replace('"accuracy": 0.5', f'"accuracy": {number}')
         assert number in text
         (tmp_path / "x.json").write_text(text)
@@ -609,13 +622,13 @@ class TestResultFiles:
         with pytest.raises(FsbenchError, match="not a result file"):
             results.read(tmp_path / "x.json")
 
-    @pytest.mark.parametrize("kind", STEERING)
-    def test_texts_that_steer(self, kind: str, tmp_path: Path, capsys):
+    @pytest.mark.parametrize("kind", CONTROL_TEXTS)
+    def test_control_characters_in_texts(self, kind: str, tmp_path: Path, capsys):
         texts = [name for name, value in flatten(result()).items() if isinstance(value, str)]
         assert len(texts) > 15
         (tmp_path / "results").mkdir()
         for name, schema in product(texts, (1, 2)):
-            text = json.dumps(document(result(), schema, **{name: STEERING[kind]}))
+            text = json.dumps(document(result(), schema, **{name: CONTROL_TEXTS[kind]}))
             (tmp_path / "results" / "x.json").write_text(text)
             with pytest.raises(FsbenchError, match=f"{'name' if name == 'head' else name} must be") as caught:
                 results.read(tmp_path / "results" / "x.json")
@@ -645,7 +658,7 @@ MARKUP = {
 
 
 class Tags(HTMLParser):
-    """The elements of a page, with their attributes."""
+    """The elements of an HTML page, with the names of their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -658,11 +671,11 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("kind", MARKUP)
 class TestMarkup:
-    """Names that mean something to a browser, a Markdown reader, a spreadsheet or Matplotlib are shown."""
+    """Names with markup of HTML, Markdown, spreadsheets or Matplotlib are shown literally."""
 
     @pytest.fixture
     def pages(self, kind: str, tmp_path: Path) -> dict[str, str]:
-        """The pages of two results of which one has the name wherever one may stand, and of plain ones."""
+        """Leaderboards of results with the name in every text field, and with plain names."""
         name, found = MARKUP[kind], {}
         fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
         for text in (name, "plain"):
@@ -739,8 +752,8 @@ def test_settings_and_task_lists(text: str, tmp_path: Path, capsys):
     path = tmp_path / "x.toml"
     path.write_text(text, errors="surrogateescape")
     one_line(["evaluate", "x.h5", "--config", path], capsys)
-    with pytest.raises(FsbenchError, match="not a list of fsbench") as caught:
-        pinned.read(str(path))
+    with pytest.raises(FsbenchError, match="not a task list of fsbench") as caught:
+        pinned.read_task_list(str(path))
     assert str(caught.value).isprintable()
 
 
@@ -764,8 +777,8 @@ def test_absurd_task_lists(key: str, tmp_path: Path):
     lines = [line for line in plain.splitlines() if not line.startswith(f"{key} ")]
     for value in LISTS[key]:
         (tmp_path / "x.toml").write_text("\n".join([*lines, f"{key} = {value}"]))
-        with pytest.raises(FsbenchError, match="not a list of fsbench") as caught:
-            pinned.read(str(tmp_path / "x.toml"))
+        with pytest.raises(FsbenchError, match="not a task list of fsbench") as caught:
+            pinned.read_task_list(str(tmp_path / "x.toml"))
         assert str(caught.value).isprintable()
 
 
@@ -795,15 +808,15 @@ def test_absurd_checkpoints(key: str, tmp_path: Path, trained: Path, capsys):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "{}", "NaN", '"x"'])
-def test_checkpoints_that_say_nothing(text: str, tmp_path: Path, trained: Path):
+def test_checkpoints_without_provenance(text: str, tmp_path: Path, trained: Path):
     tensors, _ = checkpoint.read(trained / "best.safetensors")
     (tmp_path / "x.safetensors").write_bytes(save(tensors, metadata={checkpoint.FORMAT: text}))
     with pytest.raises(FsbenchError, match=r"x\.safetensors: (not|lacks)"):
         checkpoint.load_backbone(tmp_path / "x.safetensors")
 
 
-def test_a_checkpoint_claims_no_more_than_it_holds(tmp_path: Path, trained: Path):
-    """A classifier of 10^12 outputs would be made before its weights are found to be missing."""
+def test_a_checkpoint_that_claims_more_than_it_holds(tmp_path: Path, trained: Path):
+    """Otherwise a classifier of 10^12 outputs is allocated before its weights are known to be missing."""
     tensors, about = checkpoint.read(trained / "best.safetensors")
     path = tmp_path / "x.safetensors"
     for change in ({"classifier_width": 10**12}, {"extra_heads": {"a": 10**12}}):
@@ -813,9 +826,9 @@ def test_a_checkpoint_claims_no_more_than_it_holds(tmp_path: Path, trained: Path
             checkpoint.load_network(path)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in STEERING if kind not in ("null", "very long")])
-def test_a_file_whose_name_steers(kind: str, tmp_path: Path, capsys):
-    name = STEERING[kind].replace("/", "")
+@pytest.mark.parametrize("kind", [kind for kind in CONTROL_TEXTS if kind not in ("null", "very long")])
+def test_control_characters_in_file_names(kind: str, tmp_path: Path, capsys):
+    name = CONTROL_TEXTS[kind].replace("/", "")
     for arguments in (
         ["evaluate", tmp_path / f"{name}.h5"],
         ["evaluate", "x.h5", "--config", tmp_path / name],
@@ -828,23 +841,23 @@ def test_a_file_whose_name_steers(kind: str, tmp_path: Path, capsys):
         one_line(arguments, capsys)
 
 
-def test_class_folders_whose_names_steer(tmp_path: Path, capsys):
+def test_control_characters_in_class_folders(tmp_path: Path, capsys):
     for kind in ("escape", "newline", "right to left", "invisible"):
-        folder = tmp_path / kind / STEERING[kind].replace("/", "")
+        folder = tmp_path / kind / CONTROL_TEXTS[kind].replace("/", "")
         folder.mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(folder / "a.png")
-        told = one_line(["data", "prepare", "mine", tmp_path / kind, "--cache", tmp_path / "cache"], capsys)
-        assert "must be a name in printable text" in told
+        output = one_line(["data", "prepare", "mine", tmp_path / kind, "--cache", tmp_path / "cache"], capsys)
+        assert "must be a name in printable text" in output
 
 
-def test_an_error_is_one_line_of_bounded_length():
+def test_an_error_is_one_line_of_limited_length():
     assert str(FsbenchError("a\nb\x1b[2J\u202e\udcff")) == r"a\nb\x1b[2J\u202e\udcff"
     assert len(str(FsbenchError("a" * 10**6))) < 3000
     assert str(FsbenchError("Zürich: ± 5 → 东京")) == "Zürich: ± 5 → 东京"
 
 
-def many_times_the_same(path: Path, text: str, count: int) -> None:
-    """Class names that are all one and the same piece of the file."""
+def write_repeated_name(path: Path, text: str, count: int) -> None:
+    """Write class names that all refer to the same bytes of the file."""
     path.write_bytes(TARGETS["feature-store"].seeds()[0])
     with h5py.File(path, "r+") as file:
         _texts(file, [text, *[""] * (count - 1)])
@@ -856,27 +869,27 @@ def many_times_the_same(path: Path, text: str, count: int) -> None:
         assert file["class_names"].asstr()[count - 1] == text
 
 
-def test_small_files_do_not_fill_the_memory(tmp_path: Path):
-    """Read in a process of their own, whose memory grows by less than 200 MiB."""
+def test_small_files_do_not_exhaust_the_memory(tmp_path: Path):
+    """The files are read in a separate process, whose memory grows by less than 200 MiB."""
     seed = TARGETS["feature-store"].seeds()[0]
     for name in "abc":
         (tmp_path / name).write_bytes(seed)
-    with h5py.File(tmp_path / "b", "r+") as file:  # 6 GB that were never written
+    with h5py.File(tmp_path / "b", "r+") as file:  # 6 GB, never written
         del file["features"]
         file.create_dataset("features", (40_000, 40_000), "f4", chunks=(1000, 1000))
     with h5py.File(tmp_path / "c", "r+") as file:  # 512 MiB in half a MiB
         del file["features"]
         array = file.create_dataset("features", (64, 64), "f4", chunks=(64, 64), compression="gzip")
         array.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 29), 1))
-    many_times_the_same(tmp_path / "d", "x" * 100_000, 20_000)  # 2 GB
+    write_repeated_name(tmp_path / "d", "x" * 100_000, 20_000)  # 2 GB
     with h5py.File(tmp_path / "a") as file:
         place = file["class_names"].id.get_offset()
     (tmp_path / "e").write_bytes(seed[:place] + b"\xff\xff\xff\x7f" + seed[place + 4 :])  # a text of 2 GB
     program = """
 import resource, sys
 from pathlib import Path
-from fsbench import features
-from fsbench.errors import FsbenchError
+from fsbench.features import store as features
+from fsbench._util.errors import FsbenchError
 features.read(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in map(Path, sys.argv[2:]):
@@ -887,8 +900,8 @@ for path in map(Path, sys.argv[2:]):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     run = [sys.executable, "-c", program, *(tmp_path / name for name in "abcde")]
-    *told, grown = subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
+    *output, grown = subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
     longer = "longer than the file can hold"
-    for line, why in zip(told, ("claims", "expands to more", longer, longer), strict=True):
+    for line, why in zip(output, ("claims", "decompresses to more", longer, longer), strict=True):
         assert why in line
     assert int(grown) < 200 * 1024  # KiB

@@ -27,11 +27,12 @@ from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data import image_store
 from fsbench.data.augment import MEAN, STD, Augment
-from fsbench.data.prepare import find_store, load, prepare, shared
+from fsbench.data.loading import find_store, load, shared_with_base
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
-from fsbench.features.extract import embed, extract
+from fsbench.features.extract import embed, extract_features
 from fsbench.heads import HEADS, Head
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import of_checkpoint
@@ -41,8 +42,9 @@ from fsbench.report import leaderboard
 from fsbench.tasks.sampler import sample
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.precision import Engine
+from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import Recipe, Stage, load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 JOB = Path(__file__).with_name("surroundings_job.py")
@@ -51,7 +53,7 @@ SIZE = 16
 
 
 def fingerprint_of(name: str, split: str, cache: Path) -> str:
-    return image_store.look(find_store(name, cache), split).identity.fingerprint
+    return image_store.split_info(find_store(name, cache), split).identity.fingerprint
 
 
 @st.composite
@@ -149,7 +151,7 @@ class TestLabelsFollowItems:
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
         monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
-        _, found = extract(
+        _, found = extract_features(
             reader(), "coded", "novel", session=Session(coded, quiet=True), out=tmp_path / "f.h5"
         )
         items = load("coded", "novel", coded).items
@@ -197,9 +199,13 @@ class TestLabelsFollowItems:
 
         stages = tuple(Stage(f"{views} views", step, epochs=2, views=views) for views in (1, 4))
         recipe = Recipe("check", "plain", "-", stages, batch_size=10, augment=Augment(jitter=0))
-        engine = Engine(micro_batch=micro_batch)
+        compute = ComputeSettings(micro_batch=micro_batch)
         train_backbone(
-            recipe, "coded", out=tmp_path / "run", cache=coded, device=CPU, engine=engine, quiet=True
+            recipe,
+            TrainingSpec("coded"),
+            out=tmp_path / "run",
+            compute=compute,
+            session=Session(coded, CPU, quiet=True),
         )
         base = load("coded", "base", coded)
         items = [(int(c), int(name.split(".")[0])) for c, name in zip(base.labels, base.items, strict=True)]
@@ -292,11 +298,13 @@ class TestDataSetsThatShareImages:
         fingerprint = fingerprint_of("tiny", "base", mixed)
         names = load("mixed", "novel", mixed).items
         copies = {f"copy-{i}.bmp" for i in range(3)}
-        assert {names[i] for i in shared("mixed", "novel", "tiny", fingerprint, mixed)} == copies
-        assert shared("mixed", "novel", "tiny", "0" * 64, mixed) == []
-        assert shared("mixed", "novel", "absent", fingerprint, mixed) == []
+        assert {names[i] for i in shared_with_base("mixed", "novel", "tiny", fingerprint, mixed)} == copies
+        assert shared_with_base("mixed", "novel", "tiny", "0" * 64, mixed) == []
+        assert shared_with_base("mixed", "novel", "absent", fingerprint, mixed) == []
         prepare("mixed", tmp_path / "mixed", cache=mixed, image_size=8, quiet=True)
-        assert len(shared("mixed@8", "novel", "tiny", fingerprint, mixed)) == 3  # by their native pixels
+        assert (
+            len(shared_with_base("mixed@8", "novel", "tiny", fingerprint, mixed)) == 3
+        )  # by their native pixels
 
 
 class Listed:

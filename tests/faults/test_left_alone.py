@@ -31,23 +31,27 @@ from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.cli._installation import examine
 from fsbench.cli.options import device_of
-from fsbench.data.prepare import load, prepare
-from fsbench.diagnose import diagnose, toy
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
+from fsbench.diagnose import _toy as toy
+from fsbench.diagnose import diagnose
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.heads import HEADS
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.models import pretrained
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import usual
-from fsbench.prediction import predict, sheet
+from fsbench.prediction import predict, write_sheet
 from fsbench.report import compare, leaderboard, plots
 from fsbench.tasks import sampler
 from fsbench.training import precision
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 FEW = {"n_way": 5, "n_shot": 1, "n_query": 3, "n_tasks": 3, "quiet": True}
@@ -173,9 +177,9 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
     paths = [tmp_path / "results" / result.path for result in results]
     images = (tiny_folder / "novel", tiny_folder / "novel" / "novel-0")
     recipe = resolve(load_recipe("manifold_mixup"), epochs=[1], batch_size=16)
-    options: dict[str, Any] = {"cache": cache, "device": CPU, "quiet": True}
     module = user_module()
-    shown = predict(backbone, *images, **options)
+    session = Session(cache, CPU, quiet=True)
+    shown = predict(backbone, *images, session=session)
     spec = fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=3)
     calls = {
         "features": lambda: fsbench.evaluate(FEATURES, LABELS, **FEW),
@@ -183,19 +187,19 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             module, dataset="tiny", image_size=16, cache=cache, device="cpu", **FEW
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
-        "extract": lambda: extract(
-            backbone, "tiny", "novel", Session(cache, quiet=True), out=tmp_path / "new.h5"
+        "extract": lambda: extract_features(backbone, "tiny", "novel", session, out=tmp_path / "new.h5"),
+        "predict": lambda: predict(backbone, *images, session=session),
+        "sheet": lambda: write_sheet(shown, *images, tmp_path / "sheet.html"),
+        "train_backbone": lambda: train_backbone(
+            recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
         ),
-        "predict": lambda: sheet.save(predict(backbone, *images, **options), images[1], tmp_path / "s.png"),
-        "sheet": lambda: sheet.save(shown, images[1], tmp_path / "sheet.png"),
-        "train_backbone": lambda: train_backbone(recipe, "tiny", out=tmp_path / "run", **options),
         "toy": lambda: toy.section(seeds=1, steps=2),
         "diagnose": lambda: diagnose(
             [checkpoint],
             tmp_path / "report",
             only=["noise", "attack", "calibration", "between", "spectrum"],
             questions=150,
-            **options,
+            session=session,
         ),
         "compare": lambda: compare.table(compare.compare(paths)),
         "plot": lambda: plots.save(plots.of_call(results), tmp_path / "plot.svg"),
@@ -256,7 +260,9 @@ def test_training_that_fails_leaves_the_process_as_it_was(cache: Path, tmp_path:
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     monkeypatch.setattr("fsbench.training.loop._backward", fail)
     with unchanged(process), pytest.raises(RuntimeError, match="in the middle"):
-        train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+        train_backbone(
+            recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+        )
 
 
 def test_training_seeds_no_device_but_its_own(cache: Path, tmp_path: Path, monkeypatch):
@@ -264,7 +270,9 @@ def test_training_seeds_no_device_but_its_own(cache: Path, tmp_path: Path, monke
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
-    train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+    train_backbone(
+        recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+    )
     toy.build(0)
     assert seeded == []
 
@@ -274,7 +282,10 @@ def test_training_on_a_gpu_restores_its_generator(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     before = torch.cuda.get_rng_state()
     train_backbone(
-        recipe, "tiny", out=tmp_path / "run", cache=cache, device=machine.find_device("cuda"), quiet=True
+        recipe,
+        TrainingSpec("tiny"),
+        out=tmp_path / "run",
+        session=Session(cache, machine.find_device("cuda"), quiet=True),
     )
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
@@ -303,13 +314,12 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
     module = user_module()
     module[-1].failing = True
     backbone = FeatureExtractor(module, usual(16), Model(run="mine", backbone="mine", checkpoint="0" * 64))
-    options: dict[str, Any] = {"cache": cache, "device": CPU, "quiet": True}
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):
-            extract(backbone, "tiny", "novel", Session(cache, quiet=True), out=tmp_path / "new.h5")
+            extract_features(backbone, "tiny", "novel", Session(cache, quiet=True), out=tmp_path / "new.h5")
         with pytest.raises(RuntimeError, match="in the middle"):
-            predict(backbone, support, query, **options)
+            predict(backbone, support, query, session=Session(cache, CPU, quiet=True))
 
 
 def test_a_module_runs_on_another_device_as_a_copy(cache: Path):

@@ -18,14 +18,14 @@ def made() -> Features:
     return Features(values, labels, ("a", "b", "ç"), {"dataset": "tiny", "split": "novel", "seconds": 0.5})
 
 
-def test_what_is_written_is_read(tmp_path: Path, made: Features):
+def test_round_trip(tmp_path: Path, made: Features):
     store.write(tmp_path / "f.h5", made)
-    found = store.read(tmp_path / "f.h5", dataset="tiny")
-    np.testing.assert_array_equal(found.values, made.values)
-    np.testing.assert_array_equal(found.labels, made.labels)
-    assert found.class_names == made.class_names
-    assert found.about == made.about
-    assert found.digest == made.digest
+    result = store.read(tmp_path / "f.h5", dataset="tiny")
+    np.testing.assert_array_equal(result.values, made.values)
+    np.testing.assert_array_equal(result.labels, made.labels)
+    assert result.class_names == made.class_names
+    assert result.about == made.about
+    assert result.digest == made.digest
 
 
 def test_digest_depends_on_values_and_labels(made: Features):
@@ -49,7 +49,7 @@ def test_a_changed_value_is_noticed(tmp_path: Path, made: Features):
         store.read(tmp_path / "f.h5")
 
 
-def test_what_is_no_feature_store_is_refused(tmp_path: Path):
+def test_other_files_are_refused(tmp_path: Path):
     (tmp_path / "text.h5").write_text("no")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1

@@ -1,6 +1,6 @@
-"""Every reader of files as a function of bytes, with the valid files that mutations start from.
+"""Every file reader as a function of bytes, with valid files to mutate.
 
-A reader may do two things with any bytes: read them, or raise one FsbenchError of one printable line.
+A reader may accept any bytes, or raise one FsbenchError with one printable line.
 """
 
 import csv
@@ -26,10 +26,11 @@ from safetensors.torch import save as safetensors
 from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import make_parser
-from fsbench.data import decode, image_store, layouts, summary
-from fsbench.data.download import unpack
-from fsbench.data.hugging_face import hugging_face
-from fsbench.data.layouts import Encoded
+from fsbench.data import _layouts as layouts
+from fsbench.data import _store_writer, decode, image_store, summary
+from fsbench.data._download import unpack
+from fsbench.data._hugging_face import hugging_face
+from fsbench.data.listing import Encoded
 from fsbench.evaluation import results
 from fsbench.evaluation.result import Result
 from fsbench.features import importers
@@ -44,7 +45,8 @@ from fsbench.report.plots import training
 from fsbench.report.reproduce import recipe_of
 from fsbench.tasks import pinned
 from fsbench.tasks.spec import TaskSpec
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
 from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -58,13 +60,13 @@ class Target:
 
     read: Callable[[Path], object]  # of a file
     seeds: Callable[[], list[bytes]]  # valid files, small ones
-    share: float = 1.0  # of the inputs that are asked for: the faster the more
+    fraction: float = 1.0  # of the requested number of inputs; fast readers get more
 
 
 def attempt(target: Target, data: bytes, folder: Path) -> str:
-    """Let a reader have the bytes, as a file in an empty folder; its complaint, or nothing.
+    """Give a reader the bytes as a file in an empty folder; return its error message, or an empty text.
 
-    Raises whatever else the reader raises.
+    Other exceptions of the reader pass through.
     """
     path = folder / "x"
     path.write_bytes(data)
@@ -76,21 +78,21 @@ def attempt(target: Target, data: bytes, folder: Path) -> str:
         assert line.isprintable(), line
         return line
     finally:
-        for left in folder.iterdir():
-            left.unlink()
+        for file in folder.iterdir():
+            file.unlink()
     return ""
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder in memory where the system has one."""
+    """Yield a temporary folder, in memory if the system has such a file system."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
 
 
 def written(write: Callable[[Path], object], name: str = "x") -> bytes:
-    """The bytes of the file that a function writes."""
+    """Return the bytes of the file that a function writes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         write(path)
@@ -115,8 +117,8 @@ def _read_features(path: Path) -> None:
 def _image_stores() -> list[bytes]:
     def write(path: Path) -> None:
         with h5py.File(path, "w") as file:
-            image_store.begin(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
-            writer = image_store.SplitWriter(
+            _store_writer.write_header(file, {"name": "tiny", "key": "k", "synthetic": False, "decoder": "d"})
+            writer = _store_writer.SplitWriter(
                 file, "novel", (2, 4, 4, 3), LABELS[:2], ["a"], ["1", "2"], np.zeros((2, 32), np.uint8), "f"
             )
             writer.add(np.zeros((2, 4, 4, 3), np.uint8))
@@ -129,7 +131,7 @@ def _read_images(path: Path) -> None:
     summary.contents(path)
     image_store.read(path, "novel")
     image_store.digests(path, "novel")
-    image_store.look(path, "novel")
+    image_store.split_info(path, "novel")
     image_store.fingerprints(path)
 
 
@@ -142,8 +144,8 @@ def _s2m2() -> list[bytes]:
     return [written(write), written(lambda path: write(path, compression="gzip", shuffle=True))]
 
 
-def _things() -> list[object]:
-    """What foreign feature files hold."""
+def _contents() -> list[object]:
+    """Contents of the feature files of other projects."""
     by_class = {c: list(VALUES[c == LABELS]) for c in range(3)}
     tensors = {"concat_features": torch.from_numpy(VALUES), "concat_labels": torch.from_numpy(LABELS)}
     return [by_class, [VALUES[0], -1, by_class, by_class], tensors, {"features": VALUES, "labels": LABELS}]
@@ -151,9 +153,9 @@ def _things() -> list[object]:
 
 def _pickles() -> list[bytes]:
     return [
-        *(pickle.dumps(thing, protocol) for thing in _things() for protocol in (0, 2, 4, 5)),
-        written(lambda path: torch.save(_things()[2], path)),
-        written(lambda path: torch.save(_things()[2], path, _use_new_zipfile_serialization=False)),
+        *(pickle.dumps(content, protocol) for content in _contents() for protocol in (0, 2, 4, 5)),
+        written(lambda path: torch.save(_contents()[2], path)),
+        written(lambda path: torch.save(_contents()[2], path, _use_new_zipfile_serialization=False)),
     ]
 
 
@@ -169,7 +171,7 @@ def _numpy_arrays() -> list[bytes]:
     return [written(lambda path: np.save(path, VALUES.reshape(3, 2, 3)), "x.npy")]
 
 
-def _read_foreign(path: Path) -> None:
+def _read_import(path: Path) -> None:
     importers.recognise(path)
     importers.read(path, "mine", "novel")
 
@@ -215,7 +217,7 @@ def _task_lists() -> list[bytes]:
     shipped = [path.read_bytes() for path in sorted((GOLDEN.parents[1] / "episodes").glob("*.toml"))[:2]]
     spec = asdict(result().spec) | {"classes": ("a", "b"), "query_alpha": 2.0, "n_shot": 2, "least_shot": 1}
     every = pinned.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
-    return [*shipped, written(lambda path: pinned.write(path, every))]
+    return [*shipped, written(lambda path: pinned.write_task_list(path, every))]
 
 
 def _spec(values: dict[str, object]) -> TaskSpec:
@@ -223,7 +225,7 @@ def _spec(values: dict[str, object]) -> TaskSpec:
 
 
 def _read_task_list(path: Path) -> None:
-    pinned.read(str(path.rename(path.with_suffix(".toml"))))
+    pinned.read_task_list(str(path.rename(path.with_suffix(".toml"))))
 
 
 _CONFIG = b"""\
@@ -311,7 +313,7 @@ def _images() -> list[bytes]:
 
 
 def _read_image(path: Path) -> None:
-    decode._look(path)
+    decode._inspect(path)
     decode._square(Encoded("x", path.read_bytes()), 8)
     decode._thumbnail(path, 4)
 
@@ -362,10 +364,10 @@ def _logs() -> list[bytes]:
 TARGETS = {
     "feature-store": Target(_read_features, _feature_stores, 0.03),
     "image-store": Target(_read_images, _image_stores, 0.03),
-    "foreign-hdf5": Target(_read_foreign, _s2m2, 0.03),
-    "foreign-numpy": Target(_read_foreign, _numpy_files, 0.1),
-    "foreign-array": Target(importers.recognise, _numpy_arrays),
-    "foreign-pickle": Target(_read_foreign, _pickles, 0.6),
+    "import-hdf5": Target(_read_import, _s2m2, 0.03),
+    "import-numpy": Target(_read_import, _numpy_files, 0.1),
+    "import-array": Target(importers.recognise, _numpy_arrays),
+    "import-pickle": Target(_read_import, _pickles, 0.6),
     "pickle": Target(safe_pickle.read, _pickles),
     "checkpoint": Target(_read_checkpoint, _checkpoints, 1.5),
     "weights": Target(weight_files.read, _weights, 0.5),

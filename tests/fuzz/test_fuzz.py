@@ -1,11 +1,11 @@
-"""Each reader on mutated valid files, a few each; `make fuzz` gives it many more."""
+"""Each reader on a few mutated files; `make fuzz` runs many more."""
 
 import pytest
 from fuzz_targets import TARGETS, attempt, scratch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-TRIES = 40  # of each reader
+TRIES = 40  # inputs per reader
 
 
 @st.composite

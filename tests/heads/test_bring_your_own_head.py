@@ -9,8 +9,7 @@ import torch
 
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
-from fsbench.heads import HEADS, ask, find_head
-from fsbench.heads.nearest_mean import nearest_mean
+from fsbench.heads import HEADS, find_head, nearest_mean
 
 MINE = '''
 from __future__ import annotations
@@ -48,7 +47,7 @@ def late(support, query):
 def of_keys(support, query, keys):
     return head(support, query) + keys[:, None, None]
 
-OF_KEYS = Head(of_keys, paper="mine", preprocess="l2", random=True)
+OF_KEYS = Head(of_keys, paper="mine", preprocess="l2")
 
 a_number = 3
 '''
@@ -67,22 +66,24 @@ def task() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_a_function_in_a_file(mine, task):
-    found = find_head(f"{mine}:head")
-    assert found.classify(*task).argmax(-1).tolist() == (nearest_mean(*task)).argmax(-1).tolist()
-    assert (found.paper, found.preprocess) == (f"{mine}:head", "none")
-    assert (found.transductive, found.uneven) == (False, False)
-    assert found.code == hashlib.sha256(MINE.encode()).hexdigest()
+    actual = find_head(f"{mine}:head")
+    assert actual.classify(*task).argmax(-1).tolist() == (nearest_mean(*task)).argmax(-1).tolist()
+    assert (actual.paper, actual.preprocess) == (f"{mine}:head", "none")
+    assert (actual.transductive, actual.uneven) == (False, False)
+    assert actual.code == hashlib.sha256(MINE.encode()).hexdigest()
 
 
 def test_a_head_says_more_of_itself(mine):
-    found = find_head(f"{mine}:HEAD")
-    assert (found.preprocess, found.transductive, found.paper) == ("l2", True, "mine")
+    actual = find_head(f"{mine}:HEAD")
+    assert (actual.preprocess, actual.transductive, actual.paper) == ("l2", True, "mine")
 
 
 def test_what_a_head_takes_reaches_its_code(mine, task):
-    given = ask(find_head(f"{mine}:OF_KEYS"), *task, keys=torch.tensor([0, 100, 200]))
+    logits = find_head(f"{mine}:OF_KEYS")(*task, keys=torch.tensor([0, 100, 200]))
     without = find_head(f"{mine}:head").classify(*task)
-    torch.testing.assert_close(given - without, torch.tensor([0.0, 100, 200])[:, None, None].expand(3, 10, 5))
+    torch.testing.assert_close(
+        logits - without, torch.tensor([0.0, 100, 200])[:, None, None].expand(3, 10, 5)
+    )
 
 
 def test_a_function_in_a_package(mine, task, monkeypatch):
@@ -102,9 +103,9 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
         "[fsbench.heads]\neuclid = offered_heads:HEAD\nlogistic = offered_heads:failing\n"
     )
     monkeypatch.syspath_prepend(mine.parent)
-    found = find_head("euclid")
-    assert found.classify(*task).shape == (3, 10, 5)
-    assert found.code == hashlib.sha256(MINE.encode()).hexdigest()
+    actual = find_head("euclid")
+    assert actual.classify(*task).shape == (3, 10, 5)
+    assert actual.code == hashlib.sha256(MINE.encode()).hexdigest()
     assert find_head("logistic") is HEADS["logistic"]  # no package takes the place of a shipped head
     with pytest.raises(FsbenchError, match="unknown head 'euclit'; did you mean 'euclid'"):
         find_head("euclit")
@@ -113,12 +114,12 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("turned", r"must return logits \(tasks, queries, n_way\) \(3, 10, 5\), but gave \(3, 5, 10\)$"),
-        ("no_number", r"must return logits .* but gave \(3, 10, 5\) with NaN$"),
+        ("turned", r"must return logits \(tasks, queries, n_way\) \(3, 10, 5\), but returned \(3, 5, 10\)$"),
+        ("no_number", r"must return logits .* but returned \(3, 10, 5\) with NaN$"),
         ("failing", r"head .*mine.py:failing: RuntimeError: .* \(mine.py, line \d+\)"),
-        ("late", "must return logits .* but gave NoneType"),
+        ("late", "must return logits .* but returned NoneType"),
         ("a_number", "must be a function or a Head, but is int"),
-        ("absent", "there is no absent in .*mine.py"),
+        ("absent", "mine.py does not define absent"),
     ],
 )
 def test_what_is_no_head_is_one_line(mine, task, name, message):

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
+from fsbench.heads import _OTHER_NAMES as OTHER_NAMES
 from fsbench.heads import HEADS, Head, find_head
-from fsbench.heads.distribution_calibration import base_statistics
+from fsbench.heads.base import base_statistics
 from fsbench.heads.preprocess import PREPROCESS, find_preprocess
 
 N_WAY, N_SHOT, N_QUERY, D = 3, 2, 4, 12
 TIM, PT_MAP, CALIBRATION = (
-    importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map", "distribution_calibration")
+    importlib.import_module(f"fsbench.heads._{name}")
+    for name in ("tim", "pt_map", "distribution_calibration")
 )
 
 
@@ -39,14 +41,14 @@ def classify(
     head: Head, support: Tensor, query: Tensor, keys: Tensor | None = None, **more: Tensor
 ) -> Tensor:
     """Logits, the head being given whatever it asks for; task t's key is t unless others are given."""
-    asked: dict[str, object] = dict(more)
+    options: dict[str, object] = dict(more)
     if head.random:
-        asked["keys"] = torch.arange(len(support)) if keys is None else keys
+        options["keys"] = torch.arange(len(support)) if keys is None else keys
     if head.needs_base:
         rng = torch.Generator().manual_seed(99)
         labels = torch.arange(4).repeat_interleave(5)
-        asked["base"] = base_statistics(torch.rand(20, support.shape[-1], generator=rng), labels)
-    return head.classify(support, query, **asked)
+        options["base"] = base_statistics(torch.rand(20, support.shape[-1], generator=rng), labels)
+    return head.classify(support, query, **options)
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
@@ -85,16 +87,16 @@ class TestEveryHead:
         n = 100 if head.random else 1
         support, query = (x.expand(n, *x.shape[1:]) for x in draw(seed=2, n_tasks=1))
         order = torch.tensor([2, 0, 1])
-        found = classify(head, support[:, order], query).softmax(-1)
+        actual = classify(head, support[:, order], query).softmax(-1)
         expected = classify(head, support, query, keys=torch.arange(n, 2 * n))[..., order].softmax(-1)
-        error = ((found.var(0, correction=0) + expected.var(0, correction=0)) / n).sqrt()
-        assert ((found.mean(0) - expected.mean(0)).abs() < 5 * error + 1e-4).all()
+        error = ((actual.var(0, correction=0) + expected.var(0, correction=0)) / n).sqrt()
+        assert ((actual.mean(0) - expected.mean(0)).abs() < 5 * error + 1e-4).all()
 
     def test_permuting_tasks_permutes_tasks(self, head):
         support, query = draw(seed=3)
         order = torch.tensor([1, 2, 0])
-        found = classify(head, support[order], query[order], keys=order)
-        torch.testing.assert_close(found, classify(head, support, query)[order], atol=1e-5, rtol=1e-5)
+        actual = classify(head, support[order], query[order], keys=order)
+        torch.testing.assert_close(actual, classify(head, support, query)[order], atol=1e-5, rtol=1e-5)
 
     def test_batching_changes_nothing(self, head):
         support, query = draw(seed=4)
@@ -106,13 +108,13 @@ class TestEveryHead:
     def test_sees_other_queries_only_if_it_is_marked_transductive(self, head):
         support, query = draw(seed=5)
         changed = torch.cat([query[:, :6], query[:, 6:].flip(-1)], dim=1)
-        found = classify(head, support, query)[:, :6]
+        actual = classify(head, support, query)[:, :6]
         fewer, other = classify(head, support, query[:, :6]), classify(head, support, changed)[:, :6]
         if head.transductive:
-            assert not torch.allclose(found.softmax(-1), other.softmax(-1), atol=1e-5)
+            assert not torch.allclose(actual.softmax(-1), other.softmax(-1), atol=1e-5)
         else:
-            torch.testing.assert_close(found, fewer, atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(found, other, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(actual, fewer, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(actual, other, atol=1e-5, rtol=1e-5)
 
     def test_leaves_its_inputs_alone(self, head):
         support, query = draw(seed=6)
@@ -133,10 +135,10 @@ class TestEveryHead:
         }.get(case, lambda values: values)
         support, query = draw(seed=7, n_tasks=2, d=1 if case == "one-dimensional" else D)
         support[:1], query[:1] = change(support[:1]), change(query[:1])
-        found = classify(head, support, query)
-        assert found.isfinite().all()
+        actual = classify(head, support, query)
+        assert actual.isfinite().all()
         alone = classify(head, support[1:], query[1:], keys=torch.tensor([1]))
-        torch.testing.assert_close(found[1:], alone, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(actual[1:], alone, atol=1e-4, rtol=1e-4)
 
     def test_draws_nothing_but_what_its_key_says(self, head):
         support, query = (x[:1].expand(3, *x.shape[1:]) for x in draw(seed=8))
@@ -160,22 +162,22 @@ class TestUnevenShots:
 
     def test_all_shots_are_as_none_given(self, head):
         support, query = draw(seed=9)
-        found = classify(head, support, query, shots=torch.full((3, N_WAY), N_SHOT))
-        torch.testing.assert_close(found, classify(head, support, query), atol=1e-5, rtol=1e-5)
+        actual = classify(head, support, query, shots=torch.full((3, N_WAY), N_SHOT))
+        torch.testing.assert_close(actual, classify(head, support, query), atol=1e-5, rtol=1e-5)
 
     def test_padding_has_no_influence(self, head):
         support, query = draw(seed=10)
         shots = torch.tensor([[1, 2, 2], [2, 1, 1], [1, 1, 2]])
         other = support.clone()
         other[:, :, 1][shots == 1] = 7.0
-        found = classify(head, support, query, shots=shots)
-        torch.testing.assert_close(classify(head, other, query, shots=shots), found, atol=1e-5, rtol=1e-5)
-        assert not torch.allclose(found, classify(head, support, query), atol=1e-3)
+        actual = classify(head, support, query, shots=shots)
+        torch.testing.assert_close(classify(head, other, query, shots=shots), actual, atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(actual, classify(head, support, query), atol=1e-3)
 
     def test_one_shot_everywhere_is_a_one_shot_task(self, head):
         support, query = draw(seed=11)
-        found = classify(head, support, query, shots=torch.ones(3, N_WAY, dtype=torch.int64))
-        torch.testing.assert_close(found, classify(head, support[:, :, :1], query), atol=1e-5, rtol=1e-5)
+        actual = classify(head, support, query, shots=torch.ones(3, N_WAY, dtype=torch.int64))
+        torch.testing.assert_close(actual, classify(head, support[:, :, :1], query), atol=1e-5, rtol=1e-5)
 
 
 def test_marks():
@@ -184,9 +186,78 @@ def test_marks():
     assert all(head.transductive for head in HEADS.values() if head.class_prior)
 
 
-def test_an_unknown_head_is_refused_with_the_nearest_name():
-    with pytest.raises(FsbenchError, match="unknown head 'nearest-means'; did you mean 'nearest-mean'"):
-        find_head("nearest-means")
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("nearest-means", "nearest-mean"),
+        ("nearest_mean", "nearest-mean"),
+        ("protonet", "nearest-mean"),
+        ("Prototypical Networks", "nearest-mean"),
+        ("SimpleShot", "nearest-mean"),
+        ("ncm", "nearest-mean"),
+        ("Baseline++", "cosine-sgd"),
+        ("LogisticRegression", "logistic"),
+        ("RIDGE", "ridge"),
+        ("ptmap", "pt-map"),
+    ],
+)
+def test_an_unknown_head_is_refused_with_the_nearest_name(name, suggestion):
+    with pytest.raises(FsbenchError) as raised:
+        find_head(name)
+    assert str(raised.value) == f"unknown head {name!r}; did you mean {suggestion!r}?"
+
+
+def test_suggestions_for_names_of_papers_are_heads():
+    assert set(OTHER_NAMES.values()) <= set(HEADS)
+    assert not set(OTHER_NAMES) & set(HEADS)
+
+
+class TestOptionsOfAHead:
+    """What a head takes beside support and query is read from its signature."""
+
+    def test_shipped_heads(self):
+        assert all("shots" in head.options for head in HEADS.values())
+        assert [name for name, head in HEADS.items() if head.random] == [
+            "cosine-sgd",
+            "linear-sgd",
+            "distribution-calibration",
+        ]
+        assert [name for name, head in HEADS.items() if head.needs_base] == ["distribution-calibration"]
+
+    @pytest.mark.parametrize(
+        ("function", "options"),
+        [
+            (lambda support, query: query, set()),
+            (lambda support, query, shots=None, *, keys: query, {"shots", "keys"}),
+            (lambda keys, base, shots: base, {"shots"}),  # the first two are support and query
+            (lambda support, query, **more: query, set()),
+            (torch.cdist, set()),
+            (torch.bmm, set()),  # has no signature
+        ],
+    )
+    def test_of_functions(self, function, options):
+        assert Head(function, "mine", "none").options == options
+
+    def test_a_head_is_called_with_what_it_takes(self):
+        seen = {}
+
+        def classify(support, query, *, keys, base, shots=None):
+            seen.update(keys=keys, base=base, shots=shots)
+            return query @ support.mean(dim=2).mT
+
+        support, query = draw(seed=0)
+        head = Head(classify, "mine", "none", code="a user's")
+        head(support, query)
+        assert (seen["keys"].tolist(), seen["base"], seen["shots"]) == ([0, 1, 2], None, None)
+        shots, keys = torch.ones(3, N_WAY, dtype=torch.int64), torch.tensor([7, 8, 9])
+        head(support, query, keys=keys, base="statistics", shots=shots)
+        assert seen == {"keys": keys, "base": "statistics", "shots": shots}
+
+    def test_shots_are_never_left_out(self):
+        """A head that cannot take them would treat padding as images."""
+        head = Head(lambda support, query: query @ support.mean(dim=2).mT, "mine", "none", code="a user's")
+        with pytest.raises(TypeError, match="shots"):
+            head(*draw(seed=0), shots=torch.ones(3, N_WAY, dtype=torch.int64))
 
 
 class TestPreprocess:
@@ -196,25 +267,30 @@ class TestPreprocess:
         assert torch.equal(find_preprocess("none")(self.VALUES, None), self.VALUES)
 
     def test_l2(self):
-        found = find_preprocess("l2")(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), None)
-        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
+        actual = find_preprocess("l2")(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), None)
+        torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8], [0.0, 0.0]]))
 
     def test_cl2n(self):
-        found = find_preprocess("cl2n")(torch.tensor([[4.0, 3.0]]), torch.tensor([1.0, -1.0]))
-        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8]]))
+        actual = find_preprocess("cl2n")(torch.tensor([[4.0, 3.0]]), torch.tensor([1.0, -1.0]))
+        torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8]]))
+
+    def test_cl2n_needs_the_base_mean(self):
+        with pytest.raises(FsbenchError, match=r"^preprocess cl2n needs base_mean, .* but it is None$"):
+            find_preprocess("cl2n")(self.VALUES, None)
 
     def test_tukey(self):
-        found = find_preprocess("tukey")(self.VALUES, None)
-        torch.testing.assert_close(found, torch.tensor([[3.0, 4.0, 0.0]]))
+        actual = find_preprocess("tukey")(self.VALUES, None)
+        torch.testing.assert_close(actual, torch.tensor([[3.0, 4.0, 0.0]]))
 
     def test_pt(self):
-        found = find_preprocess("pt")(self.VALUES, None)
-        torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 2e-4]]), atol=1e-6, rtol=1e-5)
+        actual = find_preprocess("pt")(self.VALUES, None)
+        torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8, 2e-4]]), atol=1e-6, rtol=1e-5)
 
     @pytest.mark.parametrize("name", ["tukey", "pt"])
     def test_square_roots_refuse_negative_features(self, name):
         with pytest.raises(
-            FsbenchError, match=rf"^preprocess {name} takes square roots, but a feature is -0\.5$"
+            FsbenchError,
+            match=rf"^preprocess {name} takes square roots, but a feature is -0\.5; choose none, l2 or cl2n$",
         ):
             find_preprocess(name)(torch.tensor([[1.0, -0.5]]), None)
 

@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from fsbench.heads import HEADS, Head, ask
+from fsbench.heads import HEADS, Head
+from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.batching import product
-from fsbench.heads.distribution_calibration import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import PREPROCESS
 
 WIDTHS = (1, 7, 8, 9, 15, 31, 40)
 TIM, PT_MAP, CALIBRATION = (
-    importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map", "distribution_calibration")
+    importlib.import_module(f"fsbench.heads._{name}")
+    for name in ("tim", "pt_map", "distribution_calibration")
 )
 
 
@@ -54,7 +55,7 @@ class Tasks:
     def logits(self, which: slice | Tensor, move: bool = False) -> Tensor:
         shots = None if self.shots is None else self.shots[which]
         support, query = (shifted(x)[which] if move else x[which] for x in (self.support, self.query))
-        return ask(self.head, support, query, keys=self.keys[which], shots=shots, base=self.base)
+        return self.head(support, query, keys=self.keys[which], shots=shots, base=self.base)
 
     def singly(self) -> Tensor:
         return torch.cat([self.logits(torch.tensor([t])) for t in range(len(self.keys))])

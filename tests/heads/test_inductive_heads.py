@@ -10,18 +10,12 @@ from sklearn.svm import LinearSVC
 
 from fsbench._util.errors import FsbenchError
 from fsbench.heads import find_head
+from fsbench.heads._distribution_calibration import DRAWS, SPREAD, calibrated_draws, normals
+from fsbench.heads._logistic import _error_and_curvature, fit
 from fsbench.heads._random import bits
-from fsbench.heads.distribution_calibration import (
-    DRAWS,
-    SPREAD,
-    BaseStatistics,
-    base_statistics,
-    draws,
-    normals,
-)
-from fsbench.heads.logistic import _error_and_curvature, fit
+from fsbench.heads._svm import _loss as svm_loss
+from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import find_preprocess
-from fsbench.heads.svm import _loss as svm_loss
 
 Array = NDArray[np.float64]
 
@@ -82,13 +76,13 @@ PLAIN = {
 def test_equals_plain_code(name, preprocess, n_shot, d):
     prepare = find_preprocess(preprocess)
     support, query = (prepare(x, torch.full((d,), 0.4)) for x in features(n_shot, 3, n_shot, d=d))
-    found = find_head(name).classify(support, query)
+    actual = find_head(name).classify(support, query)
     if name == "logistic":
-        found = found - found.mean(-1, keepdim=True)
+        actual = actual - actual.mean(-1, keepdim=True)
     expected = [
         PLAIN[name](*task) for task in zip(support.double().numpy(), query.double().numpy(), strict=True)
     ]
-    torch.testing.assert_close(found, torch.tensor(np.stack(expected)).float(), atol=2e-4, rtol=1e-5)
+    torch.testing.assert_close(actual, torch.tensor(np.stack(expected)).float(), atol=2e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
@@ -96,28 +90,28 @@ def test_equals_plain_code(name, preprocess, n_shot, d):
 def test_is_exact_at_any_scale(name, scale):
     """More points than dimensions and next to no penalty: single precision would leave only noise."""
     support, query = (scale * x for x in features(0, 2, n_shot=8, d=3))
-    found = find_head(name).classify(support, query)
+    actual = find_head(name).classify(support, query)
     if name == "logistic":
-        found = found - found.mean(-1, keepdim=True)
+        actual = actual - actual.mean(-1, keepdim=True)
     expected = [
         PLAIN[name](*task) for task in zip(support.double().numpy(), query.double().numpy(), strict=True)
     ]
-    torch.testing.assert_close(found, torch.tensor(np.stack(expected)).float(), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(actual, torch.tensor(np.stack(expected)).float(), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["nearest-mean", "ridge", "logistic", "svm"])
 def test_uneven_shots_equal_plain_code(name):
     support, query = features(1, 3, n_shot=5, d=20)
     shots = torch.tensor([[5, 1, 3], [2, 2, 5], [1, 4, 1]])
-    found = find_head(name).classify(support, query, shots=shots)
+    actual = find_head(name).classify(support, query, shots=shots)
     if name == "logistic":
-        found = found - found.mean(-1, keepdim=True)
+        actual = actual - actual.mean(-1, keepdim=True)
     expected = []
-    for task, asked, counts in zip(
+    for task, queries, counts in zip(
         support.double().numpy(), query.double().numpy(), shots.tolist(), strict=True
     ):
-        expected.append(PLAIN[name]([rows[:n] for rows, n in zip(task, counts, strict=True)], asked))
-    torch.testing.assert_close(found, torch.tensor(np.stack(expected)).float(), atol=2e-4, rtol=1e-5)
+        expected.append(PLAIN[name]([rows[:n] for rows, n in zip(task, counts, strict=True)], queries))
+    torch.testing.assert_close(actual, torch.tensor(np.stack(expected)).float(), atol=2e-4, rtol=1e-5)
 
 
 class TestLogisticFit:
@@ -141,16 +135,16 @@ class TestLogisticFit:
         """Classes that are just separable, far apart: plain Newton steps run away from the optimum here."""
         rng = torch.Generator().manual_seed(1)
         support, query = (100 * torch.randn(1, *shape, 12, generator=rng) for shape in ((3, 8), (5,)))
-        found = up_to_a_constant(find_head("logistic").classify(support, query)[0].double().numpy())
+        actual = up_to_a_constant(find_head("logistic").classify(support, query)[0].double().numpy())
         expected = plain_logistic(support[0].double().numpy(), query[0].double().numpy())
-        np.testing.assert_allclose(found, expected, atol=1e-3)
+        np.testing.assert_allclose(actual, expected, atol=1e-3)
 
     def test_a_task_that_is_done_at_once_does_not_spoil_the_batch(self):
         support, query = features(2, 2, n_shot=8, d=3)
         support[0] = 0
-        found = find_head("logistic").classify(support, query)
-        assert (found[0] - found[0].mean()).abs().max() < 1e-6
-        torch.testing.assert_close(found[1:], find_head("logistic").classify(support[1:], query[1:]))
+        actual = find_head("logistic").classify(support, query)
+        assert (actual[0] - actual[0].mean()).abs().max() < 1e-6
+        torch.testing.assert_close(actual[1:], find_head("logistic").classify(support[1:], query[1:]))
 
 
 class TestBaseStatistics:
@@ -162,14 +156,14 @@ class TestBaseStatistics:
         labels = np.repeat([4, 7, 9], sizes)
         values = rng.normal(size=(sum(sizes), 8))
         order = rng.permutation(len(labels))
-        found = base_statistics(torch.tensor(values[order]), torch.tensor(labels[order]))
-        covariances = (found.factors.mT @ found.factors).numpy()
+        actual = base_statistics(torch.tensor(values[order]), torch.tensor(labels[order]))
+        covariances = (actual.factors.mT @ actual.factors).numpy()
         for c, label in enumerate([4, 7, 9]):
-            np.testing.assert_allclose(found.means[c], values[labels == label].mean(0), atol=1e-12)
+            np.testing.assert_allclose(actual.means[c], values[labels == label].mean(0), atol=1e-12)
             np.testing.assert_allclose(covariances[c], np.cov(values[labels == label].T), atol=1e-12)
 
     def test_refuses_too_few_classes(self):
-        with pytest.raises(FsbenchError, match="at least 2 classes are needed, not 1"):
+        with pytest.raises(FsbenchError, match="must have at least 2 classes, but have 1"):
             base_statistics(torch.ones(3, 2), torch.zeros(3))
 
 
@@ -182,9 +176,9 @@ class TestNormals:
 
     def test_depend_on_key_and_place_alone(self):
         keys = torch.tensor([3, 2**62, -1])
-        found = normals(keys, 101)
-        assert torch.equal(normals(keys[1:2], 50)[0], found[1, :50])
-        assert found.unique().numel() == found.numel()
+        actual = normals(keys, 101)
+        assert torch.equal(normals(keys[1:2], 50)[0], actual[1, :50])
+        assert actual.unique().numel() == actual.numel()
 
 
 def calibrated(support: Array, base: BaseStatistics) -> tuple[Array, Array]:
@@ -207,14 +201,16 @@ class TestDistributionCalibration:
     def test_draws_have_the_calibrated_mean_and_covariance(self, base):
         """Within 5 standard errors: covariance / n for means, (S_ii S_jj + S_ij^2) / n for covariances."""
         support, count = features(5, 2, n_shot=2, d=5)[0][:, 0], 40_000  # (tasks, n_shot, d)
-        found = draws(support, base, torch.tensor([1, 2]), count).view(2, 2, count, 5).double().numpy()
+        actual = (
+            calibrated_draws(support, base, torch.tensor([1, 2]), count).view(2, 2, count, 5).double().numpy()
+        )
         for task in range(2):
             for shot in range(2):
                 mean, covariance = calibrated(support[task, shot].double().numpy(), base)
                 variance = covariance.diagonal()
-                error = found[task, shot].mean(0) - mean
+                error = actual[task, shot].mean(0) - mean
                 assert (abs(error) < 5 * np.sqrt(variance / count)).all()
-                error = np.cov(found[task, shot].T) - covariance
+                error = np.cov(actual[task, shot].T) - covariance
                 spread = np.outer(variance, variance) + covariance**2
                 assert (abs(error) < 5 * np.sqrt(spread / count)).all()
 
@@ -222,17 +218,17 @@ class TestDistributionCalibration:
     def test_equals_scikit_learn_on_the_same_draws(self, base, counts):
         support, query = features(6, 2, max(map(max, counts)), d=5)
         keys, even = torch.tensor([11, 12]), len({n for task in counts for n in task}) == 1
-        given = None if even else torch.tensor(counts)
-        found = find_head("distribution-calibration").classify(support, query, given, base=base, keys=keys)
+        shots = None if even else torch.tensor(counts)
+        actual = find_head("distribution-calibration").classify(support, query, shots, base=base, keys=keys)
         for task in range(2):
             points = []
             for c, key in enumerate(bits(keys[task], torch.arange(3))):
                 shots = support[task, c, : counts[task][c]]
-                drawn = draws(shots.unsqueeze(0), base, key.unsqueeze(0), DRAWS // len(shots))[0]
+                drawn = calibrated_draws(shots.unsqueeze(0), base, key.unsqueeze(0), DRAWS // len(shots))[0]
                 points.append(torch.cat([shots, drawn]).double().numpy())
             assert [len(rows) for rows in points] == [n + DRAWS // n * n for n in counts[task]]
             expected = plain_logistic(points, query[task].double().numpy())
-            logits = up_to_a_constant(found[task].double().numpy())
+            logits = up_to_a_constant(actual[task].double().numpy())
             np.testing.assert_allclose(logits, expected, atol=3e-4)
 
 

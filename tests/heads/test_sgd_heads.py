@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from fsbench._util.errors import FsbenchError
 from fsbench.heads import _random, _sgd
+from fsbench.heads._cosine_sgd import EPOCHS, cosine_sgd, cosine_sgd_snapshots
+from fsbench.heads._linear_sgd import linear_sgd
 from fsbench.heads.batching import shared_among_threads
-from fsbench.heads.cosine_sgd import EPOCHS, cosine_sgd, cosine_sgd_snapshots
-from fsbench.heads.linear_sgd import linear_sgd
 
 HEADS = {"cosine-sgd": cosine_sgd, "linear-sgd": linear_sgd}
 both_heads = pytest.mark.parametrize("name", HEADS)
@@ -224,7 +224,7 @@ def test_epochs_must_be_positive_and_increasing(epochs):
 
 MEMORY = """
 import resource, sys, torch
-from fsbench.heads.cosine_sgd import cosine_sgd_snapshots
+from fsbench.heads._cosine_sgd import cosine_sgd_snapshots
 n_tasks, n_query = map(int, sys.argv[1:])
 torch.set_num_threads(1)
 support, query = torch.rand(n_tasks, 5, 5, 640), torch.rand(n_tasks, n_query, 640)
@@ -260,16 +260,16 @@ def splitmix64(state: int, count: int) -> list[int]:
 def test_bits_are_those_of_splitmix64():
     assert splitmix64(1234567, 3) == [6457827717110365317, 3203168211198807973, 9817491932198370423]
     for key in (0, 1, -1, 2**63 - 1, -(2**63)):
-        found = _random.bits(torch.tensor(key), torch.arange(1, 6))
-        assert [word % 2**64 for word in found.tolist()] == splitmix64(splitmix64(key % 2**64, 1)[0], 5)
+        actual = _random.bits(torch.tensor(key), torch.arange(1, 6))
+        assert [word % 2**64 for word in actual.tolist()] == splitmix64(splitmix64(key % 2**64, 1)[0], 5)
 
 
 def test_permutations_are_fisher_and_yates_by_hand():
     key = torch.tensor(42)
     words, order = [word % 2**64 for word in _random.bits(key, torch.arange(9)).tolist()], list(range(9))
     for last in range(8, 0, -1):
-        chosen = (words[last] >> 32) * (last + 1) >> 32
-        order[last], order[chosen] = order[chosen], order[last]
+        partner = (words[last] >> 32) * (last + 1) >> 32
+        order[last], order[partner] = order[partner], order[last]
     assert _random.permutations(key, 9).tolist() == order
     assert _random.permutations(key, 1).tolist() == [0]
 

@@ -13,13 +13,13 @@ from scipy.special import logsumexp
 from torch.nn import functional as F
 
 from fsbench.heads import find_head
-from fsbench.heads.bd_cspn import rectified_means
+from fsbench.heads._bd_cspn import rectified_means
+from fsbench.heads._pt_map import transport
 from fsbench.heads.preprocess import find_preprocess
-from fsbench.heads.pt_map import transport
 
 NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans")
 # The package's `tim` and `pt_map` are the functions.
-TIM, PT_MAP = (importlib.import_module(f"fsbench.heads.{name}") for name in ("tim", "pt_map"))
+TIM, PT_MAP = (importlib.import_module(f"fsbench.heads._{name}") for name in ("tim", "pt_map"))
 Array = NDArray[np.float64]
 Support = Sequence[Array]  # of each class its rows (shots, d)
 
@@ -52,12 +52,12 @@ def plain_rectified(support: Support, query: Array) -> Array:
     points = np.concatenate([*support, query + np.concatenate(support).mean(0) - query.mean(0)])
     cosine = (points[:, None] * means[None]).sum(-1)
     cosine /= np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(means, axis=1)[None]
-    found = means.copy()
+    actual = means.copy()
     for c in range(len(means)):
         members = cosine.argmax(1) == c
         if members.any():
-            found[c] = (softmax(10 * cosine)[members, c, None] * points[members]).mean(0)
-    return found
+            actual[c] = (softmax(10 * cosine)[members, c, None] * points[members]).mean(0)
+    return actual
 
 
 def plain_bd_cspn(support: Support, query: Array) -> Array:
@@ -185,14 +185,14 @@ def check(name: str, support: torch.Tensor, query: torch.Tensor, shots: torch.Te
     support, query = support.double(), query.double()
     counts = torch.full(support.shape[:2], support.shape[2]) if shots is None else shots
     expected = [
-        PLAIN[name]([rows[:n] for rows, n in zip(task, of_task, strict=True)], asked)
-        for task, asked, of_task in zip(support.numpy(), query.numpy(), counts.tolist(), strict=True)
+        PLAIN[name]([rows[:n] for rows, n in zip(task, of_task, strict=True)], queries)
+        for task, queries, of_task in zip(support.numpy(), query.numpy(), counts.tolist(), strict=True)
     ]
-    found = find_head(name).classify(support, query, shots)
+    actual = find_head(name).classify(support, query, shots)
     # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
     atol = {"pt-map": 5e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
     torch.testing.assert_close(
-        found.softmax(-1), torch.from_numpy(softmax(np.stack(expected))), atol=atol, rtol=0
+        actual.softmax(-1), torch.from_numpy(softmax(np.stack(expected))), atol=atol, rtol=0
     )
 
 
@@ -251,16 +251,16 @@ class TestEveryHead:
         classify = find_head(name).classify
         queries = torch.randperm(15, generator=torch.Generator().manual_seed(0))
         classes = torch.tensor([2, 0, 1])
-        found = classify(support[:, classes], query[:, queries])
+        actual = classify(support[:, classes], query[:, queries])
         expected = classify(support, query)[:, queries][..., classes]
-        torch.testing.assert_close(found.softmax(-1), expected.softmax(-1), atol=2e-3, rtol=0)
+        torch.testing.assert_close(actual.softmax(-1), expected.softmax(-1), atol=2e-3, rtol=0)
 
     @pytest.mark.parametrize("n_query", [1, 2, 7])
     def test_takes_any_number_of_queries(self, name, n_query):
         support, query = draw(seed=4, n_tasks=2, n_shot=2)
-        found = find_head(name).classify(support, query[:, :n_query])
-        assert found.shape == (2, n_query, 3)
-        assert found.isfinite().all()
+        actual = find_head(name).classify(support, query[:, :n_query])
+        assert actual.shape == (2, n_query, 3)
+        assert actual.isfinite().all()
 
 
 class TestRectifiedMeans:

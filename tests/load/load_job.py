@@ -34,7 +34,7 @@ def memory(name: str) -> int:
 
 
 def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
-    files.MAPPED = mapped
+    files.MAP_ABOVE = mapped
     inference._LARGEST_BATCH = {"cpu": batch}
     labels = np.repeat(np.arange(5, dtype=np.int32), 8)
     small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), {"dataset": "a", "split": "novel"})

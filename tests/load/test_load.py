@@ -15,18 +15,20 @@ import pytest
 import torch
 
 from fsbench._util import files
-from fsbench._util.files import whole_hdf5
+from fsbench._util.files import atomic_hdf5
 from fsbench._util.session import Session
-from fsbench.data.prepare import load
+from fsbench.data.loading import load
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.features import store
-from fsbench.features.extract import extract
+from fsbench.features.extract import extract_features
 from fsbench.features.store import Features
 from fsbench.models.pretrained import of_checkpoint
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 JOB = Path(__file__).with_name("load_job.py")
 MIB = 1 << 20
@@ -37,7 +39,7 @@ def write(path: Path, n_classes: int, per_class: int, width: int) -> Path:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((per_class, width), dtype=np.float32)
     labels = np.repeat(np.arange(n_classes, dtype=np.int32), per_class)
-    with whole_hdf5(path) as (file, check):
+    with atomic_hdf5(path) as (file, check):
         values = file.create_dataset("features", (len(labels), width), np.float32)
         for label in range(n_classes):
             mean = 0.15 * rng.standard_normal(width, dtype=np.float32)
@@ -81,7 +83,7 @@ def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypa
         store.write(tmp_path / f"{name}.h5", Features(values, labels, tuple("abcd"), about))
     found = []
     for limit in (1, 1 << 30):
-        monkeypatch.setattr(files, "MAPPED", limit)
+        monkeypatch.setattr(files, "MAP_ABOVE", limit)
         values = store.read(tmp_path / "novel.h5").values
         assert isinstance(values, np.memmap) == (limit == 1)
         assert values.flags.writeable == (limit > 1)
@@ -95,34 +97,37 @@ def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypa
             output=Output(None),
         )
     assert found[0].outcome.correct == found[1].outcome.correct
-    assert found[0].same_question(found[1])
+    assert found[0].question == found[1].question
 
 
 def test_images_that_stay_in_their_file_give_the_same(
     cache: Path, trained: Path, tmp_path: Path, monkeypatch
 ):
-    monkeypatch.setattr(files, "MAPPED", 10_000)
+    monkeypatch.setattr(files, "MAP_ABOVE", 10_000)
     pixels = load("tiny", "base", cache).pixels
     assert isinstance(pixels, np.memmap)
     assert not pixels.flags.writeable
     cpu, recipe = torch.device("cpu"), resolve(load_recipe("erm"), epochs=[2], batch_size=16)
-    run = train_backbone(recipe, "tiny", out=tmp_path / "tiny-erm", cache=cache, device=cpu, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("tiny"), out=tmp_path / "tiny-erm", session=Session(cache, cpu, quiet=True)
+    )
     assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
     backbone = of_checkpoint(run.best)
-    _, mapped = extract(backbone, "tiny", "novel", out=tmp_path / "a.h5", session=Session(cache, quiet=True))
+    session = Session(cache, quiet=True)
+    _, mapped = extract_features(backbone, "tiny", "novel", session, out=tmp_path / "a.h5")
     monkeypatch.undo()
-    _, other = extract(backbone, "tiny", "novel", out=tmp_path / "b.h5", session=Session(cache, quiet=True))
+    _, other = extract_features(backbone, "tiny", "novel", session, out=tmp_path / "b.h5")
     assert mapped.digest == other.digest
 
 
 def test_what_lies_in_pieces_is_read(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(files, "MAPPED", 1)
+    monkeypatch.setattr(files, "MAP_ABOVE", 1)
     values = np.arange(12.0).reshape(4, 3)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("packed", data=values, compression="gzip")
         file.create_dataset("whole", data=values)
     with h5py.File(tmp_path / "f.h5") as file:
-        found = {name: files.values_of(file[name]) for name in file}
+        found = {name: files.read_or_map(file[name]) for name in file}
     assert {name: isinstance(each, np.memmap) for name, each in found.items()} == {
         "packed": False,
         "whole": True,

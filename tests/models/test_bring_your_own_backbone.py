@@ -23,7 +23,7 @@ from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.features import store
-from fsbench.features.extract import embed, extract
+from fsbench.features.extract import embed, extract_features
 from fsbench.models import checkpoint, pretrained
 from fsbench.models.backbones import build
 from fsbench.models.pretrained import overlap
@@ -462,7 +462,7 @@ class TestFunctions:
             ("wrong", "must return a torch module.* but returned str"),
             ("failing", r"TypeError: .*missing 1 required.* \(mine.py, line \d+\)"),
             ("a_number", "must be a function, but is int"),
-            ("absent", "there is no absent in .*mine.py"),
+            ("absent", "mine.py does not define absent"),
         ],
     )
     def test_what_is_no_backbone_is_one_line(self, mine, name, message):
@@ -486,7 +486,7 @@ class TestKeys:
                 if size == 32:
                     torch.save(build("conv4", 32, seed=seed).state_dict(), tmp_path / "same.pth")
                 backbone = pretrained.find(tmp_path / "same.pth", "conv4", size)
-                path, found = extract(backbone, "tiny", "novel", session=Session(cache, quiet=True))
+                path, found = extract_features(backbone, "tiny", "novel", session=Session(cache, quiet=True))
                 made[path] = found.digest
                 assert store.read(path).about["transform"] == usual(size).name
         assert len(made) == len(set(made.values())) == 4
@@ -508,7 +508,7 @@ class TestKeys:
 
 class TestSeen:
     def test_all_of_mini_and_tiered_imagenet_is_imagenets(self):
-        from fsbench.data.layouts import class_list
+        from fsbench.data.class_lists import class_list
 
         for dataset in ("mini-imagenet", "tiered-imagenet"):
             names = class_list(dataset)["novel"]
@@ -571,7 +571,7 @@ class TestSeen:
 
 def test_evaluate_from_the_command_line(vit, tmp_path, capsys, caplog, monkeypatch):
     """Class names that ImageNet has: a warning, and a line in the result."""
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     rng = np.random.default_rng(0)
     for name in ("n01530575", "n01614925", "goldfish", "mine", "yours"):

@@ -1,4 +1,4 @@
-"""Predictions for one's own images: values against plain code, kinds of images, refusals, the sheet."""
+"""Predictions for a user's images: values against plain code, kinds of images, errors, the command."""
 
 import json
 import re
@@ -11,16 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.heads import HEADS
 from fsbench.models import pretrained
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
-from fsbench.prediction import Prediction, lettering, predict, sheet, text
+from fsbench.prediction import Prediction, predict, text
 
 CPU = torch.device("cpu")
 CLASSES = ("novel-0", "novel-1", "novel-2")
@@ -44,8 +45,10 @@ def folders(tiny_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
     return support, query
 
 
-def ask(backbone: FeatureExtractor, folders: tuple[Path, Path], **options) -> Prediction:
-    return predict(backbone, *folders, device=CPU, quiet=True, **options)
+def ask(
+    backbone: FeatureExtractor, folders: tuple[Path, Path], cache: Path | None = None, **options
+) -> Prediction:
+    return predict(backbone, *folders, session=Session(cache, CPU, quiet=True), **options)
 
 
 def run(trained: Path, folders: tuple[Path, Path], *more: str | Path) -> int:
@@ -61,8 +64,7 @@ def made(scores, **changes) -> Prediction:
         "run": "run",
         "head": "logistic",
         "preprocess": "l2",
-        "class_names": ("cat", "dog", "fox"),
-        "shots": (2, 2, 2),
+        "support": dict.fromkeys(("cat", "dog", "fox"), ("a.png", "b.png")),
         "images": tuple(f"{row:02d}.png" for row in range(len(scores))),
         "scores": scores,
         "in_support": np.zeros(len(scores), dtype=bool),
@@ -97,11 +99,11 @@ class TestValues:
         for row, path in enumerate(paths):
             feature = unit_feature(path)
             away = np.array([np.sum((feature - mean) ** 2) for mean in means])
-            assert found.given[row] == away.argmin()
+            assert found.predicted[row] == away.argmin()
             np.testing.assert_allclose(found.scores[row], np.sum(feature**2) - away, atol=1e-4)
             odds = np.exp(-away)
             np.testing.assert_allclose(found.probabilities[row], odds / odds.sum(), atol=1e-4)
-            np.testing.assert_allclose(found.sureness[row], odds.max() / odds.sum(), atol=1e-4)
+            np.testing.assert_allclose(found.confidence[row], odds.max() / odds.sum(), atol=1e-4)
 
     def test_support_and_query_of_16_bits_have_one_depth(self, backbone, folders, caplog):
         """Where support alone uses 12 bits, query images of 10 are dark, not as bright as support."""
@@ -118,9 +120,9 @@ class TestValues:
     def test_probabilities_classes_and_the_least_sure_by_hand(self):
         found = made([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
         np.testing.assert_allclose(found.probabilities[0], [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
-        assert list(found.given) == [2, 0, 0, 1]
-        np.testing.assert_allclose(found.sureness[:3], [5 / 8, 6 / 8, 1], rtol=1e-6)
-        assert list(found.least_sure) == [3]
+        assert list(found.predicted) == [2, 0, 0, 1]
+        np.testing.assert_allclose(found.confidence[:3], [5 / 8, 6 / 8, 1], rtol=1e-6)
+        assert list(found.least_confident) == [3]
         table = found.table()
         assert list(table.columns) == ["path", "class", "probability", "score cat", "score dog", "score fox"]
         assert list(table["class"]) == ["fox", "cat", "cat", "dog"]
@@ -141,7 +143,7 @@ class TestValues:
 
     def test_the_least_sure_are_a_tenth(self):
         found = made([[row, 0, 0] for row in range(1, 31)][::-1])
-        assert list(found.least_sure) == [29, 28, 27]
+        assert list(found.least_confident) == [29, 28, 27]
 
     def test_accuracy_and_confusion_by_hand(self):
         images = ("cat/1", "cat/2", "cat/3", "dog/1", "dog/sub/2", "wolf/1", "loose", "fox/1")
@@ -152,8 +154,11 @@ class TestValues:
         assert found.accuracy == 3 / 5
         assert text.as_json(found)["confusion"] == {"cat": {"cat": 2, "dog": 1}, "dog": {"dog": 1, "fox": 1}}
         said = text.summary(found)
-        assert "Accuracy 60.0 %: 3 of 5 images in folders named as classes; 2 in other folders" in said
-        assert "query images that are among the support, too, and in no accuracy: 1" in said
+        assert (
+            "Accuracy 60.0 %: 3 of 5 images in folders that are named after a class; 2 in other folders"
+            in said
+        )
+        assert "query images that are also support images, left out of the accuracy: 1" in said
         (cat,) = [line for line in said.splitlines() if line.startswith("cat ")]
         assert cat.split() == [
             "cat",
@@ -163,7 +168,7 @@ class TestValues:
             "2",
             "dog",
             "1",
-        ]  # support, given, actual, right, taken for
+        ]  # support, predicted, actual, correct, confused with
 
     def test_without_folders_named_as_classes_there_is_no_accuracy(self):
         found = made([[1, 0, 0]], images=("sub/cat/1.png",))
@@ -185,17 +190,26 @@ class TestHeads:
         again = ask(backbone, folders, head=head, n_shot=n_shot, cache=cache)
         np.testing.assert_array_equal(again.scores, found.scores)
 
-    def test_what_the_probability_of_every_head_is_is_said(self):
-        assert text.MEANINGS.keys() == HEADS.keys()
-        assert "its author knows" in text.meaning("mine.head")
+    def test_how_to_read_the_probabilities_of_every_head(self):
+        assert text.CALIBRATION.keys() == HEADS.keys()
+        assert text.meaning("tim").endswith("tim reports 96 % on average and is right in 69 % of cases.")
+        assert text.meaning("mine.head") == (
+            "Probabilities rank images by confidence but are not calibrated."
+        )
+
+    def test_heads_that_are_given_class_counts_say_so(self):
+        assert {name for name, head in HEADS.items() if head.class_prior} == text.EQUAL_CLASSES
+        assert "pt-map assumes that every class has the same number" in text.summary(
+            made([[1, 0, 0]], head="pt-map")
+        )
 
     def test_uneven_support_for_a_head_that_cannot_is_refused_with_a_way_out(self, backbone, folders):
         mine = folders[0].parent / "mine.py"
         mine.write_text("def head(support, query): return query @ support.mean(2).mT\n")
         head = f"{mine}:head"
         message = (
-            f"head {head}: must be given as many support images of every class, but novel-2 has 4 and "
-            "novel-0 2; take --n-shot 2, or a head of fsbench"
+            f"head {head}: needs the same number of support images for every class, but novel-2 has 4 and "
+            "novel-0 has 2; use --n-shot 2, or a built-in head"
         )
         with pytest.raises(FsbenchError, match=re.escape(message)):
             ask(backbone, folders, head=head)
@@ -299,8 +313,8 @@ class TestUnreadable:
             f"fsbench: image {query}/{name}: cannot be read (it is no image of a known format)"
             for name in ("deep/er/broken.png", "novel-0/009.jpg")
         ]
-        assert "query images that cannot be read and are left out: 2" in said.out
-        assert "no images by their suffix and are left out: 1 .heic" in said.out
+        assert "query images left out because they cannot be read: 2" in said.out
+        assert "left out because their suffix is not that of an image: 1 .heic" in said.out
         assert len(pd.read_csv(tmp_path / "out.csv")) == 12
 
     def test_a_batch_with_a_broken_image_keeps_names_and_scores_together(
@@ -319,14 +333,15 @@ class TestUnreadable:
         for name in ("a.png", "b.png"):
             (support / "novel-1" / name).write_bytes(b"none")
         with pytest.raises(
-            FsbenchError, match=r"--support: image .*novel-1/a.png: cannot be read .*; so are 1 other"
+            FsbenchError,
+            match=r"--support: image .*novel-1/a.png: cannot be read .*; 1 more support image cannot",
         ):
             ask(backbone, folders)
 
     def test_a_query_of_nothing_but_broken_images(self, backbone, folders):
         for path in folders[1].rglob("*.png"):
             path.write_bytes(b"none")
-        with pytest.raises(FsbenchError, match=r"no image can be read; the first: image .*010\.png"):
+        with pytest.raises(FsbenchError, match=r"no image can be read; the first error: image .*010\.png"):
             ask(backbone, folders)
 
 
@@ -345,17 +360,17 @@ class TestRefused:
         self.refused(
             backbone, (support, support / "novel-0" / "000.png"), "must be a folder of images, but is a file"
         )
-        self.refused(backbone, (support, tmp_path / "empty"), "--query .*empty: holds no image")
+        self.refused(backbone, (support, tmp_path / "empty"), "--query .*empty: contains no images")
         self.refused(
-            backbone, (support / "novel-0", query), r"a folder for each class, but 000\.png is in none"
+            backbone, (support / "novel-0", query), r"needs one folder per class, but 000\.png is not in"
         )
         shutil.copytree(support / "novel-0", tmp_path / "one" / "novel-0")
-        self.refused(backbone, (tmp_path / "one", query), "must hold two class folders or more, but holds 1")
+        self.refused(backbone, (tmp_path / "one", query), "needs at least two class folders, but has 1")
         (support / "nothing").mkdir()
-        self.refused(backbone, folders, "class nothing must hold images, but holds 0")
+        self.refused(backbone, folders, "class nothing needs images, but has 0")
 
     def test_shots(self, backbone, folders):
-        self.refused(backbone, folders, "class novel-0 must hold 3 images, but holds 2", n_shot=3)
+        self.refused(backbone, folders, "class novel-0 needs 3 images, but has 2", n_shot=3)
         self.refused(backbone, folders, "--n-shot must be at least 1, but is 0", n_shot=0)
 
     def test_names(self, backbone, folders):
@@ -364,130 +379,23 @@ class TestRefused:
         )
         self.refused(backbone, folders, "unknown preprocess 'l3'; did you mean 'l2'", preprocess="l3")
 
-    def test_a_sheet_that_is_no_png_before_anything_is_read(self, trained, folders, tmp_path, capsys):
+    def test_a_sheet_that_is_not_a_page_before_anything_is_read(self, trained, folders, tmp_path, capsys):
         nowhere = (tmp_path / "no", tmp_path / "no")
-        assert run(trained, nowhere, "--sheet", "sheet.jpg") == 2
-        assert "fsbench: --sheet sheet.jpg: must end in .png, but ends in .jpg" in capsys.readouterr().err
-
-
-class TestSheet:
-    def cell(self, image: Image.Image, place: int, top: int) -> np.ndarray:
-        """The pixels of a thumbnail and its frame in a group that begins at `top`."""
-        x = sheet.MARGIN + place % sheet.COLUMNS * (sheet.SIDE + sheet.GAP)
-        y = top + place // sheet.COLUMNS * sheet.CELL
-        return np.asarray(image)[y - 4 : y + sheet.SIDE + 4, x - 4 : x + sheet.SIDE + 4]
-
-    @pytest.fixture
-    def query(self, tmp_path: Path) -> Path:
-        """Twelve plain images, each of a colour of its own."""
-        for row in range(12):
-            Image.new("RGB", (40, 20), (20 * row, 100, 250 - 20 * row)).save(tmp_path / f"{row:02d}.png")
-        return tmp_path
-
-    @pytest.fixture
-    def tops(self, monkeypatch) -> list[int]:
-        """Where the thumbnails of each class begin, once a sheet is made."""
-        found: list[int] = []
-        original = sheet._draw_group
-
-        def spy(*given) -> None:
-            found.append(given[-1])
-            original(*given)
-
-        monkeypatch.setattr(sheet, "_draw_group", spy)
-        return found
-
-    def test_images_are_grouped_by_class_least_sure_first_and_marked(self, query: Path, tops: list[int]):
-        scores = [[row % 3 == c and 1 + row for c in range(3)] for row in range(12)]  # surer and surer
-        image = sheet.sheet(made(scores), query)
-        assert image.width == sheet.WIDTH
-        orange = (0xD5, 0x5E, 0x00)
-        for class_row, top in enumerate(tops):
-            for place, row in enumerate(range(class_row, 12, 3)):
-                cell = self.cell(image, place, top)
-                assert tuple(cell[68, 68]) == (20 * row, 100, 250 - 20 * row)  # the centre
-                assert tuple(cell[10, 68]) == (255, 255, 255)  # above it: twice as wide as high
-                assert (tuple(cell[1, 68]) == orange) == (row == 0)  # the tenth of twelve
-
-    def test_a_class_with_very_many_images_shows_the_least_sure(self, query: Path, monkeypatch):
-        monkeypatch.setattr(sheet, "MOST", 24)  # 8 a class: one row
-        few = sheet.sheet(made([[1 + row, 0, 0] for row in range(8)]), query)
-        many = sheet.sheet(made([[1 + row, 0, 0] for row in range(12)]), query)
-        assert many.height == few.height
-        assert sheet._count(12, 8) == "12 images, the 8 least sure are shown"
-
-    def test_a_long_name_is_wrapped_and_nothing_runs_out_of_the_sheet(self, query: Path):
-        names = ("a very long name " * 20, "unbroken" * 60, "короткое")
-        image = np.asarray(sheet.sheet(made(np.eye(3)[[0, 1, 2]] * 3, class_names=names), query))
-        assert (image[:, : sheet.MARGIN - 4] == 255).all()
-        assert (image[:, sheet.WIDTH - sheet.MARGIN + 4 :] == 255).all()
-
-    def test_captions_of_neighbours_do_not_touch(self, query: Path, tops: list[int]):
-        names = ("W" * 80, "M" * 80, "m")
-        scores = [[9, row, 0] for row in range(8)]
-        image = np.asarray(sheet.sheet(made(scores, class_names=names), query).convert("L"))
-        captions = image[tops[0] + sheet.SIDE + 4 : tops[0] + sheet.CELL - 4]
-        for place in range(sheet.COLUMNS):
-            x = sheet.MARGIN + place * (sheet.SIDE + sheet.GAP)
-            assert (captions[:, x : x + sheet.SIDE] < 128).any()
-            assert (captions[:, x + sheet.SIDE + 2 : x + sheet.SIDE + sheet.GAP] == 255).all()
-
-    def test_a_name_that_no_font_has_is_called_by_its_place(self, query: Path, monkeypatch):
-        own = lettering._files()[0]
-        for cached in (lettering._file_of, lettering._has):
-            cached.cache_clear()
-        monkeypatch.setattr(lettering, "_files", lambda: (own,))
-        found = made(np.eye(3), class_names=("cat", "кошка", "猫"))
-        assert [sheet.shown_as(name, row) for row, name in enumerate(found.class_names)] == [
-            "cat",
-            "кошка",
-            "class 3",
-        ]
-        (line,) = sheet.unwritable(found)
-        assert line.startswith("sheet: no font here has all characters of 猫, which it calls class 3")
-        sheet.sheet(found, query)
-        lettering._file_of.cache_clear()
-
-
-class TestLettering:
-    def test_a_character_is_written_by_the_first_font_that_has_it(self, monkeypatch):
-        """A phonetic letter that DejaVu Sans lacks and another font of Matplotlib has."""
-        (dejavu, *others), character = lettering._files(), "\u1d84"
-        stix = next(path for path in others if path.name == "STIXGeneral.ttf")
-        assert not lettering._has(dejavu, character)
-        assert lettering._has(stix, character)
-        monkeypatch.setattr(lettering, "_files", lambda: (dejavu, stix))
-        lettering._file_of.cache_clear()
-        runs = [(Path(font.path).name, run) for font, run in lettering._runs(f"a{character}b", 20)]
-        assert runs == [("DejaVuSans.ttf", "a"), ("STIXGeneral.ttf", character), ("DejaVuSans.ttf", "b")]
-        lettering._file_of.cache_clear()
-
-    def test_text_is_drawn_as_pillow_draws_it(self):
-        one, two = (Image.new("RGB", (200, 40), "white") for _ in range(2))
-        lettering.write(ImageDraw.Draw(one), (5, 30), "кошка, γάτα", 20, "black")
-        font = ImageFont.truetype(lettering._files()[0], 20)
-        ImageDraw.Draw(two).text((5, 30), "кошка, γάτα", "black", font, anchor="ls")
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
-
-    def test_cut_and_wrap_keep_within_a_width(self):
-        width = lettering.width_of("mmmmmmmmmm", 14)
-        assert lettering.cut("short", width, 14) == "short"
-        assert lettering.cut("a" + "m" * 20 + "b", width, 14) in ("ammm…mmmb", "ammmm…mmmb")
-        assert lettering.width_of(lettering.cut("m" * 20, width, 14), 14) <= width
-        for line in lettering.wrap("one two three " + "m" * 35 + " four", width, 14):
-            assert lettering.width_of(line, 14) <= width
+        assert run(trained, nowhere, "--sheet", "sheet.png") == 2
+        said = capsys.readouterr().err
         assert (
-            "".join(lettering.wrap("one two " + "m" * 35, width, 14)).replace(" ", "") == "onetwo" + "m" * 35
+            "fsbench: --sheet sheet.png: contact sheets are HTML pages now; use a name that ends in .html"
+            in said
         )
 
 
 class TestCommand:
     def test_files_and_summary(self, trained, folders, tmp_path, capsys):
-        out, pages = tmp_path / "o" / "out.csv", tmp_path / "o" / "sheet.png"
+        out, pages = tmp_path / "o" / "out.csv", tmp_path / "o" / "sheet.html"
         assert run(trained, folders, "--out", out, "--sheet", pages, "--head", "logistic") == 0
         said = capsys.readouterr().out
         assert said.startswith(
-            "12 query images by logistic (l2) on tiny-erm, from 9 support images of 3 classes\n"
+            "12 query images classified by logistic (l2) on tiny-erm, from 9 support images of 3 classes\n"
         )
         assert said.endswith(f"\n{out}\n{pages}\n")
         table = pd.read_csv(out)
@@ -496,14 +404,13 @@ class TestCommand:
         assert [CLASSES[row] for row in scores.argmax(axis=1)] == list(table["class"])
         odds = np.exp(scores)
         np.testing.assert_allclose(table["probability"], odds.max(axis=1) / odds.sum(axis=1), atol=1e-5)
-        with Image.open(pages) as image:
-            assert (image.width, image.mode) == (sheet.WIDTH, "RGB")
+        assert pages.read_text(encoding="utf-8").count("<img ") == 9 + 12
 
     def test_json_and_nothing_else(self, trained, folders, tmp_path, capsys):
         assert run(trained, folders, "--out", tmp_path / "out.csv", "--json") == 0
         found = json.loads(capsys.readouterr().out)
         assert [row["support"] for row in found["classes"]] == [2, 3, 4]
-        assert sum(row["given"] for row in found["classes"]) == len(found["images"]) == 12
+        assert sum(row["predicted"] for row in found["classes"]) == len(found["images"]) == 12
         assert found["images"][0].keys() == {
             "path",
             "class",
@@ -514,7 +421,7 @@ class TestCommand:
         assert 0 <= found["accuracy"] <= 1
         assert sum(sum(row.values()) for row in found["confusion"].values()) == 12
         assert found["head"] == "nearest-mean"
-        assert found["least_sure"][0] in [row["path"] for row in found["images"]]
+        assert found["least_confident"][0] in [row["path"] for row in found["images"]]
 
     def test_help_says_what_a_probability_is(self, capsys):
         with pytest.raises(SystemExit):

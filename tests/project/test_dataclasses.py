@@ -52,7 +52,7 @@ def test_the_walk_finds_what_is_known_to_hold_arrays():
         "fsbench.evaluation.subjects.Subject",
         "fsbench.models.pretrained.extractor.FeatureExtractor",
     } <= set(WITH_ARRAYS)
-    assert "fsbench.training.precision.Engine" not in WITH_ARRAYS
+    assert "fsbench.training.precision.ComputeSettings" not in WITH_ARRAYS
 
 
 @pytest.mark.parametrize("name", WITH_ARRAYS)

@@ -9,7 +9,7 @@ from docstring_parser import DocstringStyle, parse
 
 ROOMS = (
     "data", "diagnose", "evaluation", "features", "heads", "models", "prediction", "report", "stats", "tasks",
-    "training",
+    "training", "training.losses",
 )  # fmt: skip
 
 

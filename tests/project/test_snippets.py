@@ -20,8 +20,8 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from fsbench.cli import make_parser
-from fsbench.data.layouts import class_list
-from fsbench.data.prepare import prepare
+from fsbench.data.class_lists import class_list
+from fsbench.data.preparation import prepare
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -25,6 +25,15 @@ def test_only_fsbench_at_the_top(wheel: Path):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"fsbench"}
 
 
+def test_files_beside_the_code_are_inside(wheel: Path):
+    """Templates with their styles and scripts, stubs and tables."""
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for suffix in ("html", "css", "js", "csv", "pyi"):
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fsbench").rglob(f"*.{suffix}")}
+        assert files
+        assert files <= inside
+
+
 @pytest.mark.parametrize("kind", ["baselines", "episodes"])
 def test_content_is_that_of_the_checkout(wheel: Path, kind: str):
     inside = {
@@ -44,7 +53,7 @@ def test_installed_wheel_finds_its_content(wheel: Path, tmp_path: Path):
     """Run from the unpacked wheel alone, far from the checkout."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "import fsbench, fsbench.recipe as r; from fsbench.content import content_folder as c;"
+        "import fsbench, fsbench.training.recipe as r; from fsbench._util.content import content_folder as c;"
         "print(fsbench.__file__); print(r.load_recipe('erm').name); print(len(list(c('episodes').iterdir())))"
     )
     done = subprocess.run(

@@ -15,15 +15,18 @@ import torch
 
 from fsbench._util.files import sha256_of
 from fsbench._util.session import Session
-from fsbench.data.prepare import load, prepare
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
-from fsbench.tasks.pinned import read, shipped
+from fsbench.tasks.pinned import read_task_list, task_list_names
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 RESULTS = Path(__file__).parents[2] / "results"
 SEEDS = (33.53, 32.83, 33.35)  # val accuracy in % after one epoch with seeds 0, 1 and 2
@@ -61,9 +64,11 @@ def test_all_classes_and_images_are_there(real_cache: Path, name, split, n_class
     assert (len(images.class_names), len(images.labels)) == (n_classes, n_images)
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if name.startswith(("cifar-fs", "omniglot"))])
+@pytest.mark.parametrize(
+    "name", [name for name in task_list_names() if name.startswith(("cifar-fs", "omniglot"))]
+)
 def test_pinned_lists_are_over_these_images(real_cache: Path, name: str):
-    tasks = read(name)
+    tasks = read_task_list(name)
     images = load(tasks.dataset, tasks.split, real_cache)
     tasks.check(images.labels, images=images.identity)
 
@@ -103,7 +108,10 @@ def test_erm_learns_as_it_did(real_cache: Path, tmp_path: Path):
     """
     recipe = resolve(load_recipe("erm", "cosine"), epochs=[1], batch_size=64)
     run = train_backbone(
-        recipe, "cifar-fs", out=tmp_path / "run", cache=real_cache, device=torch.device("cpu"), quiet=True
+        recipe,
+        TrainingSpec("cifar-fs"),
+        out=tmp_path / "run",
+        session=Session(real_cache, torch.device("cpu"), quiet=True),
     )
     found = 100 * pd.read_csv(run.folder / "log.csv")["val_accuracy"].iloc[-1]
     assert found == pytest.approx(np.mean(SEEDS), abs=4 * np.std(SEEDS, ddof=1))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
@@ -21,10 +20,6 @@ pytestmark = pytest.mark.browser
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>\"'&amp;"
-FLAGS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=1280,1000"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +30,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile = changed(base, dataset="own", source="own", synthetic=False, run="hostile", recipe=HOSTILE)
     results.write(folder, changed(hostile, backbone=HOSTILE, overrides=HOSTILE, class_half_width=0.25))
     return leaderboard.update(folder, None)[2]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no chromium or chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    started.get("about:blank")  # leaves the page for new tabs, which loads parts of the browser
-    yield started
-    started.quit()
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.report.reproduce import recipe_of, reproduce
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.precision import Engine
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 from tests.changed import changed
 
 CPU = torch.device("cpu")
@@ -44,13 +46,10 @@ def test_few_images_and_precision_are_those_of_the_result(cache: Path, tmp_path:
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     run = train_backbone(
         recipe,
-        "tiny",
-        per_class=4,
-        engine=Engine("bf16"),
+        TrainingSpec("tiny", per_class=4),
         out=tmp_path / "run",
-        cache=cache,
-        device=CPU,
-        quiet=True,
+        compute=ComputeSettings("bf16"),
+        session=Session(cache, CPU, quiet=True),
     )
     spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results")
     (result,) = evaluate(run.best, tasks=[spec], session=Session(cache), output=output)

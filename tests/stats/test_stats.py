@@ -1,13 +1,9 @@
-import statistics
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy import stats as reference
 
+from fsbench._util.errors import FsbenchError
 from fsbench.stats import (
-    best_n_query,
-    bootstrap_interval,
     class_values,
     correlation,
     field_half_width,
@@ -16,7 +12,6 @@ from fsbench.stats import (
     paired_difference,
     paired_p,
     standard_deviation,
-    task_quantiles,
     tasks_needed,
     welch_difference,
     welch_p,
@@ -72,7 +67,6 @@ def test_the_spread_of_tasks_is_not_the_interval_of_their_mean():
     assert standard_deviation(few) == pytest.approx(standard_deviation(many), rel=0.2)
     assert mean_and_half_width(few)[1] > 8 * mean_and_half_width(many)[1]
     assert standard_deviation([1, 2, 3, 4, 5]) == pytest.approx(2.5**0.5)
-    np.testing.assert_allclose(task_quantiles([0, 1, 2, 3, 4], [0, 0.25, 0.5, 0.9]), [0, 1, 2, 3.6])
 
 
 def test_differences_equal_scipy():
@@ -108,8 +102,6 @@ def test_signed_ranks_equal_scipy_on_whole_numbers():
         mean_and_half_width,
         field_half_width,
         standard_deviation,
-        task_quantiles,
-        lambda values: best_n_query(values, 5, 1, 15),
         lambda values: paired_p(values, values[::-1] / 2),
         lambda values: paired_difference(values, values[::-1] / 2),
         lambda values: wilcoxon_p(values, values[::-1] / 2),
@@ -117,9 +109,6 @@ def test_signed_ranks_equal_scipy_on_whole_numbers():
         lambda values: welch_difference(values, values[3:] / 2),
         lambda values: correlation(values, values[::-1] / 2),
         lambda values: class_values(values, np.arange(400).reshape(200, 2) % 7),
-        lambda values: bootstrap_interval(
-            values, np.arange(400).reshape(200, 2) % 7, np.random.default_rng(0), 200
-        ),
     ],
 )
 def test_numbers_of_single_precision_are_computed_with_in_double(statistic):
@@ -168,86 +157,18 @@ def test_class_values_of_additive_accuracies_are_the_class_effects():
     np.testing.assert_allclose(class_values(effects[pairs].mean(axis=1), 10 * pairs + 3), effects)
 
 
-def test_the_bootstrap_interval_equals_a_slow_reference():
-    """SciPy's own resampling of the class values, its ratios t taken one by one."""
-    rng = np.random.default_rng(4)
-    classes = rng.random((500, 12)).argsort(axis=1)[:, :3]
-    scores = rng.beta(0.5 + np.arange(12), 4)[classes].mean(axis=1)
-    values = class_values(scores, classes)
-
-    def ratio(sample: np.ndarray) -> float:
-        return (sample.mean() - values.mean()) / (sample.std(ddof=1) / 12**0.5)
-
-    drawn = reference.bootstrap((values,), ratio, n_resamples=20_000, vectorized=False, rng=rng)
-    low, high = np.quantile(drawn.bootstrap_distribution, [0.025, 0.975])
-    error = values.std(ddof=1) / 12**0.5
-    expected = scores.mean() - high * error, scores.mean() - low * error
-    found = bootstrap_interval(scores, classes, rng, n_resamples=20_000)
-    assert found == pytest.approx(expected, abs=0.03 * (high - low) * error)
-    assert bootstrap_interval(np.full(500, 0.5), classes, rng) == (0.5, 0.5)
-
-
-class Every:
-    """A generator whose resamples of three classes are all 27 there are, again and again."""
-
-    def __init__(self) -> None:
-        self.sizes: list[tuple[int, int]] = []
-
-    def integers(self, below: int, size: tuple[int, int]) -> np.ndarray:
-        assert below == 3
-        self.sizes.append(size)
-        return np.resize(np.array(list(product(range(3), repeat=3))), size)
-
-
-def test_the_bootstrap_interval_of_three_classes_by_plain_code():
-    """Class values 0, 0.6 and 1.2, of which 24 of 27 resamples do not draw one class three times."""
-    every = Every()
-    found = bootstrap_interval([0.3, 0.6, 0.9], np.array([[0, 1], [2, 0], [1, 2]]), every, n_resamples=27)
-    ratios = []
-    for drawn in product((0, 0.6, 1.2), repeat=3):
-        deviation = statistics.stdev(drawn)
-        if deviation > 0:
-            ratios.append((statistics.mean(drawn) - 0.6) / (deviation / 3**0.5))
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    error = 0.6 / 3**0.5  # the deviation of 0, 0.6 and 1.2 is 0.6
-    assert found == pytest.approx((0.6 - high * error, 0.6 - low * error))
-    bootstrap_interval([0.3, 0.6, 0.9], np.array([[0, 1], [2, 0], [1, 2]]), every)
-    assert every.sizes == [(27, 3), (10_000, 3)]
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1e-9])
-def test_the_bootstrap_interval_scales_with_the_accuracies(scale):
-    """However near they are to each other."""
-    classes = np.array([[0, 1], [2, 0], [1, 2]])
-    low, high = bootstrap_interval([0.3, 0.6, 0.9], classes, Every())
-    found = bootstrap_interval(scale * np.array([0.3, 0.6, 0.9]), classes, Every())
-    assert found == pytest.approx((scale * low, scale * high), abs=0, rel=1e-9)
-
-
-def test_the_bootstrap_interval_leans_to_the_longer_tail():
-    """One class of ten is hard: the mean of other classes may be much lower, but hardly higher."""
-    classes = np.random.default_rng(5).random((2000, 10)).argsort(axis=1)[:, :2]
-    scores = np.where((classes == 0).any(axis=1), 0.5, 0.95)
-    low, high = bootstrap_interval(scores, classes, np.random.default_rng(0))
-    assert scores.mean() - low > 1.5 * (high - scores.mean())
-
-
-def test_best_n_query_minimises_the_variance_of_the_mean():
-    """Tasks whose true accuracies have variance b and mean m, so w = m - m^2 - b; Q by brute force."""
-    rng = np.random.default_rng(6)
-    n_way, n_shot, n_query = 5, 4, 15
-    true = rng.beta(12, 6, 400_000)
-    accuracies = rng.binomial(n_way * n_query, true) / (n_way * n_query)
-    within, between = np.mean(true * (1 - true)), true.var()
-    choices = np.arange(1, 30, 0.001)
-    variance = (n_shot + choices) * (between + within / (n_way * choices))
-    expected = choices[variance.argmin()]
-    assert best_n_query(accuracies, n_way, n_shot, n_query) == pytest.approx(expected, rel=0.01)
-    assert best_n_query([0.5, 0.5, 0.5], n_way, n_shot, n_query) == float("inf")
-    assert best_n_query([0, 1, 0, 1], n_way, n_shot, n_query) == 1
-
-
-def test_best_n_query_by_hand():
-    """Of 0.2 and 0.8 over 10 answers: w = 0.16 * 10 / 9, b = 0.18 - w / 10, and Q = sqrt(8 w / (2 b))."""
-    assert best_n_query([0.2, 0.8], n_way=2, n_shot=8, n_query=5) == pytest.approx(2.0936957)
-    assert best_n_query([1, 1], n_way=2, n_shot=8, n_query=5) == float("inf")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: mean_and_half_width([1]),
+            r"^values must be a vector of at least 2 numbers, but have shape \(1,\)$",
+        ),
+        (lambda: standard_deviation([[1, 2]]), r"vector of at least 2 numbers, but have shape \(1, 2\)$"),
+        (lambda: paired_p([1, 2], [1, 2, 3]), r"same tasks, but have shapes \(2,\) and \(3,\)$"),
+        (lambda: class_values([0.1, 0.2], np.array([[3, 1], [3, 2]])), "^class 3 is in every task"),
+    ],
+)
+def test_wrong_values_are_refused(call, message):
+    with pytest.raises(FsbenchError, match=message):
+        call()

@@ -11,9 +11,8 @@ import pytest
 
 from fsbench._util.errors import FsbenchError
 from fsbench.data.identity import Identity
-from fsbench.data.prepare import load
-from fsbench.tasks import pinned as tasklists
-from fsbench.tasks import sampler
+from fsbench.data.loading import load
+from fsbench.tasks import pinned, sampler
 from fsbench.tasks.spec import TaskSpec
 
 # Novel classes and images of each, runs of equal ones in the order of the classes.
@@ -66,35 +65,35 @@ def file_name(dataset: str, split: str, spec: TaskSpec) -> str:
 def pin_shipped(folder: Path) -> None:
     for dataset, sizes in SPLITS.items():
         for spec in specs(dataset):
-            made = tasklists.pin(dataset, "novel", labels_of(sizes), spec)
-            pinned = replace(made, fingerprint=FINGERPRINTS.get(dataset), **DECODED.get(dataset, {}))
-            tasklists.write(folder / f"{file_name(dataset, 'novel', spec)}.toml", pinned)
+            task_list = pinned.pin(dataset, "novel", labels_of(sizes), spec)
+            bound = replace(task_list, fingerprint=FINGERPRINTS.get(dataset), **DECODED.get(dataset, {}))
+            pinned.write_task_list(folder / f"{file_name(dataset, 'novel', spec)}.toml", bound)
 
 
-@pytest.mark.parametrize("name", tasklists.shipped())
+@pytest.mark.parametrize("name", pinned.task_list_names())
 def test_shipped_lists_have_their_digest(name):
-    made = tasklists.read(name)
-    labels = labels_of(made.class_sizes)
-    made.check(labels, images=Identity(FINGERPRINTS.get(made.dataset, "any"), "", ""))
-    assert sampler.digest(labels, made.spec) == made.digest
-    assert name == file_name(made.dataset, made.split, made.spec)
+    task_list = pinned.read_task_list(name)
+    labels = labels_of(task_list.class_sizes)
+    task_list.check(labels, images=Identity(FINGERPRINTS.get(task_list.dataset, "any"), "", ""))
+    assert sampler.digest(labels, task_list.spec) == task_list.digest
+    assert name == file_name(task_list.dataset, task_list.split, task_list.spec)
 
 
 def test_shipped_lists_are_those_that_the_command_makes(tmp_path: Path):
     pin_shipped(tmp_path)
-    assert sorted(path.stem for path in tmp_path.iterdir()) == tasklists.shipped()
+    assert sorted(path.stem for path in tmp_path.iterdir()) == pinned.task_list_names()
     for path in tmp_path.iterdir():
-        assert tasklists.read(str(path)) == tasklists.read(path.stem)
+        assert pinned.read_task_list(str(path)) == pinned.read_task_list(path.stem)
 
 
 def test_what_is_written_is_read(tmp_path: Path):
-    made = tasklists.pin("mine", "novel", labels_of([(3, 20), (2, 25)]), TaskSpec(n_tasks=7, seed=9))
-    assert made.class_sizes == ((3, 20), (2, 25))
-    tasklists.write(tmp_path / "mine.toml", made)
-    assert tasklists.read(str(tmp_path / "mine.toml")) == made
-    bound = replace(made, fingerprint="f" * 64, files="e" * 64, decoder="Pillow 12")
-    tasklists.write(tmp_path / "mine.toml", bound)
-    assert tasklists.read(str(tmp_path / "mine.toml")) == bound
+    task_list = pinned.pin("mine", "novel", labels_of([(3, 20), (2, 25)]), TaskSpec(n_tasks=7, seed=9))
+    assert task_list.class_sizes == ((3, 20), (2, 25))
+    pinned.write_task_list(tmp_path / "mine.toml", task_list)
+    assert pinned.read_task_list(str(tmp_path / "mine.toml")) == task_list
+    bound = replace(task_list, fingerprint="f" * 64, files="e" * 64, decoder="Pillow 12")
+    pinned.write_task_list(tmp_path / "mine.toml", bound)
+    assert pinned.read_task_list(str(tmp_path / "mine.toml")) == bound
 
 
 @pytest.mark.parametrize(
@@ -109,97 +108,95 @@ def test_what_is_written_is_read(tmp_path: Path):
 )
 def test_every_kind_of_list_is_read_as_written(tmp_path: Path, spec):
     names = ('a "b"', "ü", "c")
-    made = tasklists.pin("mine", "novel", labels_of([(3, 20)]), spec, names)
-    tasklists.write(tmp_path / "mine.toml", made)
-    assert tasklists.read(str(tmp_path / "mine.toml")) == made
-    made.check(labels_of([(3, 20)]), names)
+    task_list = pinned.pin("mine", "novel", labels_of([(3, 20)]), spec, names)
+    pinned.write_task_list(tmp_path / "mine.toml", task_list)
+    assert pinned.read_task_list(str(tmp_path / "mine.toml")) == task_list
+    task_list.check(labels_of([(3, 20)]), names)
 
 
 def test_other_class_sizes_are_refused():
-    made = tasklists.read("mini-imagenet-novel-5w1s")
-    with pytest.raises(
-        FsbenchError, match="20 classes of 600 images, but the images at hand are 20 classes of 599"
-    ):
-        made.check(labels_of([(20, 599)]))
+    task_list = pinned.read_task_list("mini-imagenet-novel-5w1s")
+    with pytest.raises(FsbenchError, match="20 classes of 600 images, but this split has 20 classes of 599"):
+        task_list.check(labels_of([(20, 599)]))
 
 
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ([(1, 9)], "1 classes of 9 images"),
-        ([(1, 9), (2, 8), (3, 7)], "1 classes of 9 images, 2 classes of 8 images, 3 classes of 7 images"),
+        ([(1, 9)], "1 class of 9 images"),
+        ([(1, 9), (2, 8), (3, 7)], "1 class of 9 images, 2 classes of 8 images, 3 classes of 7 images"),
         (
             [(1, 9), (2, 8), (3, 7), (1, 6)],
-            "1 classes of 9 images, 2 classes of 8 images, 3 classes of 7 images ...",
+            "1 class of 9 images, 2 classes of 8 images, 3 classes of 7 images ...",
         ),
     ],
 )
 def test_class_sizes_are_named_up_to_the_third(sizes, words):
-    made = tasklists.pin(
+    task_list = pinned.pin(
         "mine", "novel", labels_of([(3, 20)]), TaskSpec(n_way=2, n_shot=1, n_query=2, n_tasks=2)
     )
     with pytest.raises(FsbenchError) as raised:
-        made.check(labels_of(sizes))
-    assert str(raised.value).endswith(f"but the images at hand are {words}")
+        task_list.check(labels_of(sizes))
+    assert str(raised.value).endswith(f"but this split has {words}")
 
 
 def test_a_digest_of_other_tasks_is_refused():
     labels = labels_of([(3, 20)])
-    made = tasklists.pin("mine", "novel", labels, TaskSpec(n_way=2, n_tasks=9))
+    task_list = pinned.pin("mine", "novel", labels, TaskSpec(n_way=2, n_tasks=9))
     with pytest.raises(FsbenchError) as raised:
-        replace(made, digest="0" * 64).check(labels)
+        replace(task_list, digest="0" * 64).check(labels)
     assert str(raised.value) == (
-        "task list of mine novel: its digest is not that of the tasks that its specification draws; "
+        "task list of mine novel: its digest is not that of the tasks drawn from its specification; "
         "pin it again"
     )
 
 
 def test_other_images_in_classes_of_the_same_sizes_are_refused():
-    made, labels = tasklists.read("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
-    pinned = "task list of cifar-fs novel is pinned over images of fingerprint 8057f3515aa4, but "
+    task_list, labels = pinned.read_task_list("cifar-fs-novel-5w1s"), labels_of([(20, 600)])
+    start = "task list of cifar-fs novel is pinned to images with fingerprint 8057f3515aa4, but "
     with pytest.raises(FsbenchError) as raised:
-        made.check(labels, images=Identity("0" * 64, "files", "Pillow 12"))
-    assert str(raised.value) == pinned + "the images at hand have 000000000000"
+        task_list.check(labels, images=Identity("0" * 64, "files", "Pillow 12"))
+    assert str(raised.value) == start + "these images have 000000000000"
     with pytest.raises(FsbenchError) as raised:
-        made.check(labels)
+        task_list.check(labels)
     assert str(raised.value) == (
-        pinned + "the features at hand do not say which images they are of; "
-        "draw tasks by --n-way, --n-shot and --n-query instead"
+        start + "these features do not record which images they come from; "
+        "draw tasks with --n-way, --n-shot and --n-query instead"
     )
 
 
 def test_where_the_files_are_the_same_the_decoder_is_the_cause():
     labels, spec = labels_of([(3, 20)]), TaskSpec(n_way=2, n_tasks=9)
-    made = tasklists.pin("mine", "novel", labels, spec, images=Identity("1" * 64, "files", "Pillow 11"))
-    made.check(labels, images=Identity("1" * 64, "other files", "Pillow 12"))
-    said = "every file is the same, but Pillow 12 decodes them differently from Pillow 11"
-    with pytest.raises(FsbenchError, match=said):
-        made.check(labels, images=Identity("2" * 64, "files", "Pillow 12"))
+    task_list = pinned.pin("mine", "novel", labels, spec, images=Identity("1" * 64, "files", "Pillow 11"))
+    task_list.check(labels, images=Identity("1" * 64, "other files", "Pillow 12"))
+    cause = "every file is the same, but Pillow 12 decodes them differently from Pillow 11"
+    with pytest.raises(FsbenchError, match=cause):
+        task_list.check(labels, images=Identity("2" * 64, "files", "Pillow 12"))
 
 
 @pytest.mark.parametrize("name", ["glyphs", "glyphs-fine"])
 def test_embedded_images_are_those_of_their_lists(tmp_path: Path, name: str):
     images = load(name, "novel", tmp_path)
     for shots in (1, 5):
-        tasklists.read(f"{name}-novel-5w{shots}s").check(images.labels, images=images.identity)
+        pinned.read_task_list(f"{name}-novel-5w{shots}s").check(images.labels, images=images.identity)
 
 
 def test_unknown_names_and_broken_files_are_one_line(tmp_path: Path):
     with pytest.raises(
         FsbenchError, match="unknown task list 'cifar-novel-5w1s'; did you mean 'cifar-fs-novel-5w1s'"
     ):
-        tasklists.read("cifar-novel-5w1s")
+        pinned.read_task_list("cifar-novel-5w1s")
     with pytest.raises(FsbenchError, match=r"cannot read task list .*absent\.toml: no such file"):
-        tasklists.read(str(tmp_path / "absent.toml"))
+        pinned.read_task_list(str(tmp_path / "absent.toml"))
     broken = tmp_path / "broken.toml"
     for text in ("n_way = ", "n_way = 5", 'x = 1\ndigest = ""'):
         broken.write_text(text)
-        with pytest.raises(FsbenchError, match="not a list of fsbench"):
-            tasklists.read(str(broken))
-    made = tasklists.read("cifar-fs-novel-5w1s")
-    tasklists.write(broken, replace(made, sampler="uniform-0"))
-    with pytest.raises(FsbenchError, match="drawn by sampler 'uniform-0', but this one is 'uniform-2'"):
-        tasklists.read(str(broken))
+        with pytest.raises(FsbenchError, match="not a task list of fsbench"):
+            pinned.read_task_list(str(broken))
+    task_list = pinned.read_task_list("cifar-fs-novel-5w1s")
+    pinned.write_task_list(broken, replace(task_list, sampler="uniform-0"))
+    with pytest.raises(FsbenchError, match="drawn by sampler 'uniform-0', but this version has 'uniform-2'"):
+        pinned.read_task_list(str(broken))
 
 
 if __name__ == "__main__":

@@ -111,13 +111,13 @@ class TestEverySpec:
             assert len(set(used.tolist())) == len(used)
             classes = [set(UNEVEN[items[items >= 0]].tolist()) for items in support]
             assert all(len(of_class) == 1 for of_class in classes)
-            chosen = [of_class.pop() for of_class in classes]
-            assert len(set(chosen)) == spec.n_way
-            there = query >= 0
-            assert (UNEVEN[query[there]] == np.array(chosen)[answers[there]]).all()
-            assert (answers[~there] == -1).all()
+            drawn = [of_class.pop() for of_class in classes]
+            assert len(set(drawn)) == spec.n_way
+            real = query >= 0
+            assert (UNEVEN[query[real]] == np.array(drawn)[answers[real]]).all()
+            assert (answers[~real] == -1).all()
             if spec.classes:
-                assert {NAMES[c] for c in chosen} <= set(spec.classes)
+                assert {NAMES[c] for c in drawn} <= set(spec.classes)
 
     def test_numbers_of_images_are_those_asked_for(self, spec):
         tasks = sample(UNEVEN, spec, class_names=NAMES)
@@ -146,7 +146,7 @@ def test_fewer_tasks_are_the_first_of_more():
 
 def test_another_process_draws_the_same_tasks():
     code = (
-        "import numpy as np; from fsbench.episodes import *;"
+        "import numpy as np; from fsbench.tasks import TaskSpec, digest;"
         "print(digest(np.repeat(np.arange(20), 30), TaskSpec(n_tasks=100)))"
     )
     command = [sys.executable, "-c", code]
@@ -195,9 +195,9 @@ class TestDisjoint:
 def test_the_other_places_of_a_class():
     """Of 7 places, support 4 0 2 leaves 1 3 5 6; of support 4 0 alone, it leaves 1 2 3 5."""
     items = np.array([[[4, 0, 2], [4, 0, 2]]])
-    found = _random.others(items, np.array([[3, 2]]), width=4, largest=7)
-    assert found.tolist() == [[[1, 3, 5, 6], [1, 2, 3, 5]]]
-    assert found.dtype == np.int64
+    actual = _random.places_outside_support(items, np.array([[3, 2]]), width=4, largest=7)
+    assert actual.tolist() == [[[1, 3, 5, 6], [1, 2, 3, 5]]]
+    assert actual.dtype == np.int64
 
 
 class TestDirichlet:
@@ -205,7 +205,7 @@ class TestDirichlet:
         """Mean 1/n and variance (n - 1) / (n^2 (n alpha + 1)) of proportions, rounding aside."""
         words = np.random.Philox(key=1).random_raw(40_000).reshape(-1, 4) >> np.uint64(32)
         for alpha in (0.5, 2.0, 20.0):
-            counts = _random.dirichlet_shares(words, alpha, 1000, np.full((10_000, 4), 1000))
+            counts = _random.dirichlet_counts(words, alpha, 1000, np.full((10_000, 4), 1000))
             assert (counts.sum(axis=1) == 1000).all()
             shares = counts / 1000
             np.testing.assert_allclose(shares.mean(axis=0), 0.25, atol=0.01)
@@ -225,15 +225,15 @@ class TestDirichlet:
     def test_queries_are_shared_by_websters_method(self, votes, total, seats):
         """With alpha 1 a proportion is -log(1 - u), so that u = 1 - exp(-votes / 100) gives these votes."""
         words = ((1 - np.exp(-np.array([votes]) / 100)) * 2**32).astype(np.uint64)
-        found = _random.dirichlet_shares(words, 1.0, total, np.full((1, 3), total))
-        assert found.tolist() == [list(seats)]
+        actual = _random.dirichlet_counts(words, 1.0, total, np.full((1, 3), total))
+        assert actual.tolist() == [list(seats)]
 
     def test_equals_the_largest_quotients(self):
         """Of every class p, p / 3, p / 5 ...: the largest `total` of all, in 500 tasks of 5 classes."""
         words = np.random.Philox(key=3).random_raw(2500).reshape(-1, 5) >> np.uint64(32)
-        found = _random.dirichlet_shares(words, 2.0, 40, np.full((500, 5), 40))
+        actual = _random.dirichlet_counts(words, 2.0, 40, np.full((500, 5), 40))
         proportions = stats.gamma.ppf((words.astype(np.float64) + 0.5) / 2**32, 2.0)
-        for shares, proportion in zip(found, proportions, strict=True):
+        for shares, proportion in zip(actual, proportions, strict=True):
             quotients = proportion[:, None] / np.arange(1, 80, 2)
             seats = np.argsort(-quotients, axis=None, kind="stable")[:40] // 40
             assert shares.tolist() == np.bincount(seats, minlength=5).tolist()
@@ -241,7 +241,7 @@ class TestDirichlet:
     def test_where_a_class_is_full_the_next_one_is_owed_most(self):
         """Of 53 24 23 the first class has room for one: 24, 23, 24/3, 23/3, 24/5 and 23/5 are the next."""
         words = ((1 - np.exp(-np.array([[53, 24, 23]]) / 100)) * 2**32).astype(np.uint64)
-        assert _random.dirichlet_shares(words, 1.0, 6, np.array([[1, 9, 9]])).tolist() == [[1, 3, 2]]
+        assert _random.dirichlet_counts(words, 1.0, 6, np.array([[1, 9, 9]])).tolist() == [[1, 3, 2]]
 
     def test_the_smallest_and_the_largest_words_are_proportions_too(self):
         """Word w stands for (w + 0.5) / 2**32, so neither end is a proportion of 0 or 1.
@@ -250,14 +250,14 @@ class TestDirichlet:
         seat when 22.87 / (2 k + 1) falls below 0.69, at k = 16.
         """
         words = np.array([[0, 1 << 31], [(1 << 32) - 1, 1 << 31]], dtype=np.uint64)
-        found = _random.dirichlet_shares(words, 1.0, 18, np.full((2, 2), 18))
-        assert found.tolist() == [[0, 18], [17, 1]]
-        assert found.dtype == np.int64
+        actual = _random.dirichlet_counts(words, 1.0, 18, np.full((2, 2), 18))
+        assert actual.tolist() == [[0, 18], [17, 1]]
+        assert actual.dtype == np.int64
 
     def test_no_class_gives_more_than_it_has(self):
         words = np.random.Philox(key=2).random_raw(400).reshape(-1, 4) >> np.uint64(32)
         room = np.array([3, 10, 5, 12])
-        shares = _random.dirichlet_shares(words, 0.1, 25, np.broadcast_to(room, (100, 4)))
+        shares = _random.dirichlet_counts(words, 0.1, 25, np.broadcast_to(room, (100, 4)))
         assert (shares <= room).all()
         assert (shares.sum(axis=1) == 25).all()
 
@@ -307,7 +307,7 @@ class TestUniformity:
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("values", "message"),
     [
         ({"n_way": 1}, "n_way must be at least 2, but is 1"),
         ({"n_shot": 0}, "n_shot must be at least 1, but is 0"),
@@ -319,15 +319,15 @@ class TestUniformity:
         ({"query_alpha": 0.0}, "query_alpha must be above 0, but is 0.0"),
         ({"query_alpha": float("inf")}, "query_alpha must be above 0, but is inf"),
         ({"query_alpha": float("nan")}, "query_alpha must be above 0, but is nan"),
-        ({"n_query": None, "query_alpha": 2.0}, "n_query must be a number with query_alpha, but is all"),
-        ({"n_query": None, "disjoint": True}, "n_query must be a number with disjoint tasks, but is all"),
+        ({"n_query": None, "query_alpha": 2.0}, "n_query must be a number with query_alpha, but is 'all'"),
+        ({"n_query": None, "disjoint": True}, "n_query must be a number with disjoint tasks, but is 'all'"),
         ({"query_alpha": 2.0, "disjoint": True}, "disjoint tasks must have the same shots and queries"),
-        ({"classes": ("a", "a")}, "classes must differ, but are a, a"),
+        ({"classes": ("a", "a")}, "classes must differ from each other, but are a, a"),
     ],
 )
-def test_numbers_out_of_range_are_refused(asked, message):
+def test_numbers_out_of_range_are_refused(values, message):
     with pytest.raises(FsbenchError, match=f"^{message}"):
-        TaskSpec(**asked)
+        TaskSpec(**values)
 
 
 def test_as_few_shots_as_all_classes_have_are_in_range():
@@ -338,7 +338,10 @@ def test_as_few_shots_as_all_classes_have_are_in_range():
     ("spec", "message"),
     [
         (TaskSpec(n_way=21), "n_way = 21, but the split has only 20 classes"),
-        (TaskSpec(n_shot=16), r"n_shot \+ n_query = 31, but the smallest class has only 30 images"),
+        (
+            TaskSpec(n_shot=16),
+            r"n_shot \+ n_query = 31, but the smallest class has only 30 images \(c0\); lower",
+        ),
         (TaskSpec(n_shot=30, n_query=None), r"n_shot \+ 1 = 31, but the smallest class has only 30 images"),
         (TaskSpec(classes=("c1", "c22")), "unknown class 'c22'; did you mean"),
         (TaskSpec(classes=("c1", "c2")), "n_way = 5, but the split has only 2 classes"),

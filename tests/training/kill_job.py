@@ -19,17 +19,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from fsbench._util.session import Session
 from fsbench.data.augment import Augment, train_augment
 from fsbench.training import loop
-from fsbench.training.losses import turned
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.losses import all_rotations
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 KILLABLE = {"fsync": (os, "fsync"), "step": (loop, "_backward"), "epoch": (loop, "validate")}
 
 
 def main(cache: Path, out: Path, places: list[str]) -> None:
     torch.set_num_threads(1)
-    turned(
+    all_rotations(
         train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, np.random.default_rng(0), Augment())
     )
     for place in places:
@@ -71,7 +74,7 @@ def run(cache: Path, folder: Path, place: str, number: int, seconds: float) -> N
         die_at(*KILLABLE[place], number)
     recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[1, 2], batch_size=40, patience=2)
     device = torch.device("cpu")
-    loop.train_backbone(recipe, "tiny", out=folder, cache=cache, device=device, quiet=True)
+    loop.train_backbone(recipe, TrainingSpec("tiny"), out=folder, session=Session(cache, device, quiet=True))
 
 
 def die_at(owner: Any, name: str, call: int) -> None:

@@ -9,7 +9,9 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import pairwise
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 TASKS = TaskSpec(n_way=5, n_shot=5, n_tasks=1000)
@@ -23,7 +25,10 @@ def few_glyphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     for name in ("erm", "manifold-mixup"):
         recipe = resolve(load_recipe(name, "fast"), epochs=[60])
         run = train_backbone(
-            recipe, "glyphs", per_class=10, out=folder / name, cache=folder, device=CPU, quiet=True
+            recipe,
+            TrainingSpec("glyphs", per_class=10),
+            out=folder / name,
+            session=Session(folder, CPU, quiet=True),
         )
         (found[name],) = evaluate(
             run.last, tasks=[TASKS], session=Session(folder, quiet=True), output=Output(None)

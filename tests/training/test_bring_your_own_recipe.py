@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch.nn import functional as F
 
-from fsbench.recipe import Recipe, Stage
+from fsbench.training import Recipe, Stage
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ def test_another_file_of_that_name_is_another_run(train, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("return {", "return 3, {"), "stage only: must return loss terms, name -> tensor of one number"),
-        (("features.square().mean()", "features"), "must return loss terms, name -> tensor of one number"),
+        (("return {", "return 3, {"), "stage only: must return loss terms, name -> scalar tensor"),
+        (("features.square().mean()", "features"), "must return loss terms, name -> scalar tensor"),
         (("float(rng.uniform())", "rng.no_such_draw()"), "only: AttributeError.*no_such_draw.*line 18"),
         (("labels), ", "labels[1:]), "), "ValueError: Expected input batch_size .*mine.py, line 19"),
         (("import Recipe", "import Recipy"), "ImportError: cannot import name 'Recipy'"),
-        (("PRESETS", "PRESET"), "PRESETS must map preset names to fsbench.recipe.Recipe"),
+        (("PRESETS", "PRESET"), "PRESETS must map preset names to fsbench.training.Recipe"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_one_line(train, change, message, capsys):

@@ -17,7 +17,7 @@ from fsbench._util.distributed import ALONE, Share
 from fsbench._util.machine import find_device
 from fsbench.models import checkpoint
 
-JOB = Path(__file__).with_name("share_job.py")
+JOB = Path(__file__).with_name("distributed_job.py")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
@@ -25,7 +25,7 @@ QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 @pytest.fixture(scope="module")
 def jobs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The folders of the job done by one process and by two."""
-    out = tmp_path_factory.mktemp("share")
+    out = tmp_path_factory.mktemp("distributed")
     commands = {"one": (), "two": TORCHRUN}
     running = {
         name: subprocess.Popen(
@@ -73,7 +73,7 @@ def test_a_checkpoint_of_two_processes_is_one_like_any_other(jobs):
     assert one[0].keys() == two[0].keys()
     assert one[1] == {**two[1], "val_accuracy": one[1]["val_accuracy"]}
     backbone, *_ = checkpoint.load_backbone(jobs[1] / "erm" / "best.safetensors")
-    assert backbone.share == ALONE
+    assert backbone.distributed == ALONE
 
 
 def test_shares_are_disjoint_and_whole():

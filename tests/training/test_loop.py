@@ -17,8 +17,8 @@ from fsbench._util.files import sha256_of
 from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session
 from fsbench.data.decode import decoder
-from fsbench.data.prepare import load
-from fsbench.diagnose.subject import load_study
+from fsbench.data.loading import load
+from fsbench.diagnose import load_study
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images, load_subjects
 from fsbench.features.extract import embed
@@ -27,18 +27,21 @@ from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
 from fsbench.models.pretrained.transform import usual
 from fsbench.tasks.spec import TaskSpec
-from fsbench.training import fast
+from fsbench.training import fast, saving, validation
 from fsbench.training import loop as training
-from fsbench.training.loop import run_name, train_backbone
+from fsbench.training.loop import train_backbone
 from fsbench.training.optim import Optimiser
-from fsbench.training.recipe import Stage, load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import Stage, load_recipe
+from fsbench.training.run import TrainingSpec, run_name
 
 CPU = torch.device("cpu")
 
 
-def train(out: Path | None, cache: Path, *, epochs: int = 2, recipe=None, **options):
+def train(out: Path | None, cache: Path, *, epochs: int = 2, recipe=None, force=False, **spec):
     recipe = recipe or resolve(load_recipe("erm"), epochs=[epochs], batch_size=16)
-    return train_backbone(recipe, "tiny", out=out, cache=cache, device=CPU, quiet=True, **options)
+    session = Session(cache, CPU, quiet=True)
+    return train_backbone(recipe, TrainingSpec("tiny", **spec), out=out, session=session, force=force)
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
@@ -130,7 +133,7 @@ def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_look", stop)
+        patch.setattr(training, "check_losses", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "run", cache)
     assert not checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]
@@ -151,7 +154,7 @@ def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_a_run_is_shown_with_its_recipe_device_and_engine(cache: Path, tmp_path: Path):
+def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
     wanted = [
         *run.recipe.text().splitlines(),
@@ -197,7 +200,7 @@ def test_a_last_batch_of_one_image_is_left_out(cache: Path, tmp_path: Path, monk
 def test_a_terminal_shows_stage_epoch_and_loss(cache: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=60)
-    run = train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU)
+    run = train_backbone(recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU))
     said = capsys.readouterr().err
     assert said.startswith(run.text(CPU))
     (last,) = re.findall(
@@ -216,11 +219,11 @@ def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: 
     assert list(log["epoch"]) == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("preset", "fresh_heads"), [("paper", False), ("official-code", True)])
+@pytest.mark.parametrize(("preset", "fresh_classifiers"), [("paper", False), ("official-code", True)])
 def test_the_second_stage_of_s2m2_starts_from_the_weights_of_the_first(
-    cache: Path, tmp_path: Path, monkeypatch, preset: str, fresh_heads: bool
+    cache: Path, tmp_path: Path, monkeypatch, preset: str, fresh_classifiers: bool
 ):
-    """And with a fresh optimiser; the reference code's with fresh heads, too."""
+    """And with a fresh optimiser; the reference code's with fresh classifiers, too."""
     recipe = resolve(load_recipe("s2m2-r", preset), epochs=[1, 1], batch_size=40)
     starts = []
     original = training._train_epoch
@@ -236,7 +239,7 @@ def test_the_second_stage_of_s2m2_starts_from_the_weights_of_the_first(
     only_first = train(tmp_path / "first", cache, recipe=replace(recipe, stages=recipe.stages[:1]))
     assert first_moments == second_moments == 0
     for name, value in checkpoint.read(only_first.last)[0].items():
-        fresh = fresh_heads and name.startswith(("classifier", "extra_heads"))
+        fresh = fresh_classifiers and name.startswith(("classifier", "extra_heads"))
         assert torch.equal(second[name], value) != fresh, name
 
 
@@ -256,7 +259,7 @@ def test_the_second_stage_of_s2m2_starts_from_the_weights_of_the_first(
 def test_a_stage_ends_when_val_accuracy_has_not_risen_for_its_patience(before, after, patience, stalled):
     stage = Stage("manifold", step=None, epochs=9, patience=patience)
     log = [{"val_accuracy": accuracy} for accuracy in before + after]
-    assert training._has_stalled(stage, len(after), log) == stalled
+    assert validation.has_stalled(stage, len(after), log) == stalled
 
 
 class TestBestEpoch:
@@ -270,7 +273,7 @@ class TestBestEpoch:
             values = iter(accuracies)
             made_up = lambda *_: {"val_accuracy": next(values), "val_half_width": 0.01}  # noqa: E731
             monkeypatch.setattr(training, "validate", made_up)
-            monkeypatch.setattr(training, "validated_every", lambda *_: 1)
+            monkeypatch.setattr(validation, "validated_every", lambda *_: 1)
             return train(tmp_path / name, cache, epochs=len(accuracies), recipe=recipe)
 
         return run
@@ -287,7 +290,7 @@ class TestBestEpoch:
         assert (about.epoch, about.best_epoch, about.val_accuracy) == (3, best, accuracies[-1])
 
     def test_is_the_last_one_without_val_classes(self, cache: Path, tmp_path: Path, monkeypatch):
-        monkeypatch.setattr(training, "val_images", lambda *_: None)
+        monkeypatch.setattr("fsbench.training.run.val_images", lambda *_: None)
         run = train(tmp_path / "run", cache, epochs=2)
         assert_same_weights(run.best, run.last)
         about = checkpoint.load_provenance(run.best)
@@ -372,14 +375,14 @@ class TestRandomNumbers:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(3, "classifier"))
             backbone = build("conv4", 16, seed=stream_seed(3, "backbone"))
-            wanted = Network(backbone, 6, recipe.classifier, None, recipe.extra_heads).state_dict()
+            wanted = Network(backbone, 6, recipe.classifier, None, recipe.auxiliary_classifiers).state_dict()
         assert made[0].keys() == wanted.keys()
         assert all(torch.equal(made[0][name], wanted[name]) for name in wanted)
 
     def test_the_seed_reaches_the_weights_that_training_starts_from(
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        """Backbone and heads, also heads that a later stage draws anew."""
+        """Backbone and classifiers, also classifiers that a later stage draws anew."""
         starts: dict[str, list[dict[str, torch.Tensor]]] = {}
 
         def spy(run, *_):
@@ -394,14 +397,14 @@ class TestRandomNumbers:
         random = [
             name for name in starts["zero"][0] if name.endswith(("conv.weight", "direction", "0.weight"))
         ]
-        heads = [name for name in starts["zero"][0] if name.startswith(("classifier", "extra_heads"))]
+        classifiers = [name for name in starts["zero"][0] if name.startswith(("classifier", "extra_heads"))]
         assert any(name.startswith("backbone") for name in random)
         for stage in (0, 1):
             zero, again, one = (starts[name][stage] for name in ("zero", "again", "one"))
             assert all(torch.equal(zero[name], again[name]) for name in zero)
-            assert not any(torch.equal(zero[name], one[name]) for name in [*random, *heads])
+            assert not any(torch.equal(zero[name], one[name]) for name in [*random, *classifiers])
         first, second = starts["zero"]
-        assert not any(torch.equal(first[name], second[name]) for name in heads)
+        assert not any(torch.equal(first[name], second[name]) for name in classifiers)
 
 
 def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path, monkeypatch):
@@ -427,12 +430,14 @@ def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path,
 
 
 def test_data_without_base_classes_is_refused(cache: Path, tmp_path: Path, tiny_folder: Path):
-    from fsbench.data.prepare import prepare
+    from fsbench.data.preparation import prepare
 
     prepare("only-novel", tiny_folder / "novel", cache=cache, quiet=True)
     recipe = resolve(load_recipe("erm"), epochs=[1])
     with pytest.raises(FsbenchError, match="base"):
-        train_backbone(recipe, "only-novel", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+        train_backbone(
+            recipe, TrainingSpec("only-novel"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+        )
 
 
 class TestCheckpoint:
@@ -504,11 +509,11 @@ class TestFewImages:
 
     def test_are_those_of_a_diagnosis(self, cache: Path, tmp_path: Path):
         few = train(tmp_path / "few", cache, epochs=1, per_class=3)
-        study = load_study([few.best], cache=cache, device=CPU)
+        study = load_study([few.best], session=Session(cache, CPU, quiet=True))
         np.testing.assert_array_equal(study.base.pixels, few.pixels.numpy())
         every = train(tmp_path / "all", cache, epochs=1)
         with pytest.raises(FsbenchError, match=r"different numbers of images per class \(all, 3\)"):
-            load_study([few.best, every.best], cache=cache, device=CPU)
+            load_study([few.best, every.best], session=Session(cache, CPU, quiet=True))
 
     @pytest.mark.parametrize("per_class", [0, 21])
     def test_more_than_there_are_and_none_are_refused(self, cache: Path, tmp_path: Path, per_class: int):
@@ -533,11 +538,12 @@ def test_of_five_short_epochs_one_is_validated(cache: Path, tmp_path: Path):
 
 
 def test_until_a_first_validation_the_newest_epoch_is_the_best():
-    assert training._best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
-    assert training._best_epoch([{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.3}, {"epoch": 3}]) == 2
+    assert saving.best_epoch([{"epoch": 1}, {"epoch": 2}]) == 2
+    assert saving.best_epoch([{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.3}, {"epoch": 3}]) == 2
 
 
 def test_a_run_with_false_labels_has_a_name_of_its_own():
-    clean, noisy = (resolve(load_recipe("erm"), label_noise=share) for share in (None, 0.5))
-    assert run_name(clean, "tiny", "conv4", 16, 0) == f"erm-fast-conv4-tiny-16px-{clean.epochs}ep-s0"
-    assert run_name(noisy, "tiny", "conv4", 16, 0) == f"erm-fast-conv4-tiny-16px-{noisy.epochs}ep-noise0.5-s0"
+    clean, noisy = (resolve(load_recipe("erm"), label_noise=noise) for noise in (None, 0.5))
+    spec = TrainingSpec("tiny", image_size=16)
+    assert run_name(clean, spec) == f"erm-fast-conv4-tiny-16px-{clean.epochs}ep-s0"
+    assert run_name(noisy, spec) == f"erm-fast-conv4-tiny-16px-{noisy.epochs}ep-noise0.5-s0"

@@ -140,11 +140,11 @@ def test_each_loss_is_computed_on_the_device_of_its_images():
     pictures, labels = images(size=16).to("meta"), LABELS.to("meta")
     rng = np.random.default_rng(0)
     found = [
-        losses.draw_order(rng, labels),
-        losses.turned(pictures),
+        losses.draw_permutation(rng, labels),
+        losses.all_rotations(pictures),
         losses.manifold_mixup(net, pictures, labels, rng, 2.0),
-        *losses.rotation_terms(net, pictures, labels),
-        *losses.exemplar_terms(net, torch.cat([pictures, pictures]), labels),
+        *losses.rotation_losses(net, pictures, labels).values(),
+        *losses.exemplar_losses(net, torch.cat([pictures, pictures]), labels).values(),
     ]
     assert {tensor.device.type for tensor in found} == {"meta"}
 
@@ -164,7 +164,7 @@ def test_official_manifold_mixup_is_binary_cross_entropy():
 @pytest.mark.parametrize("asks_gradient", [False, True])  # the kernel, or torch as on other devices
 def test_rotations_match_rot90_and_their_labels(layout, asks_gradient):
     pictures = images().contiguous(memory_format=layout).requires_grad_(asks_gradient)
-    turned = losses.turned(pictures)
+    turned = losses.all_rotations(pictures)
     for turn in range(4):
         for i in range(4):
             assert torch.equal(turned[turn * 4 + i], torch.rot90(pictures[i], turn, (1, 2)))
@@ -183,13 +183,13 @@ def test_rotations_of_plain_images_are_compiled(monkeypatch, pictures, compiled)
     calls = []
     turn = _augment_numba.turn_images
     monkeypatch.setattr(_augment_numba, "turn_images", lambda rows, into: calls.append(1) or turn(rows, into))
-    turned = losses.turned(pictures)
+    turned = losses.all_rotations(pictures)
     assert len(calls) == compiled
     assert torch.equal(turned[8:12], torch.rot90(pictures, 2, (2, 3)))
 
 
-def test_rotation_terms_equal_the_plain_loop():
-    class_loss, rotation_loss = losses.rotation_terms(network(), images(), LABELS)
+def test_rotation_losses_equal_the_plain_loop():
+    class_loss, rotation_loss = losses.rotation_losses(network(), images(), LABELS).values()
     net = network()
     rows, classes, turns = [], [], []
     for turn in range(4):
@@ -199,7 +199,7 @@ def test_rotation_terms_equal_the_plain_loop():
             turns.append(turn)
     features = net.backbone(torch.stack(rows))
     torch.testing.assert_close(class_loss, F.cross_entropy(net.classifier(features), torch.stack(classes)))
-    scores = net.extra_heads["rotation"](features)
+    scores = net.auxiliary_classifiers["rotation"](features)
     torch.testing.assert_close(rotation_loss, F.cross_entropy(scores, torch.tensor(turns)))
 
 
@@ -213,26 +213,26 @@ class TestHardestTriplets:
                 positive = max((anchor - features[u, i]).norm() for u in range(3) if u != v)
                 negative = min((anchor - features[u, j]).norm() for u in range(3) for j in range(4) if j != i)
                 total += torch.log(1 + torch.exp(positive - negative))
-        torch.testing.assert_close(losses.hardest_triplets(features), total / 12)
+        torch.testing.assert_close(losses.hardest_triplet_loss(features), total / 12)
 
     def test_falls_as_positives_tighten_and_as_negatives_part(self):
         generator = torch.Generator().manual_seed(0)
         centres, noise = torch.randn(1, 4, 6, generator=generator), torch.randn(3, 4, 6, generator=generator)
-        by_spread = [losses.hardest_triplets(centres + s * noise).item() for s in (1.0, 0.5, 0.25, 0.1)]
+        by_spread = [losses.hardest_triplet_loss(centres + s * noise).item() for s in (1.0, 0.5, 0.25, 0.1)]
         assert by_spread == sorted(by_spread, reverse=True)
-        by_distance = [losses.hardest_triplets(s * centres + 0.1 * noise).item() for s in (1, 2, 4)]
+        by_distance = [losses.hardest_triplet_loss(s * centres + 0.1 * noise).item() for s in (1, 2, 4)]
         assert by_distance == sorted(by_distance, reverse=True)
 
     def test_gradient_is_finite_where_views_coincide(self):
         features = torch.zeros(2, 3, 4, requires_grad=True)
-        losses.hardest_triplets(features).backward()
+        losses.hardest_triplet_loss(features).backward()
         assert features.grad.isfinite().all()
 
 
 def test_each_image_is_turned_by_its_own_number():
     pictures, turns = images(), torch.tensor([2, 0, 3, 1])
-    by_turns = losses.turned(pictures).view(4, 4, *pictures.shape[1:])
-    assert torch.equal(losses.turned_by(pictures, turns), by_turns[turns, torch.arange(4)])
+    by_turns = losses.all_rotations(pictures).view(4, 4, *pictures.shape[1:])
+    assert torch.equal(losses.rotated(pictures, turns), by_turns[turns, torch.arange(4)])
 
 
 def test_random_rotations_have_the_expected_losses_of_all_four():
@@ -247,11 +247,9 @@ def test_random_rotations_have_the_expected_losses_of_all_four():
             return np.full(size, self.turn)
 
     net = network().eval()
-    found = [losses.random_rotation_terms(net, images(), LABELS, Alike(turn)) for turn in range(4)]
-    for term, wanted in zip(
-        zip(*found, strict=True), losses.rotation_terms(net, images(), LABELS), strict=True
-    ):
-        torch.testing.assert_close(torch.stack(term).mean(), wanted)
+    by_turn = [losses.random_rotation_losses(net, images(), LABELS, Alike(turn)) for turn in range(4)]
+    for name, expected in losses.rotation_losses(net, images(), LABELS).items():
+        torch.testing.assert_close(torch.stack([terms[name] for terms in by_turn]).mean(), expected)
 
 
 def test_fast_rotation_sees_as_many_images_as_erm():
@@ -265,24 +263,24 @@ def test_fast_rotation_sees_as_many_images_as_erm():
     assert set(seen) == {8}
 
 
-def test_exemplar_terms_take_views_in_blocks():
+def test_exemplar_losses_take_views_in_blocks():
     pictures = images(8)
-    class_loss, exemplar_loss = losses.exemplar_terms(network(), pictures, LABELS)
+    class_loss, exemplar_loss = losses.exemplar_losses(network(), pictures, LABELS).values()
     net = network()
     features = net.backbone(pictures)
     torch.testing.assert_close(
         class_loss, F.cross_entropy(net.classifier(features), torch.cat([LABELS, LABELS]))
     )
     by_view = torch.stack([features[:4], features[4:]])
-    torch.testing.assert_close(exemplar_loss, losses.hardest_triplets(by_view))
+    torch.testing.assert_close(exemplar_loss, losses.hardest_triplet_loss(by_view))
 
 
 def test_exemplar_distances_of_unit_length_features():
     pictures = images(8)
-    exemplar_loss = losses.exemplar_terms(network(), pictures, LABELS, unit_length=True)[1]
+    exemplar_loss = losses.exemplar_losses(network(), pictures, LABELS, unit_length=True)["exemplar"]
     features = network().backbone(pictures)
     unit = features / features.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(exemplar_loss, losses.hardest_triplets(unit.view(2, 4, -1)))
+    torch.testing.assert_close(exemplar_loss, losses.hardest_triplet_loss(unit.view(2, 4, -1)))
 
 
 def test_s2m2_second_stage_is_mixed_plus_half_of_the_first():

@@ -13,39 +13,49 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
-from fsbench.training import losses
-from fsbench.training.loop import Run, _backward, train_backbone
-from fsbench.training.precision import PRECISIONS, Engine, choose, keep_memory
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.loop import _backward, train_backbone
+from fsbench.training.losses import exemplar, mixing
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import PRECISIONS, ComputeSettings, choose_compute, keep_memory
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import Run, TrainingSpec
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-HERE = ("a stage", 0, 0)  # a place in the loop
+PLACE = ("a stage", 0, 0)  # a place in the loop
 
 
 def train(
-    out: Path, cache: Path, engine: Engine, device: torch.device = CPU, epochs: int = 2, preset: str = "fast"
+    out: Path,
+    cache: Path,
+    compute: ComputeSettings,
+    device: torch.device = CPU,
+    epochs: int = 2,
+    preset: str = "fast",
 ) -> pd.DataFrame:
     """The log of a short run of ERM."""
     recipe = resolve(load_recipe("erm", preset), epochs=[epochs], batch_size=16)
-    train_backbone(recipe, "tiny", out=out, cache=cache, device=device, engine=engine, quiet=True)
+    train_backbone(
+        recipe, TrainingSpec("tiny"), out=out, compute=compute, session=Session(cache, device, quiet=True)
+    )
     return pd.read_csv(out / "log.csv")
 
 
 class TestChoice:
     def test_on_a_cpu_nothing_but_float32_pays(self):
-        assert choose(CPU) == Engine("float32", compile=False, micro_batch=None)
+        assert choose_compute(CPU) == ComputeSettings("float32", compile=False, micro_batch=None)
 
     @pytest.mark.parametrize(("supported", "precision"), [(True, "bf16"), (False, "fp16")])
     def test_on_a_gpu_it_is_what_the_gpu_has_units_for(self, monkeypatch, supported, precision):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-        assert choose(CUDA) == Engine(precision, compile=True, micro_batch=None)
+        assert choose_compute(CUDA) == ComputeSettings(precision, compile=True, micro_batch=None)
 
     def test_what_is_asked_for_is_taken(self):
-        assert choose(CPU, "bf16", "on", 8) == Engine("bf16", compile=True, micro_batch=8)
-        assert choose(CUDA, "float32", "off") == Engine("float32", compile=False)
+        assert choose_compute(CPU, "bf16", "on", 8) == ComputeSettings("bf16", compile=True, micro_batch=8)
+        assert choose_compute(CUDA, "float32", "off") == ComputeSettings("float32", compile=False)
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -57,14 +67,14 @@ class TestChoice:
     )
     def test_what_cannot_be_is_refused(self, options, message):
         with pytest.raises(FsbenchError, match=message):
-            choose(CPU, **options)
+            choose_compute(CPU, **options)
 
 
 class TestPrecision:
     def test_bf16_trains_as_float32_but_for_its_rounding(self, cache: Path, tmp_path: Path):
         """bf16 keeps 8 bits, 0.4 %; the loss is a mean over many such numbers."""
-        log = train(tmp_path / "run", cache, Engine("bf16"), preset="cosine")
-        wanted = train(tmp_path / "wanted", cache, Engine(), preset="cosine")
+        log = train(tmp_path / "run", cache, ComputeSettings("bf16"), preset="cosine")
+        wanted = train(tmp_path / "wanted", cache, ComputeSettings(), preset="cosine")
         np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=0.01)
         assert (log["loss_class"] != wanted["loss_class"]).all()
         tensors, about = checkpoint.read(tmp_path / "run" / "last.safetensors")
@@ -76,15 +86,17 @@ class TestPrecision:
     )
     def test_losses_are_float32_in_every_recipe(self, name):
         recipe = load_recipe(name)
-        network = Network(build("conv4", 16), 4, recipe.classifier, recipe.scale, recipe.extra_heads)
+        network = Network(
+            build("conv4", 16), 4, recipe.classifier, recipe.scale, recipe.auxiliary_classifiers
+        )
         for stage in recipe.stages:
             images = torch.randn(8 * stage.views, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-            with Engine("bf16").autocast(CPU):
+            with ComputeSettings("bf16").autocast(CPU):
                 terms = stage.step(network, images, torch.arange(8) % 4, np.random.default_rng(0))
             assert {term.dtype for term in terms.values()} == {torch.float32}
 
     def test_only_fp16_scales_its_loss(self):
-        enabled = {name: Engine(name).scaler(CPU).is_enabled() for name in PRECISIONS}
+        enabled = {name: ComputeSettings(name).scaler(CPU).is_enabled() for name in PRECISIONS}
         assert enabled == {"float32": False, "bf16": False, "fp16": True}
 
 
@@ -93,7 +105,9 @@ class TestMicroBatches:
         ("count", "micro_batch"), [(10, None), (10, 10), (10, 4), (7, 2), (3, 2), (64, 16)]
     )
     def test_parts_are_whole_and_nearly_equal(self, count, micro_batch):
-        sizes = [len(range(count)[part]) for part in Engine(micro_batch=micro_batch).parts(count)]
+        sizes = [
+            len(range(count)[part]) for part in ComputeSettings(micro_batch=micro_batch).micro_batches(count)
+        ]
         assert sum(sizes) == count
         assert max(sizes) <= (micro_batch or count)
         assert max(sizes) - min(sizes) <= 1
@@ -116,7 +130,9 @@ class TestMicroBatches:
     def test_depth_and_weight_are_drawn_once_a_batch(self, monkeypatch):
         drawn = []
         monkeypatch.setattr(
-            losses, "mix", lambda hidden, order, weight: drawn.append((hidden.shape[1:], weight)) or hidden
+            mixing,
+            "mix",
+            lambda hidden, permutation, weight: drawn.append((hidden.shape[1:], weight)) or hidden,
         )
         backward("manifold-mixup", 3, training=True)
         assert len(drawn) == 4
@@ -124,9 +140,11 @@ class TestMicroBatches:
 
     def test_exemplar_mines_within_its_micro_batch(self, monkeypatch):
         seen = []
-        mine = losses.hardest_triplets
+        mine = exemplar.hardest_triplet_loss
         monkeypatch.setattr(
-            losses, "hardest_triplets", lambda features: seen.append(features.shape[:2]) or mine(features)
+            exemplar,
+            "hardest_triplet_loss",
+            lambda features: seen.append(features.shape[:2]) or mine(features),
         )
         backward("exemplar", 5, training=True)
         assert seen == [(4, 5), (4, 5)]
@@ -136,7 +154,9 @@ def backward(name, micro_batch, *, training, rows=range(10)) -> dict[str, torch.
     """The gradient of one batch of a recipe's first stage, by the trainer's own code; plain images."""
     recipe = resolve(load_recipe(name, "cosine" if name == "erm" else "paper"), augment=False)
     torch.manual_seed(0)
-    network = Network(build("conv4", 16, seed=0), 6, recipe.classifier, recipe.scale, recipe.extra_heads)
+    network = Network(
+        build("conv4", 16, seed=0), 6, recipe.classifier, recipe.scale, recipe.auxiliary_classifiers
+    )
     pixels = torch.randint(
         0, 256, (10, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -147,12 +167,12 @@ def backward(name, micro_batch, *, training, rows=range(10)) -> dict[str, torch.
         pixels=pixels,
         labels=torch.arange(10) % 6,
         val=None,
-        engine=Engine(micro_batch=micro_batch),
+        compute=ComputeSettings(micro_batch=micro_batch),
         provenance=SimpleNamespace(train_seed=0),
         tensorboard=False,
     )
-    engine = run.engine
-    _backward(run, recipe.stages[0], torch.tensor(list(rows)), HERE, engine.scaler(CPU))
+    compute = run.compute
+    _backward(run, recipe.stages[0], torch.tensor(list(rows)), PLACE, compute.scaler(CPU))
     return {name: p.grad for name, p in network.named_parameters()}
 
 
@@ -210,7 +230,7 @@ def test_huge_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypa
 def test_compiled_blocks_train_alike_and_leave_the_same_checkpoint(
     cache: Path, trained: Path, tmp_path: Path
 ):
-    log = train(tmp_path / "tiny-erm", cache, Engine(compile=True))
+    log = train(tmp_path / "tiny-erm", cache, ComputeSettings(compile=True))
     wanted = pd.read_csv(trained / "log.csv")
     np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=1e-4)
     (one, about_one), (two, about_two) = (
@@ -228,7 +248,7 @@ def test_a_gpu_trains_as_a_cpu_but_for_rounding(
     cache: Path, trained: Path, tmp_path: Path, precision, compiled
 ):
     """Its augmentation draws other numbers, so the curves only come near each other."""
-    log = train(tmp_path / "run", cache, Engine(precision, compiled), CUDA, epochs=6)
+    log = train(tmp_path / "run", cache, ComputeSettings(precision, compiled), CUDA, epochs=6)
     assert log["loss_class"].iloc[-1] < log["loss_class"].iloc[0] - 0.1
     wanted = pd.read_csv(trained / "log.csv")
     np.testing.assert_allclose(log["loss_class"][:2], wanted["loss_class"], rtol=0.1)
@@ -238,7 +258,7 @@ def test_a_gpu_trains_as_a_cpu_but_for_rounding(
 def test_fourfold_batches_of_64_stay_below_24_gigabytes_on_a_gpu():
     """WRN-28-10, 80 px, bf16, micro-batches of 32, with everything that Adam and cuDNN take."""
     recipe = load_recipe("rotation")
-    network = Network(build("wrn28-10", 80), 64, "cosine", None, recipe.extra_heads).to(CUDA)
+    network = Network(build("wrn28-10", 80), 64, "cosine", None, recipe.auxiliary_classifiers).to(CUDA)
     run = Run(
         folder=Path("unused"),
         recipe=recipe,
@@ -246,13 +266,13 @@ def test_fourfold_batches_of_64_stay_below_24_gigabytes_on_a_gpu():
         pixels=torch.zeros(64, 84, 84, 3, dtype=torch.uint8, device=CUDA),
         labels=torch.arange(64, device=CUDA),
         val=None,
-        engine=Engine("bf16", micro_batch=32),
+        compute=ComputeSettings("bf16", micro_batch=32),
         provenance=SimpleNamespace(train_seed=0),
         tensorboard=False,
     )
     adam = recipe.optimiser.build(network.parameters())
     torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
-        _backward(run, recipe.stages[0], torch.arange(64, device=CUDA), HERE, run.engine.scaler(CUDA))
+        _backward(run, recipe.stages[0], torch.arange(64, device=CUDA), PLACE, run.compute.scaler(CUDA))
         adam.step()
     assert torch.cuda.max_memory_reserved() < 22 * 2**30

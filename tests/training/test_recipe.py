@@ -1,4 +1,6 @@
 import ast
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from fsbench.models.backbones import build
 from fsbench.models.classifiers import CosineClassifier, Network
 from fsbench.training import fast
 from fsbench.training.optim import Optimiser
-from fsbench.training.recipe import Stage, _presets, load_recipe, recipe_names, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import Stage, _presets, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -51,6 +54,19 @@ class TestEveryRecipe:
             assert (recipe.name, recipe.preset) == (name, preset)
 
 
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_accuracies_in_its_header_are_those_of_the_committed_results(name):
+    text = (content_folder("baselines") / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+    results = Path(__file__).parents[2] / "results" / "cifar-fs"
+    measured = []
+    for shots in ("5w1s15q", "5w5s15q"):
+        for path in results.glob(f"{name}-fast-conv4-cifar-fs-32px-40ep-*/{shots}-nearest-mean-l2-*.json"):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            measured.append(f"{100 * result['accuracy']:.2f} ± {100 * result['half_width']:.2f} %")
+    assert re.findall(r"\d+\.\d+ ± \d+\.\d+ %", text) == measured
+    assert ("Not measured yet." in text) == (not measured)
+
+
 def presets(name: str) -> list[str]:
     return list(_presets(content_folder("baselines") / f"{name.replace('-', '_')}.py"))
 
@@ -63,7 +79,9 @@ def _batch(stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
 def _network(recipe) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Network(build("conv4", 16, seed=0), 4, recipe.classifier, recipe.scale, recipe.extra_heads)
+        return Network(
+            build("conv4", 16, seed=0), 4, recipe.classifier, recipe.scale, recipe.auxiliary_classifiers
+        )
 
 
 def test_names_may_be_written_either_way():
@@ -76,7 +94,7 @@ def test_names_may_be_written_either_way():
     [
         ("emr", None, "unknown recipe 'emr'; did you mean 'erm'"),
         ("erm", "cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'"),
-        ("./absent.py", None, "there is no such file"),
+        ("./absent.py", None, "file does not exist"),
     ],
 )
 def test_unknown_recipes_are_named(name, preset, message):
@@ -123,8 +141,8 @@ def test_overrides_take_the_place_of_numbers_and_are_named():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"epochs": [1, 2]}, "a number for each stage of erm .class., but has 2"),
-        ({"patience": 2}, "--patience 2: no stage of erm ends by its val accuracy"),
+        ({"epochs": [1, 2]}, "one number, or one for each stage of erm .class., but has 2"),
+        ({"patience": 2}, "--patience has no effect: no stage of recipe 'erm' uses early stopping"),
         ({"epochs": [0]}, "epochs must be at least 1, but is 0"),
         ({"batch_size": 1}, "batch_size must be at least 2, but is 1"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, but is nan"),
@@ -170,8 +188,9 @@ SHOWN = """\
 name          s2m2-r
 preset        paper
 paper         arXiv:1907.12087
-stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, patience default, fresh_heads False; \
-name manifold, epochs 2, rate_factor 1.0, views 1, patience 1, fresh_heads False
+stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, patience default, \
+fresh_classifiers False; name manifold, epochs 2, \
+rate_factor 1.0, views 1, patience 1, fresh_classifiers False
 batch_size    32
 optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, nesterov False, \
 warm_up 0.0, cosine False, milestones none, cut 0.1
@@ -181,13 +200,13 @@ scale         default
 dropout       default
 augment       scale 0.08; 1.0, ratio 0.75; 1.3333333333333333, flip 0.5, jitter 0.4
 label_noise   default
-extra_heads   rotation 4
+auxiliary_classifiers rotation 4
 overrides     epochs 4 + 2; batch_size 32"""
 
 
 def test_what_is_empty_is_shown_as_none():
     lines = load_recipe("erm").text().splitlines()
-    assert {"extra_heads   none", "overrides     none"} <= set(lines)
+    assert {"auxiliary_classifiers none", "overrides     none"} <= set(lines)
 
 
 def test_a_rate_rises_to_the_warm_up_and_falls_along_a_cosine():

@@ -11,14 +11,17 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
 from fsbench.training import resume
 from fsbench.training.loop import train_backbone
 from fsbench.training.optim import Optimiser
-from fsbench.training.precision import Engine
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 JOB = Path(__file__).with_name("kill_job.py")
 CPU = torch.device("cpu")
@@ -81,10 +84,12 @@ def stopped(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=30)
 
     def go_on() -> None:
-        train_backbone(recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True)
+        train_backbone(
+            recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU, quiet=True)
+        )
 
     with monkeypatch.context() as patch:
-        patch.setattr("fsbench.training.loop._look", stop_in_third_epoch)
+        patch.setattr("fsbench.training.loop.check_losses", stop_in_third_epoch)
         with pytest.raises(KeyboardInterrupt):
             go_on()
     return go_on
@@ -120,9 +125,7 @@ class TestTornFiles:
         folder = tmp_path / "run"
         for name in ("resume.safetensors", "resume-older.safetensors"):
             tear(folder / name, 0.5)
-        message = (
-            r"resume\.safetensors and resume-older\.safetensors cannot be read; --force starts the run anew"
-        )
+        message = r"resume\.safetensors and resume-older\.safetensors cannot be read; --force starts the run"
         with pytest.raises(FsbenchError, match=message):
             stopped()
         assert checkpoint.load_provenance(folder / "last.safetensors").epoch == 2
@@ -176,5 +179,9 @@ def test_a_precision_is_part_of_a_run(stopped, cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=30)
     with pytest.raises(FsbenchError, match="precision = 'float32', not 'bf16'"):
         train_backbone(
-            recipe, "tiny", out=tmp_path / "run", cache=cache, device=CPU, quiet=True, engine=Engine("bf16")
+            recipe,
+            TrainingSpec("tiny"),
+            out=tmp_path / "run",
+            compute=ComputeSettings("bf16"),
+            session=Session(cache, CPU, quiet=True),
         )

@@ -15,11 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
-from fsbench.training import fast
-from fsbench.training import loop as training
+from fsbench.training import fast, tensorboard
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 KILLED = """
@@ -27,12 +29,12 @@ import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 import torch
-from fsbench import resume, tracking, train
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench._util.session import Session
+from fsbench.training import TrainingSpec, load_recipe, loop, resolve, resume, tensorboard
 
 torch.set_num_threads(1)
 owner, name, call, cache, out = sys.argv[1:]
-owner = {"resume": resume, "tracking": tracking, "train": train}[owner]
+owner = {"resume": resume, "tensorboard": tensorboard, "loop": loop}[owner]
 original, left = getattr(owner, name), int(call)
 
 def deadly(*arguments, **named):
@@ -43,17 +45,21 @@ def deadly(*arguments, **named):
     return original(*arguments, **named)
 
 setattr(owner, name, deadly)
-train.train_backbone(
-    resolve(load_recipe("erm"), epochs=[3], batch_size=40), "tiny", out=Path(out), cache=Path(cache),
-    device=torch.device("cpu"), quiet=True, tensorboard=True,
+loop.train_backbone(
+    resolve(load_recipe("erm"), epochs=[3], batch_size=40), TrainingSpec("tiny"), out=Path(out),
+    session=Session(Path(cache), quiet=True), tensorboard=True,
 )
 """
 
 
-def train(out: Path, cache: Path, *, recipe: str = "erm", epochs=(3,), **options):
+def train(out: Path, cache: Path, *, recipe: str = "erm", epochs=(3,), seed=0, **options):
     chosen = resolve(load_recipe(recipe), epochs=list(epochs), batch_size=40)
     return train_backbone(
-        chosen, "tiny", out=out, cache=cache, device=CPU, quiet=True, **{"tensorboard": True, **options}
+        chosen,
+        TrainingSpec("tiny", seed=seed),
+        out=out,
+        session=Session(cache, CPU, quiet=True),
+        **{"tensorboard": True, **options},
     )
 
 
@@ -127,8 +133,8 @@ def test_settings_and_accuracy_tell_runs_apart(cache: Path, tmp_path: Path):
     ("owner", "name", "call"),
     [
         ("resume", "save", 2),  # the second epoch is in the events and not in the state
-        ("tracking", "_add", 2),  # it is in log.csv and nowhere else
-        ("train", "_backward", 8),  # in the third of three steps each
+        ("tensorboard", "_add", 2),  # it is in log.csv and nowhere else
+        ("loop", "_backward", 8),  # in the third of three steps each
     ],
 )
 def test_a_killed_run_shows_each_epoch_once(cache: Path, tmp_path: Path, owner: str, name: str, call: int):
@@ -161,7 +167,7 @@ def stop_after(epochs: int, call, *arguments, **options) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fsbench.training.loop._look", stop)
+        patch.setattr("fsbench.training.loop.check_losses", stop)
         with pytest.raises(KeyboardInterrupt):
             call(*arguments, **options)
 
@@ -204,10 +210,8 @@ def test_events_that_cannot_be_written_are_one_line(cache: Path, tmp_path: Path,
 
 
 def test_only_the_first_of_several_processes_writes(tmp_path: Path):
-    share = SimpleNamespace(rank=1)
-    network = SimpleNamespace(backbone=SimpleNamespace(share=share))
-    run = SimpleNamespace(network=network, tensorboard=True, folder=tmp_path)
+    run = SimpleNamespace(is_writer=False, tensorboard=True, folder=tmp_path)
     (tmp_path / "events.out.tfevents.1").write_bytes(b"of the first process")
-    with training._events(run, []) as track:
-        assert track is None
+    with tensorboard.events_of(run, []) as add:
+        add({"stage": "class", "epoch": 1, "loss_class": 1.0})
     assert (tmp_path / "events.out.tfevents.1").read_bytes() == b"of the first process"

@@ -10,15 +10,18 @@ from PIL import Image
 
 from fsbench._util.session import Session
 from fsbench.data.identity import Identity
-from fsbench.data.image_store import ImageSplit
-from fsbench.data.prepare import load, prepare
+from fsbench.data.image_split import ImageSplit
+from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.models.backbones import build
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import validation
 from fsbench.training.loop import train_backbone
-from fsbench.training.recipe import load_recipe, resolve
+from fsbench.training.overrides import resolve
+from fsbench.training.recipe import load_recipe
+from fsbench.training.run import TrainingSpec
 from fsbench.training.validation import SPEC, val_images, validate
 
 CPU = torch.device("cpu")
@@ -52,7 +55,9 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
     """Val classes are told apart by chance, 20 %, and novel classes nearly always."""
     assert TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0) == SPEC
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=50)
-    run = train_backbone(recipe, "noisy-val", out=tmp_path / "run", cache=noisy_val, device=CPU, quiet=True)
+    run = train_backbone(
+        recipe, TrainingSpec("noisy-val"), out=tmp_path / "run", session=Session(noisy_val, CPU, quiet=True)
+    )
     log = pd.read_csv(run.folder / "log.csv")
     measured = {}
     for split in ("val", "novel"):

@@ -9,7 +9,7 @@ import pytest
 
 from fsbench._util import files
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import cache_folder, only_one, sha256_of, whole_file, write_text
+from fsbench._util.files import atomic_write, cache_folder, exclusive_lock, sha256_of, write_text
 
 
 def test_write_text_replaces_the_whole_file(tmp_path: Path):
@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     write_text(path, "old\n")
 
     def torn() -> None:
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text("torn")
             raise ZeroDivisionError
 
@@ -37,8 +37,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
 
 def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     code = (
-        "import os, signal, sys; from pathlib import Path; from fsbench.files import whole_file\n"
-        "with whole_file(Path(sys.argv[1])) as part:\n"
+        "import os, signal, sys; from pathlib import Path; from fsbench._util.files import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as part:\n"
         "    part.write_text('torn'); os.kill(os.getpid(), signal.SIGKILL)"
     )
     path = tmp_path / "a.txt"
@@ -48,26 +48,26 @@ def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="folders cannot be synced elsewhere")
-def test_data_reach_the_disk_before_the_name_and_the_name_before_the_end(tmp_path: Path, monkeypatch):
-    """What the system is asked for, in order; a file is the same one under both of its names."""
-    asked: list[tuple[str, int, int]] = []  # what, on which file or folder, bytes in it
+def test_data_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path, monkeypatch):
+    """The system calls in order; a file has the same inode before and after the rename."""
+    calls: list[tuple[str, int, int]] = []  # (call, inode, size)
 
     def fsync(handle: int) -> None:
-        found = os.fstat(handle)
-        asked.append(("sync", found.st_ino, found.st_size))
+        status = os.fstat(handle)
+        calls.append(("sync", status.st_ino, status.st_size))
         sync(handle)
 
     def replace(old: Path, new: Path) -> None:
-        asked.append(("rename", old.stat().st_ino, old.stat().st_size))
+        calls.append(("rename", old.stat().st_ino, old.stat().st_size))
         rename(old, new)
 
     sync, rename = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
     write_text(tmp_path / "a.txt", "x" * 100_000)
-    asked.append(("end", 0, 0))
+    calls.append(("end", 0, 0))
     file, folder = (tmp_path / "a.txt").stat().st_ino, tmp_path.stat()
-    assert asked == [
+    assert calls == [
         ("sync", file, 100_000),
         ("rename", file, 100_000),
         ("sync", folder.st_ino, folder.st_size),
@@ -76,10 +76,10 @@ def test_data_reach_the_disk_before_the_name_and_the_name_before_the_end(tmp_pat
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no process holds a folder elsewhere")
-def test_what_a_killed_write_left_goes_with_the_next_but_not_what_is_being_written(tmp_path: Path):
+def test_the_next_write_removes_leftovers_but_not_files_being_written(tmp_path: Path):
     for name in (".a.txt.abc.part", ".[a].txt.abc.part", ".b.txt.abc.part", "a.txt.abc.part"):
         (tmp_path / name).touch()
-    with whole_file(tmp_path / "a.txt") as first:
+    with atomic_write(tmp_path / "a.txt") as first:
         first.write_text("first")
         write_text(tmp_path / "a.txt", "second")
         assert first.exists()
@@ -91,21 +91,21 @@ def test_what_a_killed_write_left_goes_with_the_next_but_not_what_is_being_writt
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
-def test_a_full_disk_is_one_line(tmp_path: Path):
+def test_a_full_disk_gives_one_line(tmp_path: Path):
     with (
         pytest.raises(FsbenchError, match=r"cannot write .*a\.txt: no space left"),
-        whole_file(tmp_path / "a.txt"),
+        atomic_write(tmp_path / "a.txt"),
         Path("/dev/full").open("w") as full,
     ):
         full.write("x" * 100_000)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path):
+def test_a_file_in_place_of_a_folder_gives_one_line(tmp_path: Path):
     (tmp_path / "a").write_text("")
     with pytest.raises(FsbenchError, match="cannot write"):
         write_text(tmp_path / "a" / "b.txt", "x")
-    with pytest.raises(FsbenchError, match="cannot write"), only_one(tmp_path / "a" / "b.txt"):
+    with pytest.raises(FsbenchError, match="cannot write"), exclusive_lock(tmp_path / "a" / "b.txt"):
         pass
 
 
@@ -116,7 +116,7 @@ def test_sha256(tmp_path: Path):
         sha256_of(tmp_path / "b")
 
 
-def test_cache_folder_is_chosen_then_named_then_the_platforms(monkeypatch, tmp_path: Path):
+def test_cache_folder_argument_then_environment_then_default(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "named"))
     assert cache_folder(tmp_path / "chosen") == tmp_path / "chosen"
     assert cache_folder() == tmp_path / "named"
@@ -124,25 +124,25 @@ def test_cache_folder_is_chosen_then_named_then_the_platforms(monkeypatch, tmp_p
     assert cache_folder().name == "fsbench"
 
 
-def test_unknown_names_the_nearest_or_all():
+def test_unknown_suggests_the_closest_name_or_lists_all():
     assert "did you mean 'logistic'?" in str(unknown("head", "logistics", ["logistic", "ridge"]))
     assert "known: logistic, ridge" in str(unknown("head", "xyz", ["ridge", "logistic"]))
 
 
-def test_what_a_full_disk_refuses_is_read_back_until_the_error_is_asked_for(tmp_path: Path):
+def test_write_errors_are_deferred_until_check(tmp_path: Path):
     """HDF5 reads its own tables again, and crashes on what it did not write."""
     data = bytes(range(256)) * 4
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
     try:
-        with files._Patient(tmp_path / "x", "w+") as disk:
+        with files._DeferredErrors(tmp_path / "x", "w+") as disk:
             assert disk.write(data) == len(data)
             disk.seek(512)
             assert disk.write(b"new") == 3
             disk.seek(0)
-            found = bytearray(len(data))
-            assert disk.readinto(found) == len(data)
-            assert bytes(found) == data[:512] + b"new" + data[515:]
+            buffer = bytearray(len(data))
+            assert disk.readinto(buffer) == len(data)
+            assert bytes(buffer) == data[:512] + b"new" + data[515:]
             with pytest.raises(OSError, match="File too large"):
                 disk.check()
     finally:

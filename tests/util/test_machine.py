@@ -13,17 +13,17 @@ def test_devices_by_name():
 
 
 @pytest.mark.parametrize("name", ["cpuu", "", "cuda:99"])
-def test_devices_that_are_not_there_are_named(name):
+def test_unavailable_devices_are_named(name):
     with pytest.raises(FsbenchError, match=f"device '{name}' cannot be used here") as raised:
         machine.find_device(name)
     assert "\n" not in str(raised.value)
 
 
-def test_a_timing_names_processor_and_threads():
+def test_device_name_has_processor_and_threads():
     assert machine.device_name(torch.device("cpu")).endswith(f", {torch.get_num_threads()} threads")
 
 
-def test_versions_name_what_a_number_depends_on():
+def test_versions_of_fsbench_python_torch_and_numpy():
     assert machine.versions()["torch"] == torch.__version__
     assert machine.versions().keys() == {"fsbench", "python", "torch", "numpy"}
 
@@ -46,24 +46,24 @@ def system(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / "a" / "b" / "memory.current").write_text(f"{3 * GIB}\n")
     (tmp_path / "a" / "b" / "memory.stat").write_text(f"anon 5\ninactive_file {GIB}\n")
     monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_PROCESS_GROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
     return tmp_path
 
 
-def test_memory_that_caches_hold_is_free(system: Path):
+def test_memory_in_caches_counts_as_free(system: Path):
     assert machine.free_memory(torch.device("cpu")) == 8 * GIB
 
 
 @pytest.mark.parametrize(("limit", "free"), [(4 * GIB, 2 * GIB), (GIB, 0), (64 * GIB, 8 * GIB)])
-def test_the_limit_of_a_container_holds(system: Path, limit: int, free: int):
+def test_the_memory_limit_of_a_container_applies(system: Path, limit: int, free: int):
     """It uses 3 GiB, of which 1 GiB is cache."""
     (system / "a" / "b" / "memory.max").write_text(f"{limit}\n")
     assert machine.free_memory(torch.device("cpu")) == free
 
 
 @pytest.mark.parametrize("content", [None, "", "MemFree: 5 kB\n", "MemAvailable: much kB\n", "\n"])
-def test_memory_where_the_system_says_it_otherwise(system: Path, monkeypatch, content: str | None):
+def test_free_memory_without_meminfo(system: Path, monkeypatch, content: str | None):
     if content is None:
         (system / "meminfo").unlink()
     else:

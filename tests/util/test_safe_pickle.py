@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import struct
+import tempfile
 import tracemalloc
 import warnings
 import zipfile
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError
@@ -55,15 +58,15 @@ def read(program: bytes, folder: Path) -> object:
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-class TestWhatIsRead:
+class TestValidFiles:
     def test_arrays_and_tensors(self, write, tmp_path: Path):
         for thing in [*ARRAYS, *TENSORS]:
             write([thing, thing], tmp_path / "x")
-            found = safe_pickle.read(tmp_path / "x")
+            result = safe_pickle.read(tmp_path / "x")
             wanted = np.asarray(thing)
-            assert [(x.dtype.str[1:], x.shape) for x in found] == [(wanted.dtype.str[1:], wanted.shape)] * 2
-            np.testing.assert_array_equal(found[0], wanted)
-            np.testing.assert_array_equal(found[1], wanted)
+            assert [(x.dtype.str[1:], x.shape) for x in result] == [(wanted.dtype.str[1:], wanted.shape)] * 2
+            np.testing.assert_array_equal(result[0], wanted)
+            np.testing.assert_array_equal(result[1], wanted)
 
     def test_plain_containers(self, write, tmp_path: Path):
         thing = {"a": [1, -(2**70), 0.5, None, True], 3: ("ü", b"\xff\x00"), "d": {}}
@@ -74,19 +77,19 @@ class TestWhatIsRead:
         shared = [np.float32(0.5)]
         lists = defaultdict(list, {0: shared, np.int64(1): shared})
         write([lists, OrderedDict(b=1, a=2)], tmp_path / "x")
-        found = safe_pickle.read(tmp_path / "x")
-        assert type(found[0]) is dict
-        assert found == [{0: [0.5], 1: [0.5]}, {"b": 1, "a": 2}]
-        assert found[0][0] is found[0][1]
+        result = safe_pickle.read(tmp_path / "x")
+        assert type(result[0]) is dict
+        assert result == [{0: [0.5], 1: [0.5]}, {"b": 1, "a": 2}]
+        assert result[0][0] is result[0][1]
 
 
-def test_rows_of_one_storage_are_read_however_many_they_are(tmp_path: Path):
+def test_many_rows_of_one_storage(tmp_path: Path):
     rows = list(torch.arange(20_000.0).reshape(2000, 10))
     torch.save(rows, tmp_path / "x")
     np.testing.assert_array_equal(np.stack(safe_pickle.read(tmp_path / "x")), torch.stack(rows).numpy())
 
 
-def test_a_pickle_of_python_2_is_read_as_latin1(tmp_path: Path):
+def test_python_2_strings_are_latin1(tmp_path: Path):
     """`cPickle.dumps({'label': np.array([1, 255], 'u1'), u'x': [5L]}, 2)`, and OrderedDict with its pairs."""
     program = (
         b"\x80\x02}q\x01(U\x05labelcnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nK\x00\x85U\x01b"
@@ -95,9 +98,34 @@ def test_a_pickle_of_python_2_is_read_as_latin1(tmp_path: Path):
         b"U\x01occollections\nOrderedDict\n(](U\x01\xe9K\x07eatRu."
     )
     program = program.replace(b"(](U\x01\xe9K\x07eatR", b"](]q\x09(U\x01\xe9K\x07ee\x85R")
-    found = read(program, tmp_path)
-    np.testing.assert_array_equal(found.pop("label"), np.array([1, 255], np.uint8))
-    assert found == {"x": [5], "o": {"é": 7}}
+    result = read(program, tmp_path)
+    np.testing.assert_array_equal(result.pop("label"), np.array([1, 255], np.uint8))
+    assert result == {"x": [5], "o": {"é": 7}}
+
+
+def test_python_2_strings_in_protocol_0(tmp_path: Path):
+    r"""`cPickle.dumps({'a': 'it\'s \xe9\n'})`."""
+    program = b"(dp1\nS'a'\np2\nS\"it's \\xe9\\n\"\np3\ns."
+    assert read(program, tmp_path) == {"a": "it's é\n"}
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+PLAIN = st.recursive(
+    SCALARS,
+    lambda part: (
+        st.lists(part)
+        | st.lists(part).map(tuple)
+        | st.dictionaries(st.text() | st.integers(), part)
+        | part.map(lambda x: [x, x])
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(PLAIN, st.sampled_from(range(6)))
+def test_plain_data_equals_what_python_reads(thing: object, protocol: int):
+    with tempfile.TemporaryDirectory() as folder:
+        assert read(pickle.dumps(thing, protocol), Path(folder)) == thing
 
 
 class Calls:
@@ -148,7 +176,7 @@ def test_nothing_is_executed(way: str, tmp_path: Path, monkeypatch):
         pickle.loads(program)
     assert canary.exists(), "the program is harmless, so the test says nothing"
     canary.unlink()
-    with pytest.raises(FsbenchError, match=r"^[^\n]*x\.plk: asks for [^\n]+, but only arrays[^\n]*$"):
+    with pytest.raises(FsbenchError, match=r"^[^\n]*x\.plk: contains [^\n]+, but only arrays[^\n]*$"):
         read(program, tmp_path)
     assert not canary.exists()
 
@@ -161,7 +189,7 @@ def test_a_torch_file_executes_nothing(zipped: bool, tmp_path: Path):
     torch.load(tmp_path / "x", weights_only=False)
     assert canary.exists()
     canary.unlink()
-    with pytest.raises(FsbenchError, match=r"asks for (posix|nt)\.system"):
+    with pytest.raises(FsbenchError, match=r"contains (posix|nt)\.system"):
         safe_pickle.read(tmp_path / "x")
     assert not canary.exists()
 
@@ -197,24 +225,24 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("what", STRANGE)
-def test_what_is_not_admitted_is_named(what: str, tmp_path: Path):
-    with pytest.raises(FsbenchError, match="asks for " + re.escape(what)):
+def test_forbidden_content_is_named(what: str, tmp_path: Path):
+    with pytest.raises(FsbenchError, match="contains " + re.escape(what)):
         read(STRANGE[what], tmp_path)
 
 
-def test_refused_programs_change_nothing(tmp_path: Path):
+def test_refused_pickles_change_nothing(tmp_path: Path):
     """BUILD could write into the functions that names stand for, and so into the next file's reading."""
 
     def state() -> list[tuple[object, ...]]:
-        functions = [thing for thing in safe_pickle._ALL.values() if hasattr(thing, "__code__")]
+        functions = [thing for thing in safe_pickle._BUILDERS.values() if hasattr(thing, "__code__")]
         return [(f, f.__code__, f.__defaults__, f.__kwdefaults__, dict(vars(f))) for f in functions]
 
-    before, of_type = state(), dict(vars(safe_pickle.rebuilt.DType))
+    before, of_type = state(), dict(vars(safe_pickle._builders.DType))
     for what in ("a state of function", "a state of type"):
-        with pytest.raises(FsbenchError, match="asks for"):
+        with pytest.raises(FsbenchError, match="contains"):
             read(STRANGE[what], tmp_path)
     assert state() == before
-    assert dict(vars(safe_pickle.rebuilt.DType)) == of_type
+    assert dict(vars(safe_pickle._builders.DType)) == of_type
 
 
 def long_text(n: int) -> bytes:
@@ -233,6 +261,7 @@ def stored(count: int) -> bytes:
 
 ENCODED = b"c_codecs\nencode\n(h\0S'latin1'\ntR"
 PAIRS = b"](" + b"".join(b"(I%d\nNt" % i for i in range(1_000)) + b"e"
+NESTED = b"]q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(60))  # as text, 2^60 brackets
 ORDERED = b"ccollections\nOrderedDict\n(h\0tR"
 BOMBS = {
     "memo": b"Nr\xf0\xff\xff\xffN.",
@@ -243,6 +272,8 @@ BOMBS = {
     "array": NEW + b"(I1\n(I1000000000000\nt" + F4 + b"I00\nC\x04\0\0\0\0tb.",
     "array of negative sides": NEW + b"(I1\n(I-2\nI-2\nt" + F4 + b"I00\nC\x10" + bytes(16) + b"tb.",
     "storage": old_torch(stored(10**12) + b".", b"]S'0'\na.", struct.pack("<q", 10**12)),
+    "name": NESTED + b"\x8c\x02osh\x3c\x93.",
+    "size": old_torch(NESTED + stored(4) + stored(4).replace(b"I4\n", b"h\x3c") + b".", b"].", b""),
     "encoded again and again": long_text(100_000) + b"0](" + ENCODED * 20_000 + b"e.",
     "items again and again": PAIRS + b"q\x000](" + ORDERED * 1_000 + b"e.",
 }
@@ -270,7 +301,7 @@ OUTSIDE = {  # of a storage of 4 elements
 
 
 @pytest.mark.parametrize("place", OUTSIDE.values(), ids=OUTSIDE)
-def test_a_tensor_lies_in_its_storage(place: bytes, tmp_path: Path):
+def test_tensors_outside_their_storage_are_refused(place: bytes, tmp_path: Path):
     def file(place: bytes) -> bytes:
         program = TENSOR + b"(" + stored(4) + place + b"I00\nNtR."
         return old_torch(program, b"]S'0'\na.", struct.pack("<q", 4) + np.arange(4, dtype="<f4").tobytes())
@@ -280,7 +311,7 @@ def test_a_tensor_lies_in_its_storage(place: bytes, tmp_path: Path):
         read(file(place), tmp_path)
 
 
-def test_a_view_is_no_storage(tmp_path: Path):
+def test_a_view_as_a_storage_is_refused(tmp_path: Path):
     """A tensor of one element, repeated without end, as the storage of the next."""
     endless = TENSOR + b"(" + stored(4) + b"I0\n(I1000000000\nt(I0\ntI00\nNtR"
     program = TENSOR + b"(" + endless + b"I0\n(I1000000\nt(I1\ntI00\nNtR."
@@ -288,7 +319,7 @@ def test_a_view_is_no_storage(tmp_path: Path):
         read(old_torch(program, b"]S'0'\na.", struct.pack("<q", 4) + bytes(16)), tmp_path)
 
 
-def test_storages_that_do_not_fit_are_refused(tmp_path: Path):
+def test_storages_of_the_wrong_size_are_refused(tmp_path: Path):
     whole = old_torch(stored(4) + b".", b"]S'0'\na.", struct.pack("<q", 4) + bytes(16))
     read(whole, tmp_path)
     for file in (
@@ -318,8 +349,8 @@ def test_a_changed_torch_zip_is_refused(tmp_path: Path):
     for change, message in (
         ({"data_0": bytes(8)}, "not a whole pickle or torch file"),
         ({"data_0": bytes(4000)}, "not a whole pickle or torch file"),
-        ({"byteorder": b"big"}, "asks for another byte order"),
-        ({"compression": zipfile.ZIP_DEFLATED}, "asks for a zip archive that torch did not write"),
+        ({"byteorder": b"big"}, "contains another byte order"),
+        ({"compression": zipfile.ZIP_DEFLATED}, "contains a zip archive that torch did not write"),
     ):
         torch.save(torch.ones(3), path)
         rewritten(path)
@@ -330,7 +361,7 @@ def test_a_changed_torch_zip_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-def test_a_cut_or_changed_file_is_refused_in_one_line_or_read(write, tmp_path: Path):
+def test_damaged_files_give_one_line_or_are_read(write, tmp_path: Path):
     path = tmp_path / "x"
     write({"features": np.ones((3, 4), np.float32), "labels": torch.arange(3)}, path)
     whole = path.read_bytes()
@@ -353,7 +384,7 @@ def test_a_cut_or_changed_file_is_refused_in_one_line_or_read(write, tmp_path: P
     assert not any("\n" in message for message in messages)
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path: Path):
+def test_unreadable_files_give_one_line(tmp_path: Path):
     for path, message in ((tmp_path / "absent", "no such file"), (tmp_path, "is a directory")):
         with pytest.raises(FsbenchError, match=message):
             safe_pickle.read(path)

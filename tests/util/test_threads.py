@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from fsbench._util.threads import each_alone, in_threads
+from fsbench._util.threads import in_threads, map_single_threaded
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_every_row_is_worked_on_once(threads, monkeypatch):
+def test_every_row_is_processed_once(threads, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     rows, sums, seen = np.arange(12.0).reshape(4, 3), np.zeros(4), []
 
@@ -25,7 +25,7 @@ def test_every_row_is_worked_on_once(threads, monkeypatch):
     assert len(seen) == threads
 
 
-def test_parts_are_worked_on_at_the_same_time(monkeypatch):
+def test_parts_run_concurrently(monkeypatch):
     """Each part waits for the other one, which would never come if they followed one another."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     both = threading.Barrier(2, timeout=600)
@@ -46,32 +46,34 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-class TestEachAlone:
-    def test_parts_are_worked_on_at_the_same_time_by_one_thread_each(self, two_threads):
+class TestMapSingleThreaded:
+    def test_parts_run_concurrently_with_one_thread_each(self, two_threads):
         both = threading.Barrier(2, timeout=600)
 
         def threads(_: int) -> int:
             both.wait()
             return torch.get_num_threads()
 
-        assert each_alone(threads, [0, 1]) == [1, 1]
+        assert map_single_threaded(threads, [0, 1]) == [1, 1]
         assert torch.get_num_threads() == 2
 
     @pytest.mark.parametrize("inference", [False, True])
-    def test_a_thread_has_the_modes_of_the_caller(self, two_threads, inference):
+    def test_threads_use_the_modes_of_the_caller(self, two_threads, inference):
         with torch.inference_mode(inference), torch.set_grad_enabled(False):
-            found = each_alone(lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), [0, 1])
-        assert found == [(inference, False)] * 2
+            modes = map_single_threaded(
+                lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), [0, 1]
+            )
+        assert modes == [(inference, False)] * 2
 
-    def test_an_error_reaches_the_caller_who_keeps_the_threads(self, two_threads):
+    def test_an_error_reaches_the_caller_and_restores_the_threads(self, two_threads):
         with pytest.raises(ZeroDivisionError):
-            each_alone(lambda part: 1 / part, [1, 0])
+            map_single_threaded(lambda part: 1 / part, [1, 0])
         assert torch.get_num_threads() == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
-def test_a_forked_child_has_threads_of_its_own(monkeypatch):
+def test_a_forked_child_has_its_own_threads(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     both = threading.Barrier(2, timeout=600)  # so that both threads have started, and the child lacks both
     in_threads(lambda _: both.wait(), np.zeros(2))

@@ -4,7 +4,14 @@ from typing import Any, TypedDict
 
 import pytest
 
-from fsbench._util.validation import Wrong, as_cell, as_json, check, file_name, required
+from fsbench._util.validation import (
+    InvalidValueError,
+    check,
+    check_file_name,
+    escape_formula,
+    parse_json,
+    required,
+)
 
 
 @dataclass
@@ -49,36 +56,36 @@ def test_values_of_the_declared_types_pass():
 
 
 @pytest.mark.parametrize("field", BAD)
-def test_others_are_refused_and_named(field: str):
+def test_values_of_other_types_are_named(field: str):
     for value in BAD[field]:
-        with pytest.raises(Wrong, match=f"^{field} must be "):
+        with pytest.raises(InvalidValueError, match=f"^{field} must be "):
             check(Value, {**GOOD, field: value})
 
 
-def test_what_is_missing_is_named():
-    with pytest.raises(Wrong, match="lacks n, what"):
+def test_missing_values_are_named():
+    with pytest.raises(InvalidValueError, match="lacks n, what"):
         check(
             Value, {name: value for name, value in GOOD.items() if name not in ("n", "what")}, required(Value)
         )
 
 
-def test_one_name_of_a_file(tmp_path: Path):
+def test_file_names(tmp_path: Path):
     for name in ("a", "a.b-c_d", "step:4", "ü ö", "..a", "a..", "-x"):
-        file_name("run", name)
+        check_file_name("run", name)
         (tmp_path / name).mkdir()
     for name in ("", ".", "..", "a/b", "/a", "a/", "./a", "a\\b", "a\0b", "a\nb", "ü" * 101):
-        with pytest.raises(Wrong, match="run must be a name"):
-            file_name("run", name)
+        with pytest.raises(InvalidValueError, match="run must be a name"):
+            check_file_name("run", name)
 
 
-def test_json_objects_alone():
-    assert as_json('{"a": [1]}') == {"a": [1]}
+def test_only_json_objects():
+    assert parse_json('{"a": [1]}') == {"a": [1]}
     for text in ("", "[]", "1", "{", "[" * 100_000, b"\xff"):
-        with pytest.raises(Wrong, match="not"):
-            as_json(text)
+        with pytest.raises(InvalidValueError, match="not"):
+            parse_json(text)
 
 
-def test_cells_are_no_formulas():
-    assert [as_cell(text) for text in ("=1", "+1", "-1", "@a", "a=1", "", "5")] == [
+def test_formulas_are_escaped():
+    assert [escape_formula(text) for text in ("=1", "+1", "-1", "@a", "a=1", "", "5")] == [
         "'=1", "'+1", "'-1", "'@a", "a=1", "", "5",
     ]  # fmt: skip

@@ -1,6 +1,21 @@
-"""What files of strangers say, checked before it is believed: values by their type, arrays by their size."""
+"""Validation of untrusted files: types of values, and sizes of arrays."""
 
 from fsbench._util.validation.typed import typed
-from fsbench._util.validation.values import Wrong, as_cell, as_json, check, file_name, required
+from fsbench._util.validation.values import (
+    InvalidValueError,
+    check,
+    check_file_name,
+    escape_formula,
+    parse_json,
+    required,
+)
 
-__all__ = ["Wrong", "as_cell", "as_json", "check", "file_name", "required", "typed"]
+__all__ = [
+    "InvalidValueError",
+    "check",
+    "check_file_name",
+    "escape_formula",
+    "parse_json",
+    "required",
+    "typed",
+]

@@ -1,7 +1,7 @@
-"""Arrays of an HDF5 file: those that lie in the file itself and are no larger than it can hold.
+"""Safe reading of untrusted HDF5 files: arrays in the file itself, no larger than the file can hold.
 
-HDF5 by itself follows links to any other file, shows any other file's bytes as an array, and expands a few
-bytes without end.
+The HDF5 library follows links to other files, reads other files' bytes as arrays, and decompresses without a
+limit. Every function raises `InvalidValueError` for content that is not allowed.
 """
 
 import mmap
@@ -15,160 +15,183 @@ import numpy as np
 from h5py import h5z
 from numpy.typing import NDArray
 
-from fsbench._util.files import reason, values_of
-from fsbench._util.validation.values import LONGEST, Wrong
+from fsbench._util.files import read_or_map, reason
+from fsbench._util.validation.values import MAX_TEXT, InvalidValueError
 
-EXPANSION = 64  # bytes in memory that a byte of a file may become
-_MOST_ATTRIBUTES = 100  # each may be as long as the file
+EXPANSION = 64  # bytes in memory that one byte of a file may expand to
+_MAX_ATTRIBUTES = 100  # each may be as long as the file
 _REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("piece", "<u4")])  # to a text
-_HEAP, _HEADER = b"GCOL\x01", 16  # what opens a heap of texts; bytes before each of its pieces
-_CHECKSUM = 4  # bytes that a piece may end with
+_HEAP, _HEADER = b"GCOL\x01", 16  # start of a text heap (global heap); bytes before each of its objects
+_CHECKSUM = 4  # bytes that a chunk may end with
 
 
 def capacity(path: Path) -> int:
-    """How many values of four bytes a file of this length may hold."""
+    """Return how many values of four bytes a file of this size may hold."""
     return path.stat().st_size * EXPANSION // 4
 
 
-def refuse_endless_heaps(path: Path, within: int | None = None) -> None:
-    """Refuse a file whose heaps of texts have a piece of no length, at which HDF5 2.0 never gets to the next.
+def check_text_heaps(path: Path, within: int | None = None) -> None:
+    """Check that no object in a text heap has length zero, at which HDF5 2.0 loops forever.
 
-    Heaps may lie anywhere; `within` so many bytes is where to look in a file that is only glanced at.
-    Source of the layout: HDF5 file format specification 3.0, section III.E.
+    Args:
+        path: The file. Heaps may lie anywhere in it.
+        within: Number of bytes to search, for a file of which only the start is read; by default all.
 
     Raises:
-        Wrong: it has one.
+        InvalidValueError: An object has length zero.
+
+    Source:
+        HDF5 file format specification 3.0, section III.E (global heap).
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        last = len(data) if within is None else within
-        heap = data.find(_HEAP, 0, last)
+        stop = len(data) if within is None else within
+        heap = data.find(_HEAP, 0, stop)
         while heap >= 0:
-            place, left = heap + 16, int.from_bytes(data[heap + 8 : heap + 16], "little")
-            end = min(heap + left, len(data))
-            while place + _HEADER <= end:
-                number, length = struct.unpack_from("<H6xQ", data, place)
-                step = _HEADER + -(-length // 8) * 8 if number else length
+            position, size = heap + 16, int.from_bytes(data[heap + 8 : heap + 16], "little")
+            end = min(heap + size, len(data))
+            while position + _HEADER <= end:
+                number, length = struct.unpack_from("<H6xQ", data, position)
+                step = _HEADER + -(-length // 8) * 8 if number else length  # number 0: the free space
                 if step < _HEADER:
-                    raise Wrong("a heap of texts has no end")
-                place += step
-            heap = data.find(_HEAP, heap + 1, last)
+                    raise InvalidValueError("a text heap has an object of length zero")
+                position += step
+            heap = data.find(_HEAP, heap + 1, stop)
 
 
-def why(error: Exception) -> str:
-    """What is wrong by an exception that HDF5 raised, in one line: it names no bounds to them."""
+def describe_error(error: Exception) -> str:
+    """Return one line about an exception of h5py, which can be of any kind for a damaged file."""
     if isinstance(error, MemoryError):
         return "does not fit into memory"
     text = reason(error) if isinstance(error, OSError) else str(error)
     return " ".join(text.split())[:200] or type(error).__name__
 
 
-def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, most: int) -> h5py.Dataset:
-    """An array of a group, of at most so many values, its type of these kinds of NumPy, not yet read.
+def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, max_values: int) -> h5py.Dataset:
+    """Return an array of a group without reading it.
+
+    Args:
+        group: Where the array lies.
+        name: Name of the array.
+        kinds: Allowed kinds of NumPy types, for example "iu" for integers.
+        ndim: Required number of dimensions; None allows any.
+        max_values: Largest allowed number of values.
 
     Raises:
-        Wrong: it is not there, not in the file itself, another array, too large, or packed.
+        InvalidValueError: The array is missing, in another file, of another type or shape, or too large.
     """
     link = group.get(name, getlink=True)
     if link is None:
-        raise Wrong(f"no {name}")
+        raise InvalidValueError(f"no {name}")
     array = group[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
-        raise Wrong(f"{name} must be an array in the file itself, but is {type(array or link).__name__}")
+        raise InvalidValueError(
+            f"{name} must be an array in the file itself, but is {type(array or link).__name__}"
+        )
     chunk = np.prod(array.chunks or (0,), dtype=object)
-    if array.dtype.kind not in kinds or array.size is None or max(array.size, chunk) > most:
-        raise Wrong(f"{name} claims {array.shape} of {array.dtype}, which the file cannot hold")
-    _check_packed(name, array)
+    if array.dtype.kind not in kinds or array.size is None or max(array.size, chunk) > max_values:
+        raise InvalidValueError(f"{name} claims {array.shape} of {array.dtype}, which the file cannot hold")
+    _check_filters(name, array)
     if ndim not in (None, array.ndim):
-        raise Wrong(f"{name} must have {ndim} dimensions, but has shape {array.shape}")
+        raise InvalidValueError(f"{name} must have {ndim} dimensions, but has shape {array.shape}")
     return array
 
 
-def _check_packed(name: str, array: h5py.Dataset) -> None:
-    """Refuse pieces that expand to more than a piece holds, for which HDF5 makes room without asking."""
-    made = array.id.get_create_plist()
-    filters = [made.get_filter(place)[0] for place in range(made.get_nfilters())]
+def _check_filters(name: str, array: h5py.Dataset) -> None:
+    """Check that no chunk decompresses to more than its size: HDF5 allocates whatever comes out."""
+    properties = array.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if not set(filters) <= {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}:
-        raise Wrong(f"{name} must be plain or packed by gzip, but has filters {filters}")
+        raise InvalidValueError(
+            f"{name} must be uncompressed or compressed by gzip, but has filters {filters}"
+        )
     if h5z.FILTER_DEFLATE not in filters:
         return
-    room = int(np.prod(array.chunks, dtype=object)) * array.dtype.itemsize + _CHECKSUM
-    for place in range(array.id.get_num_chunks()):
-        mask, packed = array.id.read_direct_chunk(array.id.get_chunk_info(place).chunk_offset)
-        unpacked = zlib.decompressobj().decompress(packed, room + 1)
-        if mask or filters.count(h5z.FILTER_DEFLATE) > 1 or len(unpacked) > room:
-            raise Wrong(f"{name} expands to more than it claims")
+    size = int(np.prod(array.chunks, dtype=object)) * array.dtype.itemsize + _CHECKSUM
+    for i in range(array.id.get_num_chunks()):
+        mask, compressed = array.id.read_direct_chunk(array.id.get_chunk_info(i).chunk_offset)
+        data = zlib.decompressobj().decompress(compressed, size + 1)
+        if mask or filters.count(h5z.FILTER_DEFLATE) > 1 or len(data) > size:
+            raise InvalidValueError(f"{name} decompresses to more than its declared size")
 
 
-def texts(group: h5py.Group, name: str, most: int) -> tuple[str, ...]:
-    """The texts of a one-dimensional array: names, which must be printable.
+def texts(group: h5py.Group, name: str, max_values: int) -> tuple[str, ...]:
+    """Read a one-dimensional array of printable texts, for example class names.
 
     Raises:
-        Wrong: as `dataset`, or they are no such texts, or together too long: many may be the same one.
+        InvalidValueError: As `dataset`; or a text is not printable, or all together are too long: many
+            entries may refer to the same text.
     """
-    array = dataset(group, name, "O", 1, most)
+    array = dataset(group, name, "O", 1, max_values)
     if h5py.check_string_dtype(array.dtype) is None:
-        raise Wrong(f"{name} must be texts, but are {array.dtype}")
-    place = array.id.get_offset()  # HDF5 makes room for whatever length stands there
-    if place is None:
-        raise Wrong(f"{name} must lie in one piece")
-    lengths = np.fromfile(group.file.filename, _REFERENCE, len(array), offset=place)["length"]
-    if lengths.sum(dtype=np.uint64) > most:
-        raise Wrong(f"{name} are longer than the file can hold")
-    found = array.asstr()[()]
-    for text in found:
-        if len(text) > LONGEST or not text.isprintable():
-            raise Wrong(f"{name} must be printable text of at most {LONGEST} characters, not {text!r:.80}")
-    return tuple(found)
+        raise InvalidValueError(f"{name} must be texts, but are {array.dtype}")
+    offset = array.id.get_offset()
+    if offset is None:
+        raise InvalidValueError(f"{name} must be stored contiguously")
+    # HDF5 would allocate whatever lengths the file claims, so they are checked first
+    lengths = np.fromfile(group.file.filename, _REFERENCE, len(array), offset=offset)["length"]
+    if lengths.sum(dtype=np.uint64) > max_values:
+        raise InvalidValueError(f"{name} are longer than the file can hold")
+    values = array.asstr()[()]
+    for text in values:
+        if len(text) > MAX_TEXT or not text.isprintable():
+            raise InvalidValueError(
+                f"{name} must be printable text of at most {MAX_TEXT} characters, not {text!r:.80}"
+            )
+    return tuple(values)
 
 
-def attributes(place: h5py.Group) -> dict[str, str | int | float]:
-    """The attributes of a file or group: single numbers and printable texts.
+def attributes(group: h5py.Group) -> dict[str, str | int | float]:
+    """Read the attributes of a file or group: single numbers and printable texts.
 
     Raises:
-        Wrong: they are something else.
+        InvalidValueError: An attribute is something else, or there are too many.
     """
-    if len(place.attrs) > _MOST_ATTRIBUTES:
-        raise Wrong(f"has {len(place.attrs)} attributes")
-    found = {}
-    for name in place.attrs:
-        value = place.attrs[name] if place.attrs.get_id(name).shape == () else None
+    if len(group.attrs) > _MAX_ATTRIBUTES:
+        raise InvalidValueError(f"has {len(group.attrs)} attributes, more than {_MAX_ATTRIBUTES}")
+    values = {}
+    for name in group.attrs:
+        value = group.attrs[name] if group.attrs.get_id(name).shape == () else None
         value = value.item() if isinstance(value, np.generic) else value
         if not isinstance(value, str | int | float) or not f"{name}{value}".isprintable():
-            raise Wrong(f"attribute {name!r:.80} must be a number or printable text, but is {value!r:.80}")
-        found[name] = value
-    return found
+            raise InvalidValueError(
+                f"attribute {name!r:.80} must be a number or printable text, but is {value!r:.80}"
+            )
+        values[name] = value
+    return values
 
 
-def inside(file: h5py.File, name: str) -> h5py.Group:
-    """A group that lies in the file itself.
+def subgroup(file: h5py.File, name: str) -> h5py.Group:
+    """Return a group that lies in the file itself.
 
     Raises:
-        Wrong: it does not.
+        InvalidValueError: The group is missing or in another file.
     """
     link = file.get(name, getlink=True)
     group = file[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(group, h5py.Group):
-        raise Wrong(f"{name} must be a group in the file itself, but is {type(group or link).__name__}")
+        raise InvalidValueError(
+            f"{name} must be a group in the file itself, but is {type(group or link).__name__}"
+        )
     return group
 
 
-def numbers(group: h5py.Group, name: str, dtype: type, ndim: int, most: int) -> NDArray[Any]:
-    """An array of numbers of that very type, read.
+def numbers(group: h5py.Group, name: str, dtype: type, ndim: int, max_values: int) -> NDArray[Any]:
+    """Read an array of numbers of exactly this type; large arrays are mapped, see `files.read_or_map`.
 
     Raises:
-        Wrong: as `dataset`, or another type.
+        InvalidValueError: As `dataset`, or the type differs.
     """
-    array = dataset(group, name, np.dtype(dtype).kind, ndim, most)
+    array = dataset(group, name, np.dtype(dtype).kind, ndim, max_values)
     if array.dtype.itemsize != np.dtype(dtype).itemsize:
-        raise Wrong(f"{name} must be {np.dtype(dtype)}, but are {array.dtype}")
-    return np.asanyarray(values_of(array), dtype=dtype)  # mapped values stay so
+        raise InvalidValueError(f"{name} must be {np.dtype(dtype)}, but are {array.dtype}")
+    return np.asanyarray(read_or_map(array), dtype=dtype)  # keeps mapped arrays
 
 
 def check_labels(labels: NDArray[np.int32], n_classes: int) -> None:
-    """Refuse labels (n,) that are not sorted indices of so many classes; there is at least one.
+    """Check that labels (n,), n >= 1, are sorted and between 0 and `n_classes` - 1.
 
     Raises:
-        Wrong: they are not.
+        InvalidValueError: They are not.
     """
     if labels[0] < 0 or labels[-1] >= n_classes or (np.diff(labels) < 0).any():
-        raise Wrong(f"labels must be sorted numbers of {n_classes} classes")
+        raise InvalidValueError(f"labels must be sorted numbers of {n_classes} classes")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from fsbench._util.validation.values import LONGEST, Wrong
+from fsbench._util.validation.values import MAX_TEXT, InvalidValueError
 
 T = TypeVar("T")
 _LARGEST = 1 << 64  # below which integers must be
@@ -24,7 +24,8 @@ def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False)
         other_keys: Whether keys that are not fields are ignored instead of refused.
 
     Raises:
-        Wrong: A value is missing, unknown, of another type, out of range, or text that is not printable.
+        InvalidValueError: A value is missing, unknown, of another type or out of range, or text is not
+            printable.
     """
     if other_keys:
         names = _parts(cast(Hashable, kind))
@@ -34,7 +35,7 @@ def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False)
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise Wrong(_plain(str(error))) from error
+        raise InvalidValueError(_plain(str(error))) from error
 
 
 def _plain(message: str) -> str:
@@ -61,7 +62,7 @@ def _refuse_unknown(values: Mapping[str, Any], kind: type) -> None:
     parts = _parts(kind)
     unknown = sorted(values.keys() - parts.keys())
     if unknown:
-        raise Wrong(f"unknown keys: {', '.join(unknown)}")
+        raise InvalidValueError(f"unknown keys: {', '.join(unknown)}")
     for name, part in parts.items():
         if part is not None and isinstance(values.get(name), dict):
             _refuse_unknown(values[name], part)
@@ -74,11 +75,11 @@ def _refuse_extremes(values: Mapping[str, Any]) -> None:
             _refuse_extremes(value)
         texts = value if isinstance(value, list | tuple) and value and isinstance(value[0], str) else [value]
         for text in [name, *texts]:
-            if isinstance(text, str) and not (len(text) <= LONGEST and text.isprintable()):
-                raise Wrong(
-                    f"{name} must be printable text of at most {LONGEST} characters, but is {text!r:.80}"
+            if isinstance(text, str) and not (len(text) <= MAX_TEXT and text.isprintable()):
+                raise InvalidValueError(
+                    f"{name} must be printable text of at most {MAX_TEXT} characters, but is {text!r:.80}"
                 )
         if isinstance(value, int) and abs(value) >= _LARGEST:
-            raise Wrong(f"{name} must be below 2**64, but is larger")
+            raise InvalidValueError(f"{name} must be below 2**64, but is larger")
         if isinstance(value, float) and not abs(value) <= sys.float_info.max:
-            raise Wrong(f"{name} must be finite, but is {value}")
+            raise InvalidValueError(f"{name} must be finite, but is {value}")

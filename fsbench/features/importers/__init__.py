@@ -1,14 +1,14 @@
-"""Feature files of other projects, read as they come: by what is inside, never by the name.
+"""Importers of feature files written by other projects. The format is detected from the content of the file.
 
-    form         what lies in it                                            written by
-    s2m2         HDF5 of all_feats, all_labels and count, zeros behind      S2M2, closer-look
+    format       content                                                    written by
+    s2m2         HDF5: all_feats, all_labels and count, padded with zeros   S2M2, closer-look
     pt-map       {class: [vector, ...]}                                     PT-MAP, distribution calibration
     tim          {concat_features, concat_labels, train_mean}               TIM
     simpleshot   [base mean, of logits, {class: [vector, ...]}, of logits]  SimpleShot, LaplacianShot
-    easy         an array (classes, images, d) of base, val and novel       EASY
+    easy         array (classes, images, d) of base, val and novel          EASY
     pair         {features, labels}                                         npz archives, torch.save
 
-All but s2m2 lie in a pickle, a torch file or a NumPy file, whichever it is.
+All but s2m2 can be a pickle, a torch file or a NumPy file.
 """
 
 from collections.abc import Iterator
@@ -22,101 +22,133 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
-from fsbench._util.validation import Wrong
-from fsbench.data.image_store import SPLITS
+from fsbench._util.validation import InvalidValueError
+from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
-from fsbench.features.importers import contents, formats
+from fsbench.features.importers import _content, _formats
+from fsbench.features.importers._content import describe
 from fsbench.features.store import Features
+
+__all__ = ["ImportedFeatures", "read", "recognise"]
 
 
 @dataclass(frozen=True, eq=False)
-class Foreign:
-    """What a feature file of another project holds."""
+class ImportedFeatures:
+    """Content of a feature file of another project.
+
+    Attributes:
+        features: Features of one split. `about` has `dataset`, `split`, `form` (the format) and `source_file`
+            (SHA-256 of the file).
+        base_mean: Mean of all base features, shape (d,), float32; None if the file does not contain it.
+    """
 
     features: Features
-    base_mean: NDArray[np.float32] | None  # (d,), of all base features, where the file has it: for cl2n
+    base_mean: NDArray[np.float32] | None
 
 
-def read(path: Path, dataset: str, split: str) -> Foreign:
-    """Features of one split of a data set, which the caller vouches for: foreign files do not name it.
+def read(path: Path, dataset: str, split: str) -> ImportedFeatures:
+    """Read the features of one split from a file of another project.
 
-    Classes are the file's labels in order. `about` of the features has dataset, split, form, and the
-    SHA-256 of the file as `source_file`.
+    Args:
+        path: The feature file.
+        dataset: Name of the data set. Feature files do not contain it, so it cannot be verified.
+        split: "base", "val" or "novel".
+
+    Returns:
+        The features, float32, sorted by class. Class names are the labels of the file, in ascending order.
 
     Raises:
-        FsbenchError: unreadable, unsafe, of no known form, inconsistent, or not of as many classes as the
-            split has.
+        FsbenchError: The file is unreadable, unsafe, of no known format or inconsistent; or its number of
+            classes is not that of the split.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from fsbench.features import importers
+        >>> novel = importers.read(Path("novel.plk"), "mini-imagenet", "novel")  # doctest: +SKIP
+        >>> novel.features.values.shape  # doctest: +SKIP
+        (12000, 640)
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    with _named(path):
-        given = formats.recognised(*contents.read(path))
-        if given is None:
-            raise Wrong(f"holds none of the known forms: {', '.join(formats.FORMS)}")
+    with _errors_of(path):
+        raw = _formats.parse(*_content.read(path))
+        if raw is None:
+            raise InvalidValueError(f"has none of the known formats: {', '.join(_formats.FORMATS)}")
         n_classes = dict(zip(SPLITS, SOURCES[dataset].n_classes, strict=True)) if dataset in SOURCES else {}
-        values = _float32(given.values, "features", 3 if given.form == "easy" else 2)
-        if given.form == "easy":
-            given = formats.split_of_easy(values, n_classes, dataset, split)
-            values = given.values
-        mean = None if given.base_mean is None else _float32(given.base_mean, "base mean", 1)
-        if mean is not None and len(mean) != values.shape[1]:
-            raise Wrong(f"base mean has {len(mean)} dimensions, features have {values.shape[1]}")
-        values, labels, names = _sorted(values, given.labels)
+        values = _float32(raw.values, "features", 3 if raw.format == "easy" else 2)
+        if raw.format == "easy":
+            raw = _formats.split_of_easy(values, n_classes, dataset, split)
+            values = raw.values
+        base_mean = None if raw.base_mean is None else _float32(raw.base_mean, "base mean", 1)
+        if base_mean is not None and len(base_mean) != values.shape[1]:
+            raise InvalidValueError(
+                f"base mean has {len(base_mean)} dimensions, features have {values.shape[1]}"
+            )
+        values, labels, names = _sorted_by_class(values, raw.labels)
         if len(names) != n_classes.get(split, len(names)):
-            raise Wrong(f"holds {len(names)} classes, but {dataset} {split} has {n_classes[split]}")
-        about = {"dataset": dataset, "split": split, "form": given.form, "source_file": sha256_of(path)}
-        return Foreign(Features(values, labels, names, about), mean)
+            raise InvalidValueError(f"has {len(names)} classes, but {dataset} {split} has {n_classes[split]}")
+        about = {"dataset": dataset, "split": split, "form": raw.format, "source_file": sha256_of(path)}
+        return ImportedFeatures(Features(values, labels, names, about), base_mean)
 
 
 def recognise(path: Path) -> str | None:
-    """The form of a feature file; None for content of no known form.
+    """Detect the format of a feature file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The name of the format, or None if the content has no known format.
 
     Raises:
-        FsbenchError: unreadable, unsafe or damaged.
+        FsbenchError: The file is unreadable, unsafe or damaged.
     """
-    with _named(path):
-        given = formats.recognised(*contents.read(path))
-        return None if given is None else given.form
+    with _errors_of(path):
+        raw = _formats.parse(*_content.read(path))
+        return None if raw is None else raw.format
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _errors_of(path: Path) -> Iterator[None]:
+    """Add the path of the file to errors in the block."""
     try:
         yield
-    except Wrong as error:
+    except InvalidValueError as error:
         raise FsbenchError(f"feature file {path}: {error}") from error
     except MemoryError as error:
         raise FsbenchError(f"feature file {path}: does not fit into memory") from error
 
 
-def _float32(array: Any, what: str, ndim: int) -> NDArray[np.float32]:
-    """An array of numbers as float32, all of them finite."""
+def _float32(array: Any, name: str, ndim: int) -> NDArray[np.float32]:
+    """Convert an array of finite numbers to float32."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim != ndim:
-        raise Wrong(f"{what} must be {ndim}-dimensional numbers, but are {contents.kind(array)}")
+        raise InvalidValueError(f"{name} must be {ndim}-dimensional numbers, but are {describe(array)}")
     if array.size == 0:
-        raise Wrong(f"{what} must not be empty, but have shape {array.shape}")
-    with np.errstate(over="ignore"):  # it is infinite then
+        raise InvalidValueError(f"{name} must not be empty, but have shape {array.shape}")
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite
         values = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise Wrong(f"{what} must be finite, but item {np.argwhere(~np.isfinite(values))[0, 0]} is not")
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise InvalidValueError(f"{name} must be finite, but item {np.argwhere(~finite)[0, 0]} is not")
     return values
 
 
-def _sorted(
-    values: NDArray[np.float32], given: Any
+def _sorted_by_class(
+    values: NDArray[np.float32], labels: Any
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], tuple[str, ...]]:
-    """Features and labels by class, and the names of the classes.
+    """Return features and labels sorted by class, and the class names.
 
-    Inside a class items are sorted by the bytes of their features: foreign loaders shuffle, and without item
-    ids this is the only order that a second extraction of the same features has again, so tasks hold the same
-    images whatever the order of the file.
+    Within a class, items are sorted by the bytes of their features, so that tasks contain the same images
+    whatever the order of the file: other projects shuffle images and store no item ids.
     """
-    if not isinstance(given, np.ndarray) or given.dtype.kind not in "iu" or given.ndim != 1:
-        raise Wrong(f"labels must be 1-dimensional integers, but are {contents.kind(given)}")
-    if len(given) != len(values):
-        raise Wrong(f"labels must be as many as features, but are {len(given)} for {len(values)}")
-    names, labels = np.unique(given, return_inverse=True)
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise InvalidValueError(f"labels must be 1-dimensional integers, but are {describe(labels)}")
+    if len(labels) != len(values):
+        raise InvalidValueError(
+            f"labels must be as many as features, but are {len(labels)} for {len(values)}"
+        )
+    names, indices = np.unique(labels, return_inverse=True)
     rows = np.ascontiguousarray(values, dtype="<f4").view(f"V{4 * values.shape[1]}").ravel()
     order = np.argsort(rows, kind="stable")
-    order = order[np.argsort(labels[order], kind="stable")]
-    return values[order], labels[order].astype(np.int32), tuple(map(str, names.tolist()))
+    order = order[np.argsort(indices[order], kind="stable")]
+    return values[order], indices[order].astype(np.int32), tuple(map(str, names.tolist()))

@@ -135,11 +135,11 @@ def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureE
 
 def _of_user(reference: str, image_size: int | None) -> FeatureExtractor:
     """The network that a user's function returns."""
-    function = user_code.find(reference, "backbone")
+    function = user_code.load_reference(reference, "backbone")
     if not callable(function.value):
         kind = type(function.value).__name__
         raise FsbenchError(f"backbone {reference}: must be a function, but is {kind}")
-    with user_code.one_line(f"backbone {reference}"):
+    with user_code.user_errors(f"backbone {reference}"):
         network = function.value()
     size: Any = image_size
     source: Any = None

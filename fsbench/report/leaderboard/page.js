@@ -1,12 +1,12 @@
 
 "use strict";
-// Builds the tables from the page's JSON, then sorts, filters and compares in place. Text enters as text only.
+// Builds the tables from the JSON in the page; then sorts, filters and compares rows. Names are only set as text.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const collator = new Intl.Collator("en", { numeric: true });
 const filters = ["dataset", "backbone", "way", "shot", "kind", "recipe", "text"];
-const comparisons = new WeakMap(); // of a cell: the function that fills the tip and marks the column
+const comparisons = new WeakMap(); // cell -> the function that fills the tooltip and marks the column
 let views = [];
 
 function make(tag, attributes, ...children) {
@@ -18,7 +18,7 @@ function make(tag, attributes, ...children) {
   return element;
 }
 
-// What stands before the protocols is a text, or pairs of text and address.
+// The value of a named column is a text, or a list of pairs of text and address.
 
 function plain(named) {
   return typeof named === "string" ? named : named.map(([text]) => text).join(", ");
@@ -29,7 +29,7 @@ function linked(named) {
   return named.flatMap(([text, href], i) => [i ? ", " : null, href ? make("a", { href }, text) : text]);
 }
 
-// Columns: what stands before the protocols, then for each protocol a rank (of measured rows) and an accuracy.
+// Columns: the named ones, then for each protocol a rank (of measured rows) and an accuracy.
 
 function columnsOf(table) {
   const named = table.named.map((name, i) => ({ name, css: "named", key: (row) => (row.named[i] === "-" ? null : plain(row.named[i])) }));
@@ -39,7 +39,7 @@ function columnsOf(table) {
     const accuracy = { name, css: "accuracy", i, way, shot, falling: true, scale: scaleOf(table, i), key: (row) => row.cells[i]?.mean ?? null };
     return table.published ? [accuracy] : [rank, accuracy];
   });
-  const behind = table.published ? named.splice(-1) : []; // the source
+  const behind = table.published ? named.splice(-1) : []; // the column of sources
   return [...named, ...protocols, ...behind];
 }
 
@@ -120,7 +120,7 @@ function whisker(cell, { low, high }) {
   return element;
 }
 
-// Sorting: what is missing stays last in both directions, equals stay in the given order.
+// Sorting: missing values stay last in both directions, and equal values keep their order.
 
 function sort(view, column, head) {
   const before = head.getAttribute("aria-sort");
@@ -136,21 +136,21 @@ function sort(view, column, head) {
   view.body.append(...[...view.rows].sort(order).map((row) => row.element));
 }
 
-// Filtering: ways and shots choose columns, the rest rows; what has nothing left to show goes too.
+// Filtering: ways and shots select columns, the other filters rows. Empty tables and data sets are hidden.
 
 function filter() {
-  const want = Object.fromEntries(filters.map((name) => [name, at(name).value]));
-  const words = want.text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = { measured: 0, published: 0 };
+  const selected = Object.fromEntries(filters.map((name) => [name, at(name).value]));
+  const words = selected.text.toLowerCase().split(/\s+/).filter(Boolean);
+  const counts = { measured: 0, published: 0 };
   at("memory").disabled = !at("published").checked;
   for (const view of views) {
     const { published, dataset } = view.table;
-    const here = (!want.dataset || dataset === want.dataset) && (!published || at("published").checked);
-    const fits = view.columns.map(({ way, shot }) => !way || ((!want.way || way === +want.way) && (!want.shot || shot === +want.shot)));
+    const here = (!selected.dataset || dataset === selected.dataset) && (!published || at("published").checked);
+    const fits = view.columns.map(({ way, shot }) => !way || ((!selected.way || way === +selected.way) && (!selected.shot || shot === +selected.shot)));
     view.heads.forEach((head, i) => { head.hidden = !fits[i]; });
     let rows = 0;
     for (const { row, cells, element, text } of view.rows) {
-      const shown = here && ["backbone", "kind", "recipe"].every((name) => !want[name] || row[name] === want[name])
+      const shown = here && ["backbone", "kind", "recipe"].every((name) => !selected[name] || row[name] === selected[name])
         && (!row.memory || at("memory").checked) && words.every((word) => text.includes(word))
         && view.columns.some((column, i) => fits[i] && column.css === "accuracy" && row.cells[column.i]);
       element.hidden = !shown;
@@ -160,17 +160,17 @@ function filter() {
       }
     }
     view.section.hidden = !rows;
-    found[published ? "published" : "measured"] += rows;
+    counts[published ? "published" : "measured"] += rows;
   }
   for (const heading of document.querySelectorAll("h2")) {
     heading.parentElement.hidden = !views.some((view) => heading.parentElement.contains(view.section) && !view.section.hidden);
   }
-  const shown = Object.entries(found).filter(([, rows]) => rows).map(([name, rows]) => `${rows} ${name}`);
+  const shown = Object.entries(counts).filter(([, rows]) => rows).map(([name, rows]) => `${rows} ${name}`);
   at("status").textContent = shown.length ? `Rows: ${shown.join(", ")}` : "No row fits these filters.";
 }
 
 // Comparing: checkpoints with checkpoints, recipes with recipes. Differences, half widths and p-values of a
-// column stand in lower triangles, as whole ten-thousandths; null where nothing is claimed.
+// column are lower triangles of whole ten-thousandths; null where no claim is made.
 
 function compare(view, i, place) {
   const { kind } = view.rows[place].row.cells[i];
@@ -204,17 +204,17 @@ function compare(view, i, place) {
   };
   return [
     make("p", {}, make("strong", {}, row.label)),
-    ...about(row.cells[i], inside.length).map((text) => make("p", {}, text)),
+    ...ownIntervals(row.cells[i], inside.length).map((text) => make("p", {}, text)),
     ...Object.entries(lists).filter(([, list]) => list.length)
       .flatMap(([group, list]) => [make("p", {}, heads[group]), make("ul", {}, ...list)]),
     inside.length > 1 ? make("p", { class: "quiet" }, legend(view.table.over, kind)) : "",
   ];
 }
 
-function about(cell, count) { // the accuracy's own intervals
+function ownIntervals(cell, count) {
   const rank = cell.rank ? `, rank ${cell.rank} of ${count}` : "";
   if (cell.kind === "recipes") return [`${cell.text}${rank}`];
-  const text = `${cell.text.split(" (")[0]} % over ${cell.tasks.toLocaleString("en")} tasks${rank}`; // no number in brackets
+  const text = `${cell.text.split(" (")[0]} % over ${cell.tasks.toLocaleString("en")} tasks${rank}`; // without the number in brackets
   return cell.classes ? [text, `± ${cell.classes} % over new classes and their images`] : [text];
 }
 
@@ -231,7 +231,7 @@ function showTip(cell) {
   tip.hidden = false;
   const box = cell.getBoundingClientRect();
   const [width, height] = [tip.offsetWidth, tip.offsetHeight];
-  const beside = box.left > width; // to the left, so that the marks in the column stay in sight; else below
+  const beside = box.left > width; // to the left, so that the marks in the column stay visible; else below
   const top = beside ? Math.max(8, Math.min(box.top, window.innerHeight - height - 8)) : box.bottom - 1;
   tip.style.left = `${window.scrollX + (beside ? box.left - width + 1 : 8)}px`;
   tip.style.top = `${window.scrollY + top}px`;
@@ -274,7 +274,7 @@ function start() {
     const sections = views.filter((view) => view.table.dataset === dataset).map((view) => view.section);
     document.querySelector("main").append(make("div", {}, make("h2", {}, dataset), ...sections));
   }
-  const offered = {
+  const options = {
     dataset: data.tables.map((table) => table.dataset),
     backbone: data.tables.flatMap((table) => table.rows.map((row) => row.backbone)),
     kind: data.tables.flatMap((table) => table.rows.map((row) => row.kind)),
@@ -282,7 +282,7 @@ function start() {
     shot: data.tables.flatMap((table) => table.columns.map(([, shot]) => shot)),
     recipe: data.tables.flatMap((table) => table.rows.map((row) => row.recipe).filter(Boolean)),
   };
-  for (const [name, values] of Object.entries(offered)) {
+  for (const [name, values] of Object.entries(options)) {
     const sorted = [...new Set(values)].sort((a, b) => collator.compare(a, b));
     at(name).append(...sorted.map((value) => make("option", { value }, String(value))));
   }

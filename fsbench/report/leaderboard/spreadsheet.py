@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from fsbench._util.validation import as_cell
+from fsbench._util.validation import escape_formula
 from fsbench.evaluation.flat import as_row
 from fsbench.report.leaderboard.tables import Cell, Table
 
@@ -30,4 +30,4 @@ def _text(name: str, value: Any) -> Any:
     if isinstance(value, float) and name.endswith("_percent"):
         return f"{value:.4f}"
     text = "; ".join(value) if isinstance(value, tuple) else value
-    return as_cell(text) if isinstance(text, str) else text
+    return escape_formula(text) if isinstance(text, str) else text

@@ -1,9 +1,5 @@
-"""The tables as one static page that asks the network for nothing: `page.html`, filled."""
+"""The leaderboard as one static HTML page: the data that `page.js` builds the tables from."""
 
-import hashlib
-import json
-import re
-from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,33 +8,27 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from fsbench._util.html import render
 from fsbench.report.leaderboard.published import Parts, Published, Quotation
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import QUOTED, lead
 from fsbench.report.pairwise import LEVEL, Compared
 
-UNITS = 10_000  # p-values and differences are sent as whole ten-thousandths
+UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
 
 
 def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
-    """The whole page; its links are relative to the results folder, in which it lies."""
+    """Return the page, whose links are relative to the results folder that it is written to."""
     data = {
         "level": round(LEVEL * UNITS),
         "quoted": QUOTED,
         "tables": [*map(_table, tables), *map(_quotation, quotations)],  # measured ones first
     }
-    style, script = _part("page.css"), _part("page.js")
-    filled = {
-        "style": style,
-        "style-hash": _hash(style),
-        "script": script,
-        "script-hash": _hash(script),
-        "data": _for_script(data),
-    }
-    return re.sub(r"{{([a-z-]+)}}", lambda found: filled[found[1]], _part("page.html"))
+    return render(Path(__file__).with_name("page.html"), data=data)
 
 
 def _table(table: Table) -> dict[str, Any]:
+    """Return one table of measured results."""
     return {
         "heading": table.heading,
         "published": False,
@@ -55,14 +45,15 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _row(table: Table, line: Line) -> dict[str, Any]:
+    """Return one row of measured results: a checkpoint, or a mean over training seeds."""
     named = line.named
-    words = (named["recipe"], line.changes, named["head"], line.tried.model.backbone, _seed(line))
+    label = (named["recipe"], line.changes, named["head"], line.tried.model.backbone, _seed(line))
     folder = quote(f"{line.tried.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
     return {
         "named": [_named([(text, folder if name == "recipe" else "")]) for name, text in named.items()],
         "backbone": named["backbone"],
         "changes": line.changes,
-        "label": ", ".join(filter(None, words)),
+        "label": ", ".join(filter(None, label)),
         "recipe": line.tried.model.recipe,
         "kind": "transductive" if line.tried.head.transductive else "inductive",
         "memory": False,
@@ -71,6 +62,7 @@ def _row(table: Table, line: Line) -> dict[str, Any]:
 
 
 def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
+    """Return the accuracy of a row for one protocol."""
     if cell is None:
         return None
     shared = {"text": table.text(cell), "rank": cell.rank, "best": cell.best}
@@ -89,6 +81,7 @@ def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
 
 
 def _quotation(quotation: Quotation) -> dict[str, Any]:
+    """Return one table of published results."""
     return {
         "heading": quotation.heading,
         "published": True,
@@ -100,6 +93,7 @@ def _quotation(quotation: Quotation) -> dict[str, Any]:
 
 
 def _quoted(row: Published, quotation: Quotation) -> dict[str, Any]:
+    """Return one row of published results."""
     texts = [row.accuracies.get(column) for column in quotation.columns]
     return {
         "named": [_named(row.named[name]) for name in quotation.named],
@@ -114,15 +108,15 @@ def _quoted(row: Published, quotation: Quotation) -> dict[str, Any]:
 
 
 def _named(parts: Parts) -> str | Parts:
-    """A text, or pairs of text and address where there are links."""
+    """Return pairs of text and address where there are links, else the text alone."""
     return parts if any(url for _, url in parts) else parts[0][0] if parts else "-"
 
 
 def _pairs(compared: Compared) -> dict[str, list[int | None]]:
-    """The lower triangles, row by row, of differences, half widths and p-values in ten-thousandths.
+    """Return the lower triangles, row by row, of differences, half widths and p-values.
 
-    A p-value is rounded down, so that one below the level stays below it. The summand keeps a p of exactly 1
-    from falling to 9999 where sums are ordered in another way.
+    P-values are rounded down, so that one below the level stays below it. The summand keeps a p of exactly 1
+    from becoming 9999 on a machine that adds in another order.
     """
     over = compared.pairs.over
     return {
@@ -134,26 +128,12 @@ def _pairs(compared: Compared) -> dict[str, list[int | None]]:
 
 
 def _triangle(whole: NDArray[np.float64]) -> list[int | None]:
-    """The lower triangle row by row; None for NaN."""
+    """Return the lower triangle row by row, with None for NaN."""
     lower = whole[np.tril_indices(len(whole), -1)]
     return [None if value != value else int(value) for value in lower.tolist()]
 
 
 def _seed(line: Line) -> str:
+    """Write the training seed, or how many seeds a mean is over."""
     seed = line.named["train seed"]
     return seed if line.n_seeds > 1 else f"seed {seed}" if seed != "-" else ""
-
-
-def _part(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """What the page's content security policy admits a style or script by."""
-    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _for_script(data: Any) -> str:
-    """JSON that can end neither a script element nor a line of it, whatever the names in it are."""
-    text = json.dumps(data, separators=(",", ":"))
-    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")

@@ -1,6 +1,6 @@
-"""What all plots share: width, marks that differ in greyscale too, direct labels, and the file they end in.
+"""What all figures share: palette, markers, legends, the layout of sections, and the file they are saved to.
 
-Figures are made by Matplotlib's objects alone, without pyplot's state or a window.
+Figures are made of Matplotlib's objects, without the global state of pyplot and without a window.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import whole_file
+from fsbench._util.files import atomic_write
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
@@ -29,15 +29,25 @@ UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf"
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a figure: what its panels have in common, and how to read them."""
+    """A part of a figure: a title, panels below it, and a caption that says how to read them.
+
+    Attributes:
+        title: What the panels have in common.
+        caption: How to read the panels.
+        height: Height of the panels, in inches.
+    """
 
     title: str
     caption: str
-    height: float  # of the panels, inches
+    height: float
 
 
 def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
-    """A figure of sections below each other, titles above and captions below; what is between is returned."""
+    """Lay out sections below each other, each with its title above and its caption below.
+
+    Returns:
+        The figure, and the empty part of each section that its panels go into.
+    """
     captions = [fill(section.caption, 125) for section in sections]
     heights = []
     for section, caption in zip(sections, captions, strict=True):
@@ -50,30 +60,37 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     return figure, parts[::2]
 
 
-def legend_below(part: SubFigure, names: Sequence[str]) -> None:
-    """Name the marks of lines 0, 1, ... below all panels of a section."""
-    handles = [Line2D([], [], label=name, **mark(number)) for number, name in enumerate(names)]
+def legend_below(
+    part: Figure | SubFigure, names: Sequence[str], handles: Sequence[Any] | None = None
+) -> None:
+    """Write a legend below all panels, where it covers nothing: by default of lines with marks 0, 1, ..."""
+    if handles is None:
+        handles = [Line2D([], [], **mark(number)) for number in range(len(names))]
     columns = max(1, min(3, 110 // (max(map(len, names)) + 8)))
-    part.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+    part.legend(handles, names, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as .png, .svg or .pdf, whole or not at all; equal figures are equal files.
+    """Write a figure, whole or not at all; equal figures are equal files.
+
+    Args:
+        figure: The figure.
+        path: The file to write, which ends in `.png`, `.svg` or `.pdf`.
 
     Raises:
-        FsbenchError: another suffix, or the folder cannot be written.
+        FsbenchError: The file has another ending, or the folder cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in UNDATED:
         raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # names may hold dollar signs
-    with rc_context({"svg.hashsalt": "fsbench"}), whole_file(path) as part:
+    with rc_context({"svg.hashsalt": "fsbench"}), atomic_write(path) as part:
         figure.savefig(part, format=suffix[1:], dpi=200, metadata=UNDATED[suffix])
 
 
 def mark(number: int) -> dict[str, Any]:
-    """Colour and marker of line `number`; the first 56 differ."""
+    """Return colour and marker of line `number`; the first 56 differ, also in greyscale."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],
@@ -83,7 +100,7 @@ def mark(number: int) -> dict[str, Any]:
 
 
 def ticks_at(axes: Axes, values: Sequence[int]) -> None:
-    """A logarithmic x axis that shows the values themselves."""
+    """Make the x axis logarithmic, with ticks at these values."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -91,9 +108,9 @@ def ticks_at(axes: Axes, values: Sequence[int]) -> None:
 
 
 def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
-    """Write each text beside the right end of the axes, at the median height of its lines' ends.
+    """Write each text at the right edge of the axes, at the median height of the ends of its lines.
 
-    Texts that would cover each other move apart; the y limits are frozen.
+    Texts that would overlap move apart. The y limits do not change any more.
     """
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
@@ -112,10 +129,6 @@ def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
 
 
 def at_most(kind: str, what: str, number: int, most: int) -> None:
-    """Refuse a figure that nobody could read.
-
-    Raises:
-        FsbenchError: more than `most`.
-    """
+    """Refuse a figure with too many parts to be readable."""
     if number > most:
-        raise FsbenchError(f"{kind}: at most {most} {what} can be read, but there are {number}; give less")
+        raise FsbenchError(f"{kind}: at most {most} {what} can be read, but there are {number}; pass fewer")

@@ -1,0 +1,72 @@
+"""Open image files safely, and work on many of them in threads."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image, UnidentifiedImageError
+
+from fsbench._util.errors import FsbenchError
+from fsbench._util.files import reason
+from fsbench.data.listing import Encoded, Picture
+
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+P = TypeVar("P", bound=Picture)
+T = TypeVar("T")
+
+
+@contextmanager
+def open_image(picture: Path | Encoded) -> Iterator[Image.Image]:
+    """Open an image file without decoding it; images above Pillow's limit of pixels are refused."""
+    file = regular_file(picture) if isinstance(picture, Path) else BytesIO(picture.content)
+    with Image.open(file, formats=_formats()) as image:
+        limit = Image.MAX_IMAGE_PIXELS  # Pillow itself only warns above it
+        if limit is not None and image.width * image.height > limit:
+            raise ValueError(
+                f"its {image.width} x {image.height} pixels are more than {limit}: it could be a "
+                "decompression bomb"
+            )
+        yield image
+
+
+def regular_file(path: Path) -> Path:
+    """Return the path unless it is a pipe or device, which may have no end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("it is no regular file")
+    return path
+
+
+@contextmanager
+def naming(picture: Path | Encoded) -> Iterator[None]:
+    """Turn every error of the block into one that names the image."""
+    try:
+        yield
+    except Exception as error:  # Pillow's parsers raise errors of many kinds
+        if isinstance(error, UnidentifiedImageError):
+            why = "it is no image of a known format"
+        else:
+            why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        name = picture if isinstance(picture, Path) else picture.name
+        raise FsbenchError(f"image {name}: cannot be read ({' '.join(why.split())})") from error
+
+
+def map_in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) -> Iterator[list[T]]:
+    """Yield the results of `work` in the order of the pictures, `at_once` of them at a time.
+
+    As many threads as there are cores work on each part; Pillow releases the interpreter while it decodes.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pictures), at_once):
+            yield list(pool.map(work, pictures[start : start + at_once]))
+
+
+@cache
+def _formats() -> list[str]:
+    """The accepted formats; Pillow passes files of some other formats to programs, as EPS to Ghostscript."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]

@@ -1,0 +1,78 @@
+"""Readers of class folders: `{base,val,novel}/<class>/*` and `<class>/*`."""
+
+import os
+import re
+from pathlib import Path
+
+from fsbench._util.errors import FsbenchError
+from fsbench.data.listing import Listing, Picture
+
+SPLIT_NAMES = {"base": {"base", "train"}, "val": {"val", "valid", "validation"}, "novel": {"novel", "test"}}
+_IMAGE = re.compile(r".+\.(avif|bmp|gif|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)", re.IGNORECASE)
+
+
+def split_folders(root: Path) -> Listing | None:
+    """Read `{base,val,novel}/<class>/*`; `train`, `validation` and `test` are also accepted as split names.
+
+    Raises:
+        FsbenchError: Two folders are named after the same split.
+    """
+    listing: Listing = {}
+    for split, names in SPLIT_NAMES.items():
+        folders = [folder for folder in subfolders(root) if folder.name.lower() in names]
+        if len(folders) > 1:
+            raise FsbenchError(
+                f"{root}: {folders[0].name} and {folders[1].name} are both split {split}; keep one of them"
+            )
+        for folder in folders:
+            listing[split] = classes_in(folder)
+    return listing or None
+
+
+def class_folders(root: Path) -> Listing | None:
+    """Read `<class>/*`; all classes are novel."""
+    return {"novel": classes_in(root)} if subfolders(root) else None
+
+
+def classes_in(root: Path) -> dict[str, dict[str, Picture]]:
+    """The images of each folder in `root`, by folder name and path within the folder."""
+    return {folder.name: images_below(folder) for folder in subfolders(root)}
+
+
+def subfolders(root: Path) -> list[Path]:
+    """The visible folders in `root`, sorted by name; empty if `root` is not a folder."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        (path for path in root.iterdir() if _is_visible(path.name) and path.is_dir()), key=lambda p: p.name
+    )
+
+
+def images_below(folder: Path) -> dict[str, Picture]:
+    """The image files below `folder` by their path within it, recognised by their suffix.
+
+    Raises:
+        OSError: A folder cannot be read.
+        FsbenchError: Symbolic links lead to the same folder twice or form a cycle.
+    """
+    images: dict[str, Picture] = {}
+    visited: set[Path] = set()
+    for place, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = Path(place).resolve()
+        if real in visited:
+            raise FsbenchError(f"folder {folder}: symbolic links lead to {real} twice; remove one of them")
+        visited.add(real)
+        folders[:] = filter(_is_visible, folders)
+        for path in (Path(place, name) for name in files if _is_visible(name) and _IMAGE.fullmatch(name)):
+            images[path.relative_to(folder).as_posix()] = path
+    return images
+
+
+def _raise(error: OSError) -> None:
+    """Raise the error; without this, os.walk skips folders that it cannot read."""
+    raise error
+
+
+def _is_visible(name: str) -> bool:
+    """Whether a file or folder belongs to the user: editors, macOS and archivers leave hidden ones behind."""
+    return not name.startswith(".") and name != "__MACOSX"

@@ -1,0 +1,177 @@
+"""Find and load prepared data sets."""
+
+import logging
+from pathlib import Path
+
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.validation import hdf5
+from fsbench.data import glyphs, image_store, registry
+from fsbench.data.image_split import ImageSplit
+from fsbench.data.image_store import SplitInfo
+from fsbench.data.preparation import draw_embedded, enlarge
+from fsbench.data.registry import SOURCES
+
+_log = logging.getLogger(__name__)
+
+
+def load(name: str, split: str, cache: Path | None = None, at_least: int = 0) -> ImageSplit:
+    """Load one split of a prepared data set into memory; embedded data sets are drawn on first use.
+
+    Args:
+        name: A prepared data set, or `NAME@SIZE` for its store of one size.
+        split: `base`, `val` or `novel`.
+        cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
+        at_least: Of stores of several sizes, the smallest with at least this side in pixels is read,
+            otherwise the largest.
+
+    Returns:
+        Images, labels and names of the split.
+
+    Raises:
+        FsbenchError: The data set is unknown or not prepared, or has no such split.
+
+    Example:
+        >>> images = load("glyphs", "novel")
+        >>> images.pixels.shape
+        (4000, 32, 32, 3)
+    """
+    return image_store.read(find_store(name, cache, at_least), split)
+
+
+def splits_of(name: str, cache: Path | None = None) -> tuple[str, ...]:
+    """Return the splits of a prepared data set.
+
+    Args:
+        name: A prepared data set.
+        cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
+
+    Returns:
+        Those of `base`, `val` and `novel` that it has.
+
+    Raises:
+        FsbenchError: The data set is unknown or not prepared.
+
+    Example:
+        >>> splits_of("glyphs-fine")
+        ('novel',)
+    """
+    return tuple(split for split, _ in image_store.fingerprints(find_store(name, cache)))
+
+
+def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
+    """Find the image store of a prepared data set.
+
+    Args:
+        name: A prepared data set, or `NAME@SIZE` for its store of one size.
+        cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
+        at_least: Of stores of several sizes, the smallest with at least this side in pixels is found,
+            otherwise the largest.
+
+    Returns:
+        Path of the store.
+
+    Raises:
+        FsbenchError: The data set is unknown, not prepared, or not prepared at the given size; or stores of
+            several sizes hold different images.
+    """
+    plain, _, size = name.partition("@")
+    if plain in glyphs.NAMES:
+        draw_embedded(plain, cache)
+    prepared = image_store.prepared_stores(cache)
+    stores = prepared.get(plain, {})
+    if not stores:
+        if plain in SOURCES:
+            raise FsbenchError(f"data set {plain} is not prepared; {registry.how_to_prepare(plain)}")
+        raise unknown("data set", plain, {*prepared, *SOURCES, *glyphs.NAMES})
+    sizes = [side for side in sorted(stores) if size in ("", str(side))]
+    available = image_store.format_sizes(stores)
+    if not sizes:
+        raise FsbenchError(
+            f"data set {plain}: size must be one of {available}, but is {size}; "
+            f"for others use fsbench data prepare {plain} PATH --image-size PIXELS"
+        )
+    if len(sizes) > 1 and len({image_store.fingerprints(path) for path in stores.values()}) > 1:
+        raise FsbenchError(
+            f"data set {plain}: stores of {available} hold different images; "
+            f"choose one as {plain}@{sizes[-1]}"
+        )
+    return stores[next((side for side in sizes if side >= at_least), sizes[-1])]
+
+
+def stored_for(
+    name: str, split: str, network: str, size: int, resize: int, cache: Path | None = None
+) -> SplitInfo:
+    """Find the stored images of a split that fit a network.
+
+    If all stores are smaller than the network's input but the images on the disk are not, a larger store is
+    built from them. This, and images that have to be enlarged for the network, is logged as a warning.
+
+    Args:
+        name: A prepared data set.
+        split: `base`, `val` or `novel`.
+        network: Name of the network, for messages.
+        size: Side of the network's input in pixels.
+        resize: Side in pixels to which images are resized before `size` pixels are cut out.
+        cache: Folder of stores.
+
+    Raises:
+        FsbenchError: The data set is unknown or not prepared, or has no such split.
+    """
+    path = find_store(name, cache, resize)
+    info = image_store.split_info(path, split)
+    if info.size >= size:
+        return info
+    with image_store.open_store(path) as file:
+        attributes = hdf5.attributes(file)
+    plain, key, origin = (str(attributes.get(attribute, "")) for attribute in ("name", "key", "origin"))
+    originals_are_larger, larger = int(attributes["native"]) > info.size, None
+    if originals_are_larger and "@" not in name:
+        larger = enlarge(plain, key, origin, resize, cache)
+    sizes = f"data set {name}: images are stored at {info.size} px, but {network} takes {size} px"
+    if larger is not None:
+        _log.warning("fsbench: warning: %s; stored again at %d px, from %s", sizes, resize, origin)
+        return image_store.split_info(larger, split)
+    advice = ""
+    if originals_are_larger:
+        advice = f"; to store larger ones, use fsbench data prepare {plain} PATH --image-size {resize}"
+    _log.warning("fsbench: warning: %s, so they are enlarged%s", sizes, advice)
+    return info
+
+
+def load_for(
+    name: str, split: str, network: str, size: int | None, resize: int, cache: Path | None = None
+) -> ImageSplit:
+    """Load one split from the store of `stored_for`; with `size` None the network takes any size.
+
+    Raises:
+        FsbenchError: The data set is unknown or not prepared, or has no such split.
+    """
+    if size is None:
+        return load(name, split, cache, resize)
+    return image_store.read(stored_for(name, split, network, size, resize, cache).path, split)
+
+
+def shared_with_base(
+    name: str, split: str, source: str, fingerprint: str, cache: Path | None = None
+) -> list[int]:
+    """Rows of a split whose images are also base images of the data set `source`, pixel by pixel.
+
+    The list is also empty if this is unknown: no store in the cache has base images of that fingerprint.
+
+    Args:
+        name: The data set of the split.
+        split: `base`, `val` or `novel`.
+        source: The data set of the base images.
+        fingerprint: Fingerprint of the base images.
+        cache: Folder of stores.
+    """
+    base_digests: set[bytes] = set()
+    for path in image_store.prepared_stores(cache).get(source, {}).values():
+        try:
+            if image_store.split_info(path, "base").identity.fingerprint == fingerprint:
+                base_digests = set(image_store.digests(path, "base"))
+                break
+        except FsbenchError:  # no such split, or unreadable
+            continue
+    digests = image_store.digests(find_store(name, cache), split) if base_digests else []
+    return [row for row, digest in enumerate(digests) if digest in base_digests]

@@ -1,0 +1,94 @@
+"""Memorised label noise: predictions of networks for images that they saw with a false label."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsbench.data.label_noise import add_label_noise
+from fsbench.diagnose._plots import bars
+from fsbench.diagnose._section import Mean, ReportSection, TextTable
+from fsbench.diagnose.study import FEW_SHOT, Study, Subject, evenly, percent
+
+IMAGES = 4096  # base images at most
+
+
+def memorised(predicted: Tensor, truth: Tensor, taught: Tensor) -> dict[str, Mean | None]:
+    """Return accuracies of predictions (n,) by true labels (n,), and how many repeat a false one, in %.
+
+    `taught` (n,) are the training labels. Numbers are None where no label is false.
+    """
+    false = truth != taught
+    correct = predicted == truth
+    return {
+        "base accuracy": _percent(correct),
+        "right, true label": _percent(correct[~false]),
+        "right, false label": _percent(correct[false]),
+        "memorised": _percent((predicted == taught)[false]),
+    }
+
+
+def section(study: Study) -> ReportSection | None:
+    """Measure how much label noise was memorised; None where no network was trained with label noise."""
+    if not any(subject.label_noise for subject in study.subjects):
+        return None
+    images = evenly(study.base.labels, IMAGES)
+    numbers = {subject.name: _memorised(study, subject, images) for subject in study.subjects}
+    columns = (
+        "network",
+        "noise",
+        "epoch",
+        *next(iter(numbers.values())),
+        "1-shot accuracy",
+        "5-shot accuracy",
+    )
+    rows = [
+        (
+            subject.name,
+            f"{subject.label_noise:g}",
+            f"{subject.provenance.epoch} of {subject.provenance.epochs}",
+            *(str(mean or "-") for mean in numbers[subject.name].values()),
+            *map(str, study.few_shot[subject.name]),
+        )
+        for subject in study.subjects
+    ]
+    means = {name: {what: mean.mean for what, mean in row.items() if mean} for name, row in numbers.items()}
+    return ReportSection(
+        "noise",
+        "Label noise",
+        "Networks that were trained with a fraction of the base labels replaced by random ones, tested on "
+        f"{len(images)} of their training images (%, ± 95 % half width). Accuracy is by true labels: on all "
+        "images, on those with a true training label, and on those with a false one. Memorised: the "
+        "prediction is the false label; guessing reaches "
+        f"{100 / len(study.base.class_names):.1f} %. No base images are held out, so nothing here is a test "
+        f"error. Few-shot: {FEW_SHOT[0].n_tasks} novel tasks, nearest mean. After mixup (arXiv:1710.09412) "
+        "section 3.4; its numbers were not verified at the source and are not quoted.",
+        (TextTable(columns, tuple(rows)),),
+        {"answers under label noise": bars(means, "images, %")},
+        means,
+    )
+
+
+def _memorised(study: Study, subject: Subject, rows: NDArray[np.int64]) -> dict[str, Mean | None]:
+    """Return the numbers of one network on these base images."""
+    taught = add_label_noise(
+        study.base.labels,
+        len(study.base.class_names),
+        subject.label_noise,
+        subject.provenance.train_seed,
+    )
+    with torch.no_grad():
+        predicted = torch.cat(
+            [
+                subject.scores(subject.images(study.base.pixels[part])).argmax(dim=1).cpu()
+                for part in np.array_split(rows, -(-len(rows) // 256))
+            ]
+        )
+    return memorised(
+        predicted, *(torch.from_numpy(labels[rows]).long() for labels in (study.base.labels, taught))
+    )
+
+
+def _percent(flags: Tensor) -> Mean | None:
+    """Return how often flags (n,) are set, with an interval; None for fewer than two."""
+    return percent(flags.double().numpy()) if len(flags) > 1 else None

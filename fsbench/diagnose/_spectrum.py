@@ -1,0 +1,185 @@
+"""Representation: how many directions the features of a class use, and how far classes are apart."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsbench import stats
+from fsbench.diagnose._plots import Panel, panels, points
+from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose.study import FEW_SHOT, Study, Subject
+from fsbench.heads.preprocess import l2
+
+CLASSES, PER_CLASS = 20, 100  # at most; singular values are comparable only for equal numbers of images
+
+
+def class_spectra(features: Tensor, labels: Tensor) -> Tensor:
+    """Return the singular values of each class's features about its mean, (classes, min(n, d)), descending.
+
+    `features` (classes * n, d) have equally many rows of each of the sorted `labels`. The values are divided
+    by the Frobenius norm of all features about their mean, so the scale of the features does not matter.
+    """
+    norm = torch.linalg.matrix_norm(features - features.mean(dim=0))
+    classes = features.view(len(labels.unique()), -1, features.shape[1])
+    spectra: Tensor = torch.linalg.svdvals(classes - classes.mean(dim=1, keepdim=True)) / norm
+    return spectra
+
+
+def effective_rank(singular_values: Tensor) -> Tensor:
+    """Return the exponential of the entropy of normalised singular values (..., k), 1..k.
+
+    Source: Roy and Vetterli, EUSIPCO 2007, definition 1.
+    """
+    normalised = singular_values / singular_values.sum(dim=-1, keepdim=True)
+    rank: Tensor = torch.special.entr(normalised).sum(dim=-1).exp()
+    return rank
+
+
+def variance_ratio(features: Tensor, labels: Tensor) -> float:
+    """Divide the variance within classes by the variance between them; classes have equal sizes."""
+    classes = features.view(len(labels.unique()), -1, features.shape[1])
+    means = classes.mean(dim=1)
+    within = (classes - means[:, None]).square().sum(dim=2).mean()
+    between = (means - means.mean(dim=0)).square().sum(dim=1).mean()
+    return float(within / between)
+
+
+def describe(features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return the numbers of each class (classes,), and the variance ratio of all classes (1,)."""
+    spectra = class_spectra(features.double(), labels)
+    return {
+        "largest": spectra[:, 0],
+        "sum of others": spectra[:, 1:].sum(dim=1),
+        "effective rank": effective_rank(spectra),
+        "within / between": torch.tensor([variance_ratio(features.double(), labels)], dtype=torch.float64),
+    }
+
+
+def section(study: Study) -> ReportSection:
+    """Measure the spectra of base and novel features, and their correlation with few-shot accuracy."""
+    described: dict[str, dict[str, dict[str, Tensor]]] = {"base": {}, "novel": {}}
+    spectra: dict[str, Tensor] = {}
+    for subject in study.subjects:
+        base, novel = _base_features(study, subject), _novel_features(study, subject)
+        described["base"][subject.name], described["novel"][subject.name] = describe(*base), describe(*novel)
+        mean = class_spectra(*novel).mean(dim=0)
+        n = len(novel[1]) // len(novel[1].unique())
+        spectra[subject.name] = mean[: n - 1]  # n rows about their mean have n - 1 directions
+    numbers = {
+        split: {name: {w: v.mean().item() for w, v in row.items()} for name, row in rows.items()}
+        for split, rows in described.items()
+    }
+    tables = [_table(split, rows, study) for split, rows in numbers.items()]
+    one_shot = {name: means[0] for name, means in study.few_shot.items()}
+    correlations = {
+        f"{split}: {what}": stats.correlation(
+            [rows[name][what] for name in rows], [mean.mean for mean in one_shot.values()]
+        )
+        for split, rows in numbers.items()
+        for what in next(iter(rows.values()))
+    }
+    if len(study.subjects) > 2:
+        rows_of_correlations = tuple(
+            (what, "-" if r is None else f"{r:+.2f}", str(len(one_shot))) for what, r in correlations.items()
+        )
+        tables.append(
+            TextTable(("number", "correlation with 1-shot accuracy", "networks"), rows_of_correlations)
+        )
+    common = min(map(len, spectra.values()))  # narrow features have fewer
+    spectra = {name: values[:common] for name, values in spectra.items()}
+    first = next(iter(spectra.values()))
+    return ReportSection(
+        "spectrum",
+        "Representation",
+        "Singular values of the features of a class about its mean, divided by the norm of all features "
+        "about their mean: the largest one, and the sum of all others (lower for flatter classes), as means "
+        "over classes; effective rank (Roy and Vetterli 2007); variance within classes divided by variance "
+        "between classes. Features have unit length, as in nearest mean. At most "
+        f"{CLASSES} classes of {PER_CLASS} images; base images are training images, novel images are not. "
+        f"Few-shot accuracy: {FEW_SHOT[0].n_tasks} novel tasks, nearest mean. A correlation over so few "
+        "networks is descriptive and not a test. After Manifold Mixup (arXiv:1806.05236) section 3.2.",
+        tuple(tables),
+        {
+            "mean spectrum of a novel class": panels(
+                [
+                    Panel(
+                        "singular value / norm",
+                        {n: _curve(values) for n, values in spectra.items()},
+                        log=True,
+                    ),
+                    Panel(
+                        f"the same, divided by {study.subjects[0].name}",
+                        {n: _curve(values / first) for n, values in spectra.items()},
+                    ),
+                ],
+                "singular value",
+            ),
+            "novel features and accuracy": points(
+                {
+                    what: {n: (row[what], one_shot[n]) for n, row in numbers["novel"].items()}
+                    for what in next(iter(numbers["novel"].values()))
+                },
+                "5-way 1-shot accuracy, %",
+            ),
+        },
+        {**numbers, "correlations": correlations},
+        tuple(
+            Claim(
+                f"singular values of {split} classes: {what}",
+                "MM §3.2",
+                -1,
+                digits,
+                {name: row[what].numpy() for name, row in rows.items()},
+            )
+            for split, rows in described.items()
+            for what, digits in (("largest", 4), ("sum of others", 3))
+        ),
+    )
+
+
+def _curve(values: Tensor) -> list[tuple[float, float]]:
+    """Return singular values over their rank."""
+    return [(float(place), value) for place, value in enumerate(values.tolist(), 1)]
+
+
+def _base_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+    """Return unit-length features (n, d) of base images and their labels (n,)."""
+    rows = _rows(study.base.labels)
+    with torch.no_grad():
+        parts = [
+            subject.features(subject.images(study.base.pixels[part]))
+            for part in np.array_split(rows, -(-len(rows) // 256))
+        ]
+    return l2(torch.cat(parts).cpu(), None), torch.from_numpy(study.base.labels[rows])
+
+
+def _novel_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+    """Return unit-length features (n, d) of novel images and their labels (n,)."""
+    rows = _rows(study.novel.labels)
+    values = l2(torch.from_numpy(subject.novel.values[rows]), None)
+    return values, torch.from_numpy(study.novel.labels[rows])
+
+
+def _rows(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the rows of the first images of the first classes, equally many of each."""
+    _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+    each = min(PER_CLASS, int(sizes.min()))
+    rows: NDArray[np.int64] = (first[:CLASSES, None] + np.arange(each)).ravel()
+    return rows
+
+
+def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> TextTable:
+    """Return the table of one split, for novel features with few-shot accuracy."""
+    columns = (f"{split} features", *next(iter(rows.values())))
+    digits = (4, 3, 1, 2)
+    cells = [
+        (name, *(f"{value:.{n}f}" for value, n in zip(row.values(), digits, strict=True)))
+        for name, row in rows.items()
+    ]
+    if split == "novel":
+        columns += ("1-shot accuracy", "5-shot accuracy")
+        cells = [(*row, *map(str, study.few_shot[row[0]])) for row in cells]
+    return TextTable(columns, tuple(cells))

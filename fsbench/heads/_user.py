@@ -1,0 +1,44 @@
+"""Heads in the code of users: a file, a module, or an entry point of an installed package."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+
+from torch import Tensor
+
+from fsbench._util import user_code
+from fsbench._util.errors import FsbenchError
+from fsbench.heads.head import Head
+
+
+def user_head(name: str, reference: str) -> Head:
+    """A head outside fsbench: a function, used on features without preprocessing, or a `Head`."""
+    code = user_code.load_reference(reference, "head")
+    if isinstance(code.value, Head):
+        head = code.value
+    elif callable(code.value):
+        head = Head(code.value, paper=name, preprocess="none")
+    else:
+        raise FsbenchError(f"head {name}: must be a function or a Head, but is {type(code.value).__name__}")
+    return replace(head, classify=_checked(name, head.classify), code=code.digest)
+
+
+def _checked(name: str, classify: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A user's function, with a check of what it returns: with NaN, no class has the largest logit."""
+
+    @wraps(classify)
+    def checked(support: Tensor, query: Tensor, **options: Tensor) -> Tensor:
+        with user_code.user_errors(f"head {name}"):
+            logits: object = classify(support, query, **options)
+        expected = (*query.shape[:2], support.shape[1])
+        if not isinstance(logits, Tensor):
+            returned = type(logits).__name__
+        elif tuple(logits.shape) != expected or logits.isnan().any():
+            returned = f"{tuple(logits.shape)}{' with NaN' if logits.isnan().any() else ''}"
+        else:
+            return logits
+        raise FsbenchError(
+            f"head {name}: must return logits (tasks, queries, n_way) {expected}, but returned {returned}"
+        )
+
+    return checked

@@ -1,0 +1,9 @@
+"""Losses: what training steps are made of, as functions on tensors.
+
+Random numbers come from the generator that a step receives. They are drawn once per batch and outside the
+network, so that labels are mixed exactly when images are.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

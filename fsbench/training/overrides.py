@@ -1,0 +1,130 @@
+"""Overrides: numbers of a recipe that a user replaces by others."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
+
+from fsbench._util.errors import FsbenchError, unknown
+from fsbench.data.augment import OFF
+from fsbench.training.recipe import Recipe, Stage
+
+
+class Overrides(TypedDict, total=False):
+    """Arguments of `resolve`, in the order in which they are recorded."""
+
+    epochs: Sequence[int] | None
+    batch_size: int | None
+    learning_rate: float | None
+    patience: int | None
+    classifier: str | None
+    dropout: float | None
+    augment: bool
+    label_noise: float | None
+
+
+_NAMES = tuple(Overrides.__annotations__)
+_PLAIN = ("batch_size", "classifier", "dropout", "label_noise")  # fields of `Recipe` under the same name
+
+
+def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
+    """Replace numbers of a recipe; an override that is None keeps the recipe's own.
+
+    Args:
+        recipe: A preset, as `load_recipe` returns it.
+        **overrides: `epochs` (one number per stage, or one for all, which is divided in proportion),
+            `batch_size` (at least 2), `learning_rate` (above 0), `patience` (at least 1, of the stages with
+            early stopping), `classifier` ("cosine" or "linear"), `dropout` (in [0, 1)), `augment` (False
+            trains on plain images), `label_noise` (in (0, 1]).
+
+    Returns:
+        The recipe with these numbers; its `overrides` name the changes.
+
+    Raises:
+        FsbenchError: An override is unknown or out of range, or the numbers of epochs do not fit the stages.
+
+    Example:
+        >>> from fsbench.training.recipe import load_recipe
+        >>> resolve(load_recipe("s2m2-r", "paper"), epochs=[50]).overrides
+        ('epochs 40 + 10',)
+    """
+    for name in overrides:
+        if name not in _NAMES:
+            raise unknown("override of a recipe", name, _NAMES)
+    changes: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+    if changes.pop("augment", True) is False:
+        changes["augment"] = "off"
+        recipe = replace(recipe, augment=OFF)
+    if "epochs" in changes:
+        epochs = _epochs_per_stage(changes["epochs"], recipe)
+        changes["epochs"] = " + ".join(map(str, epochs))
+        stages = zip(recipe.stages, epochs, strict=True)
+        recipe = replace(recipe, stages=tuple(replace(stage, epochs=n) for stage, n in stages))
+    if "patience" in changes:
+        recipe = _with_patience(recipe, changes["patience"])
+    if "learning_rate" in changes:
+        optimiser = replace(recipe.optimiser, learning_rate=changes["learning_rate"])
+        recipe = replace(recipe, optimiser=optimiser)
+    recipe = replace(recipe, **{name: changes[name] for name in _PLAIN if name in changes})
+    _check(recipe)
+    return replace(recipe, overrides=tuple(f"{name} {changes[name]}" for name in _NAMES if name in changes))
+
+
+def _epochs_per_stage(epochs: Sequence[int], recipe: Recipe) -> Sequence[int]:
+    """Return one number of epochs per stage; a single number is divided among several stages."""
+    stages = recipe.stages
+    names = ", ".join(stage.name for stage in stages)
+    if len(epochs) == 1 < len(stages):
+        if epochs[0] < len(stages):
+            raise FsbenchError(
+                f"--epochs must be at least {len(stages)} for {recipe.name}, one for each stage ({names}), "
+                f"but is {epochs[0]}"
+            )
+        return _divided(epochs[0], stages)
+    if len(epochs) != len(stages):
+        raise FsbenchError(
+            f"--epochs must have one number, or one for each stage of {recipe.name} ({names}), "
+            f"but has {len(epochs)}"
+        )
+    return epochs
+
+
+def _divided(epochs: int, stages: Sequence[Stage]) -> list[int]:
+    """Divide epochs in proportion to the stages' own, at least one each; the first stage gets the rest."""
+    later = [max(1, round(epochs * stage.epochs / sum(s.epochs for s in stages))) for stage in stages[1:]]
+    while sum(later) >= epochs:
+        later[later.index(max(later))] -= 1
+    return [epochs - sum(later), *later]
+
+
+def _with_patience(recipe: Recipe, patience: int) -> Recipe:
+    """Replace the patience of the stages that use early stopping."""
+    if all(stage.patience is None for stage in recipe.stages):
+        raise FsbenchError(
+            f"--patience has no effect: no stage of recipe {recipe.name!r} uses early stopping"
+        )
+    stages = (
+        stage if stage.patience is None else replace(stage, patience=patience) for stage in recipe.stages
+    )
+    return replace(recipe, stages=tuple(stages))
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse numbers with which no backbone can be trained."""
+    for stage in recipe.stages:
+        _at_least("epochs", stage.epochs, 1)
+        _at_least("patience", 1 if stage.patience is None else stage.patience, 1)
+    _at_least("batch_size", recipe.batch_size, 2)  # batch norm needs two images
+    rate, dropout = recipe.optimiser.learning_rate, recipe.dropout
+    if not 0 < rate < math.inf:
+        raise FsbenchError(f"learning_rate must be above 0, but is {rate}")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise FsbenchError(f"dropout must be in [0, 1), but is {dropout}")
+    if recipe.label_noise is not None and not 0 < recipe.label_noise <= 1:
+        raise FsbenchError(f"label_noise must be in (0, 1], but is {recipe.label_noise}")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    """Refuse a number below the least one."""
+    if value < least:
+        raise FsbenchError(f"{name} must be at least {least}, but is {value}")

@@ -1,0 +1,82 @@
+"""What test_distributed.py runs in one process and, by `torchrun`, in two; the files of both must agree.
+
+distributed_job.py CACHE OUT
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from fsbench._util.distributed import Share, add_gradients, join, share_batch_norm
+from fsbench._util.session import Session
+from fsbench.models.backbones import build
+from fsbench.models.classifiers import Network
+from fsbench.training.loop import train_backbone
+from fsbench.training.optim import Optimiser
+from fsbench.training.overrides import resolve
+from fsbench.training.precision import ComputeSettings
+from fsbench.training.recipe import Recipe, Stage, load_recipe
+from fsbench.training.run import TrainingSpec
+
+CPU = torch.device("cpu")
+RECIPES = ("erm", "mixup", "manifold-mixup", "rotation", "exemplar", "s2m2-r", "s2m2-e")
+ROWS = (7, 1)  # uneven parts, and none for the second process
+RUNS = {"erm": [2], "manifold-mixup": [2], "rotation": [1], "s2m2-r": [1, 2]}  # epochs
+# Adam would turn rounding into full steps where a gradient is nothing else, as of a bias before batch norm.
+PRESETS = {"erm": "cosine"}  # of the others paper: with the scale of `fast` rounding errors grow faster
+SGD = Optimiser("sgd", learning_rate=1e-3)
+
+
+def main(cache: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    distributed = join(CPU)
+    steps = {}
+    for name in RECIPES:
+        recipe = load_recipe(name, PRESETS.get(name, "paper"))
+        for stage in recipe.stages:
+            for rows in ROWS:
+                for key, value in one_step(recipe, stage, rows, distributed).items():
+                    steps[f"{name} {stage.name} {rows} {key}"] = value
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(steps, out / f"steps-{distributed.rank}.safetensors")
+    for name, epochs in RUNS.items():
+        recipe = resolve(
+            load_recipe(name, PRESETS.get(name, "paper")), epochs=epochs, batch_size=15
+        )  # 8 images and 7
+        recipe = replace(recipe, optimiser=SGD)
+        compute = ComputeSettings(micro_batch=5 if name == "rotation" else None)  # 3 images and 2
+        train_backbone(
+            recipe,
+            TrainingSpec("tiny"),
+            out=out / name,
+            compute=compute,
+            session=Session(cache, CPU, quiet=True),
+        )
+
+
+def one_step(recipe: Recipe, stage: Stage, rows: int, distributed: Share) -> dict[str, torch.Tensor]:
+    """Loss terms, gradients and statistics of one step in float64, where rounding cannot hide a fault."""
+    torch.manual_seed(0)
+    network = Network(
+        build("conv4", 16, seed=0), 4, recipe.classifier, recipe.scale, recipe.auxiliary_classifiers
+    )
+    network.backbone.distributed = distributed
+    if distributed.size > 1:
+        share_batch_norm(network)
+    network.double()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(rows * stage.views, 3, 16, 16, generator=generator, dtype=torch.float64)
+    terms = stage.step(network, images, torch.arange(rows) % 4, np.random.default_rng(0))
+    (sum(terms.values()) / distributed.size).backward()
+    add_gradients(network, distributed)
+    gradients = {f"gradient of {name}": p.grad for name, p in network.named_parameters()}
+    losses = {name: term.detach().clone() for name, term in terms.items()}
+    return losses | gradients | dict(network.named_buffers())
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

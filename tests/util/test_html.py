@@ -1,0 +1,66 @@
+"""Pages from templates: values are escaped, style and script are admitted, nothing else is."""
+
+import json
+import re
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from fsbench._util.html import data_uri, render
+
+TEMPLATE = """{% extends "layout.html" %}
+{% block title %}{{ title }}{% endblock %}
+{% block body %}<script type="application/json">{{ values | tojson }}</script>{% endblock %}
+"""
+HOSTILE = "</script><script>alert(1)</script>{{ title }}\u2028&amp;<!--'\""
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    (tmp_path / "own.css").write_text("p { color: red; }")
+    (tmp_path / "own.js").write_text("const a = 1 < 2 && '<b>';")
+    path = tmp_path / "own.html"
+    path.write_text(TEMPLATE)
+    return path
+
+
+def admitted(page: str, tag: str) -> bool:
+    """Whether the policy of the page admits its style or script."""
+    content = re.findall(f"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)[0]
+    digest = b64encode(sha256(content.encode()).digest()).decode()
+    return f"{tag}-src 'sha256-{digest}'" in page
+
+
+def test_style_and_script_beside_the_template_are_admitted(template: Path):
+    page = render(template, title="T", values=[])
+    assert "p { color: red; }" in page
+    assert "const a = 1 < 2 && '<b>';" in page
+    assert admitted(page, "style")
+    assert admitted(page, "script")
+    assert "default-src 'none'; img-src data:;" in page
+
+
+def test_a_page_without_a_script_admits_none(template: Path):
+    template.with_suffix(".js").unlink()
+    assert "script-src" not in render(template, title="T", values=[])
+
+
+def test_values_stay_text(template: Path):
+    page = render(template, title=HOSTILE, values={"name": HOSTILE, "order": {"b": 1, "a": 2}})
+    assert "alert(1)</script>" not in page
+    assert page.count("<script") == page.count("</script>") == 2
+    data = page.split('type="application/json">')[1].split("</script>")[0]
+    assert json.loads(data)["name"] == HOSTILE
+    assert data.endswith('"order":{"b":1,"a":2}}')
+
+
+def test_a_forgotten_value_is_an_error(template: Path):
+    with pytest.raises(UndefinedError, match="title"):
+        render(template, values=[])
+
+
+def test_a_data_uri_holds_the_content():
+    assert data_uri(b"\x00\xff", "image/png") == "data:image/png;base64,AP8="
