@@ -12,7 +12,14 @@ _HEAD = {"name": "head", "code": "head_code"}  # fields of the head that have ot
 
 
 def flatten(result: Result | Question) -> dict[str, Any]:
-    """All values of a result by plain names, such as `dataset`, `n_way`, `run`, `head` and `accuracy`."""
+    """Return all values of a result in one mapping.
+
+    Args:
+        result: A result, or a question without an outcome.
+
+    Returns:
+        Values by plain name, such as `dataset`, `n_way`, `run`, `head` and `accuracy`.
+    """
     head = {_HEAD.get(name, name): value for name, value in _values(result.head).items()}
     flat = {
         **_values(result.data),
@@ -25,7 +32,15 @@ def flatten(result: Result | Question) -> dict[str, Any]:
 
 
 def as_row(result: Result) -> dict[str, Any]:
-    """One row of a table: what was evaluated, accuracies in percent, then all other single values."""
+    """Return one row of a table of results.
+
+    Args:
+        result: The result.
+
+    Returns:
+        What was evaluated, accuracy and 95 % half widths in percent, then all other single values by plain
+        name, and the path of the file.
+    """
     flat, outcome = flatten(result), result.outcome
     for name in ("accuracy", "half_width", "class_half_width"):  # in percent below
         del flat[name]

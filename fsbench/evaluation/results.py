@@ -33,7 +33,15 @@ def _plain(value: Any) -> Any:
 
 
 def write(folder: Path, result: Result) -> Path:
-    """Write one result below `folder` and return its path; one key per line, each list on one line."""
+    """Write one result file, with one key per line and each list on one line.
+
+    Args:
+        folder: The results folder.
+        result: The result.
+
+    Returns:
+        The path of the file.
+    """
     path = folder / result.path
     write_text(path, f"{_lines(to_json(result))}\n")
     return path
@@ -51,6 +59,12 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> str:
 
 def read(path: Path) -> Result:
     """Read one result file of any schema.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The result.
 
     Raises:
         FsbenchError: The file cannot be read, is not JSON, has an unknown schema, keys or types, values out
@@ -131,7 +145,13 @@ def _refuse(error: OSError) -> None:
 
 
 def read_all(folder: Path) -> Iterator[Result]:
-    """Every result below a folder, in the order of their paths.
+    """Read every result below a folder.
+
+    Args:
+        folder: The results folder.
+
+    Returns:
+        The results, in the order of their paths.
 
     Raises:
         FsbenchError: The folder does not exist, or one of its `.json` files is not a result.

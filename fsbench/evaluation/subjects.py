@@ -117,6 +117,9 @@ def load_subjects(
         needs: What heads use of the base classes: "mean", "features", both or nothing.
         session: Cache, device and progress.
 
+    Returns:
+        The subjects, in the order of the data sets.
+
     Raises:
         FsbenchError: A file cannot be read or holds other images, or base features are needed and missing.
     """

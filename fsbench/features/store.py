@@ -82,9 +82,9 @@ class Features:
     """Features of one split of a data set by one backbone.
 
     Attributes:
-        values: Features, shape (n, d); mapped and read-only where they come from a large file.
-        labels: Indices into `class_names`, sorted, shape (n,).
-        class_names: Names of the classes.
+        values: Features, shape (n, d), float32. Those of a large file are mapped and read-only.
+        labels: Class indices, shape (n,), int32, sorted, from 0 to `len(class_names)` - 1.
+        class_names: One name per class.
         about: Attributes of the file, those of `Origin` among them.
     """
 
@@ -126,7 +126,27 @@ class Features:
 
 
 def write(path: Path, features: Features) -> None:
-    """Write a feature store, whole or not at all."""
+    """Write a feature store atomically.
+
+    Args:
+        path: The HDF5 file to write or replace.
+        features: The features with their provenance.
+
+    Raises:
+        FsbenchError: The folder is not writable, or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from fsbench import features
+        >>> values, labels = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1], dtype=np.int32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "features.h5")
+        ...     features.write(path, features.Features(values, labels, ("cat", "dog"), {"dataset": "pets"}))
+        ...     features.read(path, dataset="pets").class_names
+        ('cat', 'dog')
+    """
     with atomic_hdf5(path) as (file, _):
         file["features"] = np.asarray(features.values, dtype=np.float32)
         file["labels"] = np.asarray(features.labels, dtype=np.int32)
@@ -139,12 +159,14 @@ def read(path: Path, **expected: Attribute) -> Features:
     """Read a feature store.
 
     Args:
-        path: The file.
-        expected: Attributes and the values that they must have.
+        path: The HDF5 file.
+        expected: Required values of entries of `about`, for example `dataset="cub"`.
+
+    Returns:
+        The features with their provenance.
 
     Raises:
-        FsbenchError: The file does not exist, is not a feature store, is damaged, or was made from
-            something else.
+        FsbenchError: The file does not exist, is no feature store or damaged, or an entry of `about` differs.
     """
     try:
         most = hdf5.capacity(path)
@@ -174,10 +196,16 @@ def read(path: Path, **expected: Attribute) -> Features:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a file is a feature store, whole or damaged: HDF5 by its first bytes, with our mark.
+    """Return whether a file is a feature store of fsbench, possibly damaged.
+
+    Args:
+        path: The file.
+
+    Returns:
+        True for an HDF5 file with the attribute `format`.
 
     Raises:
-        FsbenchError: the file cannot be read.
+        FsbenchError: The file is not readable.
     """
     try:
         with path.open("rb") as start:

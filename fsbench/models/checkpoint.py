@@ -174,7 +174,13 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_provenance(path: Path) -> Provenance:
-    """Read how the checkpoint at `path` was trained.
+    """Read how a checkpoint was trained.
+
+    Args:
+        path: The checkpoint file.
+
+    Returns:
+        Its provenance.
 
     Raises:
         FsbenchError: As `read`.
@@ -198,10 +204,16 @@ def as_provenance(about: Mapping[str, Any]) -> Provenance:
 
 
 def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
-    """The trained backbone of a checkpoint, its provenance and the SHA-256 of the file.
+    """Load the trained backbone of a checkpoint.
+
+    Args:
+        path: The checkpoint file.
+
+    Returns:
+        The backbone in evaluation mode, its provenance, and the SHA-256 of the file.
 
     Raises:
-        FsbenchError: unreadable, or the weights do not fit the backbone that the file names.
+        FsbenchError: The file cannot be read, or the weights do not fit the backbone that it names.
     """
     tensors, _, provenance = _read(path)
     backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)
@@ -212,10 +224,16 @@ def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
 
 
 def load_network(path: Path) -> tuple[Network, Provenance]:
-    """The whole trained network of a checkpoint, classifier and extra heads included.
+    """Load the whole trained network of a checkpoint, with its classifiers.
+
+    Args:
+        path: The checkpoint file.
+
+    Returns:
+        The network in evaluation mode, without gradients, and its provenance.
 
     Raises:
-        FsbenchError: unreadable, or the weights do not fit the network that the file describes.
+        FsbenchError: The file cannot be read, or the weights do not fit the network that it describes.
     """
     tensors, _, provenance = _read(path)
     backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)

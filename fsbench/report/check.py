@@ -13,11 +13,14 @@ from fsbench.tasks.spec import TaskSpec
 
 
 def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
-    """Yield the problems of a results folder, one line each: those of its files, or else of its tables.
+    """Check a results folder: its files and, if these are in order, its tables.
 
     Args:
         folder: The results folder.
         readme: A Markdown file with leaderboard markers, or None.
+
+    Returns:
+        The problems; none where all is in order.
 
     Raises:
         FsbenchError: The folder does not exist.

@@ -8,7 +8,15 @@ T = TypeVar("T")
 
 
 def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list[T]]:
-    """Group items by their key, keys in the order of their first item."""
+    """Group items by a key.
+
+    Args:
+        items: The items.
+        key: Gives the key of an item.
+
+    Returns:
+        Lists of items by key, keys in the order of their first item.
+    """
     groups: dict[Any, list[T]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)

@@ -73,7 +73,14 @@ class Pairs:
 
 
 def of_result(result: Result) -> Measured:
-    """The accuracy of one checkpoint with one head."""
+    """Take the accuracy of one result, with what its intervals follow from.
+
+    Args:
+        result: A result of one checkpoint and head.
+
+    Returns:
+        Its accuracy.
+    """
     return Measured(
         accuracy=result.outcome.accuracy,
         scores=result.accuracies,
@@ -84,10 +91,13 @@ def of_result(result: Result) -> Measured:
 
 
 def of_seeds(results: Sequence[Result]) -> Measured | None:
-    """The mean accuracy of one recipe over its training seeds.
+    """Compute the mean accuracy of one recipe over its training seeds.
+
+    Args:
+        results: One result for each seed.
 
     Returns:
-        None for fewer than three seeds, and for seeds that were not measured on the same tasks.
+        The mean; None for fewer than three seeds, and for seeds that were not measured on the same tasks.
     """
     tasks = {(result.task_identity, result.spec.n_tasks) for result in results}
     if len(results) < FEWEST_SEEDS or len(tasks) > 1:
@@ -115,6 +125,15 @@ def compare_pairs(measured: Sequence[Measured]) -> Pairs:
     proved to be the same. Both add the variances over training seeds where there are some, with the degrees
     of freedom of Satterthwaite (Biometrics Bulletin 1946). What varies between the classes from seed to seed
     is then counted twice, so the claim about recipes is a little cautious.
+
+    Args:
+        measured: m accuracies that answer one question.
+
+    Returns:
+        Their differences, half widths and p-values.
+
+    Source:
+        Satterthwaite, Biometrics Bulletin 2 (1946), 110-114.
     """
     difference, *errors = _over_tasks(measured)
     return Pairs(

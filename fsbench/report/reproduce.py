@@ -80,6 +80,9 @@ def reproduce(
         out: Folder of new runs and results.
         session: Cache, device and progress.
 
+    Returns:
+        Both results and their difference.
+
     Raises:
         FsbenchError: The file is not a result or does not say how its backbone was trained, the checkpoint
             is another one, or the head is code that was not named.
@@ -119,6 +122,12 @@ def reproduce(
 
 def recipe_of(result: Result) -> Recipe:
     """Resolve the recipe that a result's backbone was trained with.
+
+    Args:
+        result: The result.
+
+    Returns:
+        The recipe, with its preset and the changes of it.
 
     Raises:
         FsbenchError: The result does not name it, or it does not exist here.

@@ -325,7 +325,7 @@ COMMANDS = {
         {
             "fsbench.evaluation.run.evaluate": lambda *_, **__: [RESULT],
             "fsbench.evaluation.subjects.subject_of": lambda text, *_: text,
-            "fsbench.tasks.pinned.read": lambda name: name,
+            "fsbench.tasks.pinned.read_task_list": lambda name: name,
             "fsbench.report.plots.of_call": lambda results: "figure",
             "fsbench.report.plots.save": lambda figure, path: None,
         },
@@ -347,7 +347,7 @@ COMMANDS = {
                 "x y",
                 {**{f"tasks.{name}": GONE for name, _ in arguments("0", TaskSpec())}, "tasks": ("x", "y")},
                 OUTCOMES + "pinned_lists_are_asked",
-                {"read.name": "y"},
+                {"read_task_list.name": "y"},
             ),
             "--head": Row("ridge svm", {"heads": ("ridge", "svm")}, TRIED),
             "--preprocess": Row("l2 none", {"preprocess": ("l2", "none")}, TRIED),

@@ -56,6 +56,9 @@ def find(
         image_size: Side of the images in pixels, for architectures of fsbench and for user functions that
             return a module alone.
 
+    Returns:
+        The network without a classifier, with its transform and what is known of its training.
+
     Raises:
         FsbenchError: The backbone does not exist or cannot be read, its weights are of another network, or
             `image_size` is given where none is taken or missing where it is needed.

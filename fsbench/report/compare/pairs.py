@@ -112,8 +112,11 @@ def compare(paths: Sequence[Path], against: Against = "all", over: Over = "class
             best one is chosen by the data, so its p-values are adjusted for all pairs.
         over: What the adjusted p-values are about: new `classes`, or other `tasks` from the same images.
 
+    Returns:
+        The compared results and their pairs.
+
     Raises:
-        FsbenchError: a file that is no result, fewer than two results, or an argument without any result
+        FsbenchError: A file that is no result, fewer than two results, or an argument without any result
             that may be compared with another one.
     """
     read = _read(paths)
@@ -136,7 +139,17 @@ def compare_groups(
     over: Over = "classes",
     left_out: Sequence[Path] = (),
 ) -> Comparison:
-    """Compare the results of each group, which answer one question; arguments as `compare`."""
+    """Compare the results of each group in pairs.
+
+    Args:
+        groups: Results of one question each, by their files.
+        against: Which pairs are shown, as of `compare`.
+        over: What the adjusted p-values are about, as of `compare`.
+        left_out: Files to mention as left out.
+
+    Returns:
+        The compared results and their pairs.
+    """
     labels = _labels({path: result for group in groups for path, result in group.items()})
     compared = [compare_pairs([of_result(result) for result in group.values()]) for group in groups]
     families = [

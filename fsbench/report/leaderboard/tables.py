@@ -156,6 +156,9 @@ def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
         results: Results in any order.
         over: What ranks and bold type are about.
 
+    Returns:
+        The tables: photographs before synthetic images, in-domain results first.
+
     Raises:
         FsbenchError: Two results that differ in nothing but their outcome.
     """
