@@ -28,9 +28,9 @@ def recipes() -> str:
     """A section a recipe: what its file says of it, its presets, and what was measured."""
     from fsbench.training.recipe import recipe_names
 
-    measured = [row for row in _measured() if row.tried.head == "nearest-mean"]
+    measured = [row for row in _measured() if row.tried.head.name == "nearest-mean"]
     return "\n\n".join(
-        _recipe(name, [row for row in measured if row.tried.recipe == name]) for name in recipe_names()
+        _recipe(name, [row for row in measured if row.tried.model.recipe == name]) for name in recipe_names()
     )
 
 
@@ -50,11 +50,11 @@ def _recipe(name: str, measured: list[Row]) -> str:
     ]
     rows = [
         [
-            row.tried.backbone,
-            ", ".join(filter(None, [row.tried.preset, row.tried.overrides])),
-            row.tried.train_seed,
-            row.tried.source,
-            row.tried.dataset,
+            row.tried.model.backbone,
+            ", ".join(filter(None, [row.tried.model.preset, row.tried.model.overrides])),
+            row.tried.model.train_seed,
+            row.tried.model.source,
+            row.tried.data.dataset,
             *_shots(row),
         ]
         for row in measured
@@ -82,8 +82,8 @@ def measured_heads() -> str:
     settings: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in _measured():
         tried = row.tried
-        setting = f"{tried.backbone}, {wording.heading(replace(tried, class_prior=False))}"
-        settings[setting][tried.run].append(row)
+        setting = f"{tried.model.backbone}, {wording.heading(replace(tried, class_prior=False))}"
+        settings[setting][tried.model.run].append(row)
     tables = []
     for setting, runs in settings.items():
         run = max(runs, key=lambda name: len(runs[name]))
@@ -99,12 +99,12 @@ def three_widths() -> str:
         result
         for row in _measured()
         for result in row.results.values()
-        if result.class_half_width is not None
+        if result.outcome.class_half_width is not None
     )
     return (
-        f"For example `results/{result.path}` says {100 * result.accuracy:.2f} % with a half width of "
-        f"{100 * result.half_width:.2f} over {result.n_tasks:,} tasks, and of "
-        f"{100 * result.class_half_width:.2f} over classes."
+        f"For example `results/{result.path}` says {100 * result.outcome.accuracy:.2f} % with a half width "
+        f"of {100 * result.outcome.half_width:.2f} over {result.spec.n_tasks:,} tasks, and of "
+        f"{100 * result.outcome.class_half_width:.2f} over classes."
     )
 
 
@@ -136,14 +136,17 @@ def _measured() -> list[Row]:
     usual = [
         result
         for result in results.read_all(RESULTS)
-        if result.split == "novel" and result.spec.name in ("5w1s15q", "5w5s15q")
+        if result.data.split == "novel" and result.spec.name in ("5w1s15q", "5w5s15q")
     ]
     return [row for group in groups(usual) for family in families(group) for row in family.rows]
 
 
 def _shots(row: Row) -> list[str]:
     found = (row.results.get((5, n_shot)) for n_shot in (1, 5))
-    return [f"{100 * r.accuracy:.2f}\u00a0±\u00a0{100 * r.half_width:.2f}" if r else "-" for r in found]
+    return [
+        f"{100 * r.outcome.accuracy:.2f}\u00a0±\u00a0{100 * r.outcome.half_width:.2f}" if r else "-"
+        for r in found
+    ]
 
 
 def _module(path: Path) -> Any:

@@ -1,144 +1,258 @@
-"""`fsbench.evaluate`: few-shot accuracy as a data frame, of whatever one has in memory or on a disk."""
+"""What `import fsbench` offers beside its rooms: evaluation, comparison and results as plain calls."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.machine import find_device
+from fsbench._util.session import Session
 from fsbench.data.augment import resized
 from fsbench.data.loading import load_for
 from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.flat import as_row
+from fsbench.evaluation.result import Result
+from fsbench.evaluation.results import read_all
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as results_of
-from fsbench.evaluation.subjects import Target, subject_of
+from fsbench.evaluation.subjects import Images, Subject, subject_of
 from fsbench.features import store
 from fsbench.features.store import Features
-from fsbench.report.leaderboard.listing import KEYS, MEASURED
+from fsbench.models.identity import Model
+from fsbench.models.pretrained import find
+from fsbench.models.pretrained.extractor import FeatureExtractor
+from fsbench.report.compare import Comparison
+from fsbench.report.compare import compare as compare_files
+from fsbench.tasks import pinned
 from fsbench.tasks.spec import TaskSpec
 
+__all__ = ["compare", "evaluate", "load_backbone", "load_results", "to_frame"]
+
 T = TypeVar("T", bound=str | int | TaskSpec)
+Where = str | Path
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """Further options of `evaluate`: tasks, images of a module, output, and where to compute."""
+
+    n_way: int | Sequence[int]
+    n_shot: int | Sequence[int]
+    n_query: int | None
+    n_tasks: int
+    seed: int
+    images: Array | None
+    image_size: int | None
+    transform: Callable[[Tensor], Tensor] | None
+    base: Where | tuple[Array, Array] | None
+    name: str | None
+    out: Where | None
+    cache: Where | None
+    device: str | None
+    quiet: bool
 
 
 def evaluate(
-    subject: str | Path | nn.Module | Array,
+    subject: Where | nn.Module | Array,
     labels: Array | None = None,
     *,
-    images: Array | None = None,
-    image_size: int | None = None,
-    transform: Callable[[Tensor], Tensor] | None = None,
     dataset: str | Sequence[str] = (),
     split: str = "novel",
-    n_way: int | Sequence[int] = 5,
-    n_shot: int | Sequence[int] = (1, 5),
-    n_query: int | None = 15,
-    n_tasks: int = 10_000,
-    seed: int = 0,
     tasks: str | TaskSpec | Sequence[str | TaskSpec] = (),
     head: str | Sequence[str] = "nearest-mean",
     preprocess: str | Sequence[str] = (),
-    base: str | Path | tuple[Array, Array] | None = None,
-    name: str | None = None,
-    out: str | Path | None = None,
-    cache: str | Path | None = None,
-    device: str | None = None,
-    quiet: bool = False,
+    **options: Unpack[EvaluateOptions],
 ) -> pd.DataFrame:
-    """Evaluate on few-shot tasks; one row a result.
+    """Evaluate on few-shot tasks.
 
-    The subject is one of
+    Several data sets, ways, shots, heads and preprocessing steps are combined.
 
-    - features (n, d) and `labels` (n,), integers or names, as arrays or tensors;
-    - a torch module from images (b, 3, s, s) to features (b, d), with the name of a prepared `dataset`, or
-      with `images` and `labels`. Float images (n, 3, s, s) reach it as they are; uint8 ones (n, h, w, 3), as
-      in data sets, pass `transform`, or that of fsbench's own backbones for `image_size` pixels;
-    - what the command evaluates: a checkpoint, a feature file, "timm:resnet50", "./mine.py:network".
+    Args:
+        subject: What is evaluated: features, shape (n, d), with `labels`; a torch module from images
+            (b, 3, s, s) to features (b, d), with a prepared `dataset` or with `images` and `labels`; or
+            anything that the command evaluates: a checkpoint, a feature file, "timm:resnet50",
+            "./mine.py:network".
+        labels: Labels of features or images, integers or names, shape (n,).
+        dataset: Names of prepared data sets, or the name of the data set of features or images.
+        split: `base`, `val` or `novel`.
+        tasks: Names of pinned task lists, or specifications; they replace `n_way` to `seed`.
+        head: Names of few-shot classifiers, or `./mine.py:head`.
+        preprocess: Names of preprocessing steps. Default: each head's own.
+        options: Of the tasks: `n_way` (default 5), `n_shot` (default 1 and 5), `n_query` per class (default
+            15; None: all other images), `n_tasks` (default 10,000) and `seed` (default 0).
 
-    Tasks have `n_way` classes with `n_shot` support and `n_query` query images each (None: all others);
-    `tasks` are names of pinned lists or `TaskSpec`s in place of these. Several ways, shots, heads,
-    preprocesses and data sets are combined. `base` are features of the base classes, for heads that need
-    them: a file, or features and labels. A module runs where it is, or as a copy on another `device`, in
-    evaluation mode and anew in each call; it is left as it was. Results are written only below `out`, where
-    it is given, as those of `name`.
+            Of a module: `images`, either float (n, 3, s, s), passed as they are, or uint8 (n, h, w, 3),
+            passed through `transform` or through the transform of fsbench's backbones for `image_size`
+            pixels. A module runs on its device, or as a copy on another `device`; it is left unchanged.
 
-    Columns are those of the leaderboard's CSV, accuracy and 95 % half widths in percent among them, and last
-    `task_accuracies_percent`, an array (n_tasks,) in each row.
+            Of all: `base`, features of the base classes for heads that need them: a file, or features and
+            labels; `out`, a results folder to write to, under the run name `name`; `cache`, the cache
+            folder; `device`, such as "cuda"; `quiet`, to show no progress.
+
+    Returns:
+        One row per result. Columns are those of the leaderboard's CSV file, accuracy and 95 % half widths in
+        percent among them, and last `task_accuracies_percent`, an array (n_tasks,).
 
     Raises:
-        FsbenchError: an argument that no result can be made for.
+        FsbenchError: An argument for which no result can be made.
+
+    Example:
+        >>> import numpy as np, fsbench
+        >>> features = np.random.default_rng(0).normal(size=(100, 16))
+        >>> frame = fsbench.evaluate(features, np.arange(100) // 20, n_tasks=100, n_shot=1, quiet=True)
+        >>> frame[["n_way", "n_shot", "head"]].values.tolist()
+        [[5, 1, 'nearest-mean']]
     """
+    for key in options.keys() - EvaluateOptions.__annotations__.keys():
+        raise unknown("option of evaluate", key, EvaluateOptions.__annotations__)
+    device, base, images = options.get("device"), options.get("base"), options.get("images")
     where = find_device(device or next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
-    specs = [
-        TaskSpec(n_way=way, n_shot=shot, n_query=n_query, n_tasks=n_tasks, seed=seed)
-        for way, shot in product(_several(n_way), _several(n_shot))
-    ]
-    asked: dict[str, Any] = {
-        **_tasks(_several(tasks), specs),
-        "split": split,
-        "heads": _several(head),
-        "preprocess": _several(preprocess),
-        "cache": _path(cache),
-        "device": where,
-        "output": Output(_path(out), quiet=quiet),
-    }
+    session = Session(_path(options.get("cache")), where, options.get("quiet", False))
     datasets = _several(dataset)
+    run = partial(
+        results_of,
+        tasks=_tasks(_several(tasks)) or _specs(options),
+        heads=_several(head),
+        preprocess=_several(preprocess),
+        session=session,
+        output=Output(_path(options.get("out"))),
+    )
     if isinstance(subject, str | Path):
         if labels is not None or images is not None or isinstance(base, tuple):
             raise FsbenchError(f"{subject}: takes images, labels and base from files, but an array is given")
-        named = subject_of(str(subject), image_size=image_size)
-        return _frame(results_of(named, datasets=datasets, base=_path(base), **asked))
-    if not isinstance(subject, nn.Module):
-        found = [of_arrays(subject, labels, datasets, split)]
-    else:
+        named = subject_of(str(subject), image_size=options.get("image_size"))
+        return to_frame(run(named, images=Images(datasets, split, _path(base))))
+    if isinstance(subject, nn.Module):
         module = subject if device is None else _on(subject, where)
-        network = partial(embedded, module, image_size, transform, where, quiet)
-        if images is not None:
-            found = [of_arrays(network(images), labels, datasets, split)]
-        elif datasets:
-            fits = type(subject).__name__, image_size, resized(image_size or 0), _path(cache)
-            found = [of_split(load_for(one, split, *fits), network) for one in datasets]
-        else:
-            raise FsbenchError("images are missing: a module needs them and labels, or the name of a dataset")
-    if isinstance(base, tuple):
-        of_base: Features | None = of_arrays(*base, (), "base")
+        features = _of_module(module, labels, datasets, split, options, session)
     else:
-        of_base = None if base is None else store.read(Path(base))
-    run = name or (type(subject).__name__ if isinstance(subject, nn.Module) else "features")
-    return _frame([result for one in found for result in results_of(Target(one, run, of_base), **asked)])
+        features = [of_arrays(subject, labels, datasets, split)]
+    if isinstance(base, tuple):
+        base_features: Features | None = of_arrays(*base, (), "base")
+    else:
+        base_features = None if base is None else store.read(Path(base))
+    name = options.get("name") or (type(subject).__name__ if isinstance(subject, nn.Module) else "features")
+    subjects = (Subject(one, Model(run=name), base_features) for one in features)
+    return to_frame([result for one in subjects for result in run(one, images=Images(split=split))])
 
 
-def _tasks(given: Sequence[str | TaskSpec], usual: Sequence[TaskSpec]) -> dict[str, Any]:
-    """What is asked, as the evaluation takes it."""
-    specs = [spec for spec in given if isinstance(spec, TaskSpec)]
-    lists = [name for name in given if isinstance(name, str)]
-    if specs and lists:
-        raise FsbenchError("tasks must be all names of pinned lists or all TaskSpecs, but are both")
-    return {"specs": specs or usual, "task_lists": lists}
+def load_results(folder: Where) -> list[Result]:
+    """Read every result file below a results folder.
+
+    Args:
+        folder: The results folder.
+
+    Returns:
+        The results, in the order of their paths.
+
+    Raises:
+        FsbenchError: The folder does not exist, or a `.json` file in it is not a result.
+    """
+    return list(read_all(Path(folder)))
 
 
-def _frame(found: Sequence[Result]) -> pd.DataFrame:
-    """A row a result, as in the leaderboard's CSV, and the accuracy of each task."""
+def to_frame(results: Sequence[Result]) -> pd.DataFrame:
+    """Arrange results as a data frame with the columns of the leaderboard's CSV file.
+
+    Args:
+        results: Results, as from `load_results`.
+
+    Returns:
+        One row per result; the last column, `task_accuracies_percent`, holds arrays (n_tasks,).
+    """
     return pd.DataFrame(
-        {
-            "file": result.path.as_posix(),
-            **{f"{key}_percent": _percent(getattr(result, key)) for key in MEASURED},
-            **{key: getattr(result, key) for key in KEYS},
-            "task_accuracies_percent": 100 * result.accuracies,
-        }
-        for result in found
+        {**as_row(result), "task_accuracies_percent": 100 * result.accuracies} for result in results
     )
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def compare(
+    paths: Sequence[Where],
+    against: Literal["all", "first", "best"] = "all",
+    over: Literal["classes", "tasks"] = "classes",
+) -> Comparison:
+    """Compare result files, or all results below folders, in pairs.
+
+    Args:
+        paths: Result files and results folders.
+        against: Which pairs are shown: all, or those of the first or the best result.
+        over: What the adjusted p-values are about: new classes, or other tasks from the same images.
+
+    Returns:
+        The compared results and their pairs.
+
+    Raises:
+        FsbenchError: A file that is not a result, or one that may not be compared with any other.
+    """
+    return compare_files([Path(path) for path in paths], against, over)
+
+
+def load_backbone(
+    name: Where, architecture: str | None = None, image_size: int | None = None
+) -> FeatureExtractor:
+    """Load a backbone to extract features with.
+
+    Args:
+        name: A checkpoint of fsbench, "timm:NAME", "torchvision:NAME", "./mine.py:function", or a file of
+            weights.
+        architecture: Architecture of a file of weights.
+        image_size: Side of its images in pixels, where the architecture takes images of any size.
+
+    Returns:
+        The network without a classifier, its transform, and what is known of its training.
+
+    Raises:
+        FsbenchError: The backbone cannot be loaded.
+    """
+    return find(name, architecture, image_size)
+
+
+def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:
+    """Specifications and pinned lists."""
+    if len({isinstance(task, TaskSpec) for task in tasks}) > 1:
+        raise FsbenchError("tasks must be all names of pinned lists or all TaskSpecs, but are both")
+    return [task if isinstance(task, TaskSpec) else pinned.read_task_list(task) for task in tasks]
+
+
+def _specs(options: EvaluateOptions) -> list[TaskSpec]:
+    """The specifications of all combinations of ways and shots."""
+    usual = TaskSpec()
+    return [
+        TaskSpec(
+            n_way=n_way,
+            n_shot=n_shot,
+            n_query=options.get("n_query", usual.n_query),
+            n_tasks=options.get("n_tasks", usual.n_tasks),
+            seed=options.get("seed", usual.seed),
+        )
+        for n_way, n_shot in product(
+            _several(options.get("n_way", 5)), _several(options.get("n_shot", (1, 5)))
+        )
+    ]
+
+
+def _of_module(
+    module: nn.Module,
+    labels: Array | None,
+    datasets: Sequence[str],
+    split: str,
+    options: EvaluateOptions,
+    session: Session,
+) -> list[Features]:
+    """Features of images in memory, or of prepared data sets."""
+    images, image_size = options.get("images"), options.get("image_size")
+    network = partial(embedded, module, image_size, options.get("transform"), session)
+    if images is not None:
+        return [of_arrays(network(images), labels, datasets, split)]
+    if not datasets:
+        raise FsbenchError("images are missing: a module needs them and labels, or the name of a dataset")
+    fits = type(module).__name__, image_size, resized(image_size or 0), session.cache
+    return [of_split(load_for(dataset, split, *fits), network) for dataset in datasets]
 
 
 def _on(module: nn.Module, device: torch.device) -> nn.Module:
@@ -159,9 +273,9 @@ def _tensors(subject: object) -> Iterator[Tensor]:
     return chain(subject.parameters(), subject.buffers()) if isinstance(subject, nn.Module) else iter(())
 
 
-def _several(given: T | Sequence[T]) -> tuple[T, ...]:
-    return (given,) if isinstance(given, str | int | TaskSpec) else tuple(given)
+def _several(values: T | Sequence[T]) -> tuple[T, ...]:
+    return (values,) if isinstance(values, str | int | TaskSpec) else tuple(values)
 
 
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+def _path(path: Any) -> Path | None:
+    return None if path is None else Path(path)

@@ -16,7 +16,7 @@ from tabulate import tabulate
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import write_text
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.pages import with_block
 from fsbench.report.plots import budgets, save
 from fsbench.report.plots.budget import Point, points, recipes_of, seeds_text
@@ -31,8 +31,11 @@ def main() -> int:
     found = list(results.read_all(FOLDER))
     page = FOLDER / "README.md"
     write_text(page, with_tables(page.read_text(encoding="utf-8"), found))
-    for n_shot in sorted({result.n_shot for result in found}):
-        save(budgets([result for result in found if result.n_shot == n_shot]), FOLDER / f"{n_shot}-shot.svg")
+    for n_shot in sorted({result.spec.n_shot for result in found}):
+        save(
+            budgets([result for result in found if result.spec.n_shot == n_shot]),
+            FOLDER / f"{n_shot}-shot.svg",
+        )
     return 0
 
 

@@ -34,7 +34,8 @@ from fsbench.cli import app
 from fsbench.cli._app import parse
 from fsbench.cli.train_backbone import resolved
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.flat import flatten
+from fsbench.evaluation.result import Result
 from fsbench.heads import find_head
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec
@@ -122,7 +123,7 @@ def answers(folder: Path) -> dict[Question, int]:
     for result in results.read_all(folder) if folder.is_dir() else ():
         question = question_of(result)
         for asked in (question, replace(question, precision=None)):
-            found[asked] = max(result.n_tasks, found.get(asked, 0))
+            found[asked] = max(result.spec.n_tasks, found.get(asked, 0))
     return found
 
 
@@ -130,7 +131,8 @@ def question_of(result: Result) -> Question:
     """The question that a result answers."""
     tasks = replace(result.spec, n_tasks=2)
     names = [field.name for field in fields(Question) if field.name != "tasks"]
-    return Question(tasks=tasks, **{name: getattr(result, name) for name in names})
+    flat = flatten(result)
+    return Question(tasks=tasks, **{name: flat[name] for name in names})
 
 
 def unanswered(run: Run, known: Mapping[Question, int]) -> list[Question]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.report import leaderboard
 from fsbench.training.loop import train_backbone
 from fsbench.training.overrides import resolve
@@ -35,10 +36,9 @@ def quickstart(out: Path, session: Session) -> Path:
         run = train_backbone(recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=session)
         evaluate(
             run.best,
-            datasets=TARGETS,
             heads=("nearest-mean", "logistic"),
-            cache=session.cache,
-            device=session.device,
-            output=Output(results, quiet=session.quiet),
+            images=Images(TARGETS),
+            session=session,
+            output=Output(results),
         )
     return leaderboard.update(results, None, published="none")[0]

@@ -8,7 +8,7 @@ from fsbench.cli._output import escaped, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fsbench.evaluation.results import Result
+    from fsbench.evaluation.result import Result
 
 COLUMNS = ("run", "data set", "tasks", "head", "accuracy in %")
 
@@ -17,7 +17,7 @@ def result_table(results: Sequence["Result"]) -> "Table":
     """One row per result; † marks heads that classify all query images of a task together."""
     rows = [_row(result) for result in results]
     shown = table(COLUMNS, rows, right=("accuracy in %",))
-    if any(result.transductive for result in results):
+    if any(result.head.transductive for result in results):
         shown.caption, shown.caption_justify = (
             "† transductive: uses all query images of a task together",
             "left",
@@ -26,15 +26,16 @@ def result_table(results: Sequence["Result"]) -> "Table":
 
 
 def _row(result: "Result") -> tuple[str, ...]:
-    """Run, data set, tasks, head and accuracy of one result; the only place here that knows its fields."""
-    usual = f"{result.n_way}w{result.n_shot}s{result.n_query}q"
-    unusual = "" if result.spec.name == usual else f" ({result.spec.name})"
-    source = f"{result.source} -> " if result.source and result.source != result.dataset else ""
+    """Run, data set, tasks, head and accuracy of one result."""
+    spec, data, head, outcome = result.spec, result.data, result.head, result.outcome
+    usual = spec.name == f"{spec.n_way}w{spec.n_shot}s{spec.n_query}q"
+    source = result.model.source
     words = (
-        result.run,
-        f"{source}{result.dataset} {result.split}{' (synthetic)' if result.synthetic else ''}",
-        f"{result.n_tasks:,} x {result.n_way}-way {result.n_shot}-shot{unusual}",
-        f"{result.head} ({result.preprocess}){' †' if result.transductive else ''}",
+        result.model.run,
+        f"{f'{source} -> ' if source not in (None, data.dataset) else ''}{data.dataset} {data.split}"
+        f"{' (synthetic)' if data.synthetic else ''}",
+        f"{spec.n_tasks:,} x {spec.n_way}-way {spec.n_shot}-shot{'' if usual else f' ({spec.name})'}",
+        f"{head.name} ({head.preprocess}){' †' if head.transductive else ''}",
     )
-    accuracy = f"[bold]{100 * result.accuracy:.2f} ± {100 * result.half_width:.2f}[/]"
+    accuracy = f"[bold]{100 * outcome.accuracy:.2f} ± {100 * outcome.half_width:.2f}[/]"
     return (*map(escaped, words), accuracy)

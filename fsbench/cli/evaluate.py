@@ -14,7 +14,7 @@ from fsbench.cli._output import answer
 from fsbench.cli._results import result_table
 
 if TYPE_CHECKING:
-    from fsbench.evaluation.results import Result
+    from fsbench.evaluation.result import Result
     from fsbench.tasks.spec import TaskSpec
 
 app = App(
@@ -132,12 +132,12 @@ def evaluate(
         subject: Checkpoints, feature files, timm:NAME, torchvision:NAME, ./mine.py:function,
             package.module:function, or a weights file with --backbone.
     """
-    from fsbench.evaluation.results import to_json
+    from fsbench.evaluation.flat import flatten
     from fsbench.evaluation.run import Output, evaluate
-    from fsbench.evaluation.subjects import subject_of
+    from fsbench.evaluation.subjects import Images, subject_of
+    from fsbench.tasks.pinned import read_task_list
 
-    session, specs = common.session, tasks.specs()
-    output = Output(files.out, files.force, files.details, session.quiet)
+    specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
     before = _changes(files.out)
     subjects = [subject_of(name, weights.backbone, weights.image_size) for name in subject]
     results = [
@@ -145,16 +145,12 @@ def evaluate(
         for one in subjects
         for result in evaluate(
             one,
-            specs=specs,
-            datasets=tasks.dataset,
-            split=tasks.split,
-            heads=heads.head,
+            specs,
+            heads.head,
             preprocess=heads.preprocess,
-            task_lists=tasks.tasks,
-            base=heads.base,
-            cache=session.cache,
-            device=session.device,
-            output=output,
+            images=Images(tasks.dataset, tasks.split, heads.base),
+            session=common.session,
+            output=Output(files.out, files.force, files.details),
         )
     ]
     if files.plot:
@@ -163,7 +159,7 @@ def evaluate(
         save(of_call(results), files.plot)
     new = _changes(files.out).items() - before.items()
     saved = _saved(results, files.out, {path for path, _ in new})
-    answer(common, [to_json(result) for result in results], result_table(results), f"\n{saved}")
+    answer(common, [flatten(result) for result in results], result_table(results), f"\n{saved}")
 
 
 def _changes(folder: Path) -> dict[Path, int]:

@@ -17,7 +17,7 @@ app = App(
 
 
 @app.default
-def extract(
+def extract_features(
     subject: str,
     /,
     *,
@@ -40,7 +40,6 @@ def extract(
     from fsbench.features.extract import extract_features
     from fsbench.models.pretrained import find
 
-    session = common.session
     backbone = find(subject, weights.backbone, weights.image_size)
     dataset = dataset or backbone.dataset
     if dataset is None:
@@ -49,11 +48,9 @@ def extract(
         backbone,
         dataset,
         split,
-        device=session.device,
+        common.session,
         out=out,
-        cache=session.cache,
         force=force,
-        quiet=session.quiet,
     )
     n, width = features.values.shape
     answer(common, {"features": path, "images": n, "width": width, **features.about}, str(path))

@@ -34,14 +34,11 @@ def reproduce(
     """
     from fsbench.report.reproduce import reproduce
 
-    session = common.session
     comparison = reproduce(
         result,
         checkpoint=checkpoint,
         head=head,
         out=out,
-        cache=session.cache,
-        device=session.device,
-        quiet=session.quiet,
+        session=common.session,
     )
     answer(common, comparison, comparison.line())

@@ -209,9 +209,7 @@ def load_study(
                 of_checkpoint(path),
                 dataset or source,
                 "novel",
-                device=session.device,
-                cache=session.cache,
-                quiet=session.quiet,
+                session,
             )[1],
         )
         for name, path, (network, provenance) in zip(_names(paths, loaded), paths, loaded, strict=True)

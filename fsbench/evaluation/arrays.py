@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.image_split import ImageSplit
 from fsbench.features.extract import embed
 from fsbench.features.store import Features
@@ -64,8 +65,7 @@ def embedded(
     module: nn.Module,
     image_size: int | None,
     transform: Callable[[Tensor], Tensor] | None,
-    device: torch.device,
-    quiet: bool,
+    session: Session,
     images: Array,
 ) -> NDArray[np.float32]:
     """Features (n, d) of float images (n, 3, s, s), or of uint8 images (n, h, w, 3) after a transform.
@@ -86,7 +86,7 @@ def embedded(
     else:
         kinds = "uint8 (n, h, w, 3) or float (n, 3, s, s)"
         raise FsbenchError(f"images must be {kinds}, but are {_kind(found)}")
-    return embed(module, how, found, device, quiet=quiet)
+    return embed(module, how, found, session)
 
 
 def _plain(what: str, values: Array) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What lies behind one accuracy: per-class accuracy, confusion of classes, the hardest tasks."""
+"""Break one accuracy down: accuracy of each class, confusion of classes, hardest tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,25 @@ from numpy.typing import NDArray
 
 from fsbench._util.files import atomic_write
 from fsbench._util.validation import escape_formula
-from fsbench.evaluation.inference import right
+from fsbench.evaluation.inference import count_correct
 from fsbench.tasks.sampler import Tasks
 
 HARDEST = 20  # tasks that are listed
 
 
 @dataclass(frozen=True, eq=False)
-class Details:
-    """Three tables of one result."""
+class Breakdown:
+    """Three tables of one result.
 
-    classes: (
-        pd.DataFrame
-    )  # one row per class, hardest first; most_taken_for is "" where it was never confused
-    confusion: pd.DataFrame  # actual by given class: share of the actual class's queries, in %
-    hardest: pd.DataFrame  # a row a task: index in the list, accuracy in %, its classes
+    Attributes:
+        classes: One row per class, hardest first; `most_taken_for` is empty for a class without errors.
+        confusion: Actual by predicted class: percentage of the actual class's queries.
+        hardest: One row per task: index in the task list, accuracy in %, and its classes.
+    """
+
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+    hardest: pd.DataFrame
 
     def write(self, result: Path) -> list[Path]:
         """Write the tables as CSV beside a result file and return where."""
@@ -36,35 +40,43 @@ class Details:
         return paths
 
 
-def details(
+def breakdown(
     batches: Sequence[tuple[Tasks, NDArray[np.int16]]],
     labels: NDArray[np.integer],
     class_names: Sequence[str],
-) -> Details:
-    """The tables from the batches that `score.answers` gives over sorted labels (n,).
+) -> Breakdown:
+    """Make the tables of one evaluation.
 
-    A class can be taken only for one that shares a task with it; a share is of all queries of the actual
-    class, whichever tasks they were in.
+    A class can be confused only with classes of the same task; percentages are of all queries of the actual
+    class, in whichever tasks they were.
+
+    Args:
+        batches: Tasks and predicted classes (tasks, queries), as `inference.predictions` yields them.
+        labels: Sorted labels of all images, shape (n,).
+        class_names: Names of the classes.
+
+    Returns:
+        The three tables.
     """
     counts = np.zeros((len(class_names), len(class_names)), dtype=np.int64)
-    accuracies, chosen = [], []
-    for tasks, given in batches:
+    accuracies, task_classes = [], []
+    for tasks, predicted in batches:
         classes = labels[tasks.support[:, :, 0]]  # (tasks, n_way)
-        there = tasks.query >= 0
-        rows = np.nonzero(there)[0]
-        np.add.at(counts, (labels[tasks.query[there]], classes[rows, given[there]]), 1)
-        accuracies.append(right(tasks, given) / tasks.queries)
-        chosen.append(classes)
-    accuracy, tried = np.concatenate(accuracies), np.concatenate(chosen)
+        is_query = tasks.query >= 0  # tasks may have different numbers of queries
+        rows = np.nonzero(is_query)[0]
+        np.add.at(counts, (labels[tasks.query[is_query]], classes[rows, predicted[is_query]]), 1)
+        accuracies.append(count_correct(tasks, predicted) / tasks.queries)
+        task_classes.append(classes)
+    accuracy, classes_of = np.concatenate(accuracies), np.concatenate(task_classes)
     names = np.array([escape_formula(name) for name in class_names], dtype=object)
-    asked = counts.sum(axis=1)
-    shares = 100 * counts / np.maximum(asked, 1)[:, None]
+    queries = counts.sum(axis=1)
+    percentages = 100 * counts / np.maximum(queries, 1)[:, None]
     others = np.where(np.eye(len(names), dtype=bool), -1, counts)
     per_class = pd.DataFrame(
         {
             "class": names,
-            "accuracy": np.diag(shares),
-            "queries": asked,
+            "accuracy": np.diag(percentages),
+            "queries": queries,
             "most_taken_for": np.where(others.max(axis=1) > 0, names[others.argmax(axis=1)], ""),
         }
     )
@@ -73,11 +85,11 @@ def details(
         {
             "task": worst,
             "accuracy": 100 * accuracy[worst],
-            "classes": ["; ".join(names[row]) for row in tried[worst]],
+            "classes": ["; ".join(names[row]) for row in classes_of[worst]],
         }
     )
-    return Details(
-        classes=per_class[asked > 0].sort_values("accuracy", kind="stable"),
-        confusion=pd.DataFrame(shares, index=pd.Index(names, name="actual"), columns=names),
+    return Breakdown(
+        classes=per_class[queries > 0].sort_values("accuracy", kind="stable"),
+        confusion=pd.DataFrame(percentages, index=pd.Index(names, name="actual"), columns=names),
         hardest=hardest,
     )

@@ -1,4 +1,4 @@
-"""From features, a task specification and a head to the answers of each task, in bounded memory."""
+"""Predict the queries of all tasks with a head, in bounded memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,18 @@ _LARGEST_BATCH = {"cpu": 1 << 25, "cuda": 1 << 28}
 
 
 @dataclass(frozen=True, eq=False)
-class Mapped:
-    """What stands for a tensor of features too many for memory: rows are prepared when a task takes them."""
+class MappedFeatures:
+    """Features that do not fit into memory; it has the methods of a tensor that tasks use.
 
-    stored: NDArray[np.float32]  # (n, d), mapped from a file
+    Attributes:
+        stored: Features, shape (n, d), mapped from a file.
+        device: Device of the rows that are read.
+        preprocess: Preprocessing of rows (m, d), each by itself.
+    """
+
+    stored: NDArray[np.float32]
     device: torch.device
-    preprocess: Callable[[Tensor], Tensor]  # of rows (m, d), each by itself
+    preprocess: Callable[[Tensor], Tensor]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,16 +44,16 @@ class Mapped:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of a value."""
+        """Bytes per value."""
         return self.stored.itemsize
 
     def index_select(self, _: int, rows: Tensor) -> Tensor:
-        """Rows (m,) as the head gets them, (m, d)."""
+        """Read and preprocess rows (m,), (m, d)."""
         return self.preprocess(torch.from_numpy(self.stored[rows.cpu().numpy()]).to(self.device))
 
 
-def answers(
-    values: Tensor | Mapped,
+def predictions(
+    values: Tensor | MappedFeatures,
     labels: NDArray[np.integer],
     spec: TaskSpec,
     head: Head,
@@ -56,14 +62,25 @@ def answers(
     base: BaseStatistics | None = None,
     quiet: bool = True,
 ) -> Iterator[tuple[Tasks, NDArray[np.int16]]]:
-    """Each batch of tasks with the class that the head gives each query, (tasks, queries); -1 for no query.
+    """Draw tasks and predict their queries, batch by batch.
 
-    `values` (n, d) are preprocessed features of sorted `labels` (n,). How many tasks a batch holds depends on
-    the memory at hand. That changes no answer on a CPU; on other devices it can where classes are equal up to
-    rounding.
+    The number of tasks in a batch depends on free memory. On a CPU it changes no prediction; on other devices
+    it can where classes are equal up to rounding.
+
+    Args:
+        values: Preprocessed features, shape (n, d).
+        labels: Their sorted labels, shape (n,).
+        spec: The tasks.
+        head: The few-shot classifier.
+        class_names: Names of the classes, for specifications that choose some.
+        base: Statistics of base features, for heads that need them.
+        quiet: Whether no progress is shown.
+
+    Yields:
+        A batch of tasks and the predicted classes, shape (tasks, queries), -1 where there is no query.
 
     Raises:
-        FsbenchError: the labels cannot give such tasks, or the head cannot take them.
+        FsbenchError: The labels cannot give such tasks, or the head cannot take them.
     """
     if spec.least_shot is not None and not head.uneven:
         raise FsbenchError(f"head {head.paper}: must be given as many shots in every class, not {spec.name}")
@@ -73,7 +90,7 @@ def answers(
     with progress("evaluate", spec.n_tasks, "tasks", quiet=quiet) as bar:
         for tasks in sampler.blocks(labels, spec, class_names, at_once):
             keys = torch.arange(first, first + len(tasks)) + seed
-            yield tasks, _answer(values, tasks, keys, head, base)
+            yield tasks, _predicted(values, tasks, keys, head, base)
             first += len(tasks)
             bar.update(len(tasks))
 
@@ -81,41 +98,52 @@ def answers(
 def accuracies(
     values: Tensor, labels: NDArray[np.integer], spec: TaskSpec, head: Head
 ) -> NDArray[np.float64]:
-    """The accuracy of each task, (tasks,), 0..1."""
-    parts = [right(tasks, given) / tasks.queries for tasks, given in answers(values, labels, spec, head)]
+    """Compute the accuracy of each task.
+
+    Args:
+        values: Preprocessed features, shape (n, d).
+        labels: Their sorted labels, shape (n,).
+        spec: The tasks.
+        head: The few-shot classifier.
+
+    Returns:
+        Accuracies, shape (tasks,), 0 to 1.
+    """
+    batches = predictions(values, labels, spec, head)
+    parts = [count_correct(tasks, predicted) / tasks.queries for tasks, predicted in batches]
     return np.concatenate(parts)
 
 
-def right(tasks: Tasks, given: NDArray[np.int16]) -> NDArray[np.int64]:
-    """Right answers of each task, (tasks,)."""
-    counts: NDArray[np.int64] = np.count_nonzero((given == tasks.answers) & (tasks.query >= 0), axis=1)
+def count_correct(tasks: Tasks, predicted: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Count the correct predictions of each task, (tasks,); `predicted` is (tasks, queries)."""
+    counts: NDArray[np.int64] = np.count_nonzero((predicted == tasks.answers) & (tasks.query >= 0), axis=1)
     return counts
 
 
-def _tasks_at_once(values: Tensor | Mapped, labels: NDArray[np.integer], spec: TaskSpec) -> int:
+def _tasks_at_once(values: Tensor | MappedFeatures, labels: NDArray[np.integer], spec: TaskSpec) -> int:
     per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
-    bytes_a_task = spec.n_way * per_class * values.shape[1] * values.itemsize
+    bytes_per_task = spec.n_way * per_class * values.shape[1] * values.itemsize
     largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
-    return max(1, min(largest, free_memory(values.device) // 8) // bytes_a_task)
+    return max(1, min(largest, free_memory(values.device) // 8) // bytes_per_task)
 
 
-def _answer(
-    values: Tensor | Mapped, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+def _predicted(
+    values: Tensor | MappedFeatures, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
-    """What the head says of tasks, those with the same number of queries together."""
+    """Predict tasks, those with the same number of queries together."""
     queries = tasks.queries
     if (queries == tasks.query.shape[1]).all():
         return _classified(values, tasks, keys, head, base)
-    given = np.full(tasks.query.shape, -1, dtype=np.int16)
+    predicted = np.full(tasks.query.shape, -1, dtype=np.int16)
     for count in np.unique(queries):
         same = queries == count
         part = Tasks(tasks.support[same], tasks.query[same, :count], tasks.answers[same, :count])
-        given[same, :count] = _classified(values, part, keys[torch.from_numpy(same)], head, base)
-    return given
+        predicted[same, :count] = _classified(values, part, keys[torch.from_numpy(same)], head, base)
+    return predicted
 
 
 def _classified(
-    values: Tensor | Mapped, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+    values: Tensor | MappedFeatures, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
     device = values.device
     support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
@@ -128,6 +156,6 @@ def _classified(
     return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
 
 
-def _gather(values: Tensor | Mapped, rows: Tensor) -> Tensor:
+def _gather(values: Tensor | MappedFeatures, rows: Tensor) -> Tensor:
     """Rows of `values` (n, d) in the shape of `rows`, (..., d)."""
     return values.index_select(0, rows.flatten()).view(*rows.shape, values.shape[1])

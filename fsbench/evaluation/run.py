@@ -1,4 +1,4 @@
-"""From a checkpoint or a feature file to results: one a data set, task list and head."""
+"""From a checkpoint or a feature file to results: one for each data set, task list and head."""
 
 import hashlib
 import time
@@ -14,18 +14,19 @@ from torch import Tensor
 from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.session import Session
 from fsbench._util.validation import InvalidValueError
 from fsbench.evaluation import results
-from fsbench.evaluation.breakdown import details
-from fsbench.evaluation.inference import Mapped, answers, right
-from fsbench.evaluation.results import Result
-from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
-from fsbench.heads import find_head
+from fsbench.evaluation.breakdown import breakdown
+from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
+from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
+from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
+from fsbench.heads import Head, find_head
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
-from fsbench.models.pretrained import Frozen
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.tasks import sampler
-from fsbench.tasks.pinned import TaskList, read_task_list
+from fsbench.tasks.pinned import TaskList
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 
@@ -34,202 +35,205 @@ USUAL = (TaskSpec(n_shot=1), TaskSpec(n_shot=5))
 
 @dataclass(frozen=True)
 class Output:
-    """Where results go and what becomes of those that are there."""
+    """Where results are written.
 
-    folder: Path | None = Path("results")  # None: written nowhere
-    force: bool = False  # make results again that are there
-    details: bool = False  # tables of classes, their confusion and the hardest tasks beside each new result
-    quiet: bool = False
+    Attributes:
+        folder: Results folder; None: results are not written.
+        force: Whether existing results are made again instead of read.
+        details: Whether tables of classes, their confusion and the hardest tasks are written beside each
+            result.
+    """
+
+    folder: Path | None = Path("results")
+    force: bool = False
+    details: bool = False
+
+
+@dataclass(frozen=True)
+class _Method:
+    """A head by name, and the preprocessing that it is used with."""
+
+    name: str
+    head: Head
+    preprocess: str
+
+    @property
+    def needs(self) -> set[str]:
+        """What it uses of the base classes."""
+        needs = {"mean": self.preprocess in NEEDS_BASE_MEAN, "features": self.head.needs_base}
+        return {part for part, needed in needs.items() if needed}
 
 
 def evaluate(
-    subject: Path | Frozen | Target,
-    *,
-    specs: Sequence[TaskSpec] = USUAL,
-    task_lists: Sequence[str] = (),
-    datasets: Sequence[str] = (),
-    split: str = "novel",
+    subject: Path | FeatureExtractor | Subject,
+    tasks: Sequence[TaskSpec | TaskList] = USUAL,
     heads: Sequence[str] = ("nearest-mean",),
+    *,
     preprocess: Sequence[str] = (),
-    base: Path | None = None,
-    cache: Path | None = None,
-    device: torch.device,
+    images: Images = Images(),
+    session: Session,
     output: Output = Output(),
 ) -> list[Result]:
-    """Evaluate a checkpoint or a feature file, one result a combination, each written as a file.
+    """Evaluate features on few-shot tasks and write one result file per combination.
 
-    A checkpoint is evaluated on every data set of `datasets` (its own when there is none), a feature file on
-    the one it was made from. `task_lists` names pinned lists, which take the place of `specs` and are refused
-    for images that they were not pinned over. Without `preprocess` each head uses its own. All arguments are
-    checked before the first result is made; one that is there already is read, not made again.
+    All arguments are checked before the first result is made. Existing results are read, not made again.
+
+    Args:
+        subject: A checkpoint, a feature file, a backbone, or features in memory.
+        tasks: Specifications, or pinned lists, which are refused for images that they were not pinned over.
+        heads: Names of heads, or functions such as `./mine.py:head`.
+        preprocess: Names of preprocessing steps, each combined with each head; none: each head's own.
+        images: Data sets, split and base features.
+        session: Cache, device and progress.
+        output: Where results are written.
+
+    Returns:
+        The results, by data set, head, preprocessing and tasks.
 
     Raises:
-        FsbenchError: an argument that no result can be made for.
+        FsbenchError: An argument for which no result can be made.
     """
-    pinned = [read_task_list(name) for name in task_lists]
-    chosen = [(name, step) for name in heads for step in preprocess or [find_head(name).preprocess]]
-    for name, step in chosen:
-        find_head(name)
-        find_preprocess(step)
-    found = targets(
-        subject,
-        datasets,
-        split,
-        needs=frozenset(
-            {"mean" for _, step in chosen if step in NEEDS_BASE_MEAN}
-            | {"features" for name, _ in chosen if find_head(name).needs_base}
-        ),
-        base=base,
-        cache=cache,
-        device=device,
-        quiet=output.quiet,
-    )
-    asked = [_specs(target, split, [tasks.spec for tasks in pinned] or specs, pinned) for target in found]
+    methods = [_method(name, step) for name in heads for step in preprocess or ("",)]
+    needs = frozenset(need for method in methods for need in method.needs)
+    subjects = load_subjects(subject, images, needs, session)
+    specs = [[_spec(one, images.split, task) for task in tasks] for one in subjects]
     return [
         result
-        for target, of_target in zip(found, asked, strict=True)
-        for name, step in chosen
-        for result in _results(
-            target, [_question(target, spec, name, step, split) for spec in of_target], device, output
-        )
+        for one, of_subject in zip(subjects, specs, strict=True)
+        for method in methods
+        for result in _results(one, images.split, of_subject, method, session, output)
     ]
 
 
-def _specs(
-    target: Target, split: str, asked: Sequence[TaskSpec], pinned: Sequence[TaskList]
-) -> Sequence[TaskSpec]:
-    """The specifications that are asked of a target, once its images can give their tasks."""
-    labels, names = target.features.labels, target.features.class_names
-    dataset = target.features.about.get("dataset")
-    for tasks in pinned:
-        if (tasks.dataset, tasks.split) != (dataset, split):
-            raise FsbenchError(
-                f"--tasks: the list is of {tasks.dataset} {tasks.split}, not {dataset} {split}"
-            )
-        tasks.check(labels, names, target.features.identity)
-    return [replace(spec, n_tasks=sampler.count(labels, spec, names)) for spec in asked]
+def _method(name: str, preprocess: str) -> _Method:
+    head = find_head(name)
+    step = preprocess or head.preprocess
+    find_preprocess(step)
+    return _Method(name, head, step)
+
+
+def _spec(subject: Subject, split: str, task: TaskSpec | TaskList) -> TaskSpec:
+    """The specification of tasks that the images of a subject can give, with their number."""
+    labels, names = subject.features.labels, subject.features.class_names
+    dataset = subject.features.origin.dataset
+    if isinstance(task, TaskList):
+        if (task.dataset, task.split) != (dataset, split):
+            raise FsbenchError(f"--tasks: the list is of {task.dataset} {task.split}, not {dataset} {split}")
+        task.check(labels, names, subject.features.identity)
+        task = task.spec
+    return replace(task, n_tasks=sampler.count(labels, task, names))
 
 
 def _results(
-    target: Target, questions: Sequence[Result], device: torch.device, output: Output
+    subject: Subject,
+    split: str,
+    specs: Sequence[TaskSpec],
+    method: _Method,
+    session: Session,
+    output: Output,
 ) -> list[Result]:
-    """The results of questions that differ in their tasks alone, those that are there among them."""
+    """The results of one head for several specifications; existing ones are read."""
+    questions = [_question(subject, split, spec, method) for spec in specs]
     again = output.force or output.details
-    found = [None if again else _known(output.folder, question) for question in questions]
-    if all(found):
-        return [result for result in found if result]
-    head = questions[0].head
-    with memory_advice(f"head {head}", "results so far are kept; free some of it, or use another --device"):
-        values = _preprocessed(target, questions[0].preprocess, device)
-        base = statistics_of(target, device) if find_head(head).needs_base else None
+    existing = [None if again else _existing(output.folder, question) for question in questions]
+    if all(existing):
+        return [result for result in existing if result]
+    advice = "results so far are kept; free some of it, or use another --device"
+    with memory_advice(f"head {method.name}", advice):
+        values = _preprocessed(subject, method.preprocess, session.device)
+        base = statistics_of(subject.base, session.device) if method.head.needs_base else None
         return [
-            result or _answer(question, target, values, base, output)
-            for question, result in zip(questions, found, strict=True)
+            result or _answer(question, subject, values, base, method.head, session, output)
+            for question, result in zip(questions, existing, strict=True)
         ]
 
 
-def _preprocessed(target: Target, step: str, device: torch.device) -> Tensor | Mapped:
-    """The target's features as a head gets them, on the device, shape (n, d)."""
-    values, preprocess = target.features.values, preprocessing(step, target, device)
+def _preprocessed(subject: Subject, step: str, device: torch.device) -> Tensor | MappedFeatures:
+    """The features of a subject as a head takes them, on the device, shape (n, d)."""
+    values, preprocess = subject.features.values, preprocessing(step, subject.base_mean, device)
     if isinstance(values, np.memmap):
-        return Mapped(values, device, preprocess)
+        return MappedFeatures(values, device, preprocess)
     return preprocess(torch.from_numpy(values).to(device))
 
 
-def _question(target: Target, spec: TaskSpec, head: str, step: str, split: str) -> Result:
-    """A result whose outcome is still open."""
-    about, made_by, entry = target.features.about, target.provenance, find_head(head)
-    settings = made_by.get("settings", {})
-    question = Result(
-        dataset=str(about.get("dataset")),
-        split=split,
-        fingerprint=_text(about.get("fingerprint")),
-        **vars(spec),
-        sampler=sampler.SAMPLER,
-        run=target.run,
-        source=made_by.get("source"),
-        source_fingerprint=made_by.get("source_fingerprint"),
-        source_classes=(
-            len(made_by["class_names"]) if "class_names" in made_by else made_by.get("source_classes")
+def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> Question:
+    origin, head = subject.features.origin, method.head
+    question = Question(
+        task=Task(spec=spec, sampler=sampler.SAMPLER),
+        data=Data(
+            dataset=str(origin.dataset),
+            split=split,
+            fingerprint=origin.fingerprint,
+            stored_size=origin.stored_size,
+            synthetic=origin.synthetic,
+            seen=origin.seen or None,
+            feature_digest=subject.features.digest,
         ),
-        per_class=made_by.get("per_class"),
-        seen=_text(about.get("seen") or None),
-        image_size=made_by.get("image_size"),
-        stored_size=_integer(about.get("stored_size")),
-        backbone=made_by.get("backbone"),
-        dropout=made_by.get("dropout"),
-        recipe=made_by.get("recipe"),
-        preset=made_by.get("preset"),
-        overrides=", ".join(settings["overrides"]) if settings else None,
-        classifier=settings.get("classifier"),
-        epochs=made_by.get("epochs"),
-        epoch=made_by.get("epoch"),
-        best_epoch=made_by.get("best_epoch"),
-        train_seed=made_by.get("train_seed"),
-        precision=made_by.get("precision"),
-        checkpoint=_text(about.get("checkpoint")),
-        transform=_text(about.get("transform")),
-        feature_digest=target.digest,
-        base_digest=_base_digest(target, head, step),
-        head=head,
-        head_code=entry.code,
-        preprocess=step,
-        transductive=entry.transductive,
-        class_prior=entry.class_prior,
-        synthetic=bool(about.get("synthetic", False)),
-        interval=stats.DISJOINT_INTERVAL if spec.disjoint else stats.INTERVAL,
-        **{**results.OPEN, "extract_seconds": about.get("seconds")},
+        model=subject.model,
+        head=HeadSettings(
+            name=method.name,
+            preprocess=method.preprocess,
+            transductive=head.transductive,
+            class_prior=head.class_prior,
+            code=head.code,
+            base_digest=subject.base_digest if method.needs else None,
+        ),
     )
     try:
-        results.refuse_absurd(question)
+        results.check_names(question)
     except InvalidValueError as error:
-        raise FsbenchError(f"{target.run}: {error}") from error
+        raise FsbenchError(f"{subject.model.run}: {error}") from error
     return question
 
 
 def _answer(
-    question: Result, target: Target, values: Tensor | Mapped, base: BaseStatistics | None, output: Output
+    question: Question,
+    subject: Subject,
+    values: Tensor | MappedFeatures,
+    base: BaseStatistics | None,
+    head: Head,
+    session: Session,
+    output: Output,
 ) -> Result:
     """Evaluate one question and write its result."""
     began = time.perf_counter()
-    labels, names, head = target.features.labels, target.features.class_names, find_head(question.head)
+    labels, names, spec = subject.features.labels, subject.features.class_names, question.task.spec
     digest = hashlib.sha256()
     correct: list[int] = []
     queries: list[int] = []
     classes: list[NDArray[np.integer]] = []
     kept: list[tuple[Tasks, NDArray[np.int16]]] = []
-    for tasks, given in answers(
-        values, labels, question.spec, head, class_names=names, base=base, quiet=output.quiet
-    ):
+    batches = predictions(values, labels, spec, head, class_names=names, base=base, quiet=session.quiet)
+    for tasks, predicted in batches:
         digest.update(sampler.rows_of(tasks).tobytes())
-        correct += right(tasks, given).tolist()
+        correct += count_correct(tasks, predicted).tolist()
         queries += tasks.queries.tolist()
         classes.append(labels[tasks.support[:, :, 0]])
         if output.details:
-            kept.append((tasks, given))
-    result = replace(
-        question,
+            kept.append((tasks, predicted))
+    accuracies = np.asarray(correct) / np.asarray(queries)
+    accuracy, half_width = stats.mean_and_half_width(accuracies)
+    class_values = _class_values(accuracies, np.concatenate(classes))
+    outcome = Outcome(
         task_digest=digest.hexdigest(),
-        correct=tuple(correct),
-        queries=queries[0] if len(set(queries)) == 1 else tuple(queries),
+        accuracy=accuracy,
+        half_width=half_width,
+        interval=stats.DISJOINT_INTERVAL if spec.disjoint else stats.INTERVAL,
+        class_half_width=None if class_values is None else stats.mean_and_half_width(class_values)[1],
+        class_values=class_values,
+        extract_seconds=subject.features.origin.seconds,
         evaluate_seconds=time.perf_counter() - began,
         device=machine.device_name(values.device),
         versions=machine.versions(),
         commit=machine.commit(),
+        queries=queries[0] if len(set(queries)) == 1 else tuple(queries),
+        correct=tuple(correct),
     )
-    accuracy, half_width = stats.mean_and_half_width(result.accuracies)
-    class_values = _class_values(result.accuracies, np.concatenate(classes))
-    result = replace(
-        result,
-        accuracy=accuracy,
-        half_width=half_width,
-        class_half_width=None if class_values is None else stats.mean_and_half_width(class_values)[1],
-        class_values=class_values,
-    )
+    result = Result(**vars(question), outcome=outcome)
     if output.folder is not None:
         path = results.write(output.folder, result)
         if output.details:
-            details(kept, labels, names).write(path)
+            breakdown(kept, labels, names).write(path)
     return result
 
 
@@ -241,25 +245,10 @@ def _class_values(accuracies: NDArray[np.float64], classes: NDArray[np.integer])
     return tuple(stats.class_values(accuracies, classes).round(9).tolist())
 
 
-def _known(out: Path | None, question: Result) -> Result | None:
-    """The result that `out` holds for this question; one for other features or tasks does not count."""
-    path = out and out / question.path
+def _existing(folder: Path | None, question: Question) -> Result | None:
+    """The result file of this very question; a file of other features or tasks does not count."""
+    path = folder and folder / question.path
     if path is None or not path.exists():
         return None
-    found = results.read(path)
-    return found if found.same_question(question) else None
-
-
-def _base_digest(target: Target, head: str, step: str) -> str | None:
-    """The digest of the base features that a result depends on; None where it depends on none."""
-    if step not in NEEDS_BASE_MEAN and not find_head(head).needs_base:
-        return None
-    return target.base_digest
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+    result = results.read(path)
+    return result if result.question == question else None

@@ -1,11 +1,10 @@
-"""What is evaluated: features of one split, of a backbone or out of a file, and what they come from."""
+"""What is evaluated: features of one split, extracted by a backbone or loaded from a file."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.validation import InvalidValueError, parse_json
+from fsbench._util.session import Session
 from fsbench.data.identity import explain_mismatch
 from fsbench.data.image_split import first_of_each_class
 from fsbench.features import importers, store
@@ -21,190 +20,193 @@ from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
 from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
-from fsbench.models.checkpoint import check_provenance, is_safetensors
-from fsbench.models.pretrained import Frozen, find, is_network, of_checkpoint
+from fsbench.models.checkpoint import is_safetensors
+from fsbench.models.identity import Model
+from fsbench.models.pretrained import find, is_network, of_checkpoint
+from fsbench.models.pretrained.extractor import FeatureExtractor
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that tasks are drawn from.
+
+    Attributes:
+        datasets: Names of data sets; none: the one that a backbone was trained on or a file holds.
+        split: `base`, `val` or `novel`.
+        base: File of base features, where heads need them and the backbone was not trained by fsbench.
+    """
+
+    datasets: Sequence[str] = ()
+    split: str = "novel"
+    base: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
-    """Features whose tasks are evaluated."""
+class Subject:
+    """Features to evaluate, with the backbone that they come from.
+
+    Attributes:
+        features: Features of the split that tasks are drawn from.
+        model: The backbone.
+        base: Features of the images that the backbone was trained on, for heads that use them.
+        known_mean: Mean of the base features, shape (d,), where a file holds it without them.
+    """
 
     features: Features
-    run: str  # name of the training run, or of the file
-    base: Features | None = None  # of the images that the backbone was trained on, for heads that use them
-    known_mean: NDArray[np.float32] | None = None  # of base features, where a file holds it without them
+    model: Model
+    base: Features | None = None
+    known_mean: NDArray[np.float32] | None = None
 
     @cached_property
     def base_mean(self) -> NDArray[np.float32] | None:
-        """The mean of the base features, (d,); None where there are none."""
+        """Mean of the base features, shape (d,); None where there are none."""
         if self.base is None:
             return self.known_mean
         mean: NDArray[np.float32] = self.base.values.mean(axis=0, dtype=np.float64).astype(np.float32)
         return mean
 
     @cached_property
-    def digest(self) -> str:
-        """The features' digest, computed once."""
-        return self.features.digest
-
-    @cached_property
     def base_digest(self) -> str | None:
-        """The digest of the base features, or of their mean where that is all there is; None without any."""
+        """SHA-256 of the base features, or of their mean where nothing else is known; None without any."""
         if self.base is not None:
             return self.base.digest
         mean = self.base_mean
         return None if mean is None else hashlib.sha256(np.ascontiguousarray(mean, "<f4").data).hexdigest()
 
-    @cached_property
-    def provenance(self) -> dict[str, Any]:
-        """What the checkpoint says of itself; empty for a feature file that does not tell."""
-        try:
-            found = parse_json(str(self.features.about.get("provenance", "{}")))
-            check_provenance(found, needed=())
-        except InvalidValueError as error:
-            raise FsbenchError(f"{self.run}: provenance of its features: {error}") from error
-        return found
 
-
-def preprocessing(step: str, target: Target | None, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """What turns features (m, d) on the device into what a head gets; `target` has the base mean it needs."""
+def preprocessing(
+    step: str, base_mean: NDArray[np.float32] | None, device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """Return the preprocessing of features (m, d) on `device`; `base_mean` (d,) is for steps that use it."""
     mean = None
     if step in NEEDS_BASE_MEAN:
-        assert target is not None
-        assert target.base_mean is not None
-        mean = torch.from_numpy(target.base_mean).to(device)
+        assert base_mean is not None
+        mean = torch.from_numpy(base_mean).to(device)
     preprocess = find_preprocess(step)
     return lambda values: preprocess(values, mean)
 
 
-def statistics_of(target: Target | None, device: torch.device) -> BaseStatistics:
-    """Mean and covariance of each base class, of features as the backbone gives them."""
-    assert target is not None
-    assert target.base is not None
-    values, labels = (torch.tensor(x, device=device) for x in (target.base.values, target.base.labels))
+def statistics_of(base: Features | None, device: torch.device) -> BaseStatistics:
+    """Mean and covariance of each base class, from features without preprocessing."""
+    assert base is not None
+    values, labels = (torch.tensor(x, device=device) for x in (base.values, base.labels))
     return base_statistics(values, labels)
 
 
-def subject_of(text: str, architecture: str | None = None, image_size: int | None = None) -> Path | Frozen:
-    """What a user names: a file, or a backbone such as timm:resnet50 or ./mine.py:network, or weights.
+def subject_of(
+    text: str, architecture: str | None = None, image_size: int | None = None
+) -> Path | FeatureExtractor:
+    """Resolve what a user names: a file, a backbone such as `timm:resnet50`, or weights with an architecture.
 
     Raises:
-        FsbenchError: a backbone that cannot be had.
+        FsbenchError: The backbone cannot be loaded.
     """
     if architecture is None and image_size is None and not is_network(text):
         return Path(text)
     return find(text, architecture, image_size)
 
 
-def targets(
-    subject: Path | Frozen | Target,
-    datasets: Sequence[str],
-    split: str,
-    *,
-    needs: frozenset[str],
-    base: Path | None,
-    cache: Path | None,
-    device: torch.device,
-    quiet: bool,
-) -> list[Target]:
-    """A target for each data set that a backbone is evaluated on, or the one that a feature file holds.
+def load_subjects(
+    subject: Path | FeatureExtractor | Subject, images: Images, needs: frozenset[str], session: Session
+) -> list[Subject]:
+    """Load one subject for each data set that a backbone is evaluated on, or the one that a file holds.
 
-    A path is that of a checkpoint or of a feature file; a target stands for itself. `needs` says what heads
-    use of the base classes: "mean", "features", both or nothing. Where a subject does not say what they are,
-    `base` is a file of their features.
+    Args:
+        subject: A checkpoint, a feature file, a backbone, or a subject as it is.
+        images: Data sets, split and base features.
+        needs: What heads use of the base classes: "mean", "features", both or nothing.
+        session: Cache, device and progress.
+
+    Returns:
+        The subjects, in the order of the data sets.
 
     Raises:
-        FsbenchError: a file that cannot be read, that holds something else than is asked for, or that comes
-            without base features where they are needed.
+        FsbenchError: A file cannot be read or holds other images, or base features are needed and missing.
     """
-    base = base if needs else None
-    if isinstance(subject, Target):
-        found = [subject]
+    base = images.base if needs else None
+    if isinstance(subject, Subject):
+        subjects = [subject]
     elif isinstance(subject, Path) and store.is_store(subject):
-        found = [_of_store(subject, datasets, split, base)]
+        subjects = [_of_store(subject, images, base)]
     elif isinstance(subject, Path) and not is_safetensors(subject) and importers.recognise(subject):
-        found = [_of_others(subject, datasets, split, base)]
+        subjects = [_of_import(subject, images, base)]
     else:
-        backbone = of_checkpoint(subject) if isinstance(subject, Path) else subject
-        found = list(_of_backbone(backbone, datasets, split, bool(needs), base, cache, device, quiet))
-    target = found[0]
-    if ("features" in needs and target.base is None) or ("mean" in needs and target.base_mean is None):
+        extractor = of_checkpoint(subject) if isinstance(subject, Path) else subject
+        subjects = list(_of_backbone(extractor, images, bool(needs), base, session))
+    first = subjects[0]
+    if ("features" in needs and first.base is None) or ("mean" in needs and first.base_mean is None):
         raise FsbenchError(
-            f"{target.run}: the head or preprocess needs base features; name them with --base FILE"
+            f"{first.model.run}: the head or preprocess needs base features; name them with --base FILE"
         )
-    return found
+    return subjects
 
 
 def _of_backbone(
-    backbone: Frozen,
-    datasets: Sequence[str],
-    split: str,
-    with_base: bool,
-    base: Path | None,
-    cache: Path | None,
-    device: torch.device,
-    quiet: bool,
-) -> Iterator[Target]:
-    """Features of each data set, extracted or found in the cache."""
-    source = backbone.dataset
-    of_base = None if base is None else _base_of(base, backbone.digest, backbone.run)
-    if with_base and of_base is None and source is not None:
-        _, of_base = extract_features(backbone, source, "base", device=device, cache=cache, quiet=quiet)
-        made_by, images = backbone.provenance, of_base.identity
-        assert images is not None
-        if images.fingerprint != made_by["source_fingerprint"]:
-            why = explain_mismatch(made_by.get("source_files"), made_by.get("source_decoder"), images)
-            raise FsbenchError(
-                f"data set {source}: base features are needed, but the prepared images are not those that "
-                f"{backbone.run} was trained on{why}"
-            )
-        of_base = _trained_on(of_base, made_by.get("per_class"))
-    chosen = datasets or ([] if source is None else [source])
-    if not chosen:
-        raise FsbenchError(f"{backbone.run}: was trained on no data set of fsbench; name one with --dataset")
-    for dataset in chosen:
-        _, found = extract_features(backbone, dataset, split, device=device, cache=cache, quiet=quiet)
-        yield Target(found, backbone.run, of_base)
+    extractor: FeatureExtractor, images: Images, with_base: bool, base: Path | None, session: Session
+) -> Iterator[Subject]:
+    """Features of each data set, extracted or read from the cache."""
+    model = extractor.model
+    base_features = None if base is None else _base_of(base, model.checkpoint, model.run)
+    if with_base and base_features is None and extractor.provenance is not None:
+        base_features = _base_features(extractor, session)
+    datasets = images.datasets or ([] if extractor.dataset is None else [extractor.dataset])
+    if not datasets:
+        raise FsbenchError(f"{model.run}: was trained on no data set of fsbench; name one with --dataset")
+    for dataset in datasets:
+        _, features = extract_features(extractor, dataset, images.split, session)
+        yield Subject(features, model, base_features)
 
 
-def _trained_on(base: Features, per_class: int | None) -> Features:
-    """The features of those base images that a backbone was trained on: the first of each class, or all."""
-    if per_class is None:
+def _base_features(extractor: FeatureExtractor, session: Session) -> Features:
+    """Features of the images that a backbone was trained on: the first of each base class, or all."""
+    trained = extractor.provenance
+    assert trained is not None
+    _, base = extract_features(extractor, trained.source, "base", session)
+    identity = base.identity
+    assert identity is not None
+    if identity.fingerprint != trained.source_fingerprint:
+        why = explain_mismatch(trained.source_files, trained.source_decoder, identity)
+        raise FsbenchError(
+            f"data set {trained.source}: base features are needed, but the prepared images are not those "
+            f"that {trained.run} was trained on{why}"
+        )
+    if trained.per_class is None:
         return base
-    kept = first_of_each_class(base.labels, per_class)
+    kept = first_of_each_class(base.labels, trained.per_class)
     return replace(base, values=base.values[kept], labels=base.labels[kept])
 
 
-def _of_store(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
-    """Features that lie in a file; what is asked of them must be what they are."""
-    found = store.read(path)
-    about = found.about
-    for dataset in datasets:
-        if dataset != about.get("dataset"):
-            raise FsbenchError(f"feature file {path}: holds {about.get('dataset')}, not {dataset}")
-    if split != about.get("split"):
-        raise FsbenchError(f"feature file {path}: holds split {about.get('split')}, not {split}")
-    warn_of_seen(found)
-    of_base = None if base is None else _base_of(base, about.get("checkpoint"), str(path))
-    return Target(found, str(about.get("run", path.stem)), of_base)
+def _of_store(path: Path, images: Images, base: Path | None) -> Subject:
+    """Features in a feature store, which must be of the requested images."""
+    features = store.read(path)
+    origin = features.origin
+    for dataset in images.datasets:
+        if dataset != origin.dataset:
+            raise FsbenchError(f"feature file {path}: holds {origin.dataset}, not {dataset}")
+    if images.split != origin.split:
+        raise FsbenchError(f"feature file {path}: holds split {origin.split}, not {images.split}")
+    warn_of_seen(features)
+    base_features = None if base is None else _base_of(base, origin.checkpoint, str(path))
+    return Subject(features, origin.model(path.stem), base_features)
 
 
-def _base_of(base: Path, digest: object, subject: str) -> Features:
+def _base_of(base: Path, checkpoint: str | None, subject: str) -> Features:
     """Base features in a file, which must come from the same backbone."""
-    found = store.read(base)
-    if found.about.get("checkpoint") != digest:
+    features = store.read(base)
+    if features.origin.checkpoint != checkpoint:
         raise FsbenchError(f"--base {base}: its features come from another checkpoint than {subject}")
-    return found
+    return features
 
 
-def _of_others(path: Path, datasets: Sequence[str], split: str, base: Path | None) -> Target:
-    """Features in a file of another project, which does not say which data set they are of."""
-    if len(datasets) != 1:
+def _of_import(path: Path, images: Images, base: Path | None) -> Subject:
+    """Features in a file of another project, which does not name its data set."""
+    if len(images.datasets) != 1:
         raise FsbenchError(f"feature file {path}: does not say its data set; name it with --dataset, one")
-    found = importers.read(path, datasets[0], split)
-    of_base = None
+    (dataset,) = images.datasets
+    imported = importers.read(path, dataset, images.split)
+    base_features = None
     if base is not None:
-        of_base = (
-            store.read(base) if store.is_store(base) else importers.read(base, datasets[0], "base").features
+        base_features = (
+            store.read(base) if store.is_store(base) else importers.read(base, dataset, "base").features
         )
-    return Target(found.features, path.stem, of_base, found.base_mean)
+    return Subject(imported.features, Model(run=path.stem), base_features, imported.base_mean)

@@ -1,4 +1,4 @@
-"""From a backbone and a split of images to its feature store."""
+"""Extract the features of a split of images with a backbone, into a feature store."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.files import cache_folder, exclusive_lock
 from fsbench._util.machine import device_name
 from fsbench._util.progress import progress
+from fsbench._util.session import Session
 from fsbench.data import image_store
 from fsbench.data.image_split import ImageSplit
 from fsbench.data.image_store import SplitInfo
 from fsbench.data.loading import shared_with_base, stored_for
-from fsbench.features import store as features
-from fsbench.features.store import Features
-from fsbench.models.pretrained import Frozen, overlap
+from fsbench.features import store
+from fsbench.features.store import Attribute, Features
+from fsbench.models.pretrained import overlap
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import Transform
 
-_PIXELS = 256 * 112 * 112  # of a batch of images; the large networks of libraries take large images
+_PIXELS = 256 * 112 * 112  # per batch: networks of libraries are large and take large images
 _log = logging.getLogger(__name__)
 
 
@@ -34,44 +37,41 @@ def embed(
     network: nn.Module,
     transform: Transform,
     pixels: NDArray[np.uint8],
-    device: torch.device,
-    *,
-    quiet: bool = True,
+    session: Session,
 ) -> NDArray[np.float32]:
     """Compute the features of images in evaluation mode, without gradients.
 
-    Afterwards the mode (training or evaluation) of each submodule is as before.
+    The network is left in the mode that it was in, each submodule by itself.
 
     Args:
-        network: Maps transformed images, shape (b, c, h, w), to features, shape (b, d).
-        transform: Resizes and normalises the images.
-        pixels: Images, shape (n, h, w, 3), uint8.
-        device: Device of the network.
-        quiet: Show no progress.
+        network: Module from images (b, 3, s, s) to features (b, d).
+        transform: From pixels to images.
+        pixels: Images, shape (n, h, w, 3).
+        session: Device of the network, and whether progress is shown.
 
     Returns:
-        Features, shape (n, d), float32.
+        Features, shape (n, d).
 
     Raises:
-        FsbenchError: The network does not return features of shape (b, d).
+        FsbenchError: The network returns something else than features (b, d).
     """
     values = np.empty((0, 0), dtype=np.float32)
     at_once = min(256, max(1, _PIXELS // transform.size**2))
     with (
         _evaluation_mode(network),
         torch.no_grad(),  # not inference mode: what a module keeps for itself must serve in training, too
-        progress("extract", len(pixels), "images", quiet=quiet) as bar,
+        progress("extract", len(pixels), "images", quiet=session.quiet) as bar,
     ):
         for start in range(0, len(pixels), at_once):
-            images = torch.tensor(pixels[start : start + at_once], device=device)
-            found = network(transform.apply(images))
-            if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
-                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            images = torch.tensor(pixels[start : start + at_once], device=session.device)
+            features = network(transform.apply(images))
+            if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
+                shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
                 raise FsbenchError(f"backbone: must return features ({len(images)}, d), but returned {shape}")
             if start == 0:
-                values = np.empty((len(pixels), found.shape[1]), dtype=np.float32)
-            assert found.shape[1] == values.shape[1], "features of another width"
-            values[start : start + at_once] = found.float().cpu().numpy()
+                values = np.empty((len(pixels), features.shape[1]), dtype=np.float32)
+            assert features.shape[1] == values.shape[1], "features of another width"
+            values[start : start + at_once] = features.float().cpu().numpy()
             bar.update(len(images))
     return values
 
@@ -89,42 +89,39 @@ def _evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 def extract_features(
-    backbone: Frozen,
+    extractor: FeatureExtractor,
     dataset: str,
     split: str,
+    session: Session,
     *,
-    device: torch.device,
     out: Path | None = None,
-    cache: Path | None = None,
     force: bool = False,
-    quiet: bool = False,
 ) -> tuple[Path, Features]:
-    """Extract the features of a split, or read them if they were extracted before.
+    """Extract the features of a split, or read them where they were extracted before.
 
-    Logs a warning if the backbone was trained on classes or images of the split, or if images are enlarged.
+    Logs a warning where the backbone was trained on classes or images of the split, and where images are
+    enlarged for it.
 
     Args:
-        backbone: A pretrained network with its transform and provenance.
+        extractor: The backbone.
         dataset: Name of a prepared data set.
-        split: "base", "val" or "novel".
-        device: Device to compute on.
-        out: Path of the feature store. By default it lies in the cache; its name contains a digest of the
-            backbone, the images, their stored size, the class names and the transform.
-        cache: Cache folder; None for the default.
-        force: Extract again even if the store exists.
-        quiet: Show no progress.
+        split: `base`, `val` or `novel`.
+        session: Cache, device and progress.
+        out: Feature file. Default: a file in the cache, named by a digest of backbone, images, their stored
+            size, class names and transform, so that other features are another file.
+        force: Whether an existing file is replaced.
 
     Returns:
         The path of the feature store, and its content.
 
     Raises:
-        FsbenchError: The data set cannot be read, the features are not finite, `out` was made from something
+        FsbenchError: The data set cannot be read, the features are not finite, `out` is a store of something
             else, or the store cannot be written.
     """
-    transform = backbone.transform
-    info = stored_for(dataset, split, backbone.run, transform.size, transform.stored, cache)
-    key: dict[str, str | int] = {
-        "checkpoint": backbone.digest,
+    transform, run = extractor.transform, extractor.model.run
+    info = stored_for(dataset, split, run, transform.size, transform.stored, session.cache)
+    key: dict[str, Attribute] = {
+        "checkpoint": str(extractor.model.checkpoint),
         "fingerprint": info.identity.fingerprint,
         "stored_size": info.size,
         "transform": transform.name,
@@ -132,81 +129,79 @@ def extract_features(
     }
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()[:12]
     name = f"{dataset.partition('@')[0]}-{split}-{digest}.h5"
-    path = out or cache_folder(cache) / "features" / backbone.run / name
+    path = out or cache_folder(session.cache) / "features" / run / name
     if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
-        found = features.read(path, **key)
+        features = store.read(path, **key)
     else:
         with exclusive_lock(path):
             if path.exists() and not force:
-                found = features.read(path, **key)
+                features = store.read(path, **key)
             else:
-                found = _extracted(backbone, dataset, split, info, key, cache, device, quiet=quiet)
-                features.write(path, found)
-    warn_of_seen(found)
-    return path, found
+                features = _extracted(extractor, dataset, split, info, key, session)
+                store.write(path, features)
+    warn_of_seen(features)
+    return path, features
 
 
-def warn_of_seen(found: Features) -> None:
-    """Log a warning where features say that their backbone has learned classes or images of their split."""
-    if found.about.get("seen"):
-        about = found.about
+def warn_of_seen(features: Features) -> None:
+    """Log a warning where the backbone of features was trained on classes or images of their split."""
+    origin = features.origin
+    if origin.seen:
         _log.warning(
-            "fsbench: warning: %s on %s %s: %s", *map(about.get, ("run", "dataset", "split", "seen"))
+            "fsbench: warning: %s on %s %s: %s", origin.run, origin.dataset, origin.split, origin.seen
         )
 
 
-def _seen(backbone: Frozen, images: ImageSplit, dataset: str, cache: Path | None) -> str:
-    """What the backbone has learned of the split, in a line; empty when that is nothing or not known.
+def _seen(extractor: FeatureExtractor, images: ImageSplit, dataset: str, cache: Path | None) -> str:
+    """What the backbone was trained on of the split, in one line; empty where that is nothing or unknown.
 
-    Images that lie in two splits of one data set are told when it is prepared.
+    Images that lie in two splits of one data set are reported when it is prepared.
     """
-    if backbone.seen is not None:
-        return overlap.text(backbone.seen, images.dataset, images.class_names)
-    if backbone.dataset in (None, images.dataset):
+    if extractor.seen is not None:
+        return overlap.text(extractor.seen, images.dataset, images.class_names)
+    trained = extractor.provenance
+    if trained is None or trained.source == images.dataset:
         return ""
-    fingerprint = backbone.provenance["source_fingerprint"]
-    both = shared_with_base(dataset, images.split, backbone.dataset, fingerprint, cache)
+    both = shared_with_base(dataset, images.split, trained.source, trained.source_fingerprint, cache)
     if not both:
         return ""
     first = f"{images.class_names[images.labels[both[0]]]}/{images.items[both[0]]}"
-    return f"trained on {len(both)} of its {len(images.items)} images, as {first}"
+    return f"trained on {len(both)} of its {len(images.items)} images (for example {first})"
 
 
 def _extracted(
-    backbone: Frozen,
+    extractor: FeatureExtractor,
     dataset: str,
     split: str,
     info: SplitInfo,
-    key: Mapping[str, str | int],
-    cache: Path | None,
-    device: torch.device,
-    *,
-    quiet: bool,
+    key: Mapping[str, Attribute],
+    session: Session,
 ) -> Features:
-    """The features of a split, made now."""
+    """The features of a split, extracted now."""
     began = time.perf_counter()
+    model = extractor.model
     images = image_store.read(info.path, split)
     if images.identity != info.identity:
         raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
-    with memory_advice(f"{backbone.run} on images of {dataset}", "free some of it, or use another --device"):
-        network = backbone.network.to(device).to(memory_format=torch.channels_last)
-        values = embed(network, backbone.transform, images.pixels, device, quiet=quiet)
-    if not features.are_finite(values):
-        raise FsbenchError(f"{backbone.run}: features of {dataset} are not all finite")
-    about: dict[str, str | int | float] = {
+    with memory_advice(f"{model.run} on images of {dataset}", "free some of it, or use another --device"):
+        network = extractor.network.to(session.device).to(memory_format=torch.channels_last)
+        values = embed(network, extractor.transform, images.pixels, session)
+    if not store.are_finite(values):
+        raise FsbenchError(f"{model.run}: features of {dataset} are not all finite")
+    about: dict[str, Attribute] = {
         **key,
         "files": info.identity.files,
         "decoder": info.identity.decoder,
         "dataset": images.dataset,
         "split": split,
         "synthetic": images.synthetic,
-        "run": backbone.run,
-        "backbone": backbone.provenance["backbone"],
-        "image_size": backbone.provenance["image_size"],
-        "provenance": json.dumps(backbone.provenance),
-        "seen": _seen(backbone, images, dataset, cache),
+        "run": model.run,
+        "backbone": str(model.backbone),
+        "image_size": extractor.transform.size,
+        "provenance": json.dumps(asdict(extractor.provenance or model)),
+        "seen": _seen(extractor, images, dataset, session.cache),
         "torch": str(torch.__version__),
-        "device": device_name(device),
+        "device": device_name(session.device),
         "seconds": time.perf_counter() - began,
     }
     return Features(values, images.labels, images.class_names, about)

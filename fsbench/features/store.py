@@ -6,7 +6,7 @@ and a file made from anything else is refused.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,37 +16,110 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_hdf5
-from fsbench._util.validation import InvalidValueError, hdf5
+from fsbench._util.validation import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
+from fsbench.models.checkpoint import as_provenance
+from fsbench.models.identity import Model
 
 FORMAT = 1
+Attribute = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Images and backbone that features come from; None stands for what a file does not hold.
+
+    Attributes:
+        dataset: Data set.
+        split: `base`, `val` or `novel`.
+        fingerprint: Digest of the decoded images.
+        files: Digest of the image files.
+        decoder: Library that decoded them.
+        stored_size: Side of the stored images in pixels.
+        synthetic: Whether the images are drawn by code.
+        seen: What is known of classes or images of this split that the backbone was trained on.
+        run: Name of the training run.
+        checkpoint: Digest of the backbone.
+        transform: Name of the transform from stored to network images.
+        provenance: JSON of a checkpoint's `Provenance`, or of the `Model` of another network.
+        seconds: Time of the extraction.
+    """
+
+    dataset: str | None = None
+    split: str | None = None
+    fingerprint: str | None = None
+    files: str | None = None
+    decoder: str | None = None
+    stored_size: int | None = None
+    synthetic: bool = False
+    seen: str = ""
+    run: str | None = None
+    checkpoint: str | None = None
+    transform: str | None = None
+    provenance: str = "{}"
+    seconds: float | None = None
+
+    def model(self, run: str) -> Model:
+        """The backbone; `run` is its name where the file holds none.
+
+        Raises:
+            FsbenchError: The provenance is not one.
+        """
+        try:
+            made_by = parse_json(self.provenance)
+            if "settings" in made_by:
+                model = as_provenance(made_by).model
+            else:
+                model = typed({"run": run, **made_by}, Model)
+        except InvalidValueError as error:
+            raise FsbenchError(f"{self.run or run}: provenance of its features: {error}") from error
+        name = run if self.run is None else self.run
+        return replace(model, run=name, checkpoint=self.checkpoint, transform=self.transform)
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of one split of a data set, extracted by one backbone.
+    """Features of one split of a data set by one backbone.
 
     Attributes:
         values: Features, shape (n, d), float32. Those of a large file are mapped and read-only.
         labels: Class indices, shape (n,), int32, sorted, from 0 to `len(class_names)` - 1.
         class_names: One name per class.
-        about: Provenance: checkpoint, data set, split, fingerprint of the images, transform, ...
+        about: Attributes of the file, those of `Origin` among them.
     """
 
     values: NDArray[np.float32]
     labels: NDArray[np.int32]
     class_names: tuple[str, ...]
-    about: Mapping[str, str | int | float]
+    about: Mapping[str, Attribute]
+
+    @cached_property
+    def origin(self) -> Origin:
+        """Images and backbone that the features come from.
+
+        Raises:
+            FsbenchError: An attribute has another type.
+        """
+        try:
+            plain = {name: value for name, value in self.about.items() if name != "provenance"}
+            origin = typed(
+                plain, Origin, other_keys=True
+            )  # the provenance is long, and checked where it is read
+            return replace(origin, provenance=str(self.about.get("provenance", "{}")))
+        except InvalidValueError as error:
+            raise FsbenchError(f"features of {self.about.get('dataset')}: {error}") from error
 
     @property
     def identity(self) -> Identity | None:
-        """Which images the features are of; None for a file that does not tell."""
-        parts = [self.about.get(name) for name in ("fingerprint", "files", "decoder")]
-        return None if parts[0] is None else Identity(*map(str, parts))
+        """Identity of the images; None for a file that does not hold it."""
+        origin = self.origin
+        if origin.fingerprint is None:
+            return None
+        return Identity(origin.fingerprint, str(origin.files), str(origin.decoder))
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of values and labels, in hexadecimal."""
+        """SHA-256 of values and labels, in hexadecimal."""
         digest = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f4").data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i4").data)
         return digest.hexdigest()
@@ -82,7 +155,7 @@ def write(path: Path, features: Features) -> None:
         file.attrs.update({"format": FORMAT, "digest": features.digest, **features.about})
 
 
-def read(path: Path, **expected: str | int | float) -> Features:
+def read(path: Path, **expected: Attribute) -> Features:
     """Read a feature store.
 
     Args:

@@ -10,6 +10,10 @@ from .classifiers import CLASSIFIERS as CLASSIFIERS
 from .classifiers import CosineClassifier as CosineClassifier
 from .classifiers import Network as Network
 from .classifiers import assemble as assemble
+from .identity import Model as Model
+from .pretrained import find as find
+from .pretrained.extractor import FeatureExtractor as FeatureExtractor
+from .pretrained.transform import Transform as Transform
 
 __all__ = [
     "BACKBONES",
@@ -17,10 +21,14 @@ __all__ = [
     "Architecture",
     "Backbone",
     "CosineClassifier",
+    "FeatureExtractor",
+    "Model",
     "Network",
     "Provenance",
+    "Transform",
     "assemble",
     "build",
+    "find",
     "load_backbone",
     "load_network",
     "load_provenance",

@@ -1,27 +1,29 @@
 """Checkpoints: safetensors weights with JSON provenance, never pickle."""
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write, reason, sha256_of
-from fsbench._util.validation import InvalidValueError, check, check_file_name, parse_json, required
+from fsbench._util.validation import InvalidValueError, check_file_name, parse_json, typed
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble
+from fsbench.models.identity import LARGEST_IMAGE, Model
 
 FORMAT = "fsbench-checkpoint-1"
-_LARGEST = 4096  # pixels a side, as of image stores
 
 
-class Settings(TypedDict):
+@dataclass(frozen=True)
+class _Settings:
     """Those settings of a recipe that are read again."""
 
     overrides: tuple[str, ...]
@@ -33,30 +35,55 @@ class Settings(TypedDict):
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a checkpoint says of itself."""
+    """How a checkpoint was trained.
 
-    run: str  # name of the training run
+    Attributes:
+        run: Name of the training run.
+        backbone: Architecture.
+        image_size: Side of the square images that it takes, in pixels.
+        dropout: Dropout rate, 0 to 1.
+        source: Data set that it was trained on.
+        source_fingerprint: Fingerprint of the base images of that data set.
+        class_names: Classes of the classifier, in order.
+        synthetic: Whether the images are drawn by code.
+        recipe: Training recipe.
+        preset: Preset of the recipe.
+        epochs: Epochs that were asked for, over all stages.
+        epoch: Epochs that are done.
+        train_seed: Seed of the training.
+        val_accuracy: Few-shot accuracy on val classes at this epoch, 0 to 1.
+        settings: The whole resolved recipe.
+        versions: Versions of fsbench, Python and the libraries.
+        precision: Precision of convolutions and matrix products.
+        micro_batch: Images per forward pass; batch norm sees no more at once.
+        per_class: Images of each base class, the first by content; None: all.
+        best_epoch: Epoch with the highest val accuracy, of those validated so far.
+        source_files: Digest of the files of the base images.
+        source_decoder: Library that decoded them.
+    """
+
+    run: str
     backbone: str
-    image_size: int
+    image_size: Annotated[int, Meta(ge=1, le=LARGEST_IMAGE)]
     dropout: float
-    source: str  # data set it was trained on
-    source_fingerprint: str  # of that data set's base images
-    class_names: tuple[str, ...]  # of the classifier, in order
+    source: str
+    source_fingerprint: str
+    class_names: tuple[str, ...]
     synthetic: bool
     recipe: str
     preset: str
-    epochs: int  # asked for, over all stages
-    epoch: int  # done
+    epochs: int
+    epoch: int
     train_seed: int
-    val_accuracy: float | None  # few-shot, on val classes, at this epoch
-    settings: dict[str, Any]  # the whole resolved recipe
+    val_accuracy: float | None
+    settings: dict[str, Any]
     versions: dict[str, str]
-    precision: str = "float32"  # of convolutions and matrix products
-    micro_batch: int | None = None  # images a forward; batch norm sees no more at once
-    per_class: int | None = None  # images of each base class, the first by content; None: all
-    best_epoch: int | None = None  # that has the highest val accuracy, of those validated so far
-    source_files: str | None = None  # digest of the files of the base images
-    source_decoder: str | None = None  # what decoded them
+    precision: str = "float32"
+    micro_batch: int | None = None
+    per_class: int | None = None
+    best_epoch: int | None = None
+    source_files: str | None = None
+    source_decoder: str | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -65,26 +92,65 @@ class Provenance:
         extra: dict[str, int] = self.settings["extra_heads"]
         return max(len(self.class_names), width) + sum(extra.values())
 
+    @property
+    def model(self) -> Model:
+        """The part that identifies the backbone in feature stores and results."""
+        return Model(
+            run=self.run,
+            backbone=self.backbone,
+            image_size=self.image_size,
+            source=self.source,
+            source_fingerprint=self.source_fingerprint,
+            source_classes=len(self.class_names),
+            per_class=self.per_class,
+            recipe=self.recipe,
+            preset=self.preset,
+            overrides=", ".join(self.settings["overrides"]),
+            classifier=self.settings["classifier"],
+            dropout=self.dropout,
+            epochs=self.epochs,
+            epoch=self.epoch,
+            best_epoch=self.best_epoch,
+            train_seed=self.train_seed,
+            precision=self.precision,
+        )
+
 
 def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **extra: object) -> None:
-    """Write tensors and provenance, whole or not at all; `extra` are further JSON values to keep."""
+    """Write tensors and provenance, whole or not at all.
+
+    Args:
+        path: The checkpoint file.
+        tensors: Weights by name.
+        provenance: How they were trained.
+        extra: Further JSON values to keep.
+
+    Raises:
+        FsbenchError: The provenance holds a value that could not be read again.
+    """
+    about = {**asdict(provenance), **extra}
     try:
-        check_provenance(asdict(provenance))
+        as_provenance(about)
     except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
-    about = json.dumps({**asdict(provenance), **extra})
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with atomic_write(path) as part:
         # one entry: safetensors writes several in random order, and equal weights shall be equal files
-        part.write_bytes(save(plain, metadata={FORMAT: about}))
+        part.write_bytes(save(plain, metadata={FORMAT: json.dumps(about)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and everything that `write` was told, as plain JSON values.
+    """Read tensors and everything else that `write` was given, as plain JSON values.
 
     Raises:
-        FsbenchError: unreadable, damaged, or not written by fsbench.
+        FsbenchError: The file cannot be read, is damaged, or was not written by fsbench.
     """
+    tensors, about, _ = _read(path)
+    return tensors, about
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
+    """Tensors, all JSON values, and the provenance among them."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -92,14 +158,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if FORMAT not in metadata:
             raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
         about = parse_json(metadata[FORMAT])
-        check_provenance(about)
+        return tensors, about, as_provenance(about)
     except OSError as error:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     except SafetensorError as error:
         raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
     except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
-    return tensors, about
 
 
 def is_safetensors(path: Path) -> bool:
@@ -109,44 +174,48 @@ def is_safetensors(path: Path) -> bool:
 
 
 def load_provenance(path: Path) -> Provenance:
-    """What the checkpoint at `path` says of itself."""
-    return _provenance(read(path)[1])
+    """Read how a checkpoint was trained.
 
+    Args:
+        path: The checkpoint file.
 
-def check_provenance(about: Mapping[str, Any], needed: Collection[str] = required(Provenance)) -> None:
-    """Refuse JSON values that are no provenance, or one that nobody could have trained.
+    Returns:
+        Its provenance.
 
     Raises:
-        InvalidValueError: one is missing, of another type or out of range.
+        FsbenchError: As `read`.
     """
-    check(Provenance, _with_tuples(about), needed)
-    if "settings" in about:
-        check(Settings, _with_tuples(about["settings"]), required(Settings))
-    if "run" in about:
-        check_file_name("run", about["run"])
-    if not 1 <= about.get("image_size", 1) <= _LARGEST:
-        raise InvalidValueError(f"image_size must be 1 to {_LARGEST}, but is {about['image_size']}")
+    return _read(path)[2]
 
 
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as before JSON made lists of tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+def as_provenance(about: Mapping[str, Any]) -> Provenance:
+    """Convert JSON values, some of which may be of something else, to a provenance.
 
-
-def _provenance(about: Mapping[str, Any]) -> Provenance:
-    """The provenance among the JSON values of a checkpoint."""
-    values = {field.name: about[field.name] for field in fields(Provenance) if field.name in about}
-    return Provenance(**{**values, "class_names": tuple(values["class_names"])})
+    Raises:
+        InvalidValueError: One is missing, of another type or out of range.
+    """
+    provenance = typed(about, Provenance, other_keys=True)
+    try:
+        typed(provenance.settings, _Settings, other_keys=True)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"settings: {error}") from error
+    check_file_name("run", provenance.run)
+    return provenance
 
 
 def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
-    """The trained backbone of a checkpoint, its provenance and the SHA-256 of the file.
+    """Load the trained backbone of a checkpoint.
+
+    Args:
+        path: The checkpoint file.
+
+    Returns:
+        The backbone in evaluation mode, its provenance, and the SHA-256 of the file.
 
     Raises:
-        FsbenchError: unreadable, or the weights do not fit the backbone that the file names.
+        FsbenchError: The file cannot be read, or the weights do not fit the backbone that it names.
     """
-    tensors, about = read(path)
-    provenance = _provenance(about)
+    tensors, _, provenance = _read(path)
     backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)
     prefix = "backbone."
     weights = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
@@ -155,13 +224,18 @@ def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
 
 
 def load_network(path: Path) -> tuple[Network, Provenance]:
-    """The whole trained network of a checkpoint, classifier and extra heads included.
+    """Load the whole trained network of a checkpoint, with its classifiers.
+
+    Args:
+        path: The checkpoint file.
+
+    Returns:
+        The network in evaluation mode, without gradients, and its provenance.
 
     Raises:
-        FsbenchError: unreadable, or the weights do not fit the network that the file describes.
+        FsbenchError: The file cannot be read, or the weights do not fit the network that it describes.
     """
-    tensors, about = read(path)
-    provenance = _provenance(about)
+    tensors, _, provenance = _read(path)
     backbone = build(provenance.backbone, provenance.image_size, dropout=provenance.dropout)
     claimed = backbone.feature_dim * provenance.n_outputs
     if claimed > sum(tensor.numel() for tensor in tensors.values()):

@@ -1,7 +1,7 @@
 """Features of labelled and unlabelled images, and the scores of a few-shot head for them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session
 from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import tried_squares
-from fsbench.evaluation.subjects import Target, preprocessing, statistics_of, targets
+from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.head import Head
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
-from fsbench.models.pretrained import Frozen
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import _folders
 from fsbench.prediction.outcome import Prediction
 
@@ -37,7 +37,7 @@ class _Embedded:
 
 
 def predict(
-    backbone: Frozen,
+    backbone: FeatureExtractor,
     support: Path,
     query: Path,
     *,
@@ -86,23 +86,24 @@ def predict(
     labelled = [f"{name}/{image}" for name, images in support_names.items() for image in images]
     depth = BitDepth([*(support / name for name in labelled), *(query / name for name in query_names)])
     total = sum(shots) + len(query_names)
+    silent = replace(session, quiet=True)
     with progress("predict", total, "images", quiet=session.quiet) as bar:
-        supports = _embed(backbone, network, support, labelled, depth, session.device, bar)
+        supports = _embed(backbone, network, support, labelled, depth, silent, bar)
         if supports.errors:
             more = len(supports.errors) - 1
             others = (
                 f"; {more} more support {'image' if more == 1 else 'images'} cannot be read" if more else ""
             )
             raise FsbenchError(f"--support: {supports.errors[0]}{others}")
-        queries = _embed(backbone, network, query, query_names, depth, session.device, bar)
+        queries = _embed(backbone, network, query, query_names, depth, silent, bar)
     if not queries.names:
         raise FsbenchError(f"--query {query}: no image can be read; the first error: {queries.errors[0]}")
-    prepared = preprocessing(step, base, session.device)
+    prepared = preprocessing(step, None if base is None else base.base_mean, session.device)
     support_features, query_features = (
         prepared(torch.from_numpy(images.features).to(session.device)) for images in (supports, queries)
     )
     return Prediction(
-        run=backbone.run,
+        run=backbone.model.run,
         head=head,
         preprocess=step,
         support={name: tuple(images) for name, images in support_names.items()},
@@ -124,35 +125,29 @@ def _check_shots(name: str, head: Head, shots: dict[str, int]) -> None:
         )
 
 
-def _base_features(backbone: Frozen, name: str, head: Head, step: str, session: Session) -> Target | None:
+def _base_features(
+    backbone: FeatureExtractor, name: str, head: Head, step: str, session: Session
+) -> Subject | None:
     """Features of the base classes, where the head or the preprocessing needs them."""
     if step not in NEEDS_BASE_MEAN and not head.needs_base:
         return None
-    if "source_fingerprint" not in backbone.provenance:
+    if backbone.provenance is None:
         raise FsbenchError(
-            f"head {name} ({step}): needs features of base classes, but {backbone.run} was not trained on a "
-            "data set of fsbench; use another head, or --preprocess l2 if only the preprocessing needs them"
+            f"head {name} ({step}): needs features of base classes, but {backbone.model.run} was not trained "
+            "on a data set of fsbench; use another head, or --preprocess l2 if only the preprocessing needs "
+            "them"
         )
-    (target,) = targets(
-        backbone,
-        [],
-        "base",
-        needs=frozenset({"mean"}),
-        base=None,
-        cache=session.cache,
-        device=session.device,
-        quiet=session.quiet,
-    )
-    return target
+    (subject,) = load_subjects(backbone, Images(split="base"), frozenset({"mean"}), session)
+    return subject
 
 
 def _embed(
-    backbone: Frozen,
+    backbone: FeatureExtractor,
     network: torch.nn.Module,
     folder: Path,
     names: Sequence[str],
     depth: BitDepth,
-    device: torch.device,
+    session: Session,
     bar: Bar,
 ) -> _Embedded:
     """Decode images and compute their features, one part of the folder at a time."""
@@ -172,16 +167,16 @@ def _embed(
                 squares.append(square)
                 digests.append(sha256(square.tobytes()).digest())
         if squares:
-            features.append(embed(network, backbone.transform, np.stack(squares), device))
+            features.append(embed(network, backbone.transform, np.stack(squares), session))
         bar.update(len(part))
     values = np.concatenate(features[1:] or features)
     if not np.isfinite(values).all():
-        raise FsbenchError(f"{backbone.run}: features of {folder} contain NaN or infinite values")
+        raise FsbenchError(f"{backbone.model.run}: features of {folder} contain NaN or infinite values")
     return _Embedded(tuple(readable), values, tuple(digests), tuple(errors))
 
 
 def _scores(
-    support: Tensor, query: Tensor, shots: Sequence[int], head: Head, base: Target | None, seed: int
+    support: Tensor, query: Tensor, shots: Sequence[int], head: Head, base: Subject | None, seed: int
 ) -> NDArray[np.float32]:
     """Score query features (queries, d) by support features (all shots, d): (queries, n_way)."""
     padded = torch.nn.utils.rnn.pad_sequence(list(support.split(list(shots))), batch_first=True)
@@ -190,7 +185,7 @@ def _scores(
         query[None],
         keys=torch.tensor([stream_seed(seed, "head")], device=query.device),
         shots=torch.tensor([list(shots)], device=query.device) if len(set(shots)) > 1 else None,
-        base=statistics_of(base, query.device) if head.needs_base else None,
+        base=statistics_of(base.base, query.device) if base and head.needs_base else None,
     )
     scores: NDArray[np.float32] = logits[0].cpu().numpy()
     return scores

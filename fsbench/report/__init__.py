@@ -1,1 +1,5 @@
-"""Reports: everything that is made from result files."""
+"""Reports made from result files: comparison, leaderboard, plots, checks and reproduction."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Whether a results folder is what it says: files where they belong, numbers and tables that follow."""
+"""Check a results folder: files at their paths, intervals that follow from scores, tables up to date."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,32 +6,39 @@ from pathlib import Path
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report import leaderboard
 from fsbench.tasks.pinned import TaskList, read_task_list, task_list_names
 from fsbench.tasks.spec import TaskSpec
 
 
 def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
-    """What is wrong below a results folder, one line per problem: its files, and tables that do not follow.
+    """Check a results folder: its files and, if these are in order, its tables.
+
+    Args:
+        folder: The results folder.
+        readme: A Markdown file with leaderboard markers, or None.
+
+    Yields:
+        The problems; none where all is in order.
 
     Raises:
-        FsbenchError: no such folder.
+        FsbenchError: The folder does not exist.
     """
-    of_files = list(file_problems(folder))
-    yield from of_files
-    if not of_files:
+    file_lines = list(file_problems(folder))
+    yield from file_lines
+    if not file_lines:
         yield from (f"{path}: is stale" for path in leaderboard.stale(folder, readme))
 
 
 def file_problems(folder: Path) -> Iterator[str]:
-    """What is wrong with the result files below a folder, one line per problem.
+    """Yield the problems of the result files below a folder, one line each.
 
-    Each file is read (schema, and scores that give the accuracy), lies at the path that its keys give, has
-    the half width that its scores give, and the digest of the pinned list where there is one for its tasks.
+    A file must be readable, with scores that fit its accuracy; lie at the path that follows from its content;
+    and have the half widths that follow from its scores, and the digest of the pinned list of its tasks.
 
     Raises:
-        FsbenchError: no such folder.
+        FsbenchError: The folder does not exist.
     """
     pinned = {
         (tasks.dataset, tasks.split, tasks.spec): tasks for tasks in map(read_task_list, task_list_names())
@@ -48,16 +55,17 @@ def file_problems(folder: Path) -> Iterator[str]:
 def _problems(
     result: Result, place: Path, pinned: Mapping[tuple[str, str, TaskSpec], TaskList]
 ) -> Iterator[str]:
+    outcome = result.outcome
     if place != result.path:
         yield f"belongs at {result.path}"
-    if result.interval == stats.INTERVAL:
+    if outcome.interval == stats.INTERVAL:
         half_width = stats.mean_and_half_width(result.accuracies)[1]
-        if abs(half_width - result.half_width) > 1e-9:
-            yield f"half_width is {result.half_width}, but the scores give {half_width}"
-    if result.class_values is not None:
-        half_width = stats.mean_and_half_width(result.class_values)[1]
-        if result.class_half_width is None or abs(half_width - result.class_half_width) > 1e-8:
-            yield f"class_half_width is {result.class_half_width}, but class_values give {half_width}"
-    known = pinned.get((result.dataset, result.split, result.spec))
-    if known is not None and known.sampler == result.sampler and known.digest != result.task_digest:
-        yield f"task_digest is {result.task_digest[:12]}, but the pinned list has {known.digest[:12]}"
+        if abs(half_width - outcome.half_width) > 1e-9:
+            yield f"half_width is {outcome.half_width}, but the scores give {half_width}"
+    if outcome.class_values is not None:
+        half_width = stats.mean_and_half_width(outcome.class_values)[1]
+        if outcome.class_half_width is None or abs(half_width - outcome.class_half_width) > 1e-8:
+            yield f"class_half_width is {outcome.class_half_width}, but class_values give {half_width}"
+    pin = pinned.get((result.data.dataset, result.data.split, result.spec))
+    if pin is not None and pin.sampler == result.task.sampler and pin.digest != outcome.task_digest:
+        yield f"task_digest is {outcome.task_digest[:12]}, but the pinned list has {pin.digest[:12]}"

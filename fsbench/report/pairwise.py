@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.stats import CONFIDENCE, holm
 
 Over = Literal["classes", "tasks"]  # what a claim is about; the wider one is the default everywhere
@@ -25,20 +25,35 @@ FEWEST_SEEDS = 3  # of a recipe that is compared with others
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An accuracy with the values that its intervals follow from: of one result, or of several seeds."""
+    """An accuracy with the values from which its intervals follow: of one result, or of several seeds.
 
-    accuracy: float  # 0..1
-    scores: NDArray[np.float64]  # (n_tasks,)
-    class_values: NDArray[np.float64] | None  # (classes,)
+    Attributes:
+        accuracy: The accuracy, 0 to 1.
+        scores: Accuracy of each task, shape (n_tasks,).
+        class_values: Value of each class, shape (classes,); None where it is unknown.
+        task_identity: Equal only for lists of the same tasks.
+        image_identity: Equal only for the same images.
+        n_seeds: Number of training seeds.
+        seed_variance: Variance of the mean over seeds; 0 for a single result.
+    """
+
+    accuracy: float
+    scores: NDArray[np.float64]
+    class_values: NDArray[np.float64] | None
     task_identity: Hashable
     image_identity: Hashable
     n_seeds: int = 1
-    seed_variance: float = 0.0  # of the mean over seeds; 0 for a single result
+    seed_variance: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """95 % half widths and two-sided p-values of all differences, each (m, m); NaN: nothing is claimed."""
+    """A claim about all differences; NaN: nothing is claimed.
+
+    Attributes:
+        half_width: 95 % half widths, shape (m, m).
+        p: Two-sided p-values, shape (m, m).
+    """
 
     half_width: NDArray[np.float64]
     p: NDArray[np.float64]
@@ -46,30 +61,45 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """All pairs of m accuracies: the row's minus the column's, (m, m), and what is claimed of it."""
+    """All pairs of m accuracies.
+
+    Attributes:
+        difference: The row's accuracy minus the column's, shape (m, m).
+        over: The claim about it over classes, and the one over tasks.
+    """
 
     difference: NDArray[np.float64]
     over: Mapping[Over, Claim]
 
 
 def of_result(result: Result) -> Measured:
-    """The accuracy of one checkpoint with one head."""
+    """Take the accuracy of one result, with what its intervals follow from.
+
+    Args:
+        result: A result of one checkpoint and head.
+
+    Returns:
+        Its accuracy.
+    """
     return Measured(
-        accuracy=result.accuracy,
+        accuracy=result.outcome.accuracy,
         scores=result.accuracies,
-        class_values=None if result.class_values is None else np.array(result.class_values),
+        class_values=None if result.outcome.class_values is None else np.array(result.outcome.class_values),
         task_identity=result.task_identity,
         image_identity=result.image_identity,
     )
 
 
 def of_seeds(results: Sequence[Result]) -> Measured | None:
-    """The mean accuracy of one recipe over its training seeds.
+    """Compute the mean accuracy of one recipe over its training seeds.
+
+    Args:
+        results: One result for each seed.
 
     Returns:
-        None for fewer than three seeds, and for seeds that were not measured on the same tasks.
+        The mean; None for fewer than three seeds, and for seeds that were not measured on the same tasks.
     """
-    tasks = {(result.task_identity, result.n_tasks) for result in results}
+    tasks = {(result.task_identity, result.spec.n_tasks) for result in results}
     if len(results) < FEWEST_SEEDS or len(tasks) > 1:
         return None
     every = [of_result(result) for result in results]
@@ -95,6 +125,15 @@ def compare_pairs(measured: Sequence[Measured]) -> Pairs:
     proved to be the same. Both add the variances over training seeds where there are some, with the degrees
     of freedom of Satterthwaite (Biometrics Bulletin 1946). What varies between the classes from seed to seed
     is then counted twice, so the claim about recipes is a little cautious.
+
+    Args:
+        measured: m accuracies that answer one question.
+
+    Returns:
+        Their differences, half widths and p-values.
+
+    Source:
+        Satterthwaite, Biometrics Bulletin 2 (1946), 110-114.
     """
     difference, *errors = _over_tasks(measured)
     return Pairs(
@@ -117,6 +156,54 @@ def adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
     result[upper] = holm(p[upper].tolist())
     result.T[upper] = result[upper]
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Accuracies that are compared with each other.
+
+    Attributes:
+        accuracies: The accuracies, shape (m,), 0 to 1.
+        pairs: All pairs of them.
+        p: p-values adjusted over all pairs, shape (m, m); NaN where nothing is claimed.
+    """
+
+    accuracies: NDArray[np.float64]
+    pairs: Pairs
+    p: NDArray[np.float64]
+
+    @property
+    def ranks(self) -> list[int | None]:
+        """1 + the number of significantly better ones; None for one that no claim is made of."""
+        better = (self.pairs.difference.T > 0) & (self.p < LEVEL)
+        return [
+            1 + int(count) if claimed or len(self.p) == 1 else None
+            for count, claimed in zip(better.sum(axis=1), self._claimed, strict=True)
+        ]
+
+    @property
+    def best(self) -> list[bool]:
+        """Whether each is the highest of two or more, or not significantly different from the highest."""
+        if len(self.p) < 2:
+            return [False] * len(self.p)
+        highest = int(self.accuracies.argmax())
+        claimed = self._claimed[highest]
+        return [bool(claimed if place == highest else p >= LEVEL) for place, p in enumerate(self.p[highest])]
+
+    @property
+    def _claimed(self) -> NDArray[np.bool_]:
+        """Whether each is compared with any other one."""
+        others = ~np.isnan(self.p) & ~np.eye(len(self.p), dtype=bool)
+        return np.asarray(others.any(axis=1))
+
+
+def compared(measured: Sequence[Measured], over: Over) -> Compared:
+    """Compare accuracies with each other; p-values are of the claim over classes or over tasks.
+
+    All pairs are one family, so that the best row may be picked after the fact and any two compared.
+    """
+    pairs = compare_pairs(measured)
+    return Compared(np.array([one.accuracy for one in measured]), pairs, adjusted(pairs.over[over].p))
 
 
 def _over_tasks(

@@ -1,11 +1,9 @@
-"""Run again what a result file says, and compare."""
+"""Train and evaluate again what a result file describes, and compare the two results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from fsbench import stats
 from fsbench._util import user_code
@@ -13,8 +11,9 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
 from fsbench._util.session import Session
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.training.loop import train_backbone
 from fsbench.training.overrides import resolve
 from fsbench.training.precision import ComputeSettings
@@ -35,22 +34,31 @@ _PARSE: dict[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A result and the one that the same question has now."""
+    """A result, and the result of the same question now.
+
+    Attributes:
+        before: The result of the file.
+        now: The new result.
+        difference: New minus old accuracy, -1 to 1.
+        half_width: 95 % half width of the difference over tasks.
+        same_tasks: Whether both are over the same tasks.
+        same_answers: Whether every task has the same score.
+    """
 
     before: Result
     now: Result
-    difference: float  # now minus before, 0..1
-    half_width: float  # of the difference, over tasks
+    difference: float
+    half_width: float
     same_tasks: bool
-    same_answers: bool  # every task's score is the same
+    same_answers: bool
 
     def line(self) -> str:
-        """The outcome for people, on one line."""
+        """Both accuracies and their difference on one line."""
         tasks = "the same tasks" if self.same_tasks else "OTHER TASKS"
         scores = "every task scores the same" if self.same_answers else "tasks score differently"
         return (
-            f"{100 * self.before.accuracy:.2f} before, {100 * self.now.accuracy:.2f} now, difference "
-            f"{100 * self.difference:+.2f} ± {100 * self.half_width:.2f} points; {tasks}; {scores}"
+            f"{100 * self.before.outcome.accuracy:.2f} before, {100 * self.now.outcome.accuracy:.2f} now, "
+            f"difference {100 * self.difference:+.2f} ± {100 * self.half_width:.2f} points; {tasks}; {scores}"
         )
 
 
@@ -60,87 +68,103 @@ def reproduce(
     checkpoint: Path | None = None,
     head: str | None = None,
     out: Path = Path("reproduced"),
-    cache: Path | None = None,
-    device: torch.device,
-    quiet: bool = False,
+    session: Session,
 ) -> Reproduction:
-    """Train and evaluate again what the result file says, below `out`, and compare the scores task by task.
+    """Train and evaluate again what a result file describes, and compare the scores task by task.
 
-    With `checkpoint` nothing is trained: its evaluation alone is run again, and it must be the file that the
-    result names. A result may name a file of code as its head; it runs only if `head` names it, too.
+    Args:
+        path: The result file.
+        checkpoint: Checkpoint that the result was made with; only the evaluation is run again.
+        head: The result's head, which must be repeated here if it is a file of code: code is run only when
+            it is named.
+        out: Folder of new runs and results.
+        session: Cache, device and progress.
+
+    Returns:
+        Both results and their difference.
 
     Raises:
-        FsbenchError: no result file, one that does not say how its backbone was trained, a checkpoint that
-            is another one, or a head whose code nobody asked to run.
+        FsbenchError: The file is not a result or does not say how its backbone was trained, the checkpoint
+            is another one, or the head is code that was not named.
     """
     before = results.read(path)
-    if user_code.is_reference(before.head) and head != before.head:
+    if user_code.is_reference(before.head.name) and head != before.head.name:
         raise FsbenchError(
-            f"{path}: its head is code, which runs only if you name it, too: --head {before.head}"
+            f"{path}: its head is code, which runs only if you name it, too: --head {before.head.name}"
         )
     if checkpoint is None:
-        checkpoint = _trained(path, before, out, cache, device, quiet)
-    elif sha256_of(checkpoint) != before.checkpoint:
+        checkpoint = _trained(path, before, out, session)
+    elif sha256_of(checkpoint) != before.model.checkpoint:
         raise FsbenchError(f"--checkpoint {checkpoint}: is not the one that {path} was made with")
     (now,) = evaluate(
         checkpoint,
-        specs=[before.spec],
-        datasets=[before.dataset],
-        split=before.split,
-        heads=[before.head],
-        preprocess=[before.preprocess],
-        cache=cache,
-        device=device,
-        output=Output(out / "results", quiet=quiet),
+        [before.spec],
+        [before.head.name],
+        preprocess=[before.head.preprocess],
+        images=Images([before.data.dataset], before.data.split),
+        session=session,
+        output=Output(out / "results"),
     )
-    same_tasks = now.task_identity == before.task_identity and now.task_digest == before.task_digest
+    same_tasks = (
+        now.task_identity == before.task_identity and now.outcome.task_digest == before.outcome.task_digest
+    )
     if same_tasks:
         difference, half_width = stats.mean_and_half_width(now.accuracies - before.accuracies)
     else:
-        difference, half_width = now.accuracy - before.accuracy, now.half_width + before.half_width
-    return Reproduction(before, now, difference, half_width, same_tasks, now.correct == before.correct)
+        difference, half_width = (
+            now.outcome.accuracy - before.outcome.accuracy,
+            now.outcome.half_width + before.outcome.half_width,
+        )
+    return Reproduction(
+        before, now, difference, half_width, same_tasks, now.outcome.correct == before.outcome.correct
+    )
 
 
 def recipe_of(result: Result) -> Recipe:
-    """The resolved recipe that a result's backbone was trained with.
+    """Resolve the recipe that a result's backbone was trained with.
+
+    Args:
+        result: The result.
+
+    Returns:
+        The recipe, with its preset and the changes of it.
 
     Raises:
-        FsbenchError: the result does not say, or its recipe is not at hand.
+        FsbenchError: The result does not name it, or it does not exist here.
     """
-    if result.recipe is None or result.preset is None:
+    model = result.model
+    if model.recipe is None or model.preset is None:
         raise FsbenchError(f"{result.path}: does not say how its backbone was trained; name a --checkpoint")
-    if result.recipe.endswith(".py"):  # a name that a file of code would be run for
-        raise FsbenchError(f"{result.path}: recipe must be the name of one, but is {result.recipe}")
+    if model.recipe.endswith(".py"):  # a file of code would be run
+        raise FsbenchError(f"{result.path}: recipe must be the name of one, but is {model.recipe}")
     changed = {}
-    for part in filter(None, (result.overrides or "").split(", ")):
+    for part in filter(None, (model.overrides or "").split(", ")):
         name, _, value = part.partition(" ")
         try:
             changed[name] = _PARSE[name](value)
         except (KeyError, ValueError) as error:
-            raise FsbenchError(f"{result.path}: overrides hold {part!r}, which no recipe has") from error
-    return resolve(load_recipe(result.recipe, result.preset), **changed)
+            raise FsbenchError(f"{result.path}: overrides contain {part!r}, which no recipe has") from error
+    return resolve(load_recipe(model.recipe, model.preset), **changed)
 
 
-def _trained(
-    path: Path, before: Result, out: Path, cache: Path | None, device: torch.device, quiet: bool
-) -> Path:
+def _trained(path: Path, before: Result, out: Path, session: Session) -> Path:
     """The checkpoint of the same training, run again."""
-    recipe = recipe_of(before)
-    if before.source is None or before.backbone is None or before.train_seed is None:
+    recipe, model = recipe_of(before), before.model
+    if model.source is None or model.backbone is None or model.train_seed is None:
         raise FsbenchError(f"{path}: does not say how its backbone was trained; name a --checkpoint")
     run = train_backbone(
         recipe,
         TrainingSpec(
-            before.source,
-            before.backbone,
-            image_size=before.image_size,
-            per_class=before.per_class,
-            seed=before.train_seed,
+            model.source,
+            model.backbone,
+            image_size=model.image_size,
+            per_class=model.per_class,
+            seed=model.train_seed,
         ),
-        out=out / "runs" / before.run,
-        compute=ComputeSettings(before.precision or "float32"),
-        session=Session(cache, device, quiet=quiet),
+        out=out / "runs" / model.run,
+        compute=ComputeSettings(model.precision or "float32"),
+        session=session,
     )
-    if run.provenance.source_fingerprint != before.source_fingerprint:
-        raise FsbenchError(f"data set {before.source}: its images are not those that {path} was trained on")
+    if run.provenance.source_fingerprint != model.source_fingerprint:
+        raise FsbenchError(f"data set {model.source}: its images are not those that {path} was trained on")
     return run.best

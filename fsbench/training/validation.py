@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fsbench import stats
+from fsbench._util.session import Session
 from fsbench.data.image_split import ImageSplit, few_images
 from fsbench.data.loading import load, splits_of
 from fsbench.evaluation import inference
@@ -73,7 +74,8 @@ def validate(backbone: Backbone, val: ImageSplit | None, device: torch.device) -
     """Measure nearest-mean accuracy on val classes and its half width, 0..1; empty without val classes."""
     if val is None:
         return {}
-    values = l2(torch.from_numpy(embed(backbone, usual(backbone.image_size), val.pixels, device)), None)
+    session = Session(device=device, quiet=True)
+    values = l2(torch.from_numpy(embed(backbone, usual(backbone.image_size), val.pixels, session)), None)
     accuracies = inference.accuracies(values, val.labels, SPEC, find_head("nearest-mean"))
     accuracy, half_width = stats.mean_and_half_width(accuracies)
     return {"val_accuracy": accuracy, "val_half_width": half_width}

@@ -14,6 +14,7 @@ from torch import nn
 import fsbench
 from fsbench import api
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.loading import load
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output
@@ -64,7 +65,7 @@ def store(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
 def known(store: Path) -> results.Result:
     """What the command would make of that file."""
     spec = TaskSpec(n_way=5, n_shot=1, n_query=3, n_tasks=20)
-    (result,) = evaluate_file(store, specs=[spec], device=CPU, output=Output(None, quiet=True))
+    (result,) = evaluate_file(store, tasks=[spec], session=Session(quiet=True), output=Output(None))
     return result
 
 
@@ -112,8 +113,8 @@ class TestArrays:
         held = features.read(store)
         frame = fsbench.evaluate(held.values, held.labels, **FEW)
         (row,) = frame.itertuples()
-        assert row.accuracy_percent == 100 * known.accuracy
-        assert row.half_width_percent == 100 * known.half_width
+        assert row.accuracy_percent == 100 * known.outcome.accuracy
+        assert row.half_width_percent == 100 * known.outcome.half_width
         np.testing.assert_array_equal(row.task_accuracies_percent, 100 * known.accuracies)
         assert (row.dataset, row.run, row.n_way, row.n_shot) == ("unnamed", "features", 5, 1)
 

@@ -496,8 +496,8 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
         made.append((out.parts[:2], session.cache, session.device.type, session.quiet))
         return type("Run", (), {"best": out / "best.safetensors"})
 
-    def evaluate(subject, *, datasets, heads, cache, device, output):
-        made.append((output.folder.parts, cache, device.type, output.quiet))
+    def evaluate(subject, *, heads, images, session, output):
+        made.append((output.folder.parts, session.cache, session.device.type, session.quiet))
 
     monkeypatch.setattr(_quickstart, "train_backbone", train)
     monkeypatch.setattr(_quickstart, "evaluate", evaluate)

@@ -28,6 +28,7 @@ from fsbench.cli._config import _kinds
 from fsbench.cli._installation import Checkup
 from fsbench.data.augment import OFF, Augment
 from fsbench.evaluation import results
+from fsbench.tasks.spec import TaskSpec
 from fsbench.training import fast
 from fsbench.training.optim import Optimiser
 
@@ -326,27 +327,35 @@ COMMANDS = {
         {
             "fsbench.evaluation.run.evaluate": lambda *_, **__: [RESULT],
             "fsbench.evaluation.subjects.subject_of": lambda text, *_: text,
-            "fsbench.report.plots.of_call": lambda found: "figure",
+            "fsbench.tasks.pinned.read_task_list": lambda name: name,
+            "fsbench.report.plots.of_call": lambda results: "figure",
             "fsbench.report.plots.save": lambda figure, path: None,
         },
         {
             "--backbone": Row("conv4", {}, ARCHITECTURE, {"subject_of.architecture": "conv4"}),
             "--image-size": Row("20", {}, ARCHITECTURE, {"subject_of.image_size": 20}),
-            "--dataset": Row("cub tiny", {"datasets": ("cub", "tiny")}, TRIED),
-            "--split": Row("val", {"split": "val"}, TRIED),
-            "--n-way": Row("4", {"specs.0.n_way": 4}, TASKS),
-            "--n-shot": Row("3", {"specs.0.n_shot": 3}, TASKS),
-            "--n-query": Row("all", {"specs.0.n_query": None}, TASKS),
-            "--n-tasks": Row("9", {"specs.0.n_tasks": 9}, TASKS),
-            "--seed": Row("3", {"specs.0.seed": 3}, TASKS),
-            "--query-alpha": Row("2.5", {"specs.0.query_alpha": 2.5}, TASKS),
-            "--least-shot": Row("1", {"specs.0.least_shot": 1}, TASKS),
-            "--classes": Row("a b", {"specs.0.classes": ("a", "b")}, TASKS),
-            "--disjoint": Row("", {"specs.0.disjoint": True}, TASKS),
-            "--tasks": Row("x y", {"task_lists": ("x", "y")}, OUTCOMES + "pinned_lists_are_asked"),
+            "--dataset": Row("cub tiny", {"images.datasets": ("cub", "tiny")}, TRIED),
+            "--split": Row("val", {"images.split": "val"}, TRIED),
+            "--n-way": Row("4", {"tasks.0.n_way": 4}, TASKS),
+            "--n-shot": Row("3", {"tasks.0.n_shot": 3}, TASKS),
+            "--n-query": Row("all", {"tasks.0.n_query": None}, TASKS),
+            "--n-tasks": Row("9", {"tasks.0.n_tasks": 9}, TASKS),
+            "--seed": Row("3", {"tasks.0.seed": 3}, TASKS),
+            "--query-alpha": Row("2.5", {"tasks.0.query_alpha": 2.5}, TASKS),
+            "--least-shot": Row("1", {"tasks.0.least_shot": 1}, TASKS),
+            "--classes": Row("a b", {"tasks.0.classes": ("a", "b")}, TASKS),
+            "--disjoint": Row("", {"tasks.0.disjoint": True}, TASKS),
+            "--tasks": Row(
+                "x y",
+                {**{f"tasks.{name}": GONE for name, _ in arguments("0", TaskSpec())}, "tasks": ("x", "y")},
+                OUTCOMES + "pinned_lists_are_asked",
+                {"read_task_list.name": "y"},
+            ),
             "--head": Row("ridge svm", {"heads": ("ridge", "svm")}, TRIED),
             "--preprocess": Row("l2 none", {"preprocess": ("l2", "none")}, TRIED),
-            "--base": Row("b.h5", {"base": Path("b.h5")}, OUTCOMES + "base_features_centre_the_others"),
+            "--base": Row(
+                "b.h5", {"images.base": Path("b.h5")}, OUTCOMES + "base_features_centre_the_others"
+            ),
             "--out": Row(
                 "there", {"output.folder": Path("there")}, OUTCOMES + "details_lie_beside_the_result", PRINTED
             ),
@@ -357,12 +366,11 @@ COMMANDS = {
                 {},
                 OUTCOMES + "results_are_drawn",
                 {
-                    **{place: ANY for place, _ in arguments("of_call.found", [RESULT])},
+                    **{place: ANY for place, _ in arguments("of_call.results", [RESULT])},
                     "save.figure": "figure",
                     "save.path": Path("a.png"),
                 },
             ),
-            "--quiet": Row("", {"output.quiet": True}, SHARED["--quiet"].outcome),
         },
     ),
     "predict": Command(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fsbench._util.session import Session
 from fsbench.data import glyphs
 
 SPLITS = [(name, split) for name in glyphs.NAMES for split in glyphs.CLASSES[name]]
@@ -141,8 +142,8 @@ def test_whole_data_sets_are_pinned():
 @pytest.mark.timeout(1800)
 def test_conv4_has_room_above_and_below(tmp_path: Path):
     """ERM as the quickstart trains it; a better recipe can show, and so can a worse one."""
-    from fsbench._util.session import Session
     from fsbench.evaluation.run import Output, evaluate
+    from fsbench.evaluation.subjects import Images
     from fsbench.tasks.spec import TaskSpec
     from fsbench.training.loop import train_backbone
     from fsbench.training.overrides import resolve
@@ -156,11 +157,10 @@ def test_conv4_has_room_above_and_below(tmp_path: Path):
     )
     coarse, fine = evaluate(
         run.best,
-        specs=[TaskSpec(n_way=5, n_shot=1, n_tasks=2000)],
-        datasets=glyphs.NAMES,
-        cache=tmp_path,
-        device=device,
-        output=Output(tmp_path / "results", quiet=True),
+        tasks=[TaskSpec(n_way=5, n_shot=1, n_tasks=2000)],
+        images=Images(glyphs.NAMES),
+        session=Session(tmp_path, device, quiet=True),
+        output=Output(tmp_path / "results"),
     )
-    assert 0.50 < coarse.accuracy < 0.85
-    assert 0.25 < fine.accuracy < coarse.accuracy - 0.10
+    assert 0.50 < coarse.outcome.accuracy < 0.85
+    assert 0.25 < fine.outcome.accuracy < coarse.outcome.accuracy - 0.10

@@ -15,7 +15,9 @@ from fsbench._util.session import Session
 from fsbench.data.loading import find_store, load
 from fsbench.data.preparation import prepare
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.models.pretrained import Frozen
+from fsbench.evaluation.subjects import Images
+from fsbench.models.identity import Model
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import Transform, resize_crop, usual
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
@@ -37,9 +39,9 @@ class Texture(nn.Module):
         return torch.stack([across, down, diagonal], dim=1)
 
 
-def network(size: int, transform: Transform | None = None) -> Frozen:
-    about = {"backbone": "texture", "image_size": size}
-    return Frozen(Texture(), transform or usual(size), "0" * 64, "texture", about)
+def network(size: int, transform: Transform | None = None) -> FeatureExtractor:
+    model = Model(run="texture", backbone="texture", image_size=size, checkpoint="0" * 64)
+    return FeatureExtractor(Texture(), transform or usual(size), model)
 
 
 @pytest.fixture
@@ -66,9 +68,9 @@ def cache(tmp_path: Path, photographs: Path) -> Path:
 
 
 def asked(cache: Path, size: int, dataset: str = "mine"):
-    output = Output(None, quiet=True)
+    output = Output(None)
     (result,) = evaluate(
-        network(size), specs=[SPEC], datasets=[dataset], cache=cache, device=CPU, output=output
+        network(size), tasks=[SPEC], images=Images([dataset]), session=Session(cache), output=output
     )
     return result
 
@@ -79,20 +81,20 @@ def sizes(cache: Path) -> set[str]:
 
 def test_a_larger_store_is_made_where_a_network_takes_more(cache: Path, photographs: Path, caplog):
     small = asked(cache, 84)
-    assert (small.stored_size, small.image_size, caplog.messages) == (96, 84, [])
+    assert (small.data.stored_size, small.model.image_size, caplog.messages) == (96, 84, [])
     large = asked(cache, 224)
-    assert (large.stored_size, large.image_size) == (257, 224)
+    assert (large.data.stored_size, large.model.image_size) == (257, 224)
     assert caplog.messages == [
         "fsbench: warning: data set mine: images are stored at 96 px, but texture takes 224 px; "
         f"stored again at 257 px, from {photographs}"
     ]
-    assert large.fingerprint == small.fingerprint
-    assert large.task_digest == small.task_digest
-    assert large.accuracy > small.accuracy + 0.2  # the detail is gone at 96 px
-    assert asked(cache, 224).correct == large.correct
+    assert large.data.fingerprint == small.data.fingerprint
+    assert large.outcome.task_digest == small.outcome.task_digest
+    assert large.outcome.accuracy > small.outcome.accuracy + 0.2  # the detail is gone at 96 px
+    assert asked(cache, 224).outcome.correct == large.outcome.correct
     assert len(caplog.messages) == 1
     assert sizes(cache) == {"mine@96", "mine@257"}
-    assert asked(cache, 84).stored_size == 96  # and the smaller one still serves the smaller network
+    assert asked(cache, 84).data.stored_size == 96  # and the smaller one still serves the smaller network
 
 
 @pytest.mark.parametrize("why", ["gone", "changed", "named", "read-only"])
@@ -107,7 +109,7 @@ def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
     elif why == "read-only":
         monkeypatch.setattr("fsbench.data.preparation._MAX_SIZE", 200)
     result = asked(cache, 224, dataset)
-    assert (result.stored_size, result.image_size) == (96, 224)
+    assert (result.data.stored_size, result.model.image_size) == (96, 224)
     assert sizes(cache) == {"mine@96"}
     assert caplog.messages == [
         f"fsbench: warning: data set {dataset}: images are stored at 96 px, but texture takes 224 px, so "
@@ -118,7 +120,7 @@ def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
 def test_small_images_are_enlarged_with_a_warning(tiny_folder: Path, tmp_path: Path, caplog):
     prepare("tiny", tiny_folder, cache=tmp_path, quiet=True)
     result = asked(tmp_path, 48, "tiny")
-    assert (result.stored_size, result.image_size) == (16, 48)
+    assert (result.data.stored_size, result.model.image_size) == (16, 48)
     assert caplog.messages == [
         "fsbench: warning: data set tiny: images are stored at 16 px, but texture takes 48 px, so they are "
         "enlarged"
@@ -135,9 +137,13 @@ def test_a_second_stored_size_leaves_checkpoints_usable(cache: Path, photographs
     )
     prepare("mine", photographs, cache=cache, image_size=20, quiet=True)
     (result,) = evaluate(
-        run.best, specs=[SPEC], preprocess=["cl2n"], cache=cache, device=CPU, output=Output(None, quiet=True)
+        run.best,
+        tasks=[SPEC],
+        preprocess=["cl2n"],
+        session=Session(cache, quiet=True),
+        output=Output(None),
     )
-    assert result.stored_size == 20  # the smallest that is at least 1.15 * 16
+    assert result.data.stored_size == 20  # the smallest that is at least 1.15 * 16
 
 
 def test_training_at_a_larger_size_stores_larger_images(cache: Path, tmp_path: Path, caplog):

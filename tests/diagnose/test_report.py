@@ -104,7 +104,9 @@ def test_base_scores_and_novel_features_are_those_of_the_trained_network(cache: 
     images = subject.images(study.novel.pixels[:4])
     assert images.min() >= 0
     assert images.max() <= 1
-    features = torch.from_numpy(embed(backbone, usual(backbone.image_size), study.novel.pixels[:4], CPU))
+    features = torch.from_numpy(
+        embed(backbone, usual(backbone.image_size), study.novel.pixels[:4], Session(quiet=True))
+    )
     torch.testing.assert_close(subject.features(images), features, rtol=1e-3, atol=1e-4)
     network, _ = load_network(path)
     assert torch.equal(network.classifier.direction, tensors["classifier.direction"])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fsbench.evaluation.breakdown import details
+from fsbench.evaluation.breakdown import breakdown
 from fsbench.tasks.sampler import Tasks
 
 LABELS = np.repeat(np.arange(4), 5)  # items 0-4 are of a, 5-9 of b, 10-14 of c, 15-19 of d
@@ -31,7 +31,7 @@ def batches() -> list[tuple[Tasks, np.ndarray]]:
 
 
 def test_per_class_accuracy_hardest_first():
-    table = details(batches(), LABELS, NAMES).classes
+    table = breakdown(batches(), LABELS, NAMES).classes
     assert table["class"].tolist() == ["c", "b", "a"]  # d was never asked for
     assert table["accuracy"].tolist() == pytest.approx([100 / 3, 50, 200 / 3])
     assert table["queries"].tolist() == [3, 4, 3]
@@ -41,7 +41,7 @@ def test_per_class_accuracy_hardest_first():
 def test_a_class_that_was_never_confused_was_taken_for_no_other(tmp_path: Path):
     (tasks, _), _ = batches()
     given = np.array([[0, 0, 1, 1], [0, 0, 1, 0]], dtype=np.int16)  # one image of c is taken for b
-    found = details([(tasks, given)], LABELS, NAMES)
+    found = breakdown([(tasks, given)], LABELS, NAMES)
     assert found.classes["class"].tolist() == ["c", "a", "b"]
     assert found.classes["most_taken_for"].tolist() == ["b", "", ""]
     lines = found.write(tmp_path / "5w1s.json")[0].read_text().splitlines()
@@ -49,7 +49,7 @@ def test_a_class_that_was_never_confused_was_taken_for_no_other(tmp_path: Path):
 
 
 def test_confusion_is_a_share_of_the_actual_class():
-    table = details(batches(), LABELS, NAMES).confusion
+    table = breakdown(batches(), LABELS, NAMES).confusion
     assert table.loc["a"].tolist() == pytest.approx([200 / 3, 100 / 3, 0, 0])
     assert table.loc["b"].tolist() == pytest.approx([0, 50, 50, 0])
     assert table.loc["c"].tolist() == pytest.approx([100 / 3, 100 / 3, 100 / 3, 0])
@@ -57,13 +57,13 @@ def test_confusion_is_a_share_of_the_actual_class():
 
 
 def test_hardest_tasks_first():
-    table = details(batches(), LABELS, NAMES).hardest
+    table = breakdown(batches(), LABELS, NAMES).hardest
     assert table["task"].tolist() == [1, 2, 0]
     assert table["accuracy"].tolist() == [25, 50, 75]
     assert table["classes"].tolist() == ["b; c", "c; a", "a; b"]
 
 
 def test_tables_lie_beside_the_result(tmp_path: Path):
-    paths = details(batches(), LABELS, NAMES).write(tmp_path / "5w1s.json")
+    paths = breakdown(batches(), LABELS, NAMES).write(tmp_path / "5w1s.json")
     assert [path.name for path in paths] == ["5w1s.classes.csv", "5w1s.confusion.csv", "5w1s.hardest.csv"]
     assert pd.read_csv(paths[1], index_col="actual").loc["b", "c"] == 50

@@ -1,6 +1,5 @@
 import json
 import os
-from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,15 @@ import pytest
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.flat import flatten
+from fsbench.evaluation.result import Result
+from tests.changed import another, changed, document, from_flat
 
 OLD = Path(__file__).parents[1] / "golden" / "results"
 
 
 def made(**changes) -> Result:
-    values = Result(
+    values = dict(  # noqa: C408 - as they are written in calls
         dataset="cifar-fs", split="novel", fingerprint="f" * 64,
         n_way=5, n_shot=1, n_query=2, n_tasks=3, seed=0, sampler="uniform-2", task_digest="t" * 64,
         run="erm-conv4", source="cifar-fs", source_fingerprint="s" * 64, source_classes=64,
@@ -26,7 +27,7 @@ def made(**changes) -> Result:
         extract_seconds=1.5, evaluate_seconds=0.25, device="cpu, 1 threads",
         versions={"torch": "2.8.0"}, commit=None, correct=(4, 5, 6),
     )  # fmt: skip
-    return replace(values, **changes)
+    return from_flat(**{**values, **changes})
 
 
 def test_what_is_written_is_read(tmp_path: Path):
@@ -40,26 +41,24 @@ def test_what_is_written_is_read(tmp_path: Path):
 FOLLOWS = {  # what follows from the checkpoint, the images or the head's code, which the path names
     "source", "source_fingerprint", "source_classes", "per_class", "seen", "backbone", "dropout", "recipe",
     "preset", "overrides", "classifier", "epochs", "train_seed", "precision", "feature_digest", "base_digest",
-    "transductive", "class_prior", "synthetic", "interval",
+    "transductive", "class_prior", "synthetic",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("field", [f.name for f in fields(Result) if f.name not in {*results.OPEN, *FOLLOWS}])
+@pytest.mark.parametrize("field", sorted(flatten(made().question).keys() - FOLLOWS))
 def test_two_results_never_share_a_file(field):
     """A new key that tells questions apart must show in the path, or be explained in FOLLOWS."""
-    others = {"n_query": None, "query_alpha": 2.0, "least_shot": 1, "classes": ("a", "b"), "disjoint": True}
     before = made(n_shot=2)
-    value = getattr(before, field)
-    other = others.get(field, value + 1 if isinstance(value, int) else f"x{value}")
+    other = another(field, flatten(before)[field])
     if field == "head_code":
-        before, other = replace(before, head="./mine.py:head", head_code="a" * 64), "b" * 64
-    assert replace(before, **{field: other}).path != before.path
+        before, other = changed(before, head="./mine.py:head", head_code="a" * 64), "b" * 64
+    assert changed(before, **{field: other}).path != before.path
 
 
 @pytest.mark.parametrize("field", ["feature_digest", "base_digest"])
 def test_two_results_of_feature_files_never_share_a_file(field):
     before = made(checkpoint=None, fingerprint=None, transform=None, image_size=None, stored_size=None)
-    assert replace(before, **{field: "e" * 64}).path != before.path
+    assert changed(before, **{field: "e" * 64}).path != before.path
 
 
 def test_the_path_says_which_epoch_where_it_is_not_the_best():
@@ -77,21 +76,22 @@ def test_results_of_older_samplers_keep_their_place(sampler):
 def test_scores_of_any_size_are_accuracies(tmp_path: Path):
     large = made(n_query=None, queries=(10, 1000, 65_540), correct=(4, 700, 65_537), accuracy=0.7)
     np.testing.assert_array_equal(large.accuracies, np.array([4, 700, 65_537]) / [10, 1000, 65_540])
-    large = replace(large, accuracy=float(large.accuracies.mean()))
+    large = changed(large, accuracy=float(large.accuracies.mean()))
     assert results.read(results.write(tmp_path, large)) == large
 
 
 def test_a_file_is_a_key_a_line(tmp_path: Path):
     """So that a change of one number is one line in a diff."""
     text = results.write(tmp_path, made()).read_text()
-    assert len(text.splitlines()) == len(fields(Result)) + 3  # braces and the schema
-    assert '\n  "correct": [4, 5, 6]\n' in text
+    braces, parts, versions, schema = 2, 6, 2, 1
+    assert len(text.splitlines()) == len(flatten(made())) + braces + 2 * parts + versions + schema
+    assert '\n    "correct": [4, 5, 6]\n' in text
 
 
 @pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda path: path.stem)
 def test_old_files_still_load(path: Path):
     """Never change these files; add one for each schema: cp of a file that the schema's code wrote."""
-    assert results.read(path).n_tasks > 0
+    assert results.read(path).spec.n_tasks > 0
 
 
 def test_there_is_an_old_file_of_each_schema():
@@ -99,40 +99,50 @@ def test_there_is_an_old_file_of_each_schema():
     assert found == set(range(1, results.SCHEMA + 1))
 
 
-@pytest.mark.parametrize("field", [f.name for f in fields(Result) if f.name not in results.OPEN])
+@pytest.mark.parametrize("field", flatten(made().question))
 def test_every_key_tells_questions_apart(field):
-    assert made().same_question(made(accuracy=0.1, device="other", commit="abc", evaluate_seconds=9.0))
-    assert not made().same_question(made(**{field: "other"}))
+    same = made(accuracy=0.1, device="other", commit="abc", evaluate_seconds=9.0)
+    assert made().question == same.question
+    before = made(n_shot=2)
+    assert changed(before, **{field: another(field, flatten(before)[field])}).question != before.question
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 0}, "not a result file of schema 1"),
-        ({"accuracy": 0.6}, "the tasks' scores do not give the accuracy 0.6"),
-        ({"correct": [4, 5]}, "the tasks' scores do not give the accuracy"),
-        ({"extra": 1}, "keys missing or unknown: extra$"),
-        ({"extra": 1, "another": 2}, "keys missing or unknown: another, extra$"),
+        ({"n_tasks": 1, "correct": [5]}, "n_tasks must be at least 2, but is 1"),
+        ({"schema": 0}, "not a result file of schema 1 to 2"),
+        ({"accuracy": 0.6}, "accuracy is 0.6, but the mean of the per-task scores is 0.5"),
+        ({"correct": [4, 5]}, "correct must have one number for each of 3 tasks, but has 2"),
+        ({"extra": 1}, "unknown keys: extra$"),
+        ({"extra": 1, "another": 2}, "unknown keys: another, extra$"),
         # four scores of three tasks with the right mean, too many and too few numbers of queries
-        ({"correct": [4, 5, 6, 5]}, "the tasks' scores do not give the accuracy"),
-        ({"queries": [10, 10, 10, 10]}, "the tasks' scores do not give the accuracy"),
-        ({"queries": [10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"correct": [4, 5, 6, 5]}, "correct must have one number for each of 3 tasks, but has 4"),
+        ({"queries": [10, 10, 10, 10]}, "queries must have one number for each of 3 tasks, but has 4"),
+        ({"queries": [10, 10]}, "queries must have one number for each of 3 tasks, but has 2"),
         # more right answers than queries, again with the right mean; no query at all
-        ({"correct": [15, 0, 0]}, "the tasks' scores do not give the accuracy"),
-        ({"correct": [0, 9, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
-        ({"correct": [1, 8, 6], "queries": [0, 10, 10]}, "the tasks' scores do not give the accuracy"),
+        ({"correct": [15, 0, 0]}, "correct must be at least 0 and at most the number of queries"),
+        (
+            {"correct": [0, 9, 6], "queries": [0, 10, 10]},
+            "correct must be at least 0 and at most the number of queries",
+        ),
+        (
+            {"correct": [1, 8, 6], "queries": [0, 10, 10]},
+            "correct must be at least 0 and at most the number of queries",
+        ),
         ({"dataset": "a/b"}, "dataset must be a name for a file or folder, but is 'a/b'"),
         ({"run": ".."}, "run must be a name for a file or folder, but is '..'"),
-        ({"accuracy": 1.5}, "accuracy must be in 0 to 1, but is 1.5"),
-        ({"dropout": -0.1}, "dropout must be in 0 to 1, but is -0.1"),
+        ({"accuracy": 1.5}, r"outcome\.accuracy must be float <= 1\.0"),
+        ({"dropout": -0.1}, r"model\.dropout must be "),
         ({"class_values": [0.5]}, "class_values must be two or more numbers, none larger than their count$"),
         ({"class_values": [0.5, -2.1]}, "class_values must be two or more numbers"),
         ({"preprocess": "a/b"}, "split, head or preprocess lead to another folder: "),
     ],
 )
-def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message):
-    path = results.write(tmp_path, made())
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+@pytest.mark.parametrize("schema", [1, 2])
+def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message, schema):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(document(made(), schema, **change)))
     with pytest.raises(FsbenchError, match=message):
         results.read(path)
 
@@ -166,9 +176,9 @@ def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
     for values in ((0.25, 1.5, -0.123456789), (0.5, 2.0)):
         result = made(class_values=values)
         assert results.read(results.write(tmp_path, result)) == result
-    document = results.to_json(made())
-    del document["class_values"]
-    (tmp_path / "old.json").write_text(json.dumps(document))
+    old = results.to_json(made())
+    assert old["outcome"].pop("class_values") is None
+    (tmp_path / "old.json").write_text(json.dumps(old))
     assert results.read(tmp_path / "old.json") == made()
 
 

@@ -12,19 +12,21 @@ import torch
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference, results
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.features import store
 from fsbench.features.store import Features
 from fsbench.heads import HEADS, find_head
 from fsbench.heads.base import base_statistics
 from fsbench.models import checkpoint
-from fsbench.tasks import sampler
+from fsbench.tasks import pinned, sampler
 from fsbench.tasks.spec import TaskSpec
 
 CPU = torch.device("cpu")
-SMALL = {"device": CPU}
+SMALL = {"session": Session(quiet=True)}
 
 
 def asked(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
@@ -66,17 +68,20 @@ def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> 
 def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_shot: int):
     (result,) = evaluate(
         feature_file,
-        specs=asked([4], [n_shot]),
+        tasks=asked([4], [n_shot]),
         preprocess=["none"],
-        output=Output(tmp_path, quiet=True),
+        output=Output(tmp_path),
         **SMALL,
     )
     made = clusters()
     spec = TaskSpec(4, n_shot, 3, 20)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, made.labels, spec))
-    assert 0.25 < result.accuracy < 1
-    assert result.accuracy == pytest.approx(result.accuracies.mean())
-    assert (result.task_digest, result.feature_digest) == (sampler.digest(made.labels, spec), made.digest)
+    assert 0.25 < result.outcome.accuracy < 1
+    assert result.outcome.accuracy == pytest.approx(result.accuracies.mean())
+    assert (result.outcome.task_digest, result.data.feature_digest) == (
+        sampler.digest(made.labels, spec),
+        made.digest,
+    )
 
 
 def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
@@ -84,18 +89,18 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
     store.write(tmp_path / "base.h5", base)
     found = evaluate(
         feature_file,
-        specs=asked([4], [1]),
+        tasks=asked([4], [1]),
         preprocess=["none", "l2", "cl2n"],
-        base=tmp_path / "base.h5",
-        output=Output(tmp_path, quiet=True),
+        images=Images(base=tmp_path / "base.h5"),
+        output=Output(tmp_path),
         **SMALL,
     )
     made, spec = clusters(), TaskSpec(4, 1, 3, 20)
     centred = made.values - base.values.mean(axis=0)
     for result, values in zip(found, (made.values, made.values, centred), strict=True):
         unit = values / np.linalg.norm(values, axis=1, keepdims=True)
-        expected = plain_accuracies(values if result.preprocess == "none" else unit, made.labels, spec)
-        np.testing.assert_allclose(result.accuracies, expected, err_msg=result.preprocess)
+        expected = plain_accuracies(values if result.head.preprocess == "none" else unit, made.labels, spec)
+        np.testing.assert_allclose(result.accuracies, expected, err_msg=result.head.preprocess)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -109,7 +114,7 @@ def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, head: str, spec
     base = base_statistics(values, torch.from_numpy(labels)) if find_head(head).needs_base else None
 
     def answers() -> list[int]:
-        batches = inference.answers(values, labels, spec, find_head(head), base=base)
+        batches = inference.predictions(values, labels, spec, find_head(head), base=base)
         return [value for _, given in batches for row in given.tolist() for value in row]
 
     whole = answers()
@@ -132,25 +137,28 @@ def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
     made = replace(clusters(6, 9), labels=labels)
     made = replace(made, values=made.values[: len(labels)])
     store.write(tmp_path / "mine.h5", made)
-    options = {"preprocess": ["none"], "output": Output(tmp_path, quiet=True), "device": CPU}
-    (result,) = evaluate(tmp_path / "mine.h5", specs=[spec], **options)
+    options = {"preprocess": ["none"], "output": Output(tmp_path), **SMALL}
+    (result,) = evaluate(tmp_path / "mine.h5", tasks=[spec], **options)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
     assert results.read(tmp_path / result.path) == result
-    assert (result.spec.name, len(result.correct)) == (spec.name, result.n_tasks)
+    assert (result.spec.name, len(result.outcome.correct)) == (spec.name, result.spec.n_tasks)
 
 
 def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, specs=asked([4], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    (result,) = evaluate(feature_file, tasks=asked([4], [1]), output=Output(tmp_path), **SMALL)
     tasks = sampler.sample(clusters().labels, result.spec)
     of_task = clusters().labels[tasks.support[:, :, 0]]
     scores = result.accuracies
     without = np.array([scores[~(of_task == c).any(axis=1)].mean() for c in range(6)])
     values = scores.mean() + 5 * (scores.mean() - without)
     expected = stats.mean_and_half_width(values)[1]
-    assert result.class_half_width == pytest.approx(expected)
-    np.testing.assert_allclose(result.class_values, values, atol=1e-9)
-    (whole,) = evaluate(feature_file, specs=asked([6], [1]), output=Output(tmp_path, quiet=True), **SMALL)
-    assert (whole.class_half_width, whole.class_values) == (None, None)  # every class is in every task
+    assert result.outcome.class_half_width == pytest.approx(expected)
+    np.testing.assert_allclose(result.outcome.class_values, values, atol=1e-9)
+    (whole,) = evaluate(feature_file, tasks=asked([6], [1]), output=Output(tmp_path), **SMALL)
+    assert (whole.outcome.class_half_width, whole.outcome.class_values) == (
+        None,
+        None,
+    )  # every class is in every task
 
 
 def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
@@ -160,61 +168,73 @@ def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
     with pytest.raises(FsbenchError, match="as many shots in every class"):
         evaluate(
             tmp_path / "mine.h5",
-            specs=[spec],
+            tasks=[spec],
             heads=[f"{tmp_path}/mine.py:head"],
-            output=Output(tmp_path, quiet=True),
-            device=CPU,
+            output=Output(tmp_path),
+            session=Session(quiet=True),
         )
 
 
 def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
     found = evaluate(
         feature_file,
-        specs=asked([3, 4], [1, 2]),
+        tasks=asked([3, 4], [1, 2]),
         heads=["nearest-mean", "logistic"],
-        output=Output(tmp_path, quiet=True),
+        output=Output(tmp_path),
         **SMALL,
     )
-    assert [(r.head, r.n_way, r.n_shot) for r in found] == [
+    assert [(r.head.name, r.spec.n_way, r.spec.n_shot) for r in found] == [
         (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
     ]
     assert sorted(r.path for r in results.read_all(tmp_path)) == sorted(r.path for r in found)
 
 
 def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
-    ask = {"specs": asked([3], [1]), "output": Output(tmp_path, quiet=True), **SMALL}
+    ask = {"tasks": asked([3], [1]), "output": Output(tmp_path), **SMALL}
     (first,) = evaluate(feature_file, **ask)
     path = tmp_path / first.path
     os.utime(path, (0, 0))
     assert evaluate(feature_file, **ask) == [first]
     assert path.stat().st_mtime == 0
-    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
+    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True)})
     assert path.stat().st_mtime > 0
-    assert again.same_question(first)
+    assert again.question == first.question
     store.write(feature_file, clusters(seed=5))  # another question now, under the same name
     (other,) = evaluate(feature_file, **ask)
-    assert other.feature_digest != first.feature_digest
+    assert other.data.feature_digest != first.data.feature_digest
     assert results.read(path) == other
 
 
 class TestOfCheckpoints:
     def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
-        ask = {"specs": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
+        ask = {"tasks": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
         found = evaluate(
-            trained / "best.safetensors", cache=cache, output=Output(tmp_path, quiet=True), **ask, **SMALL
+            trained / "best.safetensors",
+            session=Session(cache, quiet=True),
+            output=Output(tmp_path),
+            **ask,
         )
-        assert [r.head for r in found] == ["nearest-mean", "logistic"]
+        assert [r.head.name for r in found] == ["nearest-mean", "logistic"]
         for result in found:
-            assert result.accuracy > 0.3  # mean colours are easy; chance is 0.2
-            assert (result.source, result.dataset, result.source_classes) == ("tiny", "tiny", 6)
-            assert (result.backbone, result.recipe, result.preset, result.train_seed) == (
+            assert result.outcome.accuracy > 0.3  # mean colours are easy; chance is 0.2
+            assert (result.model.source, result.data.dataset, result.model.source_classes) == (
+                "tiny",
+                "tiny",
+                6,
+            )
+            assert (
+                result.model.backbone,
+                result.model.recipe,
+                result.model.preset,
+                result.model.train_seed,
+            ) == (
                 "conv4",
                 "erm",
                 "fast",
                 0,
             )
-            assert result.overrides == "epochs 2, batch_size 16"
-            assert result.extract_seconds > 0
+            assert result.model.overrides == "epochs 2, batch_size 16"
+            assert result.outcome.extract_seconds > 0
 
     def test_another_data_set_is_cross_domain(
         self, trained: Path, cache: Path, tmp_path: Path, tiny_folder: Path
@@ -222,23 +242,33 @@ class TestOfCheckpoints:
         from fsbench.data.preparation import prepare
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
-        found = evaluate(trained / "best.safetensors", datasets=["tiny", "other"], specs=asked([5], [1]),
-                         cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
-        assert [(r.source, r.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
-        assert found[0].accuracy == found[1].accuracy  # the same images under another name
+        found = evaluate(
+            trained / "best.safetensors",
+            images=Images(["tiny", "other"]),
+            tasks=asked([5], [1]),
+            session=Session(cache, quiet=True),
+            output=Output(tmp_path),
+        )
+        assert [(r.model.source, r.data.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
+        assert found[0].outcome.accuracy == found[1].outcome.accuracy  # the same images under another name
 
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
-        import fsbench.features.extract
+        from fsbench.features import extract
 
-        ask = {"specs": asked([5], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        ask = {"tasks": asked([5], [1]), "session": Session(cache, quiet=True), "output": Output(tmp_path)}
         evaluate(trained / "best.safetensors", **ask)
-        monkeypatch.setattr(fsbench.features.extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
-        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True, quiet=True)})
+        monkeypatch.setattr(extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
+        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True)})
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
-        (result,) = evaluate(trained / "best.safetensors", specs=asked([5], [1]), preprocess=["cl2n"],
-                             cache=cache, output=Output(tmp_path, quiet=True), **SMALL)  # fmt: skip
-        assert result.preprocess == "cl2n"
+        (result,) = evaluate(
+            trained / "best.safetensors",
+            tasks=asked([5], [1]),
+            preprocess=["cl2n"],
+            session=Session(cache, quiet=True),
+            output=Output(tmp_path),
+        )
+        assert result.head.preprocess == "cl2n"
 
 
 @pytest.mark.parametrize(
@@ -246,12 +276,15 @@ class TestOfCheckpoints:
     [
         ({"heads": ["nearest-men"]}, "unknown head 'nearest-men'; did you mean 'nearest-mean'"),
         ({"preprocess": ["l3"]}, "unknown preprocess 'l3'"),
-        ({"specs": asked([3, 7])}, "n_way = 7, but the split has only 6 classes"),
-        ({"specs": asked([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
-        ({"datasets": ["cub"]}, "holds mine, not cub"),
-        ({"split": "val"}, "holds split novel, not val"),
+        ({"tasks": asked([3, 7])}, "n_way = 7, but the split has only 6 classes"),
+        ({"tasks": asked([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
+        ({"images": Images(["cub"])}, "holds mine, not cub"),
+        ({"images": Images(split="val")}, "holds split novel, not val"),
         ({"preprocess": ["cl2n"]}, "name them with --base FILE"),
-        ({"task_lists": ["cifar-fs-novel-5w1s"]}, "--tasks: the list is of cifar-fs novel, not mine novel"),
+        (
+            {"tasks": [pinned.read_task_list("cifar-fs-novel-5w1s")]},
+            "--tasks: the list is of cifar-fs novel, not mine novel",
+        ),
     ],
 )
 def test_bad_questions_are_refused_before_anything_is_written(
@@ -259,7 +292,7 @@ def test_bad_questions_are_refused_before_anything_is_written(
 ):
     out = tmp_path / "results"
     with pytest.raises(FsbenchError, match=message):
-        evaluate(feature_file, output=Output(out, quiet=True), **{"specs": asked([3], [1]), **SMALL, **ask})
+        evaluate(feature_file, output=Output(out), **{"tasks": asked([3], [1]), **SMALL, **ask})
     assert not out.exists()
 
 
@@ -271,8 +304,8 @@ def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp
         evaluate(
             feature_file,
             preprocess=["cl2n"],
-            base=tmp_path / "base.h5",
-            output=Output(tmp_path, quiet=True),
+            images=Images(base=tmp_path / "base.h5"),
+            output=Output(tmp_path),
             **SMALL,
         )
 
@@ -281,17 +314,20 @@ def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp
 def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content: bytes):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(FsbenchError) as raised:
-        evaluate(tmp_path / "x", output=Output(tmp_path, quiet=True), **SMALL)
+        evaluate(tmp_path / "x", output=Output(tmp_path), **SMALL)
     assert "\n" not in str(raised.value)
 
 
 class TestNothingIsOverwritten:
     def outcomes(self, folder: Path) -> list[tuple]:
         found = list(results.read_all(folder))
-        return sorted((one.run, one.feature_digest, one.base_digest or "", one.correct) for one in found)
+        return sorted(
+            (one.model.run, one.data.feature_digest, one.head.base_digest or "", one.outcome.correct)
+            for one in found
+        )
 
     def test_two_epochs_of_one_run(self, trained: Path, cache: Path, tmp_path: Path):
-        ask = {"specs": asked([3], [1]), "cache": cache, "output": Output(tmp_path, quiet=True), **SMALL}
+        ask = {"tasks": asked([3], [1]), "session": Session(cache, quiet=True), "output": Output(tmp_path)}
         for name in ("best", "last"):
             tensors, _ = checkpoint.read(trained / f"{name}.safetensors")
             if name == "last":  # the best epoch of the fixture may be its last one
@@ -313,9 +349,9 @@ class TestNothingIsOverwritten:
             (folder / "output.plk").write_bytes(pickle.dumps(by_class))
             evaluate(
                 folder / "output.plk",
-                specs=asked([3], [1]),
-                datasets=["mine"],
-                output=Output(tmp_path / "results", quiet=True),
+                tasks=asked([3], [1]),
+                images=Images(["mine"]),
+                output=Output(tmp_path / "results"),
                 **SMALL,
             )
         found = self.outcomes(tmp_path / "results")
@@ -326,48 +362,46 @@ class TestNothingIsOverwritten:
         made = clusters()
         about = {"dataset": "mine", "split": "novel"}
         store.write(tmp_path / "mine.h5", Features(made.values, made.labels, made.class_names, about))
-        ask = {"specs": asked([3], [1]), "preprocess": ["cl2n"], **SMALL}
+        ask = {"tasks": asked([3], [1]), "preprocess": ["cl2n"], **SMALL}
         given = []
         for seed in (1, 2):
             base, path = clusters(seed=seed), tmp_path / f"base-{seed}.h5"
             store.write(path, Features(base.values, base.labels, base.class_names, about))
-            given += evaluate(tmp_path / "mine.h5", base=path, output=Output(tmp_path, quiet=True), **ask)
-            assert given[-1].base_digest == base.digest
-        assert given[0].correct != given[1].correct
+            given += evaluate(tmp_path / "mine.h5", images=Images(base=path), output=Output(tmp_path), **ask)
+            assert given[-1].head.base_digest == base.digest
+        assert given[0].outcome.correct != given[1].outcome.correct
         assert len(self.outcomes(tmp_path)) == 2
 
     def test_stored_sizes_of_one_data_set(self, tiny_folder: Path, trained: Path, tmp_path: Path):
         given = []
         for size in (20, 40):
             prepare("mine", tiny_folder, cache=tmp_path, image_size=size, quiet=True)
-            output = Output(tmp_path / "results", quiet=True)
-            ask = {"specs": asked([3], [1]), "cache": tmp_path, "output": output, **SMALL}
-            given += evaluate(trained / "best.safetensors", datasets=[f"mine@{size}"], **ask)
-        assert [result.stored_size for result in given] == [20, 40]
-        assert given[0].fingerprint == given[1].fingerprint
+            output = Output(tmp_path / "results")
+            ask = {"tasks": asked([3], [1]), "session": Session(tmp_path, quiet=True), "output": output}
+            given += evaluate(trained / "best.safetensors", images=Images([f"mine@{size}"]), **ask)
+        assert [result.data.stored_size for result in given] == [20, 40]
+        assert given[0].data.fingerprint == given[1].data.fingerprint
         assert len(self.outcomes(tmp_path / "results")) == 2
 
 
 def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
-    from fsbench.tasks import pinned
-
     made = clusters()
     store.write(tmp_path / "mine.h5", made)
     spec = TaskSpec(3, 2, 3, 25, seed=4)
     pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
     (result,) = evaluate(
         tmp_path / "mine.h5",
-        task_lists=[str(tmp_path / "mine.toml")],
-        output=Output(tmp_path, quiet=True),
+        tasks=[pinned.read_task_list(str(tmp_path / "mine.toml"))],
+        output=Output(tmp_path),
         **SMALL,
     )
-    assert (result.n_way, result.n_shot, result.n_tasks, result.seed) == (3, 2, 25, 4)
+    assert (result.spec.n_way, result.spec.n_shot, result.spec.n_tasks, result.spec.seed) == (3, 2, 25, 4)
 
 
 def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, specs=asked([3], [1]), output=Output(tmp_path, quiet=True), **SMALL)
+    (result,) = evaluate(feature_file, tasks=asked([3], [1]), output=Output(tmp_path), **SMALL)
     document = json.loads(json.dumps(results.to_json(result)))
-    assert document["accuracy"] == result.accuracy
+    assert document["outcome"]["accuracy"] == result.outcome.accuracy
     assert document["schema"] == results.SCHEMA
 
 
@@ -383,29 +417,31 @@ class TestFilesOfOthers:
     def test_are_evaluated_as_they_come(self, tmp_path: Path):
         self.write(tmp_path / "output.plk")
         ask = {
-            "specs": asked([4], [1]),
+            "tasks": asked([4], [1]),
             "preprocess": ["none"],
-            "output": Output(tmp_path, quiet=True),
+            "output": Output(tmp_path),
             **SMALL,
         }
-        (result,) = evaluate(tmp_path / "output.plk", datasets=["mine"], **ask)
-        assert (result.dataset, result.split, result.run) == ("mine", "novel", "output")
-        assert (result.fingerprint, result.backbone, result.recipe) == (None, None, None)
-        assert 0.3 < result.accuracy < 1
+        (result,) = evaluate(tmp_path / "output.plk", images=Images(["mine"]), **ask)
+        assert (result.data.dataset, result.data.split, result.model.run) == ("mine", "novel", "output")
+        assert (result.data.fingerprint, result.model.backbone, result.model.recipe) == (None, None, None)
+        assert 0.3 < result.outcome.accuracy < 1
 
     def test_base_features_may_be_such_a_file_too(self, tmp_path: Path):
         self.write(tmp_path / "novel.plk")
         self.write(tmp_path / "base.plk", seed=1)
         ask = {
-            "specs": asked([4], [1]),
+            "tasks": asked([4], [1]),
             "preprocess": ["cl2n"],
-            "output": Output(tmp_path, quiet=True),
+            "output": Output(tmp_path),
             **SMALL,
         }
         with pytest.raises(FsbenchError, match="name them with --base FILE"):
-            evaluate(tmp_path / "novel.plk", datasets=["mine"], **ask)
-        (result,) = evaluate(tmp_path / "novel.plk", datasets=["mine"], base=tmp_path / "base.plk", **ask)
-        assert result.preprocess == "cl2n"
+            evaluate(tmp_path / "novel.plk", images=Images(["mine"]), **ask)
+        (result,) = evaluate(
+            tmp_path / "novel.plk", images=Images(["mine"], base=tmp_path / "base.plk"), **ask
+        )
+        assert result.head.preprocess == "cl2n"
 
     def test_must_be_given_a_data_set(self, tmp_path: Path):
         self.write(tmp_path / "output.plk")

@@ -15,7 +15,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -30,13 +29,15 @@ from PIL import Image
 from safetensors.torch import save
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data import _download as download
 from fsbench.data import _layouts as layouts
 from fsbench.data import image_store
 from fsbench.data.decode import inspect_files, squares
 from fsbench.evaluation import results
-from fsbench.evaluation.breakdown import details
+from fsbench.evaluation.breakdown import breakdown
+from fsbench.evaluation.flat import flatten
 from fsbench.features import importers
 from fsbench.features import store as features
 from fsbench.features.store import Features
@@ -47,6 +48,7 @@ from fsbench.report.plots import page
 from fsbench.report.reproduce import reproduce
 from fsbench.tasks import pinned
 from fsbench.tasks.sampler import Tasks
+from tests.changed import changed, document
 
 CPU = torch.device("cpu")
 CONTROL_TEXTS = {  # texts that control a terminal, break a line or mislead a reader
@@ -187,9 +189,9 @@ class TestCode:
             {"head": "evil:head", "head_code": "0" * 64},
             {"recipe": "./evil.py"},
         ):
-            path = results.write(Path("results"), replace(result(), **changes))
+            path = results.write(Path("results"), changed(result(), **changes))
             with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
-                reproduce(path, device=CPU, quiet=True)
+                reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
 
     def test_images_are_not_executed(self, tmp_path: Path):
@@ -457,12 +459,13 @@ class TestPlaces:
         ("field", "name"),
         [*product(["run", "dataset"], OUTSIDE), *product(["split", "head", "preprocess"], LEADING)],
     )
-    def test_results_name_only_folders_below_out(self, field: str, name: str, tmp_path: Path):
+    @pytest.mark.parametrize("schema", [1, 2])
+    def test_results_name_only_folders_below_out(self, field: str, name: str, schema: int, tmp_path: Path):
         path = tmp_path / "x.json"
-        path.write_text(json.dumps({**results.to_json(result()), field: name}))
+        path.write_text(json.dumps(document(result(), schema, **{field: name})))
         before = snapshot(tmp_path)
         with pytest.raises(FsbenchError, match=r"must be a name for|lead to another folder"):
-            reproduce(path, out=tmp_path / "out", device=CPU, quiet=True)
+            reproduce(path, out=tmp_path / "out", session=Session(quiet=True))
         assert snapshot(tmp_path) == before
 
     def test_tables_name_only_images_below_their_folder(self, tmp_path: Path):
@@ -585,18 +588,19 @@ ABSURD = {
     "dropout": [-0.1, 2, "x"],
     "evaluate_seconds": [None, "x", []],
     "transductive": [0, 1, "yes", None],
-    "schema": [2, "1", None, 1.5],
+    "schema": [3, "1", None, 1.5],
     "unknown": [1],
 }  # fmt: skip
 
 
 class TestResultFiles:
     @pytest.mark.parametrize("field", ABSURD)
-    def test_absurd_values(self, field: str, tmp_path: Path, capsys):
+    @pytest.mark.parametrize("schema", [1, 2])
+    def test_absurd_values(self, field: str, schema: int, tmp_path: Path, capsys):
         folder = tmp_path / "results"
         folder.mkdir()
         for value in ABSURD[field]:
-            (folder / "x.json").write_text(json.dumps({**results.to_json(result()), field: value}))
+            (folder / "x.json").write_text(json.dumps(document(result(), schema, **{field: value})))
             with pytest.raises(FsbenchError) as caught:
                 results.read(folder / "x.json")
             assert str(caught.value).isprintable()
@@ -620,13 +624,13 @@ class TestResultFiles:
 
     @pytest.mark.parametrize("kind", CONTROL_TEXTS)
     def test_control_characters_in_texts(self, kind: str, tmp_path: Path, capsys):
-        texts = [name for name, value in results.to_json(result()).items() if isinstance(value, str)]
+        texts = [name for name, value in flatten(result()).items() if isinstance(value, str)]
         assert len(texts) > 15
         (tmp_path / "results").mkdir()
-        for name in texts:
-            document = {**results.to_json(result()), name: CONTROL_TEXTS[kind]}
-            (tmp_path / "results" / "x.json").write_text(json.dumps(document))
-            with pytest.raises(FsbenchError, match=f"{name} must be") as caught:
+        for name, schema in product(texts, (1, 2)):
+            text = json.dumps(document(result(), schema, **{name: CONTROL_TEXTS[kind]}))
+            (tmp_path / "results" / "x.json").write_text(text)
+            with pytest.raises(FsbenchError, match=f"{'name' if name == 'head' else name} must be") as caught:
                 results.read(tmp_path / "results" / "x.json")
             assert str(caught.value).isprintable()
         one_line(["leaderboard", tmp_path / "results"], capsys)
@@ -676,9 +680,9 @@ class TestMarkup:
         fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
         for text in (name, "plain"):
             folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
-            first = replace(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
+            first = changed(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
             results.write(folder, first)
-            results.write(folder, replace(first, run="other", train_seed=1, checkpoint="d" * 64))
+            results.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
             for path in leaderboard.update(folder, None):
                 found[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
         return found
@@ -710,7 +714,7 @@ class TestMarkup:
 
     def test_tables_of_classes(self, kind: str, tmp_path: Path):
         tasks = Tasks(np.array([[[0], [2]]]), np.array([[1, 3]]), np.array([[0, 1]], dtype=np.int16))
-        found = details(
+        found = breakdown(
             [(tasks, np.array([[0, 0]], dtype=np.int16))], np.array([0, 0, 1, 1]), [MARKUP[kind], "b"]
         )
         for path in found.write(tmp_path / "x.json"):

@@ -31,9 +31,12 @@ from fsbench.data.loading import find_store, load, shared_with_base
 from fsbench.data.preparation import prepare
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.features.extract import embed, extract_features
 from fsbench.heads import HEADS, Head
-from fsbench.models.pretrained import Frozen, of_checkpoint
+from fsbench.models.identity import Model
+from fsbench.models.pretrained import of_checkpoint
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import usual
 from fsbench.report import leaderboard
 from fsbench.tasks.sampler import sample
@@ -128,8 +131,8 @@ class Reads(torch.nn.Module):
         return torch.stack(codes(images), dim=1).float()
 
 
-def reader() -> Frozen:
-    return Frozen(Reads(), usual(SIZE), "0" * 64, "reads", {"backbone": "reads", "image_size": SIZE})
+def reader() -> FeatureExtractor:
+    return FeatureExtractor(Reads(), usual(SIZE), Model(run="reads", backbone="reads", checkpoint="0" * 64))
 
 
 def tells(support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
@@ -149,7 +152,7 @@ class TestLabelsFollowItems:
     ):
         monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
         _, found = extract_features(
-            reader(), "coded", "novel", device=CPU, out=tmp_path / "f.h5", cache=coded, quiet=True
+            reader(), "coded", "novel", session=Session(coded, quiet=True), out=tmp_path / "f.h5"
         )
         items = load("coded", "novel", coded).items
         assert [name_of(int(code)) for code in found.values[:, 0]] == [
@@ -168,16 +171,16 @@ class TestLabelsFollowItems:
         values = np.stack([labels, np.concatenate([np.arange(size) for size in sizes])], axis=1)
         table = torch.from_numpy(values).float()
         if mapped:
-            table = inference.Mapped(values.astype(np.float32), CPU, lambda rows: rows)
+            table = inference.MappedFeatures(values.astype(np.float32), CPU, lambda rows: rows)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(inference, "_LARGEST_BATCH", {"cpu": memory})
             names = [name_of(c) for c in range(len(sizes))]
             batches = list(
-                inference.answers(table, labels, spec, Head(tells, "-", "none"), class_names=names)
+                inference.predictions(table, labels, spec, Head(tells, "-", "none"), class_names=names)
             )
         assert sum(len(tasks) for tasks, _ in batches) == len(sample(labels, spec, class_names=names))
         for tasks, given_answers in batches:
-            assert (inference.right(tasks, given_answers) == tasks.queries).all()
+            assert (inference.count_correct(tasks, given_answers) == tasks.queries).all()
 
     @pytest.mark.parametrize("micro_batch", [None, 3])
     def test_through_training(self, coded: Path, tmp_path: Path, micro_batch: int | None):
@@ -272,23 +275,23 @@ class TestDataSetsThatShareImages:
         return tmp_path / "cache"
 
     def test_is_told_and_recorded(self, trained: Path, mixed: Path, tmp_path: Path, caplog):
-        ask = {"specs": [TaskSpec(n_query=3, n_tasks=20)], "cache": mixed, "device": CPU}
-        output = Output(tmp_path / "results", quiet=True)
+        ask = {"tasks": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
+        output = Output(tmp_path / "results")
         first = next(item for item in load("mixed", "novel", mixed).items if item.startswith("copy"))
-        said = f"trained on 3 of its 143 images, as novel-2/{first}"
+        said = f"trained on 3 of its 143 images (for example novel-2/{first})"
         for datasets in (["mixed"], ["mixed"]):  # found and read again
-            (result,) = evaluate(trained / "best.safetensors", datasets=datasets, output=output, **ask)
-            assert result.seen == said
-            assert json.loads((tmp_path / "results" / result.path).read_text())["seen"] == said
+            (result,) = evaluate(trained / "best.safetensors", images=Images(datasets), output=output, **ask)
+            assert result.data.seen == said
+            assert json.loads((tmp_path / "results" / result.path).read_text())["data"]["seen"] == said
         assert caplog.messages == [f"fsbench: warning: tiny-erm on mixed novel: {said}"] * 2
 
     def test_nothing_is_told_where_nothing_is_shared(self, trained: Path, mixed: Path, tiny_folder, caplog):
         prepare("apart", tiny_folder / "novel", cache=mixed, quiet=True)
-        ask = {"specs": [TaskSpec(n_query=3, n_tasks=20)], "cache": mixed, "device": CPU}
+        ask = {"tasks": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
         found = evaluate(
-            trained / "best.safetensors", datasets=["apart", "tiny"], output=Output(None, quiet=True), **ask
+            trained / "best.safetensors", images=Images(["apart", "tiny"]), output=Output(None), **ask
         )
-        assert [result.seen for result in found] == [None, None]
+        assert [result.data.seen for result in found] == [None, None]
         assert caplog.messages == []
 
     def test_only_the_very_images_of_the_training_are_compared(self, mixed: Path, tmp_path: Path):
@@ -354,7 +357,7 @@ class TestIndependence:
         found = []
         for at_once in (1, 3, 64, 256):
             monkeypatch.setattr(fsbench.features.extract, "_PIXELS", at_once * SIZE**2)
-            found.append(embed(backbone.network, backbone.transform, pixels, CPU))
+            found.append(embed(backbone.network, backbone.transform, pixels, Session(quiet=True)))
         for values in found[1:]:
             np.testing.assert_allclose(values, found[0], rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())
 
@@ -362,16 +365,16 @@ class TestIndependence:
     @pytest.mark.parametrize("name", HEADS)
     def test_of_the_device(self, name: str, cache: Path, trained: Path):
         """Queries that lie between two classes fall to either by rounding: a few in a thousand."""
-        ask = {"specs": [TaskSpec(n_shot=2, n_query=10, n_tasks=200)], "heads": [name], "cache": cache}
-        ask |= {"preprocess": ["l2"], "output": Output(None, quiet=True)}
+        ask = {"tasks": [TaskSpec(n_shot=2, n_query=10, n_tasks=200)], "heads": [name]}
+        ask |= {"preprocess": ["l2"], "output": Output(None)}
         one, other = (
-            evaluate(trained / "best.safetensors", device=torch.device(device), **ask)[0]
+            evaluate(trained / "best.safetensors", session=Session(cache, torch.device(device)), **ask)[0]
             for device in ("cpu", "cuda")
         )
-        assert one.task_digest == other.task_digest
-        differ = np.abs(np.subtract(one.correct, other.correct)).sum()
+        assert one.outcome.task_digest == other.outcome.task_digest
+        differ = np.abs(np.subtract(one.outcome.correct, other.outcome.correct)).sum()
         assert differ <= 0.005 * 200 * 50
-        assert other.accuracy == pytest.approx(one.accuracy, abs=0.002)
+        assert other.outcome.accuracy == pytest.approx(one.outcome.accuracy, abs=0.002)
 
 
 SURROUNDINGS = {

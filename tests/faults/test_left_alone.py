@@ -41,6 +41,8 @@ from fsbench.features.extract import extract_features
 from fsbench.heads import HEADS
 from fsbench.heads.base import base_statistics
 from fsbench.models import pretrained
+from fsbench.models.identity import Model
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import usual
 from fsbench.prediction import predict, write_sheet
 from fsbench.report import compare, leaderboard, plots
@@ -167,16 +169,14 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
     backbone = pretrained.find(checkpoint)
     results = evaluate(
         checkpoint,
-        specs=[fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=20)],
+        tasks=[fsbench.TaskSpec(n_shot=1, n_query=3, n_tasks=20)],
         heads=["nearest-mean", "ridge"],
-        cache=cache,
-        device=CPU,
-        output=Output(tmp_path / "results", quiet=True),
+        session=Session(cache, quiet=True),
+        output=Output(tmp_path / "results"),
     )
     paths = [tmp_path / "results" / result.path for result in results]
     images = (tiny_folder / "novel", tiny_folder / "novel" / "novel-0")
     recipe = resolve(load_recipe("manifold_mixup"), epochs=[1], batch_size=16)
-    options: dict[str, Any] = {"cache": cache, "device": CPU, "quiet": True}
     module = user_module()
     session = Session(cache, CPU, quiet=True)
     shown = predict(backbone, *images, session=session)
@@ -187,7 +187,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             module, dataset="tiny", image_size=16, cache=cache, device="cpu", **FEW
         ),
         "checkpoint": lambda: fsbench.evaluate(checkpoint, cache=cache, device="cpu", **FEW),
-        "extract": lambda: extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options),
+        "extract": lambda: extract_features(backbone, "tiny", "novel", session, out=tmp_path / "new.h5"),
         "predict": lambda: predict(backbone, *images, session=session),
         "sheet": lambda: write_sheet(shown, *images, tmp_path / "sheet.html"),
         "train_backbone": lambda: train_backbone(
@@ -230,7 +230,7 @@ def test_a_head_leaves_the_process_as_it_was(name: str):
     base = base_statistics(values, torch.from_numpy(LABELS))
     with unchanged(process):
         list(
-            inference.answers(
+            inference.predictions(
                 values, LABELS, spec, HEADS[name], base=base if HEADS[name].needs_base else None
             )
         )
@@ -313,12 +313,11 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
 ):
     module = user_module()
     module[-1].failing = True
-    backbone = pretrained.Frozen(module, usual(16), "0" * 64, "mine", {"backbone": "mine", "image_size": 16})
-    options: dict[str, Any] = {"cache": cache, "device": CPU, "quiet": True}
+    backbone = FeatureExtractor(module, usual(16), Model(run="mine", backbone="mine", checkpoint="0" * 64))
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):
-            extract_features(backbone, "tiny", "novel", out=tmp_path / "new.h5", **options)
+            extract_features(backbone, "tiny", "novel", Session(cache, quiet=True), out=tmp_path / "new.h5")
         with pytest.raises(RuntimeError, match="in the middle"):
             predict(backbone, support, query, session=Session(cache, CPU, quiet=True))
 

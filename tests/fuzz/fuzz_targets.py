@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -33,20 +33,22 @@ from fsbench.data._download import unpack
 from fsbench.data._hugging_face import hugging_face
 from fsbench.data.listing import Encoded
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.features import importers
 from fsbench.features import store as features
 from fsbench.features.store import Features
 from fsbench.models import checkpoint
 from fsbench.models.pretrained import weight_files
-from fsbench.report.leaderboard.listing import listing
 from fsbench.report.leaderboard.markdown import sections
+from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.plots import training
 from fsbench.report.reproduce import recipe_of
 from fsbench.tasks import pinned
+from fsbench.tasks.spec import TaskSpec
 from fsbench.training.overrides import resolve
 from fsbench.training.recipe import load_recipe
+from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VALUES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -209,7 +211,7 @@ def _read_result(path: Path) -> None:
     assert ".." not in found.path.parts
     shown = tables([found])
     sections(shown)
-    listing(shown)
+    spreadsheet(shown)
 
 
 def _task_lists() -> list[bytes]:
@@ -219,8 +221,8 @@ def _task_lists() -> list[bytes]:
     return [*shipped, written(lambda path: pinned.write_task_list(path, every))]
 
 
-def _spec(values: dict[str, object]) -> "results.TaskSpec":
-    return results.TaskSpec(**{**values, "n_way": 2, "n_tasks": 2})  # type: ignore[arg-type]
+def _spec(values: dict[str, object]) -> TaskSpec:
+    return TaskSpec(**{**values, "n_way": 2, "n_tasks": 2})  # type: ignore[arg-type]
 
 
 def _read_task_list(path: Path) -> None:
@@ -345,7 +347,7 @@ def _overrides() -> list[bytes]:
 
 def _read_overrides(path: Path) -> None:
     recipe, preset, overrides = [*path.read_text(errors="replace").split("\n", 2), "", ""][:3]
-    found = recipe_of(replace(result(), recipe=recipe, preset=preset, overrides=overrides))
+    found = recipe_of(changed(result(), recipe=recipe, preset=preset, overrides=overrides))
     assert found.epochs > 0
 
 

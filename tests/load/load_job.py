@@ -16,10 +16,12 @@ import numpy as np
 import torch
 
 from fsbench._util import files
+from fsbench._util.session import Session
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.evaluation.subjects import Target
+from fsbench.evaluation.subjects import Subject
 from fsbench.features.store import Features
+from fsbench.models.identity import Model
 from fsbench.tasks.spec import TaskSpec
 
 CPU = torch.device("cpu")
@@ -36,8 +38,10 @@ def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
     inference._LARGEST_BATCH = {"cpu": batch}
     labels = np.repeat(np.arange(5, dtype=np.int32), 8)
     small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), {"dataset": "a", "split": "novel"})
-    ask = {"device": CPU, "output": Output(None, quiet=True)}
-    evaluate(Target(small, "small"), specs=[TaskSpec(n_query=3, n_tasks=10)], **ask)  # all is imported now
+    ask = {"session": Session(), "output": Output(None)}
+    evaluate(
+        Subject(small, Model(run="small")), tasks=[TaskSpec(n_query=3, n_tasks=10)], **ask
+    )  # all is imported now
     before, own, done = memory("RssAnon"), [0], threading.Event()
 
     def watch() -> None:
@@ -50,17 +54,19 @@ def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # what is mapped and only read does not count
     began = time.perf_counter()
     try:
-        (result,) = evaluate(path, specs=[TaskSpec(n_shot=5, n_tasks=n_tasks)], **ask)
+        (result,) = evaluate(path, tasks=[TaskSpec(n_shot=5, n_tasks=n_tasks)], **ask)
     finally:
         done.set()
         watcher.join()
     seconds = time.perf_counter() - began
     said = {
-        "accuracy": result.accuracy,
-        "tasks": len(result.correct),
-        "scores": hashlib.sha256(repr((result.correct, result.task_digest)).encode()).hexdigest(),
+        "accuracy": result.outcome.accuracy,
+        "tasks": len(result.outcome.correct),
+        "scores": hashlib.sha256(
+            repr((result.outcome.correct, result.outcome.task_digest)).encode()
+        ).hexdigest(),
         "seconds": round(seconds, 1),
-        "evaluate_seconds": round(result.evaluate_seconds, 1),
+        "evaluate_seconds": round(result.outcome.evaluate_seconds, 1),
         "own": max(own) - before,
         "with_mapped_pages": memory("VmHWM"),
     }

@@ -19,6 +19,7 @@ from fsbench._util.files import atomic_hdf5
 from fsbench._util.session import Session
 from fsbench.data.loading import load
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.features import store
 from fsbench.features.extract import extract_features
 from fsbench.features.store import Features
@@ -88,15 +89,15 @@ def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypa
         assert values.flags.writeable == (limit > 1)
         found += evaluate(
             tmp_path / "novel.h5",
-            specs=[TaskSpec(3, 2, 4, 20)],
+            tasks=[TaskSpec(3, 2, 4, 20)],
             heads=[head],
             preprocess=[preprocess],
-            base=tmp_path / "base.h5",
-            device=torch.device("cpu"),
-            output=Output(None, quiet=True),
+            images=Images(base=tmp_path / "base.h5"),
+            session=Session(device=torch.device("cpu"), quiet=True),
+            output=Output(None),
         )
-    assert found[0].correct == found[1].correct
-    assert found[0].same_question(found[1])
+    assert found[0].outcome.correct == found[1].outcome.correct
+    assert found[0].question == found[1].question
 
 
 def test_images_that_stay_in_their_file_give_the_same(
@@ -112,13 +113,10 @@ def test_images_that_stay_in_their_file_give_the_same(
     )
     assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
     backbone = of_checkpoint(run.best)
-    _, mapped = extract_features(
-        backbone, "tiny", "novel", out=tmp_path / "a.h5", cache=cache, device=cpu, quiet=True
-    )
+    session = Session(cache, quiet=True)
+    _, mapped = extract_features(backbone, "tiny", "novel", session, out=tmp_path / "a.h5")
     monkeypatch.undo()
-    _, other = extract_features(
-        backbone, "tiny", "novel", out=tmp_path / "b.h5", cache=cache, device=cpu, quiet=True
-    )
+    _, other = extract_features(backbone, "tiny", "novel", session, out=tmp_path / "b.h5")
     assert mapped.digest == other.digest
 
 

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.features import store
@@ -106,8 +107,8 @@ class TestLibraries:
         with torch.inference_mode():
             expected = model.forward_head(model.forward_features(images), pre_logits=True)
             torch.testing.assert_close(found.network(images), expected)
-        assert found.provenance["backbone"] == SMALL
-        assert found.run.startswith("timm-test_vit.r160_in1k-vit-")
+        assert found.model.backbone == SMALL
+        assert found.model.run.startswith("timm-test_vit.r160_in1k-vit-")
 
     def test_a_classifier_of_imagenet_says_what_was_seen(self, vit, tmp_path):
         model, path = vit
@@ -125,8 +126,8 @@ class TestLibraries:
         (folder / "refs" / "main").write_text("abc")
         save_file(model.state_dict(), folder / "snapshots" / "abc" / "model.safetensors")
         found = pretrained.find("timm:test_vit")
-        assert found.digest == pretrained.find(path, SMALL).digest
-        assert (found.run, found.seen.source) == ("timm-test_vit.r160_in1k", "imagenet-1k")
+        assert found.model.checkpoint == pretrained.find(path, SMALL).model.checkpoint
+        assert (found.model.run, found.seen.source) == ("timm-test_vit.r160_in1k", "imagenet-1k")
 
     def test_the_cache_of_the_hub_is_enough_for_torchvision(self, tmp_path, monkeypatch, no_network, pixels):
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
@@ -141,8 +142,10 @@ class TestLibraries:
         with torch.inference_mode():
             values = found.network(images)
             torch.testing.assert_close(model.fc(values), model(images))
-        assert found.provenance["backbone"] == "torchvision:shufflenet_v2_x0_5.IMAGENET1K_V1"
-        assert found.digest == pretrained.find(path, "torchvision:shufflenet_v2_x0_5").digest
+        assert found.model.backbone == "torchvision:shufflenet_v2_x0_5.IMAGENET1K_V1"
+        assert (
+            found.model.checkpoint == pretrained.find(path, "torchvision:shufflenet_v2_x0_5").model.checkpoint
+        )
 
     @pytest.mark.parametrize("name", ["timm:test_vit", "torchvision:shufflenet_v2_x0_5"])
     def test_weights_that_cannot_be_had_are_one_line(self, name, tmp_path, monkeypatch, no_network):
@@ -324,7 +327,7 @@ class TestOthersCheckpoints:
         path = tmp_path / f"mine{suffix}"
         torch.save(tensors, path) if suffix == ".pth" else save_file(tensors, path)
         ours, theirs = pretrained.find(trained / "best.safetensors"), pretrained.find(path, "conv4", 16)
-        values = [embed(f.network, f.transform, pixels.numpy(), CPU) for f in (ours, theirs)]
+        values = [embed(f.network, f.transform, pixels.numpy(), Session(quiet=True)) for f in (ours, theirs)]
         np.testing.assert_array_equal(*values)
         assert ours.dataset == "tiny"
         assert theirs.dataset is None
@@ -412,10 +415,10 @@ class TestFunctions:
     def test_a_module_and_a_size(self, mine, pixels):
         found = pretrained.find(f"{mine}:sized")
         expected = F.adaptive_avg_pool2d(eval_transform(pixels, 16), 2).flatten(1)
-        values = embed(found.network, found.transform, pixels.numpy(), CPU)
+        values = embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
-        assert found.provenance == {"backbone": "mine.sized", "image_size": 16}
-        assert found.run == f"mine.sized-{found.digest[:8]}"
+        assert (found.model.backbone, found.model.image_size) == ("mine.sized", 16)
+        assert found.model.run == f"mine.sized-{found.model.checkpoint[:8]}"
 
     def test_a_module_alone_takes_the_size_of_the_command(self, mine):
         assert pretrained.find(f"{mine}:pooled", image_size=16).transform.name == usual(16).name
@@ -424,7 +427,7 @@ class TestFunctions:
 
     def test_a_module_and_a_transform(self, mine, pixels):
         found = pretrained.find(f"{mine}:transformed")
-        values = embed(found.network, found.transform, pixels.numpy(), CPU)
+        values = embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
         expected = (
             pixels.double().view(2, 2, 48, 2, 48, 3).mean(dim=(2, 4)).permute(0, 3, 1, 2).flatten(1) / 255
         )
@@ -439,19 +442,19 @@ class TestFunctions:
     def test_what_it_was_pretrained_on_is_its_source(self, mine):
         found = pretrained.find(f"{mine}:pretrained")
         assert found.seen == overlap.imagenet_1k()
-        assert (found.provenance["source"], found.provenance["source_classes"]) == ("imagenet-1k", 1000)
+        assert (found.model.source, found.model.source_classes) == ("imagenet-1k", 1000)
         elsewhere = pretrained.find(f"{mine}:pretrained_elsewhere")
         assert elsewhere.seen == overlap.Seen("street-signs", None)
-        assert (elsewhere.provenance["source"], elsewhere.provenance["source_classes"]) == (
+        assert (elsewhere.model.source, elsewhere.model.source_classes) == (
             "street-signs",
             None,
         )
 
     def test_other_code_is_another_backbone(self, mine):
-        before = pretrained.find(f"{mine}:sized").digest
-        assert pretrained.find(f"{mine}:sized").digest == before
+        before = pretrained.find(f"{mine}:sized").model.checkpoint
+        assert pretrained.find(f"{mine}:sized").model.checkpoint == before
         mine.write_text(MINE.replace("AdaptiveAvgPool2d", "AdaptiveMaxPool2d"))
-        assert pretrained.find(f"{mine}:sized").digest != before
+        assert pretrained.find(f"{mine}:sized").model.checkpoint != before
 
     @pytest.mark.parametrize(
         ("name", "message"),
@@ -471,7 +474,7 @@ class TestFunctions:
         with pytest.raises(
             FsbenchError, match=r"must return features \(2, d\), but returned \(2, 3, 16, 16\)"
         ):
-            embed(found.network, found.transform, pixels.numpy(), CPU)
+            embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
 
 
 class TestKeys:
@@ -483,7 +486,7 @@ class TestKeys:
                 if size == 32:
                     torch.save(build("conv4", 32, seed=seed).state_dict(), tmp_path / "same.pth")
                 backbone = pretrained.find(tmp_path / "same.pth", "conv4", size)
-                path, found = extract_features(backbone, "tiny", "novel", device=CPU, cache=cache, quiet=True)
+                path, found = extract_features(backbone, "tiny", "novel", session=Session(cache, quiet=True))
                 made[path] = found.digest
                 assert store.read(path).about["transform"] == usual(size).name
         assert len(made) == len(set(made.values())) == 4
@@ -493,13 +496,14 @@ class TestKeys:
         torch.save(weights, tmp_path / "a.pth")
         save_file(weights, tmp_path / "b.safetensors")
         one, two = (
-            pretrained.find(tmp_path / name, "conv4", 16).digest for name in ("a.pth", "b.safetensors")
+            pretrained.find(tmp_path / name, "conv4", 16).model.checkpoint
+            for name in ("a.pth", "b.safetensors")
         )
         assert one == two
 
     def test_a_checkpoint_of_fsbench_is_keyed_by_its_file(self, trained):
         path = trained / "best.safetensors"
-        assert pretrained.find(path).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert pretrained.find(path).model.checkpoint == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class TestSeen:
@@ -538,8 +542,8 @@ class TestSeen:
     def test_cub_has_a_warning_of_its_own(self):
         text = overlap.text(overlap.imagenet_1k(), "cub", ["076.Dark_eyed_Junco", "092.Nighthawk"])
         assert text == (
-            "pretrained on imagenet-1k, which has 1 of 2 classes, as 076.Dark_eyed_Junco; "
-            "some images of CUB are ImageNet's, too"
+            "pretrained on imagenet-1k, which contains 1 of the 2 classes (for example 076.Dark_eyed_Junco); "
+            "some images of CUB are part of ImageNet"
         )
 
     @pytest.mark.parametrize(
@@ -559,7 +563,7 @@ class TestSeen:
 
     def test_what_is_not_known_is_said(self):
         found = pretrained.libraries._seen_by(".lvd142m", 0)
-        assert overlap.text(found, "tiny", ["a"]) == "pretrained on lvd142m, whose classes are not known"
+        assert overlap.text(found, "tiny", ["a"]) == "pretrained on lvd142m, whose classes are unknown"
 
     def test_nothing_seen_is_no_warning(self):
         assert overlap.text(overlap.imagenet_1k(), "tiny", ["novel-1"]) == ""
@@ -588,7 +592,10 @@ def test_evaluate_from_the_command_line(vit, tmp_path, capsys, caplog, monkeypat
         assert result["backbone"] == SMALL
         assert result["transform"] == "resize-168-bicubic-centre-160-0.5-0.5-0.5-0.5-0.5-0.5-1"
         assert (result["source"], result["source_classes"]) == ("imagenet-1k", 1000)
-        seen = r"pretrained on imagenet-1k, which has 3 of 5 classes, as (goldfish|n01530575|n01614925)"
+        seen = (
+            r"pretrained on imagenet-1k, which contains 3 of the 5 classes "
+            r"\(for example (goldfish|n01530575|n01614925)\)"
+        )
         assert re.fullmatch(seen, result["seen"])
         enlarged, warning = caplog.messages
         assert "images are stored at 16 px, but" in enlarged

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from fsbench.cli import main
 from fsbench.data.augment import eval_transform
 from fsbench.heads import HEADS
 from fsbench.models import pretrained
+from fsbench.models.identity import Model
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import Prediction, predict, text
 
 CPU = torch.device("cpu")
@@ -26,7 +29,7 @@ COMPILED = {"cosine-sgd", "linear-sgd"}  # by numba, which takes its time
 
 
 @pytest.fixture(scope="module")
-def backbone(trained: Path) -> pretrained.Frozen:
+def backbone(trained: Path) -> FeatureExtractor:
     return pretrained.find(trained / "best.safetensors")
 
 
@@ -43,7 +46,7 @@ def folders(tiny_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def ask(
-    backbone: pretrained.Frozen, folders: tuple[Path, Path], cache: Path | None = None, **options
+    backbone: FeatureExtractor, folders: tuple[Path, Path], cache: Path | None = None, **options
 ) -> Prediction:
     return predict(backbone, *folders, session=Session(cache, CPU, quiet=True), **options)
 
@@ -236,7 +239,7 @@ class TestHeads:
         assert "favours" not in text.summary(ask(backbone, folders))
 
     def test_base_features_of_a_network_without_base_classes(self, backbone, folders):
-        foreign = pretrained.Frozen(backbone.network, backbone.transform, "0", "mine", {"backbone": "mine"})
+        foreign = replace(backbone, model=Model(run="mine", checkpoint="0"), provenance=None)
         with pytest.raises(
             FsbenchError, match=r"head bd-cspn \(cl2n\): needs features of base classes, but mine"
         ):

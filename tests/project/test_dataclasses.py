@@ -35,7 +35,7 @@ def holds_arrays(annotation: Any) -> bool:
     ):
         return True
     if isinstance(annotation, type) and is_dataclass(annotation):
-        return any(map(holds_arrays, get_type_hints(annotation).values()))
+        return any(map(holds_arrays, get_type_hints(annotation, localns={"torch": torch}).values()))
     origin = get_origin(annotation)
     if origin is Callable:
         return False
@@ -49,8 +49,8 @@ WITH_ARRAYS = [name for name, value in CLASSES.items() if holds_arrays(value)]
 def test_the_walk_finds_what_is_known_to_hold_arrays():
     assert {
         "fsbench.tasks.sampler.Tasks",
-        "fsbench.evaluation.subjects.Target",
-        "fsbench.models.pretrained.Frozen",
+        "fsbench.evaluation.subjects.Subject",
+        "fsbench.models.pretrained.extractor.FeatureExtractor",
     } <= set(WITH_ARRAYS)
     assert "fsbench.training.precision.ComputeSettings" not in WITH_ARRAYS
 

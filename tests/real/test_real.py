@@ -90,11 +90,11 @@ def test_a_committed_checkpoint_gives_its_committed_results(real_cache: Path, n_
     (committed,) = (
         result
         for result in results.read_all(RESULTS / "cifar-fs")
-        if (result.checkpoint, result.head, result.n_shot) == (digest, "nearest-mean", n_shot)
+        if (result.model.checkpoint, result.head.name, result.spec.n_shot) == (digest, "nearest-mean", n_shot)
     )
     (found,) = evaluate(
-        checkpoint, specs=[committed.spec], cache=real_cache, device=torch.device("cpu"),
-        output=Output(None, quiet=True),
+        checkpoint, tasks=[committed.spec], session=Session(real_cache, torch.device('cpu'), quiet=True),
+        output=Output(None),
     )  # fmt: skip
     assert found.task_identity == committed.task_identity
     assert found.task_digest == committed.task_digest

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,13 @@ import torch
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
+from fsbench._util.session import Session
 from fsbench.evaluation import results
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
 from fsbench.report.check import problems
 from fsbench.tasks.spec import TaskSpec
+from tests.changed import changed
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +23,9 @@ def made(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("results")
     evaluate(
         trained / "best.safetensors",
-        specs=[TaskSpec(5, 1, 3, 20)],
-        cache=cache,
-        device=torch.device("cpu"),
-        output=Output(folder, quiet=True),
+        tasks=[TaskSpec(5, 1, 3, 20)],
+        session=Session(cache, torch.device("cpu"), quiet=True),
+        output=Output(folder),
     )
     leaderboard.update(folder, None)
     return folder
@@ -56,14 +56,19 @@ def test_a_file_that_lies_elsewhere(folder: Path):
 def test_a_number_that_does_not_follow(folder: Path):
     path = file_of(folder)
     document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "half_width": 0.001}))
+    outcome = document["outcome"]
+
+    def write(**changes) -> None:
+        path.write_text(json.dumps({**document, "outcome": {**outcome, **changes}}))
+
+    write(half_width=0.001)
     assert any("half_width is 0.001, but the scores give 0.0" in line for line in problems(folder))
-    wrong = [1 - value for value in document["class_values"]]
-    path.write_text(json.dumps({**document, "class_values": [0.1, *wrong[1:]]}))
+    wrong = [1 - value for value in outcome["class_values"]]
+    write(class_values=[0.1, *wrong[1:]])
     assert any("class_half_width is" in line and "but class_values give" in line for line in problems(folder))
-    path.write_text(json.dumps({**document, "accuracy": 0.123}))
+    write(accuracy=0.123)
     (line,) = problems(folder)
-    assert "the tasks' scores do not give the accuracy 0.123" in line
+    assert "accuracy is 0.123, but the mean of the per-task scores is 0." in line
 
 
 def test_tables_that_are_stale(folder: Path):
@@ -75,8 +80,8 @@ def test_tables_that_are_stale(folder: Path):
 def test_other_tasks_than_the_pinned_list(folder: Path):
     result = results.read(file_of(folder))
     asked = {"n_query": 15, "n_tasks": 10_000, "correct": (40, 50) * 5000, "queries": 75, "accuracy": 0.6}
-    claim = replace(result, dataset="cifar-fs", **asked)
-    claim = replace(claim, half_width=stats.mean_and_half_width(claim.accuracies)[1])
+    claim = changed(result, dataset="cifar-fs", **asked)
+    claim = changed(claim, half_width=stats.mean_and_half_width(claim.accuracies)[1])
     results.write(folder, claim)
     leaderboard.update(folder, None)
     (line,) = problems(folder)

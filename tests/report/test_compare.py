@@ -1,7 +1,7 @@
 """Comparisons of made-up result files."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from scipy import stats as reference
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.compare import compare, table
+from tests.changed import changed
 
 BASE = results.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
 RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
@@ -22,8 +23,8 @@ def made(correct, **changes) -> Result:
     values = {"head": "nearest-mean", "correct": tuple(map(int, correct)), "n_tasks": len(correct), **changes}
     if "class_values" in values:
         values["class_half_width"] = stats.mean_and_half_width(values["class_values"])[1]
-    result = replace(BASE, **values)
-    return replace(result, accuracy=float(result.accuracies.mean()))
+    result = changed(BASE, **values)
+    return changed(result, accuracy=float(result.accuracies.mean()))
 
 
 def better(by: int, seed: int) -> np.ndarray:

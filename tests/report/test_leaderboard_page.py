@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from selenium.webdriver.support.select import Select
 
 from fsbench.evaluation import results
 from fsbench.report import leaderboard
+from tests.changed import changed
 
 pytestmark = pytest.mark.browser
 
@@ -27,8 +27,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "results"
     shutil.copytree(GOLDEN, folder)
     base = next(iter(results.read_all(GOLDEN / "glyphs")))
-    hostile = replace(base, dataset="own", source="own", synthetic=False, run="hostile", recipe=HOSTILE)
-    results.write(folder, replace(hostile, backbone=HOSTILE, overrides=HOSTILE, class_half_width=0.25))
+    hostile = changed(base, dataset="own", source="own", synthetic=False, run="hostile", recipe=HOSTILE)
+    results.write(folder, changed(hostile, backbone=HOSTILE, overrides=HOSTILE, class_half_width=0.25))
     return leaderboard.update(folder, None)[2]
 
 

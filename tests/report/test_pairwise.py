@@ -1,6 +1,5 @@
 """Which test a pair of the leaderboard gets: in pairs on the same tasks, by the means on other tasks."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,9 @@ import pytest
 
 from fsbench import stats
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.pairwise import compare_pairs, of_result
+from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
 BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
@@ -18,8 +18,8 @@ HARD = [3, 5, 7, 9, 11, 13]  # right answers of 15; tasks differ far more than t
 
 def made(correct: list[int], **changes) -> Result:
     """A result with these right answers of 15 in each task."""
-    result = replace(BASE, correct=tuple(correct), n_tasks=len(correct), **changes)
-    return replace(result, accuracy=float(result.accuracies.mean()))
+    result = changed(BASE, correct=tuple(correct), n_tasks=len(correct), **changes)
+    return changed(result, accuracy=float(result.accuracies.mean()))
 
 
 FIRST = made([count + 1 + place % 2 for place, count in enumerate(HARD)], run="first")

@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,12 @@ from scipy.stats import t as student
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.flat import flatten
+from fsbench.evaluation.result import Result
 from fsbench.features.store import Features
 from fsbench.report import plots
 from fsbench.report.plots import budget
+from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
 BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
@@ -26,8 +27,8 @@ BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-
 def made(*correct: int, **changes) -> Result:
     """A result with these right answers of 15 in each 5-way task."""
     queries = changes.get("n_way", 5) * 3
-    result = replace(BASE, correct=correct, n_tasks=len(correct), queries=queries, **changes)
-    return replace(result, accuracy=float(result.accuracies.mean()))
+    result = changed(BASE, correct=correct, n_tasks=len(correct), queries=queries, **changes)
+    return changed(result, accuracy=float(result.accuracies.mean()))
 
 
 def sweep() -> list[Result]:
@@ -65,13 +66,19 @@ class TestWaysAndShots:
         found = sweep()
         ways, shots = every_axes(plots.ways_and_shots(found))
         one_shot, five_shot = (line.get_ydata() for line in ways.lines)
-        by = {(result.n_way, result.n_shot): result for result in found}
-        np.testing.assert_allclose(one_shot, [100 * by[5, 1].accuracy, 100 * by[10, 1].accuracy])
-        np.testing.assert_allclose(five_shot, [100 * by[5, 5].accuracy, 100 * by[10, 5].accuracy])
-        np.testing.assert_allclose(shots.lines[0].get_ydata(), [100 * by[5, n].accuracy for n in (1, 5)])
+        by = {(result.spec.n_way, result.spec.n_shot): result for result in found}
+        np.testing.assert_allclose(
+            one_shot, [100 * by[5, 1].outcome.accuracy, 100 * by[10, 1].outcome.accuracy]
+        )
+        np.testing.assert_allclose(
+            five_shot, [100 * by[5, 5].outcome.accuracy, 100 * by[10, 5].outcome.accuracy]
+        )
+        np.testing.assert_allclose(
+            shots.lines[0].get_ydata(), [100 * by[5, n].outcome.accuracy for n in (1, 5)]
+        )
         half = stats.mean_and_half_width(by[5, 1].accuracies)[1]
         top = ways.collections[0].get_paths()[0].vertices[:, 1].max()
-        assert top == pytest.approx(100 * (by[5, 1].accuracy + half))
+        assert top == pytest.approx(100 * (by[5, 1].outcome.accuracy + half))
         assert ways.lines[0].get_linestyle() != ways.lines[1].get_linestyle()
 
     def test_says_what_is_seen(self):
@@ -83,17 +90,17 @@ class TestWaysAndShots:
         assert "95 % Student-t interval" in texts(figure).replace("\n", " ")
 
     def test_a_sweep_of_shots_alone_is_one_panel(self):
-        (axes,) = every_axes(plots.ways_and_shots([one for one in sweep() if one.n_way == 5]))
+        (axes,) = every_axes(plots.ways_and_shots([one for one in sweep() if one.spec.n_way == 5]))
         assert axes.get_ylabel() == "5-way accuracy, %"
 
     def test_incomparable_results_share_no_panel(self):
-        other = [replace(one, image_size=84) for one in sweep()]
+        other = [changed(one, image_size=84) for one in sweep()]
         figure = plots.ways_and_shots([*sweep(), *other])
         assert [len(axes.lines) for axes in every_axes(figure)] == [2, 2, 2, 2]
 
     def test_synthetic_stands_in_the_title(self):
         assert "synthetic images" in texts(
-            plots.ways_and_shots([replace(one, synthetic=True) for one in sweep()])
+            plots.ways_and_shots([changed(one, synthetic=True) for one in sweep()])
         )
 
     def test_one_protocol_is_no_sweep(self):
@@ -101,7 +108,7 @@ class TestWaysAndShots:
             plots.ways_and_shots([made(7, 8)])
 
     def test_nobody_reads_25_lines(self):
-        many = [replace(one, recipe=f"r{n}", run=f"r{n}") for n in range(13) for one in sweep()]
+        many = [changed(one, recipe=f"r{n}", run=f"r{n}") for n in range(13) for one in sweep()]
         with pytest.raises(FsbenchError, match="at most 24 lines in a panel can be read, but there are 26"):
             plots.ways_and_shots(many)
 
@@ -113,7 +120,7 @@ def trained_for(recipe: str, epochs: int, seed: int, *correct: int, **changes) -
     """A result of one training."""
     values = tuple(value + 0.01 * seed for value in CLASSES[recipe])
     result = made(*correct, recipe=recipe, preset="fast", epochs=epochs, train_seed=seed, class_values=values)
-    return replace(result, source=result.dataset, **{"precision": "float32", **changes})
+    return changed(result, source=result.data.dataset, **{"precision": "float32", **changes})
 
 
 class TestBudgets:
@@ -142,8 +149,8 @@ class TestBudgets:
 
     def test_nothing_is_claimed_of_fewer_than_three_seeds(self):
         """Neither where both recipes have two, nor where one of them has three."""
-        three = [one for one in self.results(3) if one.recipe == "erm"]
-        fewer = [*three, *(one for one in self.results(2) if one.recipe != "erm")]
+        three = [one for one in self.results(3) if one.model.recipe == "erm"]
+        fewer = [*three, *(one for one in self.results(2) if one.model.recipe != "erm")]
         for found in (self.results(2), fewer):
             (points,) = budget.points(found).values()
             assert points[-1].difference is not None
@@ -163,7 +170,7 @@ class TestBudgets:
         """The number of epochs is an override, too, and tells no settings apart."""
         results = self.results(1, overrides="epochs 6")
         assert (
-            len(budget.points([*results[:2], *(replace(one, overrides="epochs 7") for one in results[2:])]))
+            len(budget.points([*results[:2], *(changed(one, overrides="epochs 7") for one in results[2:])]))
             == 1
         )
         assert len(budget.points([*results, *self.results(1, **other)])) == 2
@@ -193,7 +200,7 @@ class TestBudgets:
 
     def test_a_result_without_its_training_is_refused(self):
         with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
-            plots.budgets([replace(one, epochs=None) for one in self.results(1)])
+            plots.budgets([changed(one, epochs=None) for one in self.results(1)])
 
 
 class TestRecipeByHead:
@@ -237,19 +244,24 @@ class TestCrossDomain:
         (axes,) = every_axes(plots.cross_domain(found := domains()))
         for result in found:
             mean, half = stats.mean_and_half_width(result.accuracies)
-            assert cells(axes)[result.source, result.dataset] == f"{100 * mean:.2f} ± {100 * half:.2f}"
+            assert (
+                cells(axes)[result.model.source, result.data.dataset]
+                == f"{100 * mean:.2f} ± {100 * half:.2f}"
+            )
 
     def test_the_best_head_or_the_one_asked_for(self):
-        worse = [made(*(n - 1 for n in one.correct), **about(one, head="svm")) for one in domains()]
+        worse = [made(*(n - 1 for n in one.outcome.correct), **about(one, head="svm")) for one in domains()]
         both = [*worse, *domains()]
         (best,), (asked,) = every_axes(plots.cross_domain(both)), every_axes(plots.cross_domain(both, "svm"))
-        assert best.texts[0].get_text()[:5] == f"{100 * both[4].accuracy:.2f}"
-        assert asked.texts[0].get_text()[:5] == f"{100 * both[0].accuracy:.2f}"
+        assert best.texts[0].get_text()[:5] == f"{100 * both[4].outcome.accuracy:.2f}"
+        assert asked.texts[0].get_text()[:5] == f"{100 * both[0].outcome.accuracy:.2f}"
 
     def test_seeds_share_a_cell(self):
-        second = [made(*(n + 1 for n in one.correct), **about(one, train_seed=1)) for one in domains()]
+        second = [
+            made(*(n + 1 for n in one.outcome.correct), **about(one, train_seed=1)) for one in domains()
+        ]
         (axes,) = every_axes(figure := plots.cross_domain([*domains(), *second]))
-        first = domains()[0].accuracy, second[0].accuracy
+        first = domains()[0].outcome.accuracy, second[0].outcome.accuracy
         low, high = (100 * end for end in sorted(first))
         assert axes.texts[0].get_text() == f"{(low + high) / 2:.2f}\n({low:.2f} to {high:.2f})"
         assert "the lowest and the highest seed" in texts(figure).replace("\n", " ")
@@ -265,7 +277,7 @@ class TestCrossDomain:
 
 def about(result: Result, **changes) -> dict:
     names = ("source", "source_fingerprint", "dataset", "fingerprint", "run", "checkpoint", "task_digest")
-    return {**{name: getattr(result, name) for name in names}, **changes}
+    return {**{name: flatten(result)[name] for name in names}, **changes}
 
 
 class TestTaskAccuracies:

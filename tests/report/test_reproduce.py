@@ -1,7 +1,5 @@
 """A result that is run again."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from fsbench.training.overrides import resolve
 from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import load_recipe
 from fsbench.training.run import TrainingSpec
+from tests.changed import changed
 
 CPU = torch.device("cpu")
 
@@ -27,20 +26,19 @@ def result_file(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("results")
     (result,) = evaluate(
         trained / "best.safetensors",
-        specs=[TaskSpec(5, 1, 3, 20)],
-        cache=cache,
-        device=CPU,
-        output=Output(folder, quiet=True),
+        tasks=[TaskSpec(5, 1, 3, 20)],
+        session=Session(cache, quiet=True),
+        output=Output(folder),
     )
     return folder / result.path
 
 
 def test_training_and_evaluation_give_the_same_scores_again(result_file: Path, cache: Path, tmp_path: Path):
-    found = reproduce(result_file, out=tmp_path, cache=cache, device=CPU, quiet=True)
+    found = reproduce(result_file, out=tmp_path, session=Session(cache, quiet=True))
     assert found.same_tasks
     assert found.same_answers
     assert (found.difference, found.half_width) == (0, 0)
-    assert found.now.checkpoint == found.before.checkpoint
+    assert found.now.model.checkpoint == found.before.model.checkpoint
     assert "every task scores the same" in found.line()
 
 
@@ -53,16 +51,16 @@ def test_few_images_and_precision_are_those_of_the_result(cache: Path, tmp_path:
         compute=ComputeSettings("bf16"),
         session=Session(cache, CPU, quiet=True),
     )
-    spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results", quiet=True)
-    (result,) = evaluate(run.best, specs=[spec], cache=cache, device=CPU, output=output)
-    assert (result.per_class, result.precision) == (4, "bf16")
+    spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results")
+    (result,) = evaluate(run.best, tasks=[spec], session=Session(cache), output=output)
+    assert (result.model.per_class, result.model.precision) == (4, "bf16")
     path = tmp_path / "results" / result.path
-    found = reproduce(path, out=tmp_path / "again", cache=cache, device=CPU, quiet=True)
-    assert found.now.checkpoint == found.before.checkpoint
+    found = reproduce(path, out=tmp_path / "again", session=Session(cache, quiet=True))
+    assert found.now.model.checkpoint == found.before.model.checkpoint
 
 
 def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
-    ask = {"out": tmp_path, "cache": cache, "device": CPU, "quiet": True}
+    ask = {"out": tmp_path, "session": Session(cache, quiet=True)}
     found = reproduce(result_file, checkpoint=trained / "best.safetensors", **ask)
     assert found.same_answers
     other = tmp_path / "other.safetensors"
@@ -73,14 +71,14 @@ def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_pat
 
 def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
     before = results.read(result_file)
-    better = tuple(min(15, count + 2) for count in before.correct)
-    claim = replace(before, correct=better, accuracy=sum(better) / 15 / 20)
+    better = tuple(min(15, count + 2) for count in before.outcome.correct)
+    claim = changed(before, correct=better, accuracy=sum(better) / 15 / 20)
     path = results.write(tmp_path, claim)
-    ask = {"checkpoint": trained / "best.safetensors", "cache": cache, "device": CPU, "quiet": True}
+    ask = {"checkpoint": trained / "best.safetensors", "session": Session(cache, quiet=True)}
     found = reproduce(path, out=tmp_path / "again", **ask)
     assert found.same_tasks
     assert not found.same_answers
-    assert found.difference == pytest.approx(before.accuracy - claim.accuracy)
+    assert found.difference == pytest.approx(before.outcome.accuracy - claim.outcome.accuracy)
     assert "tasks score differently" in found.line()
 
 
@@ -95,15 +93,13 @@ def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, 
 )
 def test_the_recipe_is_read_from_a_result(result_file: Path, name, preset, changes):
     wanted = resolve(load_recipe(name, preset), **changes)
-    result = replace(
+    result = changed(
         results.read(result_file), recipe=name, preset=preset, overrides=", ".join(wanted.overrides)
     )
     assert recipe_of(result).settings() == wanted.settings()
 
 
 def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: Path):
-    document = json.loads(result_file.read_text())
-    path = tmp_path / "x.json"
-    path.write_text(json.dumps({**document, "recipe": None}))
+    path = results.write(tmp_path, changed(results.read(result_file), recipe=None))
     with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
-        reproduce(path, out=tmp_path, device=CPU)
+        reproduce(path, out=tmp_path, session=Session(device=CPU))

@@ -1,6 +1,5 @@
 """The page of training budgets: its tables are the result files, and the committed ones are up to date."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from fsbench.evaluation import results
 from fsbench.report.check import file_problems
 from fsbench.report.plots.budget import Point
 from results.budgets import BEGIN, END, FOLDER, pays_from, tables, with_tables
+from tests.changed import changed
 
 GOLDEN = (
     Path(__file__).parents[1]
@@ -50,15 +50,15 @@ def test_a_page_without_markers_is_refused():
 def test_an_accuracy_stands_with_its_difference_from_erm():
     """One seed each: the difference has no half width, and nothing is claimed."""
     base = results.read(GOLDEN)
-    base = replace(base, recipe="erm", preset="fast", precision="bf16", train_seed=0, per_class=20)
-    other = replace(base, recipe="mixup", correct=tuple(right + 1 for right in base.correct))
-    other = replace(
+    base = changed(base, recipe="erm", preset="fast", precision="bf16", train_seed=0, per_class=20)
+    other = changed(base, recipe="mixup", correct=tuple(right + 1 for right in base.outcome.correct))
+    other = changed(
         other,
         accuracy=float(other.accuracies.mean()),
-        class_values=tuple(value + 0.1 for value in base.class_values),
+        class_values=tuple(value + 0.1 for value in base.outcome.class_values),
     )
-    erm, mixup = (f"{100 * one.accuracy:.1f}" for one in (base, other))
-    gain = 100 * (other.accuracy - base.accuracy)
+    erm, mixup = (f"{100 * one.outcome.accuracy:.1f}" for one in (base, other))
+    gain = 100 * (other.outcome.accuracy - base.outcome.accuracy)
     text = tables([other, base])
     assert text.startswith("### cifar-fs, 32 px, conv4, preset fast, bf16")
     assert "5-way 1-shot, nearest-mean, 20 tasks\n\n20 images of each base class, training seeds: 1." in text

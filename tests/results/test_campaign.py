@@ -14,13 +14,14 @@ import torch
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results as result_files
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.models import checkpoint
 from fsbench.report import leaderboard
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.training.recipe import load_recipe
 from results import campaign, gpu, plan, speed
 from results.campaign import Setting
+from tests.changed import changed
 
 RESULTS = Path(__file__).parents[2] / "results"
 KEPT = sorted((RESULTS / "checkpoints").glob("*.safetensors"))
@@ -166,7 +167,7 @@ class TestPlan:
 class TestDone:
     @pytest.fixture
     def result(self) -> Result:
-        return replace(result_files.read(COMMITTED), sampler=SAMPLER)
+        return changed(result_files.read(COMMITTED), sampler=SAMPLER)
 
     def test_a_result_file_answers_the_question_that_it_is_of(
         self, write: Write, tmp_path: Path, result: Result
@@ -206,7 +207,7 @@ class TestDone:
         (run,) = plan.read(write(OF_COMMITTED))
         known = {plan.question_of(result): 10_000}
         assert not plan.unanswered(run, {replace(q, precision=None): n for q, n in known.items()})
-        different = replace(plan.question_of(replace(result, **other)), precision=None)
+        different = replace(plan.question_of(changed(result, **other)), precision=None)
         assert plan.unanswered(run, {different: 10_000})
 
     def test_fewer_tasks_are_no_answer(self, write: Write):
@@ -216,7 +217,7 @@ class TestDone:
         assert not plan.unanswered(run, {question: 20_000})
 
     def test_precision_counts_when_it_is_stated(self, write: Write, tmp_path: Path, result: Result):
-        result_files.write(tmp_path / "results", replace(result, precision="bf16"))
+        result_files.write(tmp_path / "results", changed(result, precision="bf16"))
         known = plan.answers(tmp_path / "results")
         left = {}
         for precision in ("auto", "bf16", "float32"):
@@ -290,9 +291,7 @@ class TestCampaign:
         monkeypatch.setattr(campaign, "LEAST", 0.5)
         runs = plan.read(write('[[entry]]\nrecipe = ["mixup", "erm"]\nimage-size = 16'))
         began = time.monotonic()
-        assert (
-            campaign.work(runs, replace(stub, deadline=began + 8)) == []
-        )
+        assert campaign.work(runs, replace(stub, deadline=began + 8)) == []
         assert time.monotonic() - began < 40
         assert calls(stub) == ["train-backbone mixup"]
         assert (stub.runs.parent / "interrupted").exists()  # it could end in its own way

@@ -13,7 +13,7 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.compare import compare_groups
 from fsbench.report.pairwise import compare_pairs, of_result, of_seeds
 from fsbench.stats import (
@@ -27,6 +27,7 @@ from fsbench.stats import (
     welch_difference,
     welch_p,
 )
+from tests.changed import changed
 
 N_WAY, N_QUERY, BENCHMARKS = 5, 5, 1000
 OWN, PULL, QUERY, SUPPORT = 0.5, 0.3, 0.8, 0.3  # deviations of the effects; the noise has 1
@@ -130,7 +131,7 @@ def result_of(scores: np.ndarray, classes: np.ndarray | None = None, **changes) 
     """A result with these task accuracies; the classes of its tasks give its class values."""
     values = None if classes is None else tuple(class_values(scores, classes).tolist())
     right = tuple(np.clip(np.round(scores * STEPS), 0, STEPS).astype(int).tolist())
-    made = replace(BASE, n_tasks=len(scores), correct=right, queries=STEPS, class_values=values, **changes)
+    made = changed(BASE, n_tasks=len(scores), correct=right, queries=STEPS, class_values=values, **changes)
     return replace(made, accuracy=float(made.accuracies.mean()))
 
 
@@ -166,7 +167,7 @@ def test_claims_about_recipes_hold_for_new_classes_and_new_seeds(of_seed, of_cla
         for _ in range(2):
             classes = common + rng.normal(0, of_class, 20)  # one task per class
             seeds = [classes + shift for shift in rng.normal(0, of_seed, 3)]
-            recipes.append([replace(result_of(seed), class_values=tuple(seed)) for seed in seeds])
+            recipes.append([changed(result_of(seed), class_values=tuple(seed)) for seed in seeds])
         pairs = compare_pairs([of_seeds(seeds) for seeds in recipes])
         covered.append(bool(pairs.over["classes"].p[0, 1] >= 0.05))
     assert as_often_as_it_says(covered)

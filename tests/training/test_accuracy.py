@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fsbench._util.session import Session
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import pairwise
 from fsbench.tasks.spec import TaskSpec
@@ -31,7 +31,7 @@ def few_glyphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
             session=Session(folder, CPU, quiet=True),
         )
         (found[name],) = evaluate(
-            run.last, specs=[TASKS], cache=folder, device=CPU, output=Output(None, quiet=True)
+            run.last, tasks=[TASKS], session=Session(folder, quiet=True), output=Output(None)
         )
     return found
 

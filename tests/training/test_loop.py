@@ -20,7 +20,7 @@ from fsbench.data.decode import decoder
 from fsbench.data.loading import load
 from fsbench.diagnose import load_study
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.evaluation.subjects import targets
+from fsbench.evaluation.subjects import Images, load_subjects
 from fsbench.features.extract import embed
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
@@ -484,9 +484,9 @@ class TestFewImages:
         assert run.folder == Path("runs", "erm-fast-conv4-tiny-3pc-16px-1ep-s0")
         assert checkpoint.load_provenance(run.best).per_class == 3
         (result,) = evaluate(
-            run.best, specs=[TaskSpec(n_query=3, n_tasks=5)], cache=cache, device=CPU, output=Output(None)
+            run.best, tasks=[TaskSpec(n_query=3, n_tasks=5)], session=Session(cache), output=Output(None)
         )
-        assert result.per_class == 3
+        assert result.model.per_class == 3
 
     def test_all_of_them_are_no_choice(self, cache: Path, tmp_path: Path):
         run = train(tmp_path / "run", cache, epochs=1, per_class=20)
@@ -496,14 +496,13 @@ class TestFewImages:
     def test_are_those_of_base_features(self, cache: Path, tmp_path: Path):
         """Heads and preprocessing that use base features get those of the images that were trained on."""
         run = train(tmp_path / "run", cache, epochs=1, per_class=3)
-        (target,) = targets(
-            run.best, [], "novel", needs=frozenset({"features", "mean"}), base=None, cache=cache, device=CPU,
-            quiet=True,
-        )  # fmt: skip
+        (target,) = load_subjects(
+            run.best, Images(), frozenset({"features", "mean"}), Session(cache, quiet=True)
+        )
         assert target.base is not None
         assert target.base.labels.tolist() == run.labels.tolist()
         network = checkpoint.load_backbone(run.best)[0]
-        expected = embed(network, usual(16), run.pixels.numpy(), CPU)
+        expected = embed(network, usual(16), run.pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(target.base.values, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(target.base_mean, expected.mean(axis=0), rtol=1e-4, atol=1e-5)
 

@@ -14,6 +14,7 @@ from fsbench.data.image_split import ImageSplit
 from fsbench.data.loading import load
 from fsbench.data.preparation import prepare
 from fsbench.evaluation.run import Output, evaluate
+from fsbench.evaluation.subjects import Images
 from fsbench.models.backbones import build
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import validation
@@ -61,12 +62,13 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
     measured = {}
     for split in ("val", "novel"):
         (result,) = evaluate(
-            run.last, specs=[SPEC], split=split, preprocess=["l2"], cache=noisy_val, device=CPU,
-            output=Output(None, quiet=True),
+            run.last, tasks=[SPEC], images=Images(split=split), preprocess=["l2"],
+            session=Session(noisy_val, quiet=True),
+            output=Output(None),
         )  # fmt: skip
         measured[split] = result
-    assert measured["val"].accuracy < 0.3 < 0.7 < measured["novel"].accuracy
-    assert log["val_accuracy"].tolist() == pytest.approx([measured["val"].accuracy], abs=1e-6)
+    assert measured["val"].outcome.accuracy < 0.3 < 0.7 < measured["novel"].outcome.accuracy
+    assert log["val_accuracy"].tolist() == pytest.approx([measured["val"].outcome.accuracy], abs=1e-6)
     assert log["val_half_width"].tolist() == pytest.approx([measured["val"].half_width], abs=1e-6)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from torch import nn
 
 from fsbench._util.errors import FsbenchError, unknown
+from fsbench.models.identity import Model
 from fsbench.models.pretrained import overlap
-from fsbench.models.pretrained.model import Model
+from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.overlap import Seen
 from fsbench.models.pretrained.transform import resize_crop
 
@@ -25,7 +26,7 @@ _SUBSETS = {
 }
 
 
-def timm_model(name: str, *, pretrained: bool) -> Model:
+def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     """A model of timm, with the weights of its tag or untrained.
 
     Raises:
@@ -49,9 +50,8 @@ def timm_model(name: str, *, pretrained: bool) -> Model:
         raise FsbenchError(f"timm:{name}: must take squares, but takes images of {height} x {width}")
     classifier = about.get("classifier") or ()
     tag = f".{about['tag']}" if about.get("tag") else ""
-    return Model(
-        name=f"timm:{about['architecture']}{tag}",
-        network=network,
+    return FeatureExtractor(
+        network,
         transform=resize_crop(  # cropping modes differ in what they do with images that are no squares
             math.floor(height / config["crop_pct"]),
             height,
@@ -59,13 +59,14 @@ def timm_model(name: str, *, pretrained: bool) -> Model:
             config["mean"],
             config["std"],
         ),
+        model=Model(run=f"timm:{about['architecture']}{tag}"),
         classifier=(classifier,) if isinstance(classifier, str) else tuple(classifier),
         n_classes=about["num_classes"],
         seen=_seen_by(tag, about["num_classes"]),
     )
 
 
-def torchvision_model(name: str, *, pretrained: bool) -> Model:
+def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     """A classifier of torchvision, with default weights, those of a tag (resnet50.IMAGENET1K_V1), or none.
 
     Raises:
@@ -92,12 +93,12 @@ def torchvision_model(name: str, *, pretrained: bool) -> Model:
         raise FsbenchError(f"torchvision:{name}: must end in a linear classifier, which it does not")
     network.set_submodule(linear[-1], nn.Identity())
     used = weights.transforms()
-    return Model(
-        name=f"torchvision:{architecture}.{weights.name}",
-        network=network,
+    return FeatureExtractor(
+        network,
         transform=resize_crop(
             used.resize_size[0], used.crop_size[0], used.interpolation.value, used.mean, used.std
         ),
+        model=Model(run=f"torchvision:{architecture}.{weights.name}"),
         classifier=(linear[-1],),
         n_classes=n_classes,
         seen=overlap.imagenet_1k(),  # whatever else it was pretrained on

@@ -1,6 +1,6 @@
-"""Classes that a backbone was pretrained on, and those of a data set that are among them.
+"""Classes of a data set that a backbone was pretrained on.
 
-What is learned in pretraining is not novel: all classes of mini-ImageNet and tiered-ImageNet are
+Classes that were learned in pretraining are not novel: all classes of mini-ImageNet and tiered-ImageNet are
 ImageNet-1k's (Ravi and Larochelle, ICLR 2017; Ren et al., arXiv:1803.00676), and the page of CUB-200-2011
 warns that its images overlap with ImageNet's.
 """
@@ -17,10 +17,15 @@ IMAGENET_1K = "imagenet-1k"
 
 @dataclass(frozen=True)
 class Seen:
-    """What a backbone was pretrained on."""
+    """The data that a backbone was pretrained on.
 
-    source: str  # such as imagenet-1k
-    classes: Mapping[str, str] | None  # WordNet id -> names between commas; None: not known
+    Attributes:
+        source: Its name, such as `imagenet-1k`.
+        classes: Names of each class, separated by commas, by WordNet id; None: unknown.
+    """
+
+    source: str
+    classes: Mapping[str, str] | None
 
 
 def imagenet_1k() -> Seen:
@@ -32,35 +37,35 @@ def imagenet_1k() -> Seen:
 
 
 def overlap(seen: Seen, class_names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the classes that are among the pretraining's: by WordNet id, else by name.
+    """Return the classes that were part of pretraining, by WordNet id or else by name.
 
-    Names are compared as words, and one that ends with the other counts: who has seen albatrosses knows much
-    of 001.Black_footed_Albatross, and who has seen great white sharks knows sharks.
+    Names match if one is a suffix of the other in whole words: "albatross" matches
+    "001.Black_footed_Albatross", and "great white shark" matches "shark".
     """
     names = [_words(name) for names in (seen.classes or {}).values() for name in names.split(",")]
     whole = set(names)
     ends = {end for name in names for end in _ends(name)}
     return tuple(
-        given
-        for given in class_names
-        if given in (seen.classes or {})
+        name
+        for name in class_names
+        if name in (seen.classes or {})
         or (
-            not _WORDNET.fullmatch(given)
-            and (_words(given) in ends or not whole.isdisjoint(_ends(_words(given))))
+            not _WORDNET.fullmatch(name)
+            and (_words(name) in ends or not whole.isdisjoint(_ends(_words(name))))
         )
     )
 
 
 def text(seen: Seen, dataset: str, class_names: Sequence[str]) -> str:
-    """What a reader of an accuracy must know, in a line; empty when no class was seen."""
+    """Return one line about classes that were part of pretraining; empty if there are none."""
     if seen.classes is None:
-        return f"pretrained on {seen.source}, whose classes are not known"
-    found = overlap(seen, class_names)
-    if not found:
+        return f"pretrained on {seen.source}, whose classes are unknown"
+    common = overlap(seen, class_names)
+    if not common:
         return ""
-    also = "; some images of CUB are ImageNet's, too" if dataset == "cub" else ""
-    share = f"{len(found)} of {len(class_names)} classes"
-    return f"pretrained on {seen.source}, which has {share}, as {found[0]}{also}"
+    also = "; some images of CUB are part of ImageNet" if dataset == "cub" else ""
+    share = f"{len(common)} of the {len(class_names)} classes"
+    return f"pretrained on {seen.source}, which contains {share} (for example {common[0]}){also}"
 
 
 def _words(name: str) -> tuple[str, ...]:

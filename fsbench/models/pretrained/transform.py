@@ -1,4 +1,4 @@
-"""From stored pixels to what a backbone takes; the name of a transform is a part of the key of features."""
+"""Transforms from stored pixels to the input of a backbone; their names are part of the key of features."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,23 @@ from fsbench.data.augment import MEAN, STD, eval_transform, resized, transform_n
 
 @dataclass(frozen=True)
 class Transform:
-    """Pixels (b, h, w, 3) uint8 to images (b, 3, size, size) float32, on their device."""
+    """From pixels (b, h, w, 3) uint8 to images (b, 3, size, size) float32, on their device.
 
-    name: str  # another name for whatever gives other images
-    size: int  # pixels
+    Attributes:
+        name: Name of the transform; transforms that give other images have other names.
+        size: Side of the images, in pixels.
+        apply: The transform.
+        resize: Side to which images are resized before the crop, in pixels; None: unknown.
+    """
+
+    name: str
+    size: int
     apply: Callable[[Tensor], Tensor]
-    resize: int | None = None  # pixels to which images are resized before the crop; None: not known
+    resize: int | None = None
 
     @property
     def stored(self) -> int:
-        """Side of the squares to store images as, in pixels: neither resized again nor enlarged."""
+        """Side of stored images, in pixels, that are neither resized twice nor enlarged."""
         return self.resize or resized(self.size)
 
 
@@ -37,10 +44,19 @@ def resize_crop(
     mean: Sequence[float] = MEAN,
     std: Sequence[float] = STD,
 ) -> Transform:
-    """Resize squares to `resize` pixels, cut `size` out of the centre, normalise: as timm and torchvision do.
+    """Make the usual transform of timm and torchvision: resize, cut out the centre, normalise.
 
-    `interpolation` is nearest, bilinear or bicubic; channels in 0..1 lose `mean` and are divided by `std`.
-    Pixels are resized as uint8 with antialiasing; a few are two grey levels off those of Pillow.
+    Pixels are resized as uint8 with antialiasing; a few differ by two grey levels from those of Pillow.
+
+    Args:
+        resize: Side to which images are resized, in pixels.
+        size: Side of the centre that is cut out, in pixels.
+        interpolation: `nearest`, `bilinear` or `bicubic`.
+        mean: Mean of each channel, of values in 0 to 1.
+        std: Standard deviation of each channel.
+
+    Returns:
+        The transform.
     """
     same = tuple(mean) == MEAN and tuple(std) == STD
     values = "imagenet" if same else "-".join(f"{value:.6g}" for value in (*mean, *std))
@@ -65,5 +81,5 @@ def _resize_crop(
     images = pixels.permute(0, 3, 1, 2)
     images = F.resize(images, [resize, resize], F.InterpolationMode(interpolation), antialias=True)
     images = F.to_dtype(F.center_crop(images, [size, size]), torch.float32, scale=True)
-    found: Tensor = F.normalize(images, list(mean), list(std))
-    return found.contiguous(memory_format=torch.channels_last)
+    normalised: Tensor = F.normalize(images, list(mean), list(std))
+    return normalised.contiguous(memory_format=torch.channels_last)

@@ -6,80 +6,97 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import isnan
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.pairwise import Over, Pairs, compare_pairs, of_result
 
 Against = Literal["all", "first", "best"]
 Group = Mapping[Path, Result]  # results of one question, by their files
 
-QUESTION = (  # results that differ in one of these do not measure the same
-    "dataset", "split", "fingerprint", "n_way", "n_shot", "n_query", "query_alpha", "least_shot", "classes",
-    "disjoint", "sampler",
-)  # fmt: skip
-HEAD = ("head", "preprocess")
-LABEL = {  # fields that name a result, the most telling one first
-    "run": "{}",
-    "head": "{}",
-    "preprocess": "({})",
-    "train_seed": "train seed {}",
-    "seed": "task seed {}",
-    "n_tasks": "{:,} tasks",
-    "epoch": "epoch {}",
-    "stored_size": "stored at {} px",
-    "checkpoint": "checkpoint {:.8}",
-    "feature_digest": "features {:.8}",
-}
-
 
 @dataclass(frozen=True)
 class Entry:
-    """One result of the comparison; accuracies 0..1, 95 % half widths."""
+    """One result of the comparison.
+
+    Attributes:
+        question: Data set and tasks, for people.
+        label: Name that distinguishes it from the other results of its question.
+        path: Its file.
+        accuracy: Accuracy, 0 to 1.
+        half_width: 95 % half width over tasks.
+        class_half_width: 95 % half width over classes and their images.
+        n_tasks: Number of tasks.
+    """
 
     question: str
     label: str
     path: str
     accuracy: float
-    half_width: float  # over tasks
-    class_half_width: float | None  # over classes and their images
+    half_width: float
+    class_half_width: float | None
     n_tasks: int
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two results of one question, named by their labels; differences 0..1, first minus second."""
+    """Two results of one question.
+
+    Attributes:
+        question: Data set and tasks, for people.
+        first: Label of the first result.
+        second: Label of the second result.
+        same_tasks: Whether one task list is the other or its beginning; else tests over tasks are Welch's.
+        n_tasks: Tasks of the difference: where tasks are the same, those that both results have.
+        difference: Accuracy of the first result minus that of the second, -1 to 1.
+        half_width: 95 % half width of the difference over tasks.
+        class_half_width: The same over classes; None: class values are missing or the images differ.
+        p_tasks: p-value over tasks.
+        p_classes: p-value over classes.
+        p_holm: The chosen one of these, adjusted over all pairs of the comparison.
+        p_wilcoxon: p-value of Wilcoxon's test over tasks; None unless the tasks are the same.
+        correlation: Correlation of the task accuracies; None also where one of them does not vary.
+        tasks_needed: Tasks needed to find a true difference of this size with power 0.8; None for 0.
+    """
 
     question: str
     first: str
     second: str
-    same_tasks: bool  # one list is the other or its beginning; else the tests over tasks are Welch's
-    n_tasks: int  # that the difference is over: where tasks are the same those that both have
+    same_tasks: bool
+    n_tasks: int
     difference: float
-    half_width: float  # over tasks
-    class_half_width: float | None  # over classes; None: class values are missing or the images differ
+    half_width: float
+    class_half_width: float | None
     p_tasks: float
     p_classes: float | None
-    p_holm: float | None  # of the claim that was chosen, adjusted over all pairs of the comparison
-    p_wilcoxon: float | None  # over tasks; this and the correlation need the same tasks
-    correlation: float | None  # of the task accuracies; None also where those of one do not vary
-    tasks_needed: int | None  # to find a true difference of this size with power 0.8; None for 0
+    p_holm: float | None
+    p_wilcoxon: float | None
+    correlation: float | None
+    tasks_needed: int | None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compared results and pairs, in the order of the arguments."""
+    """Compared results and pairs, in the order of the arguments.
 
-    over: Over  # what the adjusted p-values are about
+    Attributes:
+        over: What the adjusted p-values are about.
+        entries: The results.
+        pairs: The pairs that are shown.
+        adjusted_for: Number of pairs that p-values are adjusted for, shown or not.
+        left_out: Files of results without another result of the same question.
+    """
+
+    over: Over
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
-    adjusted_for: int  # pairs; those against the best result are adjusted for all others, too
-    left_out: tuple[str, ...]  # files whose question no other one answers
+    adjusted_for: int
+    left_out: tuple[str, ...]
 
 
 def compare(paths: Sequence[Path], against: Against = "all", over: Over = "classes") -> Comparison:
@@ -95,20 +112,24 @@ def compare(paths: Sequence[Path], against: Against = "all", over: Over = "class
             best one is chosen by the data, so its p-values are adjusted for all pairs.
         over: What the adjusted p-values are about: new `classes`, or other `tasks` from the same images.
 
+    Returns:
+        The compared results and their pairs.
+
     Raises:
-        FsbenchError: a file that is no result, fewer than two results, or an argument without any result
+        FsbenchError: A file that is no result, fewer than two results, or an argument without any result
             that may be compared with another one.
     """
     read = _read(paths)
-    key = (*QUESTION, *HEAD) if len(paths) > 1 and all(path.is_dir() for path in paths) else QUESTION
-    groups: dict[tuple[Any, ...], dict[Path, Result]] = defaultdict(dict)
+    by_head = len(paths) > 1 and all(path.is_dir() for path in paths)
+    keys = {path: _key(result, by_head) for path, result in read.items()}
+    groups: dict[tuple[object, ...], dict[Path, Result]] = defaultdict(dict)
     for path, result in read.items():
-        groups[tuple(getattr(result, name) for name in key)][path] = result
+        groups[tuple(keys[path].values())][path] = result
     left_out = [path for group in groups.values() if len(group) == 1 for path in group]
     for argument in paths:
         own = [path for path in read if path == argument or argument in path.parents]
         if set(own) <= set(left_out):
-            raise _stands_alone(own[0], read, key)
+            raise _stands_alone(own[0], keys)
     return compare_groups([group for group in groups.values() if len(group) > 1], against, over, left_out)
 
 
@@ -118,7 +139,17 @@ def compare_groups(
     over: Over = "classes",
     left_out: Sequence[Path] = (),
 ) -> Comparison:
-    """Compare the results of each group, which answer one question; arguments as `compare`."""
+    """Compare the results of each group in pairs.
+
+    Args:
+        groups: Results of one question each, by their files.
+        against: Which pairs are shown, as of `compare`.
+        over: What the adjusted p-values are about, as of `compare`.
+        left_out: Files to mention as left out.
+
+    Returns:
+        The compared results and their pairs.
+    """
     labels = _labels({path: result for group in groups for path, result in group.items()})
     compared = [compare_pairs([of_result(result) for result in group.values()]) for group in groups]
     families = [
@@ -157,22 +188,39 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
             raise FsbenchError(f"{argument}: there is no result below this folder")
         for path in files:
             read[path] = results.read(path)
-            if read[path].n_tasks < 2:
-                raise FsbenchError(f"{path}: n_tasks must be at least 2, but is {read[path].n_tasks}")
     if len(read) < 2:
         raise FsbenchError(f"compare needs at least two results, but found only {', '.join(map(str, read))}")
     return read
 
 
-def _stands_alone(path: Path, read: Group, key: Sequence[str]) -> FsbenchError:
+def _key(result: Result, by_head: bool) -> dict[str, object]:
+    """Values by name in which results that measure the same must agree."""
+    data, spec, head = result.data, result.spec, result.head
+    key: dict[str, object] = {
+        "dataset": data.dataset,
+        "split": data.split,
+        "fingerprint": data.fingerprint,
+        "n_way": spec.n_way,
+        "n_shot": spec.n_shot,
+        "n_query": spec.n_query,
+        "query_alpha": spec.query_alpha,
+        "least_shot": spec.least_shot,
+        "classes": spec.classes,
+        "disjoint": spec.disjoint,
+        "sampler": result.task.sampler,
+    }
+    return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
+
+
+def _stands_alone(path: Path, keys: Mapping[Path, Mapping[str, object]]) -> FsbenchError:
     """The error for a result that no other one may be compared with: how the nearest one differs from it."""
 
     def apart(other: Path) -> list[str]:
-        return [name for name in key if getattr(read[other], name) != getattr(read[path], name)]
+        return [name for name, value in keys[path].items() if keys[other][name] != value]
 
-    nearest = min((other for other in read if other != path), key=lambda other: len(apart(other)))
+    nearest = min((other for other in keys if other != path), key=lambda other: len(apart(other)))
     name = apart(nearest)[0]
-    mine, its = (_text(getattr(read[file], name)) for file in (path, nearest))
+    mine, its = (_text(keys[file][name]) for file in (path, nearest))
     return FsbenchError(f"{path} cannot be compared: its {name} is {mine}, but {its} in {nearest}")
 
 
@@ -180,7 +228,7 @@ def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) ->
     """The pairs of a group that are shown, by places in it."""
     if against != "best":
         return family
-    accuracies = [result.accuracy for result in group.values()]
+    accuracies = [result.outcome.accuracy for result in group.values()]
     best = accuracies.index(max(accuracies))
     return [(best, place) for place in range(len(group)) if place != best]
 
@@ -188,7 +236,13 @@ def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) ->
 def _entry(label: str, path: Path, result: Result) -> Entry:
     accuracy, half_width = stats.mean_and_half_width(result.accuracies)
     return Entry(
-        _question(result), label, str(path), accuracy, half_width, result.class_half_width, result.n_tasks
+        _question(result),
+        label,
+        str(path),
+        accuracy,
+        half_width,
+        result.outcome.class_half_width,
+        result.spec.n_tasks,
     )
 
 
@@ -198,7 +252,7 @@ def _pair(
     """Two labelled results and what is claimed of their difference, which stands at `place` of all pairs."""
     (first, a), (second, b) = entries
     same = a.task_identity == b.task_identity
-    n_tasks = min(a.n_tasks, b.n_tasks) if same else a.n_tasks + b.n_tasks
+    n_tasks = min(a.spec.n_tasks, b.spec.n_tasks) if same else a.spec.n_tasks + b.spec.n_tasks
     x, y = a.accuracies[:n_tasks], b.accuracies[:n_tasks]
     deviation = stats.standard_deviation(x - y) if same else float((x.var(ddof=1) + y.var(ddof=1)) ** 0.5)
     difference = float(pairs.difference[place])
@@ -222,21 +276,36 @@ def _pair(
 
 
 def _labels(read: Group) -> dict[Path, str]:
-    """A name for each result: as much as tells it from the others of its question, else its path."""
-    names = [name for name in LABEL if len({getattr(result, name) for result in read.values()}) > 1]
+    """A name for each result: as much as distinguishes it from the others of its question, else its path."""
+    details = {path: _details(result) for path, result in read.items()}
+    names = [name for name in next(iter(details.values())) if len({d[name] for d in details.values()}) > 1]
     for count in range(1, len(names) + 1):
-        labels = {path: _label(result, names[:count]) for path, result in read.items()}
+        labels = {path: " ".join(detail[name] for name in names[:count]) for path, detail in details.items()}
         if len({(_question(read[path]), label) for path, label in labels.items()}) == len(read):
             return labels
     return {path: str(path) for path in read}
 
 
-def _label(result: Result, names: Sequence[str]) -> str:
-    return " ".join(LABEL[name].format(_text(getattr(result, name))) for name in names)
+def _details(result: Result) -> dict[str, str]:
+    """Texts that name a result, the most telling one first."""
+    model = result.model
+    return {
+        "run": model.run,
+        "head": result.head.name,
+        "preprocess": f"({result.head.preprocess})",
+        "train_seed": f"train seed {_text(model.train_seed)}",
+        "seed": f"task seed {result.spec.seed}",
+        "n_tasks": f"{result.spec.n_tasks:,} tasks",
+        "epoch": f"epoch {_text(model.epoch)}",
+        "stored_size": f"stored at {_text(result.data.stored_size)} px",
+        "checkpoint": f"checkpoint {_text(model.checkpoint):.8}",
+        "feature_digest": f"features {result.data.feature_digest:.8}",
+    }
 
 
 def _question(result: Result) -> str:
-    return f"{result.dataset} {result.split} {result.spec.name}{', synthetic images' * result.synthetic}"
+    data = result.data
+    return f"{data.dataset} {data.split} {result.spec.name}{', synthetic images' * data.synthetic}"
 
 
 def _known(value: float) -> float | None:
@@ -244,5 +313,5 @@ def _known(value: float) -> float | None:
     return None if isnan(value) else float(value)
 
 
-def _text(value: object) -> object:
-    return "not given" if value is None else value
+def _text(value: object) -> str:
+    return "not given" if value is None else str(value)

@@ -9,10 +9,10 @@ from pathlib import Path
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason, write_text
 from fsbench.evaluation.results import read_all
-from fsbench.report.leaderboard.listing import listing
 from fsbench.report.leaderboard.markdown import published as published_page
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.published import Shown, beside, quotations
+from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.leaderboard.web import page
 from fsbench.report.pairwise import Over
@@ -95,7 +95,7 @@ def _pages(
     below = beside(quoted, found, every_backbone=published == "all") if shown else None
     pages = {
         folder / "README.md": HEAD + sections(found, beside=below),
-        folder / "leaderboard.csv": listing(found),
+        folder / "leaderboard.csv": spreadsheet(found),
         folder / "leaderboard.html": page(found, quotations(memory_rows=True) if shown else []),
     }
     if shown:

@@ -170,14 +170,14 @@ def beside(
 
 
 def _backbones(table: Table) -> set[str | None]:
-    return {line.tried.backbone for line in table.lines}
+    return {line.tried.model.backbone for line in table.lines}
 
 
 def _pair(table: Table) -> tuple[str, str] | None:
     """Source and target data set, the same where the source is unknown; None where nothing is published."""
     first = table.results[0]
-    known = not first.synthetic and first.split == "novel"
-    return (first.source or first.dataset, first.dataset) if known else None
+    known = not first.data.synthetic and first.data.split == "novel"
+    return (first.model.source or first.data.dataset, first.data.dataset) if known else None
 
 
 def _heading(line: Mapping[str, str]) -> str:

@@ -1,61 +1,47 @@
-"""Results that may be compared with each other, and the rows that they make."""
+"""Group results that may be compared with each other, and arrange them in rows."""
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation.results import OPEN, Result
+from fsbench.evaluation.flat import flatten
+from fsbench.evaluation.result import Question, Result
+from fsbench.report.grouping import group_by
 
 Protocol = tuple[int, int]  # n_way, n_shot
-T = TypeVar("T")
-
-
-def _is_plain(kind: Any) -> bool:
-    """Whether a field of this type holds one word, number or truth value, or None."""
-    kinds = set(get_args(kind)) if get_origin(kind) is UnionType else {kind}
-    return kinds <= {str, int, float, bool, NoneType}
-
-
-PLAIN = tuple(field.name for field in fields(Result) if _is_plain(field.type))
-GROUP = (  # results that differ in one of these never share a table
-    "synthetic", "dataset", "split", "source", "source_classes", "per_class", "image_size", "class_prior",
-    "n_query", "query_alpha", "least_shot", "classes", "disjoint", "sampler", "fingerprint",
-    "source_fingerprint",
-)  # fmt: skip
-CELL = ("n_way", "n_shot", "n_tasks", "task_digest", "interval")  # what the cells of a row may differ in
-TRAINED = (  # what a training seed changes
-    "train_seed", "epoch", "best_epoch", "run", "checkpoint", "feature_digest", "base_digest",
-)  # fmt: skip
-# Every other key tells rows apart, so that a key which a later version adds does so by itself.
-FAMILY = tuple(name for name in PLAIN if name not in {*GROUP, *CELL, *TRAINED, *OPEN})
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was tried, and its result for each protocol."""
+    """Results of one checkpoint and head.
+
+    Attributes:
+        results: A result for each protocol.
+    """
 
     results: Mapping[Protocol, Result]
 
     @property
     def tried(self) -> Result:
-        """Any of the results: they agree on what was tried."""
+        """Any of the results: they have the same model and head."""
         return next(iter(self.results.values()))
 
 
 @dataclass(frozen=True)
 class Family:
-    """Rows that differ in what a training seed changes, by ascending seed; or a single row."""
+    """Rows of one recipe and head with different training seeds, or a single row.
+
+    Attributes:
+        rows: The rows, by ascending seed.
+    """
 
     rows: Sequence[Row]
 
     def results(self, protocol: Protocol) -> list[Result]:
-        """The result of each row that has one."""
+        """The results of all rows that have one for this protocol."""
         return [row.results[protocol] for row in self.rows if protocol in row.results]
 
     def has_seeds(self, protocol: Protocol) -> bool:
@@ -64,78 +50,96 @@ class Family:
 
 
 def groups(results: Iterable[Result]) -> list[list[Result]]:
-    """Results that may be compared with each other; photographs first, then in-domain ones.
-
-    Raises:
-        FsbenchError: a result over a single task, which has no interval.
-    """
-    found = list(results)
-    for result in found:
-        if result.n_tasks < 2:
-            raise FsbenchError(f"{result.path}: n_tasks must be at least 2, but is {result.n_tasks}")
+    """Group results that may be compared; photographs before synthetic images, in-domain results first."""
 
     def place(group: list[Result]) -> tuple[Any, ...]:
         first = group[0]
-        return (first.synthetic, first.source != first.dataset, *_sortable(_values(first, GROUP)))
+        in_domain = first.model.source == first.data.dataset
+        return (first.data.synthetic, not in_domain, *_sortable(_group_key(first)))
 
-    return sorted(_by(found, lambda result: _values(result, GROUP)).values(), key=place)
+    return sorted(group_by(results, _group_key).values(), key=place)
+
+
+def _group_key(result: Result) -> tuple[Any, ...]:
+    """Results that differ in one of these never share a table."""
+    data, spec, model = result.data, result.spec, result.model
+    return (
+        data.synthetic, data.dataset, data.split,
+        model.source, model.source_classes, model.per_class, model.image_size, result.head.class_prior,
+        spec.n_query, spec.query_alpha, spec.least_shot, spec.classes, spec.disjoint, result.task.sampler,
+        data.fingerprint, model.source_fingerprint,
+    )  # fmt: skip
+
+
+def family_key(result: Result) -> Question:
+    """The question without what protocols and training seeds change.
+
+    All remaining fields distinguish families, so fields that are added later do so by themselves.
+    """
+    spec = replace(result.spec, n_way=2, n_shot=result.spec.least_shot or 1, n_tasks=2)
+    return Question(
+        task=replace(result.task, spec=spec),
+        data=replace(result.data, feature_digest=""),
+        model=replace(
+            result.model, run="", checkpoint=None, train_seed=None, epoch=None, best_epoch=None
+        ),
+        head=replace(result.head, base_digest=None),
+    )  # fmt: skip
 
 
 def protocols(group: Iterable[Result]) -> list[Protocol]:
     """The columns of a group's table."""
-    return sorted({(result.n_way, result.n_shot) for result in group})
+    return sorted({(result.spec.n_way, result.spec.n_shot) for result in group})
 
 
 def families(group: Sequence[Result]) -> list[Family]:
-    """The rows of a group, by backbone and by falling accuracy in the first column, seeds side by side.
+    """Arrange a group in rows by backbone and falling accuracy in the first column, seeds side by side.
 
     Raises:
-        FsbenchError: two results that differ in nothing but their outcome.
+        FsbenchError: Two results that differ in nothing but their outcome.
     """
     columns = protocols(group)
 
     def place(family: Family) -> tuple[Any, ...]:
         means = [
-            float(np.mean([result.accuracy for result in family.results(column)] or [-1.0]))
+            float(np.mean([result.outcome.accuracy for result in family.results(column)] or [-1.0]))
             for column in columns
         ]
-        return (
-            *_sortable([family.rows[0].tried.backbone]),
-            [-mean for mean in means],
-            _fixed(family.rows[0]),
-        )
+        first = family.rows[0]
+        return (*_sortable([first.tried.model.backbone]), [-mean for mean in means], _fixed(first))
 
-    alike = _by(sorted(_rows(group), key=_fixed), lambda row: _values(row.tried, FAMILY)).values()
+    alike = group_by(sorted(_rows(group), key=_fixed), lambda row: family_key(row.tried)).values()
     return sorted((family for rows in alike for family in _families(rows)), key=place)
 
 
 def _families(alike: Sequence[Row]) -> list[Family]:
-    """One family when the rows are one run a training seed, else one a row."""
-    seeds = {row.tried.train_seed for row in alike}
-    one_a_seed = None not in seeds and len(seeds) == len(alike)
-    return [Family(alike)] if one_a_seed else [Family([row]) for row in alike]
+    """One family where each row is another training seed, else one family per row."""
+    seeds = {row.tried.model.train_seed for row in alike}
+    one_per_seed = None not in seeds and len(seeds) == len(alike)
+    return [Family(alike)] if one_per_seed else [Family([row]) for row in alike]
 
 
 def _rows(group: Iterable[Result]) -> list[Row]:
-    """One row a checkpoint and head; more where a cell would hold two results, so that none is lost."""
+    """One row per checkpoint and head; more where a cell would hold two results, so that none is lost."""
     rows = []
-    for same in _by(group, _tried).values():
+    for same in group_by(group, _row_key).values():
         if len(same) == len(protocols(same)):
             rows.append(_row(same))
         else:
-            rows += map(_row, _by(same, lambda result: (result.n_tasks, result.feature_digest)).values())
+            lists = group_by(same, lambda result: (result.spec.n_tasks, result.data.feature_digest))
+            rows += map(_row, lists.values())
     return rows
 
 
-def _tried(result: Result) -> tuple[Any, ...]:
-    """What tells rows apart; features without a checkpoint stand for themselves."""
-    trained = _values(result, ("train_seed", "epoch", "run"))
-    features = (result.feature_digest, result.base_digest)
-    return (*_values(result, FAMILY), *trained, result.checkpoint or features)
+def _row_key(result: Result) -> tuple[Any, ...]:
+    """Key of a row; features without a checkpoint stand for themselves."""
+    model = result.model
+    features = (result.data.feature_digest, result.head.base_digest)
+    return family_key(result), model.train_seed, model.epoch, model.run, model.checkpoint or features
 
 
 def _row(results: Iterable[Result]) -> Row:
-    cells = _by(results, lambda result: (result.n_way, result.n_shot))
+    cells = group_by(results, lambda result: (result.spec.n_way, result.spec.n_shot))
     for path, *others in ([result.path for result in cell] for cell in cells.values()):
         if others:
             raise FsbenchError(f"{path}: {1 + len(others)} results differ in nothing but their outcome")
@@ -143,23 +147,13 @@ def _row(results: Iterable[Result]) -> Row:
 
 
 def _fixed(row: Row) -> tuple[Any, ...]:
-    """A place for each row that no order of files changes."""
-    return _sortable(_values(row.tried, (*FAMILY, *TRAINED, "n_tasks")))
-
-
-def _values(result: Result, names: Iterable[str]) -> tuple[Any, ...]:
-    found: tuple[Any, ...] = attrgetter(*names)(result)
-    return found
+    """A place for each row that does not depend on the order of files."""
+    tried, model = row.tried, row.tried.model
+    seed = (model.train_seed, model.epoch, model.best_epoch, model.run, model.checkpoint)
+    features = (tried.data.feature_digest, tried.head.base_digest, tried.spec.n_tasks)
+    return _sortable((*flatten(family_key(tried)).values(), *seed, *features))
 
 
 def _sortable(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:
     """Values in an order in which None comes last."""
     return tuple((value is None, 0 if value is None else value) for value in values)
-
-
-def _by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list[T]]:
-    """Items by their key, keys in the order of their first item."""
-    found: dict[Any, list[T]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
-    return found

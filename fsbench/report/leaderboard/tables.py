@@ -1,15 +1,14 @@
-"""One comparison group as a table of plain values, whatever the page that shows it."""
+"""Tables of plain values, one for each group of comparable results, for every kind of page."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
-from fsbench.evaluation.results import Result
-from fsbench.report.leaderboard.compare import Compared, compared
+from fsbench.evaluation.result import Result
+from fsbench.report.grouping import distinguishing
 from fsbench.report.leaderboard.rows import Protocol, families, groups, protocols
 from fsbench.report.leaderboard.wording import (
     epochs,
@@ -20,69 +19,97 @@ from fsbench.report.leaderboard.wording import (
     notes,
     recipe,
 )
-from fsbench.report.pairwise import Over, of_result, of_seeds
+from fsbench.report.pairwise import Compared, Over, compared, of_result, of_seeds
 from fsbench.stats import mean_and_half_width
 
 NAMED = ("backbone", "recipe", "epochs", "train seed", "head")  # the columns before the protocols
-T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The accuracy of one checkpoint, and how it compares with the others of its column."""
+    """The accuracy of one checkpoint, and how it compares with the others of its column.
+
+    Attributes:
+        result: The result.
+        half_width: Half width over tasks, 0 to 1.
+        rank: 1 + the number of significantly better checkpoints; None: nothing is claimed.
+        best: Whether it is the highest of two or more, or not significantly different from the highest.
+    """
 
     result: Result
-    half_width: float  # over tasks, 0..1
-    rank: int | None  # 1 + the number of significantly better checkpoints; None: nothing is claimed
-    best: bool  # the highest of two or more, or not significantly different from it
+    half_width: float
+    rank: int | None
+    best: bool
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The mean accuracy of a recipe over training seeds; rank and best are among such means."""
+    """The mean accuracy of a recipe over training seeds.
 
-    mean: float  # 0..1
+    Attributes:
+        mean: Mean accuracy, 0 to 1.
+        lowest: Accuracy of the lowest seed.
+        highest: Accuracy of the highest seed.
+        compared: Whether it has three or more seeds, and so is compared with other recipes.
+        rank: As of a `Cell`, among recipes.
+        best: As of a `Cell`, among recipes.
+    """
+
+    mean: float
     lowest: float
     highest: float
-    compared: bool = False  # it has three or more seeds
+    compared: bool = False
     rank: int | None = None
     best: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: one checkpoint and head, or the mean over training seeds."""
+    """A line of a table: one checkpoint and head, or the mean over training seeds.
+
+    Attributes:
+        tried: One of its results.
+        n_seeds: Number of training seeds; 1 for one checkpoint.
+        details: Suffixes that distinguish it from otherwise identical lines.
+        cells: Accuracies by protocol.
+        in_mean: Whether a line above it holds the mean over its training seed and others.
+    """
 
     tried: Result
-    n_seeds: int  # 1 for one checkpoint
-    details: tuple[str, ...]  # what tells it from lines that else read the same
+    n_seeds: int
+    details: tuple[str, ...]
     cells: Mapping[Protocol, Cell | Spread]
-    in_mean: bool = False  # a line above it holds the mean over its training seed and others
+    in_mean: bool = False
 
     @property
     def named(self) -> dict[str, str]:
-        """What was tried, a text for each name in NAMED."""
-        tried, several = self.tried, self.n_seeds > 1
+        """A text for each column in NAMED."""
+        model, several = self.tried.model, self.n_seeds > 1
         return {
-            "backbone": tried.backbone or "-",
-            "recipe": recipe(tried),
-            "epochs": epochs(replace(tried, epoch=None) if several else tried),
-            "train seed": f"mean of {self.n_seeds} seeds" if several else _text(tried.train_seed),
-            "head": head(tried),
+            "backbone": model.backbone or "-",
+            "recipe": recipe(model),
+            "epochs": epochs(replace(model, epoch=None) if several else model),
+            "train seed": f"mean of {self.n_seeds} seeds" if several else _text(model.train_seed),
+            "head": head(self.tried),
         }
 
     @property
     def changes(self) -> str:
-        """What was changed in the recipe, and what else tells this line from its like; may be empty."""
-        return ", ".join(filter(None, [self.tried.overrides, *self.details]))
+        """Changes of the recipe, and details that distinguish this line from similar ones; may be empty."""
+        return ", ".join(filter(None, [self.tried.model.overrides, *self.details]))
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """A group of results that may be compared.
 
-    `checkpoints` and `recipes` compare the lines of a column that hold a `Cell`, and those that hold a
-    `Spread` over three or more seeds, in the order of the lines.
+    Attributes:
+        heading: What the results have in common.
+        results: The results.
+        lines: The lines of the table.
+        over: What ranks and bold type are about.
+        checkpoints: Comparisons of the lines of a column that hold a `Cell`, in the order of the lines.
+        recipes: Comparisons of the lines of a column that hold a `Spread` over three or more seeds.
     """
 
     heading: str
@@ -112,52 +139,44 @@ class Table:
     @cached_property
     def n_tasks_differ(self) -> bool:
         """Whether some cells are over more tasks than others."""
-        return len({result.n_tasks for result in self.results}) > 1
+        return len({result.spec.n_tasks for result in self.results}) > 1
 
     def text(self, cell: Cell | Spread) -> str:
         """Accuracy and half width over tasks in %, or mean and range over seeds."""
         if isinstance(cell, Spread):
             return f"{100 * cell.mean:.2f} (seeds {100 * cell.lowest:.2f} to {100 * cell.highest:.2f})"
-        number = f" ({cell.result.n_tasks:,})" if self.n_tasks_differ else ""
-        return f"{100 * cell.result.accuracy:.2f} ± {100 * cell.half_width:.2f}{number}"
+        number = f" ({cell.result.spec.n_tasks:,})" if self.n_tasks_differ else ""
+        return f"{100 * cell.result.outcome.accuracy:.2f} ± {100 * cell.half_width:.2f}{number}"
 
 
 def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
-    """A table for each comparison group; `over` is what ranks and bold type are about.
+    """Make a table for each group of comparable results.
+
+    Args:
+        results: Results in any order.
+        over: What ranks and bold type are about.
+
+    Returns:
+        The tables: photographs before synthetic images, in-domain results first.
 
     Raises:
-        FsbenchError: a result over a single task, or two results that differ in nothing but their outcome.
+        FsbenchError: Two results that differ in nothing but their outcome.
     """
-    found = groups(results)
-    headings = [heading(group[0]) for group in found]
-    extras = told_apart(headings, [group_details(group[0]) for group in found])
+    comparable = groups(results)
+    headings = [heading(group[0]) for group in comparable]
+    extras = distinguishing(headings, [group_details(group[0]) for group in comparable])
     return [
         _table(group, ", ".join([text, *extra]), over)
-        for group, text, extra in zip(found, headings, extras, strict=True)
+        for group, text, extra in zip(comparable, headings, extras, strict=True)
     ]
 
 
-def told_apart(labels: Sequence[T], details: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
-    """For each label the details that tell it from its equals, in their order and no more than needed."""
-    extras: list[tuple[str, ...]] = [()] * len(labels)
-    for name in details[0] if details else ():
-        keys = list(zip(labels, extras, strict=True))
-        values = defaultdict(set)
-        for key, detail in zip(keys, details, strict=True):
-            values[key].add(detail[name])
-        extras = [
-            (*key[1], detail[name]) if len(values[key]) > 1 else key[1]
-            for key, detail in zip(keys, details, strict=True)
-        ]
-    return extras
-
-
 def _table(group: Sequence[Result], text: str, over: Over) -> Table:
-    found = families(group)
+    in_order = families(group)
     cells: dict[int, dict[Protocol, Cell | Spread]] = defaultdict(dict)  # by the id of the row or family
     checkpoints, recipes = {}, {}
     for protocol in protocols(group):
-        rows = [row for family in found for row in family.rows if protocol in row.results]
+        rows = [row for family in in_order for row in family.rows if protocol in row.results]
         checkpoints[protocol] = compared([of_result(row.results[protocol]) for row in rows], over)
         standing = zip(rows, checkpoints[protocol].ranks, checkpoints[protocol].best, strict=True)
         for row, rank, best in standing:
@@ -165,7 +184,9 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
             half_width = mean_and_half_width(result.accuracies)[1]
             cells[id(row)][protocol] = Cell(result, half_width, rank, best)
 
-        of_family = {id(family): family.results(protocol) for family in found if family.has_seeds(protocol)}
+        of_family = {
+            id(family): family.results(protocol) for family in in_order if family.has_seeds(protocol)
+        }
         means = {key: mean for key, seeds in of_family.items() if (mean := of_seeds(seeds))}
         recipes[protocol] = compared(list(means.values()), over)
         for key, seeds in of_family.items():
@@ -173,7 +194,7 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
         for key, rank, best in zip(means, recipes[protocol].ranks, recipes[protocol].best, strict=True):
             cells[key][protocol] = replace(_spread(of_family[key]), compared=True, rank=rank, best=best)
     lines = []
-    for family in found:
+    for family in in_order:
         several = len(family.rows) > 1
         if several:
             lines.append(Line(family.rows[0].tried, len(family.rows), (), cells[id(family)]))
@@ -183,14 +204,14 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
 
 def _spread(seeds: Sequence[Result]) -> Spread:
     """The mean and the range of the accuracies of a recipe's training seeds."""
-    accuracies = [result.accuracy for result in seeds]
+    accuracies = [result.outcome.accuracy for result in seeds]
     return Spread(float(np.mean(accuracies)), min(accuracies), max(accuracies))
 
 
 def _with_details(lines: Sequence[Line]) -> list[Line]:
-    """The lines, each with what tells it from those that else read the same."""
+    """The lines with suffixes that distinguish otherwise identical ones."""
     labels = [(*line.named.values(), line.changes) for line in lines]
-    extras = told_apart(labels, [line_details(line.tried) for line in lines])
+    extras = distinguishing(labels, [line_details(line.tried) for line in lines])
     return [replace(line, details=extra) for line, extra in zip(lines, extras, strict=True)]
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util.html import render
-from fsbench.report.leaderboard.compare import Compared
 from fsbench.report.leaderboard.published import Parts, Published, Quotation
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import QUOTED, lead
-from fsbench.report.pairwise import LEVEL
+from fsbench.report.pairwise import LEVEL, Compared
 
 UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
 
@@ -33,7 +32,7 @@ def _table(table: Table) -> dict[str, Any]:
     return {
         "heading": table.heading,
         "published": False,
-        "dataset": table.results[0].dataset,
+        "dataset": table.results[0].data.dataset,
         "lead": lead(table.results),
         "notes": table.legend,
         "named": NAMED,
@@ -48,15 +47,15 @@ def _table(table: Table) -> dict[str, Any]:
 def _row(table: Table, line: Line) -> dict[str, Any]:
     """Return one row of measured results: a checkpoint, or a mean over training seeds."""
     named = line.named
-    label = (named["recipe"], line.changes, named["head"], line.tried.backbone, _seed(line))
+    label = (named["recipe"], line.changes, named["head"], line.tried.model.backbone, _seed(line))
     folder = quote(f"{line.tried.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
     return {
         "named": [_named([(text, folder if name == "recipe" else "")]) for name, text in named.items()],
         "backbone": named["backbone"],
         "changes": line.changes,
         "label": ", ".join(filter(None, label)),
-        "recipe": line.tried.recipe,
-        "kind": "transductive" if line.tried.transductive else "inductive",
+        "recipe": line.tried.model.recipe,
+        "kind": "transductive" if line.tried.head.transductive else "inductive",
         "memory": False,
         "cells": [_cell(table, line.cells.get(column)) for column in table.columns],
     }
@@ -69,13 +68,13 @@ def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
     shared = {"text": table.text(cell), "rank": cell.rank, "best": cell.best}
     if isinstance(cell, Spread):
         return {**shared, "mean": round(100 * cell.mean, 4), "kind": "recipes" if cell.compared else None}
-    classes = cell.result.class_half_width
+    classes = cell.result.outcome.class_half_width
     return {
         **shared,
-        "mean": round(100 * cell.result.accuracy, 4),
+        "mean": round(100 * cell.result.outcome.accuracy, 4),
         "kind": "checkpoints",
         "half": round(100 * cell.half_width, 4),
-        "tasks": cell.result.n_tasks,
+        "tasks": cell.result.spec.n_tasks,
         "classes": None if classes is None else f"{100 * classes:.2f}",
         "href": quote(cell.result.path.as_posix()),
     }

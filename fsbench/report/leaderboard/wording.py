@@ -1,28 +1,14 @@
-"""What the tables say in words: plain text, which each page escapes in its own way."""
+"""Headings, details and notes of tables: plain text, which each page escapes in its own way."""
 
 from collections.abc import Sequence
 
-from fsbench.evaluation.results import Result
-from fsbench.report.leaderboard.rows import FAMILY
+from fsbench.evaluation.flat import flatten
+from fsbench.evaluation.result import Result
+from fsbench.models.identity import Model
+from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.pairwise import FEWEST_SEEDS, LEVEL, Over
 from fsbench.tasks.sampler import SAMPLER
 
-_OTHERWISE = ("classifier", "dropout", "transform", "stored_size", "seed")  # worded below
-TELLING = {  # how a key reads that tells rows apart, most telling first; others read "key value"
-    "classifier": "{} classifier",
-    "dropout": "dropout {}",
-    "transform": "{}",
-    "stored_size": "images stored at {} px",
-    "seed": "task seed {}",
-    "n_tasks": "{:,} tasks",
-    **{name: f"{name} {{}}" for name in FAMILY if name not in _OTHERWISE},
-    "head_code": "head's code {:.8}",
-    "seen": "{}",
-    "run": "run {}",
-    "checkpoint": "checkpoint {:.8}",
-    "feature_digest": "features {:.8}",
-    "base_digest": "base features {:.8}",
-}
 QUOTED = (
     "Accuracy in % as the sources print it, ± included. Tasks, crops and training differ from source to "
     "source, so published rows are not ranked, and not compared with measured rows."
@@ -41,80 +27,101 @@ _CLAIM = {  # what bold type is about, and the test
 
 def heading(first: Result) -> str:
     """What the results of a group, of which this is one, have in common."""
-    source = first.source or ""
-    if first.source_classes:
-        each = f", {first.per_class} images per class" if first.per_class else ""
-        source += f" ({first.source_classes} classes{each})"
-    target = f"{first.dataset} ({first.split})"
-    if first.source is None:
+    source = first.model.source or ""
+    if first.model.source_classes:
+        each = f", {first.model.per_class} images per class" if first.model.per_class else ""
+        source += f" ({first.model.source_classes} classes{each})"
+    target = f"{first.data.dataset} ({first.data.split})"
+    if first.model.source is None:
         target += ", training data unknown"
-    elif first.source == first.dataset:
+    elif first.model.source == first.data.dataset:
         target += f", trained on {source}"
     else:
         target = f"{source} → {target}"
-    size = f", {first.image_size} px" if first.image_size else ""
+    size = f", {first.model.image_size} px" if first.model.image_size else ""
     unusual = {
-        "class counts given": first.class_prior,
-        f"queries by Dirichlet({first.query_alpha})": first.query_alpha,
-        f"shots from {first.least_shot} up": first.least_shot,
-        f"tasks of {len(first.classes)} chosen classes": first.classes,
-        "disjoint tasks": first.disjoint,
-        "synthetic images": first.synthetic,
+        "class counts given": first.head.class_prior,
+        f"queries by Dirichlet({first.spec.query_alpha})": first.spec.query_alpha,
+        f"shots from {first.spec.least_shot} up": first.spec.least_shot,
+        f"tasks of {len(first.spec.classes)} chosen classes": first.spec.classes,
+        "disjoint tasks": first.spec.disjoint,
+        "synthetic images": first.data.synthetic,
     }
     return ", ".join([f"{target}{size}", *(text for text, holds in unusual.items() if holds)])
 
 
 def group_details(first: Result) -> dict[str, str]:
-    """What may tell groups of one heading apart, most telling first."""
+    """Details that may distinguish groups with the same heading, most telling first."""
     return {
         "n_query": _queries(first),
-        "sampler": f"sampler {first.sampler}",
-        "classes": f"classes {', '.join(first.classes)}",
-        "fingerprint": f"images {first.fingerprint or 'unknown':.8}",
-        "source_fingerprint": f"trained on images {first.source_fingerprint or 'unknown':.8}",
+        "sampler": f"sampler {first.task.sampler}",
+        "classes": f"classes {', '.join(first.spec.classes)}",
+        "fingerprint": f"images {first.data.fingerprint or 'unknown':.8}",
+        "source_fingerprint": f"trained on images {first.model.source_fingerprint or 'unknown':.8}",
     }
 
 
 def line_details(tried: Result) -> dict[str, str]:
-    """What may tell rows of one label apart, most telling first."""
-    values = {name: getattr(tried, name) for name in TELLING}
-    return {name: TELLING[name].format("-" if value is None else value) for name, value in values.items()}
+    """Details that may distinguish rows with the same label, most telling first."""
+    data, model, head = tried.data, tried.model, tried.head
+    first = {
+        "classifier": f"{_or_dash(model.classifier)} classifier",
+        "dropout": f"dropout {_or_dash(model.dropout)}",
+        "transform": _or_dash(model.transform),
+        "stored_size": f"images stored at {_or_dash(data.stored_size)} px",
+        "seed": f"task seed {tried.spec.seed}",
+        "n_tasks": f"{tried.spec.n_tasks:,} tasks",
+    }
+    others = {name: f"{name} {_or_dash(value)}" for name, value in flatten(family_key(tried)).items()}
+    last = {
+        "run": f"run {model.run}",
+        "checkpoint": f"checkpoint {_or_dash(model.checkpoint):.8}",
+        "feature_digest": f"features {data.feature_digest:.8}",
+        "base_digest": f"base features {_or_dash(head.base_digest):.8}",
+    }
+    others = {name: text for name, text in others.items() if name not in {*first, *last}}
+    others |= {"head_code": f"head's code {_or_dash(head.code):.8}", "seen": _or_dash(data.seen)}
+    return {**first, **others, **last}
 
 
-def recipe(tried: Result) -> str:
+def recipe(model: Model) -> str:
     """Recipe and preset, else the name of the run."""
-    return " ".join(filter(None, [tried.recipe, tried.preset])) or tried.run
+    return " ".join(filter(None, [model.recipe, model.preset])) or model.run
 
 
-def epochs(tried: Result) -> str:
-    """Epochs of the training, and which one the checkpoint is of when that is not the last."""
-    asked = "-" if tried.epochs is None else str(tried.epochs)
-    return asked if tried.epoch in (None, tried.epochs) else f"{tried.epoch} of {asked}"
+def epochs(model: Model) -> str:
+    """Epochs of the training, and the epoch of the checkpoint where that is not the last."""
+    total = _or_dash(model.epochs)
+    return total if model.epoch in (None, model.epochs) else f"{model.epoch} of {total}"
 
 
 def head(tried: Result) -> str:
     """Head, preprocessing and marks."""
-    marks = "†" * tried.transductive + "‡" * tried.class_prior
-    return f"{tried.head} ({tried.preprocess}) {marks}".rstrip()
+    marks = "†" * tried.head.transductive + "‡" * tried.head.class_prior
+    return f"{tried.head.name} ({tried.head.preprocess}) {marks}".rstrip()
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def lead(group: Sequence[Result]) -> str:
     """What the numbers of a table are."""
-    first, n_tasks = group[0], {result.n_tasks for result in group}
-    number = f"{first.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
-    covers = "tasks and images, not of" if first.disjoint else "tasks, not of images, classes or"
+    first, n_tasks = group[0], {result.spec.n_tasks for result in group}
+    number = f"{first.spec.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
+    covers = "tasks and images, not of" if first.spec.disjoint else "tasks, not of images, classes or"
     text = (
         f"Accuracy in %, ± 95 % Student-t half width over {number}; ± covers the drawing of {covers} "
         f"training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
     )
-    if first.synthetic:
+    if first.data.synthetic:
         text += " The images are synthetic, drawn by code: nothing follows from them for photographs."
-    if first.fingerprint is None:
+    if first.data.fingerprint is None:
         text += " The feature files do not tell which images they come from; rows may differ in them."
-    if first.sampler != SAMPLER:
+    if first.task.sampler != SAMPLER:
         text += (
-            f" The tasks are of the older sampler {first.sampler} and depend on the names of image files; "
-            f"those of {SAMPLER} hold other images."
+            f" The tasks are of the older sampler {first.task.sampler} and depend on the names of image "
+            f"files; those of {SAMPLER} hold other images."
         )
     return text
 
@@ -152,21 +159,21 @@ def notes(
             if recipes_compared
             else f"Recipes are not compared: that takes two recipes with {FEWEST_SEEDS} or more seeds each."
         )
-    if any(result.epoch not in (None, result.epochs) for result in group):
+    if any(result.model.epoch not in (None, result.model.epochs) for result in group):
         found.append("Epochs a of b: the checkpoint of epoch a in a training of at most b.")
-    seen = sorted({result.seen for result in group if result.seen})
+    seen = sorted({result.data.seen for result in group if result.data.seen})
     if seen:
         found.append(f"Not all classes are new to each backbone: {'; '.join(seen)}.")
-    if any(result.transductive for result in group):
+    if any(result.head.transductive for result in group):
         found.append("†: transductive, looks at the query images of a task together.")
-    if any(result.class_prior for result in group):
+    if any(result.head.class_prior for result in group):
         found.append("‡: is told how many query images each class has.")
     return " ".join(found)
 
 
 def _over_classes(group: Sequence[Result]) -> str:
     """The half widths over classes as a sentence; empty where no result has one."""
-    widths = [100 * width for result in group if (width := result.class_half_width) is not None]
+    widths = [100 * width for result in group if (width := result.outcome.class_half_width) is not None]
     if not widths:
         return ""
     ends = dict.fromkeys(f"{width:.1f}" for width in (min(widths), max(widths)))
@@ -175,7 +182,7 @@ def _over_classes(group: Sequence[Result]) -> str:
 
 def _queries(first: Result) -> str:
     return (
-        f"{first.n_query} query images per class"
-        if first.n_query
+        f"{first.spec.n_query} query images per class"
+        if first.spec.n_query
         else "all other images of a class are queries"
     )

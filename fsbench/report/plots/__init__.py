@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fsbench._util.errors import unknown
-from fsbench.evaluation import results
-from fsbench.evaluation.results import Result
+from fsbench.evaluation import results as files
+from fsbench.evaluation.result import Result
 from fsbench.features import store
 from fsbench.report.plots.budget import budgets
 from fsbench.report.plots.embedding import novel_features
@@ -56,18 +56,18 @@ def plot(kind: str, paths: Sequence[Path]) -> Figure:
         return novel_features([store.read(path) for path in paths])
     if kind not in OF_RESULTS:
         raise unknown("kind of plot", kind, KINDS)
-    files = [file for path in paths for file in (results.paths(path) if path.is_dir() else [path])]
-    return OF_RESULTS[kind]([results.read(file) for file in dict.fromkeys(files)])
+    places = [file for path in paths for file in (files.paths(path) if path.is_dir() else [path])]
+    return OF_RESULTS[kind]([files.read(file) for file in dict.fromkeys(places)])
 
 
-def of_call(found: Sequence[Result]) -> Figure:
+def of_call(results: Sequence[Result]) -> Figure:
     """The plot that fits the results of one evaluation.
 
     Several pairs of source and target make a cross-domain matrix, several ways or shots a sweep, several
     recipes or heads a heat map, and one result the distribution over its tasks.
     """
-    if len({(result.source, result.dataset) for result in found if result.source}) > 1:
-        return cross_domain(found)
-    if len({(result.n_way, result.n_shot) for result in found}) > 1:
-        return ways_and_shots(found)
-    return recipe_by_head(found) if len(found) > 1 else task_accuracies(found)
+    if len({(result.model.source, result.data.dataset) for result in results if result.model.source}) > 1:
+        return cross_domain(results)
+    if len({(result.spec.n_way, result.spec.n_shot) for result in results}) > 1:
+        return ways_and_shots(results)
+    return recipe_by_head(results) if len(results) > 1 else task_accuracies(results)

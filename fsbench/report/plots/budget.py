@@ -2,17 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Question, Result
 from fsbench.report import pairwise
-from fsbench.report.leaderboard.rows import FAMILY, GROUP
+from fsbench.report.plots.labels import without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
+from fsbench.tasks.spec import TaskSpec
 
 REFERENCE = "erm"
 MOST = 6  # panels side by side
@@ -21,48 +22,51 @@ Budget = tuple[int | None, int, str]  # images per class, epochs and recipe
 
 @dataclass(frozen=True)
 class Setting:
-    """What the trainings and the tasks of one figure section have in common."""
+    """What the trainings and the tasks of one figure section have in common.
 
-    dataset: str  # the target
-    source: str
-    backbone: str
-    image_size: int
-    preset: str
-    precision: str
-    n_way: int
-    n_shot: int
-    n_tasks: int
-    head: str
-    changes: str  # of the preset, but for the number of epochs
-    other_keys: tuple[object, ...] = field(repr=False)  # whatever else makes results incomparable
+    Attributes:
+        question: The question without the training budget, the recipe and the seed.
+        interval: Kind of the half widths.
+    """
+
+    question: Question
+    interval: str
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Specification of the tasks."""
+        return self.question.task.spec
 
     def text(self) -> str:
         """The setting for people."""
-        where = self.dataset if self.source == self.dataset else f"{self.source} → {self.dataset}"
-        trained = f"{self.backbone}, preset {self.preset}, {self.precision}"
-        tasks = f"{self.n_way}-way {self.n_shot}-shot, {self.head}, {self.n_tasks:,} tasks"
-        return ", ".join(filter(None, [where, f"{self.image_size} px", trained, self.changes, tasks]))
-
-
-NAMED = tuple(f.name for f in fields(Setting) if f.name not in ("changes", "other_keys"))  # keys of a result
-_FREE = {"per_class", "recipe", "epochs", "overrides"}  # what budgets and recipes differ in
-OTHER_KEYS = tuple(name for name in (*GROUP, *FAMILY, "interval") if name not in {*NAMED, *_FREE})
+        data, model, spec = self.question.data, self.question.model, self.spec
+        where = data.dataset if model.source == data.dataset else f"{model.source} → {data.dataset}"
+        trained = f"{model.backbone}, preset {model.preset}, {model.precision}"
+        tasks = f"{spec.n_way}-way {spec.n_shot}-shot, {self.question.head.name}, {spec.n_tasks:,} tasks"
+        return ", ".join(filter(None, [where, f"{model.image_size} px", trained, model.overrides, tasks]))
 
 
 @dataclass(frozen=True)
 class Point:
     """One recipe after one training budget: its accuracy, and its difference from ERM after the same budget.
 
-    Accuracies are shares, 0..1. `half_width` is the 95 % half width of the difference over new classes and
-    training seeds; None where the recipe or ERM has fewer than three seeds, so that nothing can be claimed.
+    Attributes:
+        per_class: Images of each base class; None: all.
+        recipe: The recipe.
+        epochs: Epochs of the training.
+        n_seeds: Number of training seeds.
+        accuracy: Mean over seeds, 0 to 1.
+        difference: Accuracy minus that of ERM; None: ERM was not trained with this budget.
+        half_width: 95 % half width of the difference over new classes and training seeds; None where the
+            recipe or ERM has fewer than three seeds, so that nothing can be claimed.
     """
 
-    per_class: int | None  # images of each base class; None: all
+    per_class: int | None
     recipe: str
     epochs: int
     n_seeds: int
     accuracy: float
-    difference: float | None  # None: ERM was not trained with this budget
+    difference: float | None
     half_width: float | None
 
 
@@ -82,25 +86,31 @@ def points(results: Sequence[Result]) -> dict[Setting, list[Point]]:
 
 def _place(result: Result) -> tuple[Setting, Budget]:
     """The setting and the budget of a result."""
-    r = result
-    if r.source is None or r.backbone is None or r.image_size is None or r.precision is None:
+    r, m = result, result.model
+    if m.source is None or m.backbone is None or m.image_size is None or m.precision is None:
         raise FsbenchError(f"{r.path}: does not say which backbone was trained on what")
-    if r.recipe is None or r.preset is None or r.epochs is None or r.train_seed is None:
+    if m.recipe is None or m.preset is None or m.epochs is None or m.train_seed is None:
         raise FsbenchError(f"{r.path}: does not say how its backbone was trained")
-    changes = [change for change in (r.overrides or "").split(", ") if not change.startswith("epochs ")]
     setting = Setting(
-        **{name: getattr(r, name) for name in NAMED},
-        changes=", ".join(changes),
-        other_keys=tuple(getattr(r, name) for name in OTHER_KEYS),
-    )
-    return setting, (r.per_class, r.epochs, r.recipe)
+        Question(
+            task=r.task,
+            data=replace(r.data, feature_digest=""),
+            model=replace(
+                m, run="", checkpoint=None, train_seed=None, epoch=None, best_epoch=None,
+                recipe=None, per_class=None, epochs=None, overrides=without_epochs(m.overrides or ""),
+            ),
+            head=replace(r.head, base_digest=None),
+        ),
+        r.outcome.interval,
+    )  # fmt: skip
+    return setting, (m.per_class, m.epochs, m.recipe)
 
 
 def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
     for budget in sorted(by_budget, key=_order):
         per_class, epochs, recipe = budget
         seeds, reference = by_budget[budget], by_budget.get((per_class, epochs, REFERENCE), ())
-        if len({result.train_seed for result in seeds}) < len(seeds):
+        if len({result.model.train_seed for result in seeds}) < len(seeds):
             raise FsbenchError(f"{seeds[0].path}: there are several results of one training seed and budget")
         mean = _mean(seeds)
         difference = half_width = None
@@ -116,7 +126,7 @@ def _order(budget: Budget) -> tuple[float, str, int]:
 
 
 def _mean(seeds: Sequence[Result]) -> float:
-    return float(np.mean([result.accuracy for result in seeds]))
+    return float(np.mean([result.outcome.accuracy for result in seeds]))
 
 
 def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
@@ -175,7 +185,7 @@ def _draw(part: SubFigure, setting: Setting, of: Sequence[Point]) -> None:
         images = "all images" if per_class is None else f"{per_class} images"
         above[column].set_title(f"{images} per base class", fontsize="medium")
         _panel(above[column], below[column], recipes, [p for p in of if p.per_class == per_class])
-    above[0].set_ylabel(f"{setting.n_way}-way {setting.n_shot}-shot accuracy, %")
+    above[0].set_ylabel(f"{setting.spec.n_way}-way {setting.spec.n_shot}-shot accuracy, %")
     below[0].set_ylabel("difference from ERM, points")
     legend_below(part, recipes)
 

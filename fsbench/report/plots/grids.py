@@ -1,25 +1,24 @@
 """Heat maps with the numbers in their cells: recipe by head, and source by target."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
+from fsbench.report.grouping import distinguishing, group_by
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.rows import GROUP
-from fsbench.report.leaderboard.tables import NAMED, Cell, Spread, tables, told_apart
+from fsbench.report.leaderboard.tables import NAMED, Cell, Spread, tables
 from fsbench.report.plots import labels
 from fsbench.report.plots.page import Section, at_most, page
 from fsbench.stats import mean_and_half_width
 
 MOST = 12  # panels
 SEEDS = "Means of training seeds: with the lowest and the highest seed."
-DOMAIN = {"dataset", "source", "source_classes", "fingerprint", "source_fingerprint", "synthetic"}
 Number = tuple[float, str]  # accuracy, 0..1, and how it is written: ± is over tasks, a range over seeds
 Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
 Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
@@ -66,27 +65,33 @@ def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
         FsbenchError: fewer than two pairs of source and target for every protocol, two results of one seed
             for a cell, or more than 12 panels.
     """
-    known = [result for result in results if result.source and head in (None, result.head)]
-    pairs = {(result.source, result.dataset) for result in known}
+    known = [result for result in results if result.model.source and head in (None, result.head.name)]
+    pairs = {(result.model.source, result.data.dataset) for result in known}
     if len(pairs) < 2:
         of = f" of head {head}" if head else ""
         raise FsbenchError(
             f"cross-domain: results{of} need two pairs of source and target, have {len(pairs)}"
         )
-    fixed = (*(name for name in GROUP if name not in DOMAIN | {"class_prior"}), "n_way", "n_shot")
-    questions = _by(known, lambda result: tuple(getattr(result, name) for name in fixed))
-    asked = [found for found in questions.values() if len({_pair(result) for result in found}) > 1]
-    if not asked:
+    questions = [
+        same for same in group_by(known, _question).values() if len({_pair(result) for result in same}) > 1
+    ]
+    if not questions:
         raise FsbenchError("cross-domain: no two pairs of source and target answer the same question")
-    sections, grids = zip(*map(_matrices, asked), strict=True)
+    sections, grids = zip(*map(_matrices, questions), strict=True)
     at_most("cross-domain", "panels", sum(len(panels) for *_, panels in grids), MOST)
     return _drawn(sections, grids, across="target: tasks from", up="source: trained on", one_scale=True)
+
+
+def _question(result: Result) -> Hashable:
+    """Results that differ in one of these share no matrix, whatever their images."""
+    spec = replace(result.spec, n_tasks=2, seed=0)
+    return spec, result.task.sampler, result.data.split, result.model.per_class, result.model.image_size
 
 
 def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     """Title and caption, and a matrix a recipe, of the results for one protocol."""
     source, target = _names(map(_source, asked)), _names(map(_target, asked))
-    chosen = [_best_head(tried) for tried in _by(asked, _recipe).values()]
+    chosen = [_best_head(tried) for tried in group_by(asked, _recipe).values()]
     tried = [(*_recipe(results[0]), wording.head(results[0])) for results in chosen]
     same = [number for number, values in enumerate(zip(*tried, strict=True)) if len(set(values)) == 1]
     panels = {}
@@ -97,14 +102,15 @@ def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
             cells[source[_source(result)], target[_target(result)]].append(result)
         title = "\n".join(part for number, part in enumerate(parts) if part and number not in same)
         panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
-        several_seeds |= any(len({result.train_seed for result in cell}) > 1 for cell in cells.values())
+        several_seeds |= any(len({result.model.train_seed for result in cell}) > 1 for cell in cells.values())
     first = asked[0]
-    size = f", {first.image_size} px" if first.image_size else ""
-    drawn = ", synthetic images" if any(result.synthetic for result in asked) else ""
-    title = f"{first.n_way}-way {first.n_shot}-shot accuracy in %, {first.split} classes{size}{drawn}"
+    size = f", {first.model.image_size} px" if first.model.image_size else ""
+    drawn = ", synthetic images" if any(result.data.synthetic for result in asked) else ""
+    protocol = f"{first.spec.n_way}-way {first.spec.n_shot}-shot"
+    title = f"{protocol} accuracy in %, {first.data.split} classes{size}{drawn}"
     common = ", ".join(tried[0][number] for number in same if tried[0][number])
     shown = [result for results in chosen for result in results]
-    epochs = sorted({f"{source[_source(result)]} {wording.epochs(result)}" for result in shown})
+    epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
     caption = f"All: {common}. " if common else ""
     caption += f"Epochs: {', '.join(epochs)}. {labels.interval(shown, '±')}"
     if several_seeds:
@@ -175,7 +181,7 @@ def _heat(
 def _number(cell: Cell | Spread) -> Number:
     if isinstance(cell, Spread):
         return _of_seeds(cell.mean, cell.lowest, cell.highest)
-    return _of_tasks(cell.result.accuracy, cell.half_width)
+    return _of_tasks(cell.result.outcome.accuracy, cell.half_width)
 
 
 def _of_tasks(mean: float, half_width: float) -> Number:
@@ -188,8 +194,8 @@ def _of_seeds(mean: float, lowest: float, highest: float) -> Number:
 
 def _recipe(result: Result) -> tuple[str, str, str]:
     """Backbone, recipe and changes in it; how many epochs a source needs is its own affair."""
-    changes = labels.without_epochs(result.overrides or "")
-    return result.backbone or "", wording.recipe(result) if result.recipe else "", changes
+    changes = labels.without_epochs(result.model.overrides or "")
+    return result.model.backbone or "", wording.recipe(result.model) if result.model.recipe else "", changes
 
 
 def _best_head(tried: Sequence[Result]) -> list[Result]:
@@ -198,33 +204,33 @@ def _best_head(tried: Sequence[Result]) -> list[Result]:
     def place(found: Sequence[Result]) -> tuple[bool, int, float]:
         cells = {_pair(result) for result in found}
         return (
-            not found[0].class_prior,
+            not found[0].head.class_prior,
             len(cells),
-            float(np.mean([result.accuracy for result in found])),
+            float(np.mean([result.outcome.accuracy for result in found])),
         )
 
-    return max(_by(tried, wording.head).values(), key=place)
+    return max(group_by(tried, wording.head).values(), key=place)
 
 
 def _over_seeds(cell: Sequence[Result]) -> Number:
     """The one result, or the mean over training seeds; of each seed the result over most tasks."""
-    most = max(result.n_tasks for result in cell)
-    kept = [result for result in cell if result.n_tasks == most]
-    if len({result.train_seed for result in kept}) < len(kept):
+    most = max(result.spec.n_tasks for result in cell)
+    kept = [result for result in cell if result.spec.n_tasks == most]
+    if len({result.model.train_seed for result in kept}) < len(kept):
         paths = " and ".join(result.path.as_posix() for result in kept[:2])
         raise FsbenchError(f"cross-domain: {paths} would share a cell; give one of them")
     if len(kept) == 1:
         return _of_tasks(*mean_and_half_width(kept[0].accuracies))
-    seeds = [result.accuracy for result in kept]
+    seeds = [result.outcome.accuracy for result in kept]
     return _of_seeds(float(np.mean(seeds)), min(seeds), max(seeds))
 
 
 def _source(result: Result) -> Images:
-    return result.source or "", result.source_fingerprint or "unknown"
+    return result.model.source or "", result.model.source_fingerprint or "unknown"
 
 
 def _target(result: Result) -> Images:
-    return result.dataset, result.fingerprint or "unknown"
+    return result.data.dataset, result.data.fingerprint or "unknown"
 
 
 def _pair(result: Result) -> tuple[Images, Images]:
@@ -234,12 +240,7 @@ def _pair(result: Result) -> tuple[Images, Images]:
 def _names(found: Iterable[Images]) -> dict[Images, str]:
     """A name for each source or target, with its fingerprint where another bears the same name."""
     keys = sorted(set(found))
-    extras = told_apart([name for name, _ in keys], [{"images": fingerprint[:8]} for _, fingerprint in keys])
+    extras = distinguishing(
+        [name for name, _ in keys], [{"images": fingerprint[:8]} for _, fingerprint in keys]
+    )
     return {key: " ".join([key[0], *extra]) for key, extra in zip(keys, extras, strict=True)}
-
-
-def _by(items: Sequence[Result], key: Callable[[Result], Hashable]) -> dict[Any, list[Result]]:
-    found: dict[Any, list[Result]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
-    return found

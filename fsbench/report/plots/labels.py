@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.tables import NAMED, Line
 
 CHANGES = "changes"  # in the recipe, and what else tells a line from its like
@@ -23,10 +23,10 @@ def common(lines: Sequence[Line]) -> str:
 
 def interval(results: Sequence[Result], shown_as: str) -> str:
     """How many tasks each number is over, and what its interval covers; `shown_as` is such as "Bands"."""
-    fewest, most = (limit(result.n_tasks for result in results) for limit in (min, max))
+    fewest, most = (limit(result.spec.n_tasks for result in results) for limit in (min, max))
     number = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    covers = "tasks and images, not of" if results[0].disjoint else "tasks, not of images, classes or"
-    queries = "all other images as" if results[0].n_query is None else f"{results[0].n_query}"
+    covers = "tasks and images, not of" if results[0].spec.disjoint else "tasks, not of images, classes or"
+    queries = "all other images as" if results[0].spec.n_query is None else f"{results[0].spec.n_query}"
     return (
         f"Each number is a mean over {number} tasks with {queries} queries per class. {shown_as}: 95 % "
         f"Student-t interval over tasks; it covers the drawing of {covers} training seeds."

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.report.plots import labels
 from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page, ticks_at
@@ -79,7 +79,7 @@ def _panel(axes: Axes, axis: int, found: Sequence[dict[int, Curve]]) -> None:
     for row, curves in enumerate(found):
         for number, points in curves.items():
             x = [value for value, _ in points]
-            mean = 100 * np.array([cell.result.accuracy for _, cell in points])
+            mean = 100 * np.array([cell.result.outcome.accuracy for _, cell in points])
             half = 100 * np.array([cell.half_width for _, cell in points])
             axes.plot(x, mean, linestyle=DASHES[fixed.index(number) % len(DASHES)], **mark(row))
             axes.fill_between(x, mean - half, mean + half, color=mark(row)["color"], alpha=0.2, linewidth=0)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation.results import Result
+from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.report.plots import labels

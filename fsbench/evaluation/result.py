@@ -1,0 +1,241 @@
+"""What one evaluation asks and what came out, as typed values.
+
+A question has four parts: the tasks, the images (data), the backbone (model) and the head. A result is a
+question and its outcome.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from fsbench.models.identity import Model
+from fsbench.tasks.spec import TaskSpec
+
+_WITHOUT_DIGESTS = ("rs-choice-1", "uniform-1")  # samplers whose results have paths without digests
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+HalfWidth = Annotated[float, Meta(ge=0, le=100)]  # of the accuracies of two tasks up to 6.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The tasks of an evaluation.
+
+    Attributes:
+        spec: Ways, shots, queries, number of tasks and seed; `n_tasks` is the number that there are.
+        sampler: Version of the sampler that draws them.
+    """
+
+    spec: TaskSpec
+    sampler: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The images that tasks are made of, and their features.
+
+    Attributes:
+        dataset: Data set, the target of a cross-domain evaluation.
+        split: `base`, `val` or `novel`.
+        fingerprint: Digest of the decoded images; None for feature files that do not hold it.
+        stored_size: Side of the stored images in pixels; smaller ones were enlarged for the network.
+        synthetic: Whether the images are drawn by code.
+        seen: What is known of classes or images of this split that the backbone was trained on.
+        feature_digest: SHA-256 of the features and labels.
+    """
+
+    dataset: str
+    split: str
+    fingerprint: str | None = None
+    stored_size: int | None = None
+    synthetic: bool = False
+    seen: str | None = None
+    feature_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """The few-shot classifier and the preprocessing of its features.
+
+    Attributes:
+        name: Name of the head, or `./mine.py:head`.
+        preprocess: Name of the preprocessing.
+        transductive: Whether it looks at all query images of a task together.
+        class_prior: Whether it is given the number of query images per class.
+        code: SHA-256 of the file of a head that is not part of fsbench.
+        base_digest: SHA-256 of the base features, where head or preprocessing uses them.
+    """
+
+    name: str
+    preprocess: str
+    transductive: bool
+    class_prior: bool
+    code: str | None = None
+    base_digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out of an evaluation.
+
+    Attributes:
+        task_digest: SHA-256 of the tasks' item indices.
+        accuracy: Mean over tasks, 0 to 1.
+        half_width: 95 % half width of it over tasks.
+        interval: Kind of this half width.
+        class_half_width: 95 % half width over classes and their images, by the jackknife.
+        class_values: `fsbench.stats.class_values`, one value per class, to 9 decimals.
+        extract_seconds: Time to extract the features of the split, once for all evaluations.
+        evaluate_seconds: Time of this evaluation.
+        device: Device that it ran on.
+        versions: Versions of fsbench, Python and the libraries.
+        commit: Git commit of fsbench, where it is known.
+        queries: Query images of each task, one number where all tasks have the same; None: as specified.
+        correct: Correct answers of each task.
+    """
+
+    task_digest: str
+    accuracy: Share
+    half_width: HalfWidth
+    interval: str
+    class_half_width: HalfWidth | None = None
+    class_values: tuple[float, ...] | None = None
+    extract_seconds: float | None = None
+    evaluate_seconds: float
+    device: str
+    versions: dict[str, str]
+    commit: str | None = None
+    queries: int | tuple[int, ...] | None = None
+    correct: tuple[int, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is evaluated and how: equal questions have equal outcomes, up to time and device.
+
+    Attributes:
+        task: The tasks.
+        data: Their images.
+        model: The backbone.
+        head: The few-shot classifier.
+    """
+
+    task: Task
+    data: Data
+    model: Model
+    head: HeadSettings
+
+    @property
+    def path(self) -> Path:
+        """Path of the result file below the results folder, unique to this question.
+
+        It is `<target>/<run>-<digest>/<tasks>-<head>-....json`.
+        """
+        data, model, head, spec = self.data, self.model, self.head, self.task.spec
+        target = data.dataset if data.split == "novel" else f"{data.dataset}-{data.split}"
+        head_name = head.name
+        if head.code is not None:  # ./mine.py:head
+            head_name = f"{Path(head.name).name.replace('.py:', '.').replace(':', '.')}-{head.code[:8]}"
+        name = f"{spec.name}-{head_name}-{head.preprocess}-{spec.n_tasks}t-s{spec.seed}"
+        if self.task.sampler in _WITHOUT_DIGESTS:
+            return Path(target, model.run, f"{name}.json")
+        weights = (model.checkpoint or data.feature_digest)[:8]
+        epoch = "" if model.best_epoch in (None, model.epoch) else f"-epoch{model.epoch}"
+        run = model.run if model.run.endswith(f"-{weights}") else f"{model.run}{epoch}-{weights}"
+        stored = "" if data.stored_size is None else f"-{data.stored_size}px"
+        return Path(target, run, f"{name}{stored}-{self._digest[:8]}.json")
+
+    @property
+    def _digest(self) -> str:
+        """Digest of what the rest of the path does not show."""
+        base = (
+            None if self.model.checkpoint else self.head.base_digest
+        )  # those of a checkpoint follow from it
+        parts = (
+            self.data.fingerprint, self.model.transform, self.model.image_size, base, self.task.sampler
+        )  # fmt: skip
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """Accuracy of one head on one task list over the features of one backbone.
+
+    Attributes:
+        task: The tasks.
+        data: Their images.
+        model: The backbone.
+        head: The few-shot classifier.
+        outcome: Accuracy, its intervals, and the score of every task.
+    """
+
+    task: Task
+    data: Data
+    model: Model
+    head: HeadSettings
+    outcome: Outcome
+
+    @property
+    def question(self) -> Question:
+        """The result without its outcome."""
+        return Question(task=self.task, data=self.data, model=self.model, head=self.head)
+
+    @cached_property
+    def path(self) -> Path:
+        """Path of the result file below the results folder."""
+        return self.question.path
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Specification of the tasks."""
+        return self.task.spec
+
+    @cached_property
+    def accuracies(self) -> NDArray[np.float64]:
+        """Accuracy of each task, shape (n_tasks,), 0 to 1."""
+        queries, correct = self.outcome.queries, self.outcome.correct
+        if queries is None and self.spec.n_query:
+            queries = self.spec.n_way * self.spec.n_query
+        right: NDArray[Any]
+        try:
+            right = np.frombuffer(bytes(correct), dtype=np.uint8)  # five times as fast as from a tuple
+        except ValueError:  # some are above 255
+            right = np.asarray(correct, dtype=np.float64)
+        return right / np.asarray(queries, dtype=np.float64)
+
+    @property
+    def image_identity(self) -> tuple[str, str]:
+        """Key that is equal for two results only if their tasks are drawn from the same images.
+
+        The fingerprint proves it. Where a feature file has none, only identical features do.
+        """
+        if self.data.fingerprint is None:
+            return "features", self.data.feature_digest
+        return "fingerprint", self.data.fingerprint
+
+    @property
+    def task_identity(self) -> tuple[str, TaskSpec, tuple[str, str]]:
+        """Key that is equal for two results only if task t holds the same images in both, for every t.
+
+        Task t depends on the specification, the seed and t alone, so the number of tasks is no part of the
+        key: the shorter list is the beginning of the longer one.
+        """
+        return self.task.sampler, replace(self.spec, n_tasks=2), self.image_identity
+
+    def line(self) -> str:
+        """One line with data set, tasks, head and accuracy."""
+        spec, data, source = self.spec, self.data, self.model.source
+        usual = spec.name == f"{spec.n_way}w{spec.n_shot}s{spec.n_query}q"
+        return (
+            f"{f'{source} -> ' if source and source != data.dataset else ''}{data.dataset} {data.split}  "
+            f"{spec.n_way}-way {spec.n_shot}-shot{'' if usual else f' ({spec.name})'}  "
+            f"{self.head.name} ({self.head.preprocess})  "
+            f"{100 * self.outcome.accuracy:.2f} ± {100 * self.outcome.half_width:.2f} %  "
+            f"({spec.n_tasks:,} tasks{', synthetic images' if data.synthetic else ''})"
+        )

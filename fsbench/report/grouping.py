@@ -1,0 +1,53 @@
+"""Group results, and find short names that distinguish the members of a group."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list[T]]:
+    """Group items by a key.
+
+    Args:
+        items: The items.
+        key: Gives the key of an item.
+
+    Returns:
+        Lists of items by key, keys in the order of their first item.
+    """
+    groups: dict[Any, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
+
+
+def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
+    """Choose the details that distinguish each label from equal ones.
+
+    Args:
+        labels: Labels, some of which may be equal.
+        details: Texts by name for each label, all with the same names, most telling first.
+
+    Returns:
+        For each label its details in their order, no more than needed; empty for a label without an equal.
+    """
+    extras: list[tuple[str, ...]] = [()] * len(labels)
+    for name in details[0] if details else ():
+        if len({detail[name] for detail in details}) == 1:
+            continue
+        keys = list(zip(labels, extras, strict=True))
+        values = defaultdict(set)
+        for key, detail in zip(keys, details, strict=True):
+            values[key].add(detail[name])
+        extras = [
+            (*key[1], detail[name]) if len(values[key]) > 1 else key[1]
+            for key, detail in zip(keys, details, strict=True)
+        ]
+    return extras
+
+
+def first_distinct(candidates: Iterable[Sequence[str]]) -> Sequence[str] | None:
+    """Return the first list of names in which all names differ; None where there is none."""
+    return next((names for names in candidates if len(set(names)) == len(names)), None)

@@ -1,0 +1,33 @@
+"""Every result on one line of a CSV file, for a spreadsheet or a data frame."""
+
+import csv
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+from fsbench._util.validation import escape_formula
+from fsbench.evaluation.flat import as_row
+from fsbench.report.leaderboard.tables import Cell, Table
+
+
+def spreadsheet(tables: Sequence[Table]) -> str:
+    """Write one line per result, in the order of the tables; columns are those of `as_row`."""
+    cells = (cell for table in tables for line in table.lines for cell in line.cells.values())
+    rows = [
+        {**as_row(cell.result), "half_width_percent": 100 * cell.half_width}  # as the scores give it
+        for cell in cells
+        if isinstance(cell, Cell)
+    ]
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0] if rows else [])
+    writer.writerows([_text(name, value) for name, value in row.items()] for row in rows)
+    return text.getvalue()
+
+
+def _text(name: str, value: Any) -> Any:
+    """A value as text: percentages to four decimals, and no text that a spreadsheet would run."""
+    if isinstance(value, float) and name.endswith("_percent"):
+        return f"{value:.4f}"
+    text = "; ".join(value) if isinstance(value, tuple) else value
+    return escape_formula(text) if isinstance(text, str) else text
