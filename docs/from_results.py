@@ -82,7 +82,8 @@ def measured_heads() -> str:
     settings: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in _measured():
         tried = row.tried
-        setting = f"{tried.model.backbone}, {wording.heading(replace(tried, class_prior=False))}"
+        without_prior = replace(tried, head=replace(tried.head, class_prior=False))
+        setting = f"{tried.model.backbone}, {wording.heading(without_prior)}"
         settings[setting][tried.model.run].append(row)
     tables = []
     for setting, runs in settings.items():

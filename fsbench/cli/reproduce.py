@@ -32,6 +32,7 @@ def reproduce(
         head: The head of the result where it is a file of code, which runs only if you name it here.
         out: Folder of the new run and result.
     """
+    from fsbench.evaluation.flat import flatten
     from fsbench.report.reproduce import reproduce
 
     comparison = reproduce(
@@ -41,4 +42,5 @@ def reproduce(
         out=out,
         session=common.session,
     )
-    answer(common, comparison, comparison.line())
+    values = {**vars(comparison), "before": flatten(comparison.before), "now": flatten(comparison.now)}
+    answer(common, values, comparison.line())

@@ -87,7 +87,7 @@ class TestJson:
         assert (
             found["now"]["accuracy"]
             == found["before"]["accuracy"]
-            == json.loads(made["first"].read_text())["accuracy"]
+            == json.loads(made["first"].read_text())["outcome"]["accuracy"]
         )
         assert "accuracies" not in found["now"]  # what a result has computed of itself
 

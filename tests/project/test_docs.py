@@ -167,12 +167,17 @@ def test_measured_numbers_are_those_of_the_result_files(generated):
     assert re.findall(r"^## (.+)$", recipes, re.MULTILINE) == recipe_names()
     assert all(f"`{name}`" in heads for name in HEADS)
     usual = [result for result in results.read_all(ROOT / "results") if result.spec.name == "5w1s15q"]
-    shown = [result for result in usual if result.head == "nearest-mean" and result.recipe in recipe_names()]
+    shown = [
+        result
+        for result in usual
+        if result.head.name == "nearest-mean" and result.model.recipe in recipe_names()
+    ]
     assert shown
     for result in shown:
-        number = f"{100 * result.accuracy:.2f}\u00a0±\u00a0{100 * result.half_width:.2f}"
-        section = recipes.partition(f"## {result.recipe}\n")[2].partition("\n## ")[0]
+        outcome, model = result.outcome, result.model
+        number = f"{100 * outcome.accuracy:.2f}\u00a0±\u00a0{100 * outcome.half_width:.2f}"
+        section = recipes.partition(f"## {model.recipe}\n")[2].partition("\n## ")[0]
         assert any(
-            number in row and result.preset in row and f"| {result.dataset} |" in row
+            number in row and model.preset in row and f"| {result.data.dataset} |" in row
             for row in section.splitlines()
         ), result.path
