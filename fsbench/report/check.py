@@ -19,8 +19,8 @@ def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
         folder: The results folder.
         readme: A Markdown file with leaderboard markers, or None.
 
-    Returns:
-        The problems; none where all is in order.
+    Yields:
+        One line for each problem.
 
     Raises:
         FsbenchError: The folder does not exist.
