@@ -1,9 +1,8 @@
 """Tables that the pages take from the code."""
 
-import argparse
 import inspect
-import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -72,20 +71,20 @@ def heads() -> str:
 
 
 def commands() -> str:
-    """A section a verb, as its `--help` has it."""
-    from fsbench.cli import make_parser
+    """A section per command: usage, what it does, its parameters by group, and an example."""
+    from fsbench.cli import app
 
-    os.environ["COLUMNS"] = "84"  # argparse wraps at it
-    return "\n\n".join(f"### {name}\n\n```text\n{text}```" for name, text in _verbs(make_parser(), "fsbench"))
-
-
-def _verbs(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, str]]:
-    """A parser's help and that of its verbs, in their order."""
-    yield name, parser.format_help()
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for verb, verb_parser in action.choices.items():
-                yield from _verbs(verb_parser, f"{name} {verb}")
+    page = app.generate_docs(heading_level=2)
+    start, *parts = re.split(r"^(#{3,4} fsbench .+)$", page, flags=re.MULTILINE)
+    assert "fsbench COMMAND" in start  # lists the commands, as the table of contents does
+    sections = []
+    for heading, body in zip(parts[::2], parts[1::2], strict=True):
+        command = app
+        for word in heading.split()[2:]:
+            command = command[word]
+        examples = re.sub(r"^(Examples?:)? +", "", command.help_epilogue or "", flags=re.MULTILINE)
+        sections.append(f"{heading}\n{body.rstrip()}\n\n```bash\n{examples}\n```")
+    return "\n\n".join(sections)
 
 
 def public_modules() -> list[str]:

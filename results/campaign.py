@@ -7,7 +7,6 @@ run that is done (`results/plan.py` says when) is skipped. When the minutes are 
 stopped: a training later goes on from its last epoch, an evaluation from its last result file.
 """
 
-import argparse
 import math
 import os
 import shutil
@@ -18,12 +17,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write
-from fsbench.cli.parser import Parser
+from fsbench.cli._app import call as call_command
+from fsbench.cli._app import command_line
 from fsbench.data import glyphs, image_store
-from results import plan
+from results import plan as plans
 from results.plan import Question, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,10 +86,12 @@ class CallError(Exception):
     """A call of `fsbench` ended with an error, whose last line this is."""
 
 
+app = command_line("python -m results.campaign", (__doc__ or "").partition("\n")[0])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 when nothing failed, 1 when a run did, 2 for a wrong argument or plan."""
-    began = time.monotonic()
-    return guarded(lambda: _command(_parser().parse_args(arguments), began))
+    return guarded(lambda: int(call_command(app, sys.argv[1:] if arguments is None else arguments) or 0))
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -104,49 +109,50 @@ def guarded(command: Callable[[], int]) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m results.campaign", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("plan", type=Path, help="results/plans/*.toml")
-    parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="stop after this time (default: no limit)"
-    )
-    parser.add_argument("--only", default="", metavar="TEXT", help="only runs whose name contains TEXT")
-    parser.add_argument(
-        "--part",
-        type=_part,
-        default=(1, 1),
-        metavar="I/N",
-        help="every N-th run, so that N processes share a plan",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="list the runs and what is done, and end")
-    parser.add_argument("--threads", type=int, help="processor threads of each call (default: all)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
-    parser.add_argument(
-        "--results", type=Path, default=Setting.results, help="default: results/ of the checkout"
-    )
-    parser.add_argument("--runs", type=Path, default=Setting.runs, help="default: runs/ of the checkout")
-    return parser
+@app.default
+def campaign(
+    plan: Path,
+    /,
+    *,
+    minutes: float = math.inf,
+    only: Annotated[str, Parameter(metavar="TEXT")] = "",
+    part: Annotated[str, Parameter(metavar="I/N")] = "1/1",
+    dry_run: bool = False,
+    threads: int | None = None,
+    device: str = "auto",
+    results: Path = Setting.results,
+    runs: Path = Setting.runs,
+) -> int:
+    """Work through a plan of trainings and evaluations.
+
+    Args:
+        plan: Plan file, results/plans/*.toml.
+        minutes: Stop after this time.
+        only: Only runs whose name contains this text.
+        part: Every N-th run, so that N processes share a plan.
+        dry_run: List the runs and what is done, and end.
+        threads: Processor threads of each call. Default: all.
+        device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
+        results: Results folder.
+        runs: Folder of the runs.
+    """
+    setting = Setting(results, runs, time.monotonic() + 60 * minutes, device, threads)
+    selected = select(plans.read(plan), only, *_part(part))
+    if dry_run:
+        for todo in examine(selected, setting):
+            n_questions = len(todo.run.questions)
+            answered = f"{n_questions - len(todo.unanswered)} of {n_questions}"
+            print(f"{todo.state:<8} {answered:>9} results  {todo.run.name}")
+        return 0
+    return 1 if work(selected, setting) else 0
 
 
 def _part(text: str) -> tuple[int, int]:
     """`I/N` as two numbers."""
     number, _, count = text.partition("/")
-    if not 1 <= int(number) <= int(count):
-        raise ValueError
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise FsbenchError(f"--part must be I/N with 1 <= I <= N, but is {text!r}")
     return int(number), int(count)
-
-
-def _command(chosen: argparse.Namespace, began: float) -> int:
-    deadline = began + 60 * chosen.minutes
-    setting = Setting(chosen.results, chosen.runs, deadline, chosen.device, chosen.threads)
-    runs = select(plan.read(chosen.plan), chosen.only, *chosen.part)
-    if chosen.dry_run:
-        for todo in examine(runs, setting):
-            n_questions = len(todo.run.questions)
-            answered = f"{n_questions - len(todo.unanswered)} of {n_questions}"
-            print(f"{todo.state:<8} {answered:>9} results  {todo.run.name}")
-        return 0
-    return 1 if work(runs, setting) else 0
 
 
 def select(runs: Sequence[Run], only: str = "", part: int = 1, parts: int = 1) -> list[Run]:
@@ -157,14 +163,14 @@ def select(runs: Sequence[Run], only: str = "", part: int = 1, parts: int = 1) -
 
 def examine(runs: Sequence[Run], setting: Setting) -> list[Todo]:
     """What is left of each run, by the result files and the data sets on this machine."""
-    known, prepared = plan.answers(setting.results), {*glyphs.NAMES, *image_store.prepared_stores()}
+    known, prepared = plans.answers(setting.results), {*glyphs.NAMES, *image_store.prepared_stores()}
     todos = []
     for run in runs:
-        unanswered = plan.unanswered(run, known)
+        unanswered = plans.unanswered(run, known)
         needed = {question.dataset for question in run.questions} if unanswered else set()
         possible = any(question.dataset in prepared for question in unanswered)
         if unanswered and not setting.kept(run).exists():
-            source = plan.stored_name(run.source)
+            source = plans.stored_name(run.source)
             needed, possible = needed | {source}, possible and source in prepared
         todos.append(Todo(run, unanswered, frozenset(needed - prepared), possible))
     return todos
@@ -224,7 +230,7 @@ def _do(todo: Todo, setting: Setting) -> list[str]:
                 with atomic_write(copy) as part:
                     shutil.copyfile(source, part)
     for evaluation in run.evaluations:
-        datasets = [name for name in evaluation.datasets if plan.stored_name(name) not in todo.missing]
+        datasets = [name for name in evaluation.datasets if plans.stored_name(name) not in todo.missing]
         if not datasets:
             continue
         flags = ("--dataset", *datasets, *evaluation.flags, "--out", str(setting.results))

@@ -8,7 +8,6 @@ be prepared before. Everything is written as it finishes, and the same command g
 is result files and `bench/gpu-<device>.json`, below `results/`.
 """
 
-import argparse
 import re
 import sys
 import tempfile
@@ -16,62 +15,68 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
-from fsbench.cli.parser import Parser
-from results import campaign, plan, speed
+from fsbench.cli._app import call, command_line
+from results import campaign, speed
+from results import plan as plans
 from results.campaign import ROOT, Setting
 
-STEPS = ("tests", "speed", "campaign")
+STEPS: tuple[Literal["tests", "speed", "campaign"], ...] = ("tests", "speed", "campaign")
 MOST = 120  # seconds of tests, and of the table of speeds; at most a quarter of the time each
 PLANS = ROOT / "results" / "plans"
 
 
+app = command_line("python -m results.gpu", (__doc__ or "").partition("\n")[0])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 when all went well, 1 when a part failed, 2 for a wrong argument or no GPU."""
-    began = time.monotonic()
-    return campaign.guarded(lambda: _command(_parser().parse_args(arguments), began))
+    return campaign.guarded(lambda: int(call(app, sys.argv[1:] if arguments is None else arguments) or 0))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m results.gpu", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10, help="for everything (default: 10)")
-    parser.add_argument(
-        "--plan", type=Path, default=PLANS / "gpu.toml", help="default: results/plans/gpu.toml"
-    )
-    parser.add_argument(
-        "--results", type=Path, default=Setting.results, help="default: results/ of the checkout"
-    )
-    parser.add_argument("--runs", type=Path, default=Setting.runs, help="default: runs/ of the checkout")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="default: all of them")
-    parser.add_argument(
-        "--rehearse", action="store_true", help="on the CPU with tiny numbers, in a temporary folder"
-    )
-    return parser
+@app.default
+def gpu(
+    *,
+    minutes: float = 10,
+    plan: Path = PLANS / "gpu.toml",
+    results: Path = Setting.results,
+    runs: Path = Setting.runs,
+    steps: tuple[Literal["tests", "speed", "campaign"], ...] = STEPS,
+    rehearse: bool = False,
+) -> int:
+    """Test, measure and train on one GPU, most valuable first.
 
-
-def _command(chosen: argparse.Namespace, began: float) -> int:
-    setting = Setting(chosen.results, chosen.runs, began + 60 * chosen.minutes, "cuda")
-    if chosen.rehearse:
+    Args:
+        minutes: Time for everything.
+        plan: Plan file of the trainings.
+        results: Results folder.
+        runs: Folder of the runs.
+        steps: What to do.
+        rehearse: Compute on the CPU with tiny numbers, in a temporary folder.
+    """
+    setting = Setting(results, runs, time.monotonic() + 60 * minutes, "cuda")
+    if rehearse:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
             setting = replace(
                 setting, results=place / "results", runs=place / "runs", device="cpu", threads=1
             )
-            return work(chosen.steps, PLANS / "rehearsal.toml", setting, rehearse=True)
+            return work(steps, PLANS / "rehearsal.toml", setting, rehearse=True)
     if not torch.cuda.is_available():
         raise FsbenchError(
             "there is no CUDA device; --rehearse (make gpu-results REHEARSE=1) runs on the CPU"
         )
-    return work(chosen.steps, chosen.plan, setting)
+    return work(steps, plan, setting)
 
 
 def work(steps: Sequence[str], path: Path, setting: Setting, *, rehearse: bool = False) -> int:
     """Go through the steps; what fails in one is told and does not stop the next."""
-    runs = plan.read(path)  # first, so that a mistake in it costs no time
+    runs = plans.read(path)  # first, so that a mistake in it costs no time
     device = machine.find_device(setting.device)
     name = re.sub("[^a-z0-9]+", "-", machine.device_name(device).lower()).strip("-")
     bench = setting.results / "bench" / f"gpu-{name}.json"

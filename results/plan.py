@@ -21,24 +21,25 @@ what is committed.
 """
 
 import tomllib
-from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason
-from fsbench.cli import make_parser
+from fsbench.cli import app
+from fsbench.cli._app import parse
+from fsbench.cli.train_backbone import resolved
 from fsbench.evaluation import results
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.heads import find_head
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec
-from fsbench.training.overrides import Overrides, resolve
-from fsbench.training.recipe import Recipe, load_recipe
+from fsbench.training.recipe import Recipe
 
 _KEYS = ("entry", "evaluate", "keep-checkpoint")
 # Flags that the campaign sets itself, or that say nothing of a result.
@@ -159,21 +160,19 @@ def _runs(entry: dict[str, Any]) -> Iterator[Run]:
 def _run(flags: dict[str, Any], evaluations: Sequence[dict[str, Any]], keep: bool) -> Run:
     others = {key: value for key, value in flags.items() if key != "recipe"}
     arguments = [str(flags["recipe"]), *_typed(others, _REFUSED)]
-    training = make_parser().parse_args(["train-backbone", *arguments])
-    recipe = _resolved(training)
+    training = _parsed("train-backbone", *arguments)
+    recipe = resolved(str(flags["recipe"]), training.images, training.model, training.training)
     questions: dict[Question, int] = {}
     calls = []
     for table in evaluations:
-        evaluation = make_parser().parse_args(
-            ["evaluate", "checkpoint", *_typed(table, _REFUSED | _NOT_ASKED)]
-        )
-        datasets = tuple(evaluation.dataset or [training.dataset])
+        evaluation = _parsed("evaluate", "checkpoint", *_typed(table, _REFUSED | _NOT_ASKED))
+        datasets = evaluation.tasks.dataset or (training.images.dataset,)
         rest = {key: value for key, value in table.items() if key != "dataset"}
         calls.append(Evaluation(datasets, tuple(_typed(rest, _REFUSED | _NOT_ASKED))))
         questions |= _questions(recipe, training, evaluation, datasets)
     return Run(
         name=_name(recipe, training, others),
-        source=training.dataset,
+        source=training.images.dataset,
         flags=tuple(arguments),
         evaluations=tuple(calls),
         questions=questions,
@@ -181,37 +180,31 @@ def _run(flags: dict[str, Any], evaluations: Sequence[dict[str, Any]], keep: boo
     )
 
 
-def _resolved(training: Namespace) -> Recipe:
-    """The recipe as `fsbench train-backbone` will have it: what it lets a user override, by name."""
-    known = vars(training) | {"augment": not training.no_augment}
-    overrides = {name: known[name] for name in Overrides.__annotations__ if name in known}
-    return resolve(load_recipe(training.recipe, training.preset), **overrides)
+def _parsed(*words: str) -> SimpleNamespace:
+    """The parameters of a command, as its function would get them."""
+    return SimpleNamespace(**parse(app, words).arguments)
 
 
 def _questions(
-    recipe: Recipe, training: Namespace, evaluation: Namespace, datasets: Sequence[str]
+    recipe: Recipe, training: SimpleNamespace, evaluation: SimpleNamespace, datasets: Sequence[str]
 ) -> Iterator[tuple[Question, int]]:
     """Each question of one evaluation, with its number of tasks."""
-    for dataset, head, n_way, n_shot in product(
-        datasets, evaluation.head, evaluation.n_way, evaluation.n_shot
-    ):
-        names = [field.name for field in fields(TaskSpec)]
-        asked = vars(evaluation) | {"n_way": n_way, "n_shot": n_shot, "classes": tuple(evaluation.classes)}
-        spec = TaskSpec(**{name: asked[name] for name in names})
-        for preprocess in evaluation.preprocess or [find_head(head).preprocess]:
+    images, model, numbers = training.images, training.model, training.training
+    for dataset, head, spec in product(datasets, evaluation.heads.head, evaluation.tasks.specs()):
+        for preprocess in evaluation.heads.preprocess or [find_head(head).preprocess]:
             question = Question(
                 recipe=recipe.name,
                 preset=recipe.preset,
                 overrides=", ".join(recipe.overrides),
                 epochs=recipe.epochs,
-                per_class=training.per_class,
-                source=stored_name(training.dataset),
-                backbone=training.backbone,
-                image_size=training.image_size,
-                train_seed=training.seed,
-                precision=None if training.precision == "auto" else training.precision,
+                per_class=images.per_class,
+                source=stored_name(images.dataset),
+                backbone=model.backbone,
+                image_size=model.image_size,
+                train_seed=numbers.seed,
+                precision=None if numbers.precision == "auto" else numbers.precision,
                 dataset=stored_name(dataset),
-                split=evaluation.split,
+                split=evaluation.tasks.split,
                 sampler=SAMPLER,
                 tasks=replace(spec, n_tasks=2),
                 head=head,
@@ -225,11 +218,11 @@ def stored_name(dataset: str) -> str:
     return dataset.partition("@")[0]
 
 
-def _name(recipe: Recipe, training: Namespace, flags: Mapping[str, Any]) -> str:
+def _name(recipe: Recipe, training: SimpleNamespace, flags: Mapping[str, Any]) -> str:
     """A name that no run with other flags has: `fsbench` names a run by what usually tells it from others."""
     epochs = "-".join(str(stage.epochs) for stage in recipe.stages) if "epochs" in flags else recipe.epochs
-    parts = [recipe.name, recipe.preset, training.backbone, training.dataset]
-    parts += [f"{training.image_size}px", f"{epochs}ep"]
+    parts = [recipe.name, recipe.preset, training.model.backbone, training.images.dataset]
+    parts += [f"{training.model.image_size}px", f"{epochs}ep"]
     said = {
         "preset",
         "backbone",
@@ -242,7 +235,7 @@ def _name(recipe: Recipe, training: Namespace, flags: Mapping[str, Any]) -> str:
     for key, value in flags.items():
         if key not in said and value is not False:
             parts.append(key if value is True else f"{key}{value}")
-    return "-".join([*map(str, parts), f"s{training.seed}"]).replace("/", "_")
+    return "-".join([*map(str, parts), f"s{training.training.seed}"]).replace("/", "_")
 
 
 def _tables(what: str, value: Any) -> list[dict[str, Any]]:

@@ -23,10 +23,10 @@ from unittest.mock import patch
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from fsbench._util import machine
 from fsbench._util.files import write_text
+from fsbench._util.progress import Bar
 from fsbench.models.backbones import build
 from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network, assemble
@@ -170,7 +170,8 @@ def measure(case: Case, device: torch.device, seconds: float) -> dict[str, float
 def _median_rate(epoch: Callable[[int], float], case: Case, seconds: float) -> float:
     """Median images per second of short epochs within some seconds, at least one after warming up."""
     steps = min(MOST_STEPS, max(2, int(seconds * epoch(2) / case.batch_size)))
-    rates, began = [], time.perf_counter()
+    rates: list[float] = []
+    began = time.perf_counter()
     while not rates or time.perf_counter() - began < seconds:
         rates.append(epoch(steps))
     return statistics.median(rates)
@@ -201,7 +202,7 @@ def _epochs(case: Case, device: torch.device) -> Callable[[int], float]:
 
     def epoch(steps: int) -> float:
         part = replace(run, labels=run.labels[: steps * case.batch_size])
-        row = loop._train_epoch(part, recipe.stages[0], 0, optimiser, scaler, tqdm(disable=True))
+        row = loop._train_epoch(part, recipe.stages[0], 0, optimiser, scaler, Bar("train", None, "images"))
         return row["images_per_second"]
 
     return epoch

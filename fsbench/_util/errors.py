@@ -37,9 +37,9 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> FsbenchError:
         name: The unknown name.
         known: The valid names.
     """
-    valid = sorted(known)
-    closest = get_close_matches(name, valid, n=1, cutoff=0.5)
-    hint = f"did you mean {closest[0]!r}?" if closest else f"known: {', '.join(valid)}"
+    valid = {each.lower(): each for each in sorted(known)}
+    closest = get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
+    hint = f"did you mean {valid[closest[0]]!r}?" if closest else f"known: {', '.join(valid.values())}"
     return FsbenchError(f"unknown {kind} {name!r}; {hint}")
 
 

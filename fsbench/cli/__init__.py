@@ -1,85 +1,81 @@
-"""The `fsbench` command: a file a verb, each of which parses its arguments, calls one function and prints.
+"""The `fsbench` command: one file per command, each a typed function that calls the library and prints.
 
-Everything heavy is imported inside the verbs, so that `--help` answers at once.
+Commands are imported when they are used, and import everything heavy themselves, so that `--help` is fast.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+from cyclopts import Group
+
 from fsbench import __version__
 from fsbench._util.errors import FsbenchError, memory_advice
-from fsbench.cli import (
-    compare,
-    completion,
-    data,
-    diagnose,
-    doctor,
-    evaluate,
-    extract,
-    leaderboard,
-    plot,
-    predict,
-    quickstart,
-    reproduce,
-    train_backbone,
-    validate,
-)
-from fsbench.cli.colour import paint
-from fsbench.cli.parser import Parser
+from fsbench.cli._app import call, command_line
+from fsbench.cli._output import print_error
 
-VERBS = (  # in the order in which people need them
-    quickstart,
-    data,
-    train_backbone,
-    extract,
-    evaluate,
-    predict,
-    compare,
-    plot,
-    diagnose,
-    leaderboard,
-    reproduce,
-    validate,
-    doctor,
-    completion,
+__all__ = ["app", "main"]
+
+COMMANDS = (  # in the order in which people need them
+    "quickstart",
+    "data",
+    "train-backbone",
+    "extract",
+    "evaluate",
+    "predict",
+    "compare",
+    "plot",
+    "diagnose",
+    "leaderboard",
+    "reproduce",
+    "validate",
+    "doctor",
+    "completion",
 )
 
-
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command; what it parses has the function of its verb as `run`."""
-    parser = Parser(
-        prog="fsbench",
-        description="Few-shot image classification, measured.",
-        epilog="fsbench VERB --help tells more; start with: fsbench quickstart",
-    )
-    parser.add_argument("--version", action="version", version=f"fsbench {__version__}")
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add(verbs)
-    return parser
+app = command_line(
+    "fsbench",
+    "Few-shot image classification, measured.",
+    help_epilogue="fsbench COMMAND --help explains a command. Start with: fsbench quickstart",
+    version=f"fsbench {__version__}",
+    group_commands=Group("Commands", sort_key=0),
+)
+for _number, _name in enumerate(COMMANDS):
+    app.command(f"fsbench.cli.{_name.replace('-', '_')}:app", name=_name, sort_key=_number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 when it is done, 2 with one line on stderr when an argument or a file is wrong."""
+    """Run a command.
+
+    Args:
+        arguments: Words after `fsbench`; None: those of this process.
+
+    Returns:
+        0 when it is done, 2 after one line on stderr when an argument or a file is wrong, 130 when stopped.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if not words or words[0] in app.help_flags:
+        app.resolved_commands()  # imports all, as the list of commands has their summaries
     try:
         try:
             _check_encoding()
-            chosen = make_parser().parse_args(arguments)
             with memory_advice("this command", "what it has finished is kept; it goes on once there is more"):
-                chosen.run(chosen)
+                call(app, words)
         finally:
             sys.stdout.flush()
     except FsbenchError as error:
-        _complain(str(error))
+        print_error(str(error))
         return 2
     except KeyboardInterrupt:
-        _complain("stopped; the same command goes on from here")
+        print_error("stopped; the same command goes on from here")
         return 130
     except BrokenPipeError:  # the reader has read enough; Python flushes what is left when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as end:  # so rich ends when the reader has read enough
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
     return 0
 
 
@@ -88,7 +84,3 @@ def _check_encoding() -> None:
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
         raise FsbenchError(f"names must be read as utf-8, but this locale reads {encoding}; set PYTHONUTF8=1")
-
-
-def _complain(line: str) -> None:
-    print(paint("fsbench:", "red", sys.stderr), line, file=sys.stderr)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from fsbench._util.session import Session
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
@@ -19,10 +17,15 @@ RECIPES = ("erm", "mixup", "manifold-mixup")
 EPOCHS, BATCH_SIZE = 3, 64  # what two CPU cores train in some minutes; far from where recipes converge
 
 
-def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, quiet: bool = False) -> Path:
-    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, write the leaderboard.
+def quickstart(out: Path, session: Session) -> Path:
+    """Train the recipes on `glyphs`, evaluate them there and on `glyphs-fine`, and write the leaderboard.
 
-    Everything lies below `out`; what is there already is not done again. Returns the leaderboard's path.
+    Args:
+        out: Folder of all output. Finished steps in it are not repeated.
+        session: Cache, device and progress.
+
+    Returns:
+        The path of the leaderboard.
 
     Raises:
         FsbenchError: a file cannot be written.
@@ -30,14 +33,12 @@ def quickstart(out: Path, *, device: torch.device, cache: Path | None = None, qu
     results = out / "results"
     for name in RECIPES:
         recipe = resolve(load_recipe(name), epochs=[EPOCHS], batch_size=BATCH_SIZE)
-        run = train_backbone(
-            recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=Session(cache, device, quiet=quiet)
-        )
+        run = train_backbone(recipe, TrainingSpec(SOURCE), out=out / "runs" / name, session=session)
         evaluate(
             run.best,
             heads=("nearest-mean", "logistic"),
             images=Images(TARGETS),
-            session=Session(cache, device, quiet),
+            session=session,
             output=Output(results),
         )
     return leaderboard.update(results, None, published="none")[0]

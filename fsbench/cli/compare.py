@@ -1,29 +1,32 @@
 """`fsbench compare`: compare results in pairs."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Literal
 
-from fsbench.cli.options import Verbs, add_config, add_json, add_over, answer
+from cyclopts import App, Parameter
 
+from fsbench.cli._options import OUTPUT, Common, Over
+from fsbench.cli._output import answer
 
-def add(verbs: Verbs) -> None:
-    """`fsbench compare RESULT RESULT ...`."""
-    verb = verbs.add_parser("compare", help="compare results in pairs: differences, intervals, p-values")
-    verb.add_argument(
-        "results", type=Path, nargs="+", metavar="RESULT", help="result files, or folders of them"
-    )
-    verb.add_argument(
-        "--against", choices=("all", "first", "best"), default="all", help="pairs to show (default: all)"
-    )
-    add_over(verb)
-    add_config(verb)
-    add_json(verb)
-    verb.set_defaults(run=run)
+app = App(name="compare", help_epilogue="Example: fsbench compare results/cifar-fs --against best")
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Compare results and print the table, or everything as JSON."""
+@app.default
+def compare(
+    results: Annotated[tuple[Path, ...], Parameter(name="results...")],
+    /,
+    *,
+    against: Annotated[Literal["all", "first", "best"], Parameter(group=OUTPUT)] = "all",
+    over: Over = "classes",
+    common: Common = Common(),
+) -> None:
+    """Compare results in pairs: differences, intervals and p-values.
+
+    Args:
+        results: Result files, or folders of them.
+        against: Which pairs: all, or each result against the first or the best one.
+    """
     from fsbench.report.compare import compare, table
 
-    comparison = compare(chosen.results, chosen.against, chosen.over)
-    answer(chosen, comparison, table(comparison))
+    comparison = compare(results, against, over)
+    answer(common, comparison, table(comparison))

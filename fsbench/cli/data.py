@@ -1,82 +1,79 @@
 """`fsbench data`: list, prepare and show data sets."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from fsbench.cli.options import Verbs, add_cache, add_config, add_json, add_quiet, answer
+from cyclopts import App, Parameter
 
+from fsbench.cli._names import DataSet
+from fsbench.cli._options import DATA, DATA_SET, FLAGS, Cache, Common, Force, Quiet
+from fsbench.cli._output import answer
 
-def add(verbs: Verbs) -> None:
-    """`fsbench data list | prepare | show`."""
-    data = verbs.add_parser("data", help="list, prepare and show data sets")
-    actions = data.add_subparsers(metavar="ACTION", required=True)
-
-    listing = actions.add_parser("list", help="data sets that fsbench knows, and which are prepared")
-    add_cache(listing)
-    add_config(listing)
-    add_json(listing)
-    listing.set_defaults(run=run_list)
-
-    prepare = actions.add_parser("prepare", help="turn images on your disk into an image store, once")
-    prepare.add_argument("name", help="a known data set (see: fsbench data list) or a name for your own")
-    prepare.add_argument(
-        "path",
-        type=Path,
-        nargs="?",
-        help="the folder the images lie in, or ./mine.py:function that returns them",
-    )
-    prepare.add_argument(
-        "--download", action="store_true", help="fetch it from its publisher, where that is possible"
-    )
-    prepare.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="resize to this square (default: as they are, 96 where their sizes differ)",
-    )
-    prepare.add_argument("--force", action="store_true", help="prepare again, in place of what is there")
-    add_cache(prepare)
-    add_config(prepare)
-    add_quiet(prepare)
-    add_json(prepare)
-    prepare.set_defaults(run=run_prepare)
-
-    show = actions.add_parser("show", help="classes, images and fingerprints of a prepared data set")
-    show.add_argument("name")
-    add_cache(show)
-    add_config(show)
-    add_json(show)
-    show.set_defaults(run=run_show)
+app = App(
+    name="data",
+    default_parameter=FLAGS,
+    help="List, prepare and show data sets.",
+    help_epilogue="Example: fsbench data list",
+)
 
 
-def run_list(chosen: argparse.Namespace) -> None:
-    """Print a table of known and prepared data sets."""
+@app.command(name="list", sort_key=0, help_epilogue="Example: fsbench data list")
+def list_(*, cache: Cache = None, common: Common = Common()) -> None:
+    """List the data sets that fsbench knows and which of them are prepared."""
     from fsbench.data.summary import list_datasets, overview
 
-    answer(chosen, list_datasets(chosen.cache), overview(chosen.cache))
+    answer(common, list_datasets(cache), overview(cache))
 
 
-def run_prepare(chosen: argparse.Namespace) -> None:
-    """Prepare one data set and say where its store lies."""
-    from fsbench.data.preparation import prepare
+@app.command(
+    sort_key=1,
+    help_epilogue="Examples: fsbench data prepare cifar-fs ~/data/cifar-fs\n"
+    "          fsbench data prepare omniglot --download",
+)
+def prepare(
+    name: Annotated[DataSet, DATA_SET, Parameter(show_choices=False)],
+    path: Path | None = None,
+    /,
+    *,
+    download: Annotated[bool, Parameter(group=DATA)] = False,
+    image_size: Annotated[int | None, Parameter(group=DATA, metavar="PIXELS")] = None,
+    force: Force = False,
+    cache: Cache = None,
+    quiet: Quiet = False,
+    common: Common = Common(),
+) -> None:
+    """Convert images on your disk into an image store, once.
+
+    Args:
+        name: A data set that fsbench knows (see: fsbench data list) or a name for your own.
+        path: Folder of the images, or ./mine.py:function that returns them.
+        download: Download the data set from its publisher, where that is possible.
+        image_size: Resize to this square. Default: the original size, or 96 where sizes differ.
+    """
+    from fsbench.data import preparation
     from fsbench.data.summary import contents, describe
 
-    path = prepare(
-        chosen.name,
-        chosen.path,
-        cache=chosen.cache,
-        image_size=chosen.image_size,
-        download=chosen.download,
-        force=chosen.force,
-        quiet=chosen.quiet,
+    store = preparation.prepare(
+        name, path, cache=cache, image_size=image_size, download=download, force=force, quiet=quiet
     )
-    answer(chosen, contents(path), describe(path))
+    answer(common, contents(store), describe(store))
 
 
-def run_show(chosen: argparse.Namespace) -> None:
-    """Print what a prepared data set holds."""
+@app.command(sort_key=2, help_epilogue="Example: fsbench data show cifar-fs")
+def show(
+    name: Annotated[DataSet, DATA_SET, Parameter(show_choices=False)],
+    /,
+    *,
+    cache: Cache = None,
+    common: Common = Common(),
+) -> None:
+    """Show the classes, images and fingerprints of a prepared data set.
+
+    Args:
+        name: The data set; for one that is not prepared, this says what it needs.
+    """
     from fsbench.data.loading import find_store
     from fsbench.data.summary import contents, describe
 
-    path = find_store(chosen.name, chosen.cache)
-    answer(chosen, contents(path), describe(path))
+    path = find_store(name, cache)
+    answer(common, contents(path), describe(path))

@@ -1,42 +1,48 @@
 """`fsbench diagnose`: a report on backbones."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from fsbench.cli.options import Verbs, add_computing, answer, device_of
+from cyclopts import App, Parameter
 
+from fsbench.cli._names import DataSet, Section
+from fsbench.cli._options import DATA, DATA_SET, OUTPUT, Computing
+from fsbench.cli._output import answer
 
-def add(verbs: Verbs) -> None:
-    """`fsbench diagnose CHECKPOINT...`."""
-    verb = verbs.add_parser("diagnose", help="robustness, calibration and representation of backbones")
-    verb.add_argument("checkpoints", type=Path, nargs="*", metavar="CHECKPOINT")
-    verb.add_argument("--dataset", help="novel images (default: of the one they were trained on)")
-    verb.add_argument(
-        "--only",
-        nargs="+",
-        default=[],
-        metavar="SECTION",
-        help="toy noise attack deform calibration between spectrum hardness (default: all)",
-    )
-    verb.add_argument(
-        "--questions", type=int, default=450, metavar="N", help="base images and query images (default: 450)"
-    )
-    verb.add_argument("--out", type=Path, default=Path("diagnosis"), help="folder (default: diagnosis)")
-    add_computing(verb)
-    verb.set_defaults(run=run)
+app = App(
+    name="diagnose",
+    help_epilogue="Example: fsbench diagnose runs/erm/best.safetensors runs/mixup/best.safetensors",
+)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Write a report and say where it lies."""
-    from fsbench._util.session import Session
+@app.default
+def diagnose(
+    checkpoint: Annotated[tuple[Path, ...], Parameter(name="checkpoint...")] = (),
+    /,
+    *,
+    dataset: Annotated[DataSet | None, DATA_SET, Parameter(group=DATA)] = None,
+    questions: Annotated[int, Parameter(group=DATA, metavar="IMAGES")] = 450,
+    only: Annotated[tuple[Section, ...], Parameter(group=OUTPUT, metavar="SECTION...")] = (),
+    out: Annotated[Path, Parameter(group=OUTPUT, metavar="FOLDER")] = Path("diagnosis"),
+    common: Computing = Computing(),
+) -> None:
+    """Write a report on the robustness, calibration and representation of backbones.
+
+    Args:
+        checkpoint: Checkpoints to compare; the toy problems need none.
+        dataset: Data set of the novel images. Default: the one that the checkpoints were trained on.
+        questions: Number of base images, and of query images, that are classified.
+        only: Sections to write. Default: all.
+        out: Folder of the report.
+    """
     from fsbench.diagnose.run import diagnose
 
     report = diagnose(
-        chosen.checkpoints,
-        chosen.out,
-        dataset=chosen.dataset,
-        only=chosen.only,
-        questions=chosen.questions,
-        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
+        checkpoint,
+        out,
+        dataset=dataset,
+        only=only,
+        questions=questions,
+        session=common.session,
     )
-    answer(chosen, {"report": report}, str(report))
+    answer(common, {"report": report}, str(report))

@@ -1,66 +1,65 @@
-"""`fsbench doctor`: versions, devices, cache, data sets, and what will hurt."""
+"""`fsbench doctor`: versions, devices, cache and data sets of this machine, and problems."""
 
-import argparse
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from fsbench.cli.colour import paint
-from fsbench.cli.options import Verbs, add_cache, add_config, add_json, answer
+from cyclopts import App
+
+from fsbench.cli._options import Cache, Common
+from fsbench.cli._output import answer, escaped, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from fsbench.cli._installation import Checkup
 
-
-def add(verbs: Verbs) -> None:
-    """`fsbench doctor`."""
-    verb = verbs.add_parser("doctor", help="versions, devices, cache, data sets, and what will hurt")
-    add_cache(verb)
-    add_config(verb)
-    add_json(verb)
-    verb.set_defaults(run=run)
+app = App(name="doctor", help_epilogue="Example: fsbench doctor")
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Print what was found, troubles last."""
+@app.default
+def doctor(*, cache: Cache = None, common: Common = Common()) -> None:
+    """Show versions, devices, the cache and its data sets, and warn of problems."""
+    from rich.text import Text
+
     from fsbench.cli._installation import examine, troubles
 
-    found = examine(chosen.cache)
-    hurts = troubles(found)
-    lines = [f"{paint('warning:', 'yellow', sys.stdout)} {line}" for line in hurts]
-    text = "\n\n".join([*_sections(found), "\n".join(lines or [paint("all well", "green", sys.stdout)])])
-    answer(chosen, {**asdict(found), "warnings": hurts}, text)
+    checkup = examine(cache)
+    problems = troubles(checkup)
+    warnings = [Text.assemble(("warning:", "yellow"), " ", line) for line in problems]
+    verdict = warnings or [Text("no problems found", "green")]
+    answer(common, {**asdict(checkup), "warnings": problems}, *_sections(checkup), *verdict)
 
 
-def _sections(found: "Checkup") -> list[str]:
-    """What was found, for people."""
-    from tabulate import tabulate
-
+def _sections(checkup: "Checkup") -> list["str | Table"]:
+    """Versions, devices, cache and data sets."""
     from fsbench.cli._installation import gib
 
-    versions = found.versions | ({"commit": found.commit} if found.commit else {})
+    versions = checkup.versions | ({"commit": checkup.commit} if checkup.commit else {})
     devices = [
         (
             device.device,
-            device.name,
+            escaped(device.name),
             f"{gib(device.free_memory)} free",
             "bf16" if device.bf16 else "no bf16",
             f"trains in {device.precision}{', compiled' * device.compiled}",
         )
-        for device in found.devices
+        for device in checkup.devices
     ]
     stores = []
-    for store in found.stores:
+    for store in checkup.stores:
         splits = store.contents.splits if store.contents else {}
         classes = ", ".join(f"{part.classes} {split}" for split, part in splits.items())
         images = sum(part.images for part in splits.values())
-        stores.append((store.path.stem, classes or "unreadable", f"{images:,}", gib(store.bytes)))
-    columns = ("data set", "classes", "images", "size")
+        stores.append((escaped(store.path.stem), classes or "unreadable", f"{images:,}", gib(store.bytes)))
+    disk = f"{gib(checkup.cache_bytes)}; {gib(checkup.free_disk)} free on its disk"
     return [
-        tabulate(versions.items(), tablefmt="plain", disable_numparse=True),
-        tabulate(devices, tablefmt="plain") + f"\n{found.threads} threads on {found.cores} cores",
-        f"cache: {found.cache}, {gib(found.cache_bytes)}; {gib(found.free_disk)} free on its disk",
-        tabulate(stores, columns, "plain", colalign=("left", "left", "right", "right"))
+        table(("package", "version"), [(name, escaped(text)) for name, text in versions.items()]),
+        "",
+        table(("device", "name", "memory", "format", "training"), devices),
+        f"{checkup.threads} threads on {checkup.cores} cores\n",
+        f"cache: {checkup.cache}, {disk}\n",
+        table(("data set", "classes", "images", "size"), stores, right=("images", "size"))
         if stores
-        else "no data set is prepared; which there are: fsbench data list",
+        else "No data set is prepared; fsbench data list shows which there are.",
+        "",
     ]

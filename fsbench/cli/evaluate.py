@@ -1,125 +1,175 @@
-"""`fsbench evaluate`: a checkpoint, any other backbone or a feature file to results."""
+"""`fsbench evaluate`: checkpoints, other backbones or feature files to results."""
 
-import argparse
-import re
-import sys
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fsbench.cli.colour import paint
-from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
+from cyclopts import App, Parameter
 
-_ACCURACY = re.compile(r"[\d.]+ ± [\d.]+ %")
+from fsbench.cli import _names
+from fsbench.cli._options import DATA_SET, HEADS, OUTPUT, TASKS, Computing, Force, Weights
+from fsbench.cli._output import answer
+from fsbench.cli._results import result_table
 
-
-def add(verbs: Verbs) -> None:
-    """`fsbench evaluate SUBJECT...`."""
-    verb = verbs.add_parser(
-        "evaluate", help="few-shot accuracy of a checkpoint, any backbone or a feature file"
-    )
-    verb.add_argument(
-        "subject",
-        nargs="+",
-        metavar="SUBJECT",
-        help="checkpoint, feature file, timm:NAME, torchvision:NAME, ./mine.py:function, "
-        "package.module:function, or a file of weights with --backbone",
-    )
-    add_backbone(verb)
-    verb.add_argument("--dataset", nargs="+", default=[], help="targets (default: the one it was trained on)")
-    verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
-    verb.add_argument("--n-way", type=int, nargs="+", default=[5])
-    verb.add_argument("--n-shot", type=int, nargs="+", default=[1, 5])
-    verb.add_argument(
-        "--n-query",
-        type=_number_or_all,
-        default=15,
-        help="a class, or all that are not support (default: 15)",
-    )
-    verb.add_argument("--n-tasks", type=int, default=10_000, help="default: 10,000")
-    verb.add_argument("--seed", type=int, default=0, help="of the task list (default: 0)")
-    verb.add_argument(
-        "--query-alpha", type=float, metavar="ALPHA", help="classes share the queries by Dirichlet(ALPHA)"
-    )
-    verb.add_argument("--least-shot", type=int, help="each class has this to N_SHOT support images")
-    verb.add_argument("--classes", nargs="+", default=[], metavar="CLASS", help="make tasks of these alone")
-    verb.add_argument(
-        "--disjoint", action="store_true", help="no image in two tasks; as many as the images give"
-    )
-    verb.add_argument(
-        "--tasks", nargs="+", default=[], metavar="LIST", help="pinned lists, by name or .toml file"
-    )
-    verb.add_argument(
-        "--head",
-        nargs="+",
-        default=["nearest-mean", "logistic"],
-        help="by name (see the README for all), or your own, ./mine.py:head",
-    )
-    verb.add_argument("--preprocess", nargs="+", default=[], help="none l2 cl2n (default: each head's own)")
-    verb.add_argument(
-        "--base",
-        type=Path,
-        metavar="FEATURES",
-        help="file of base features, for cl2n of whatever was not trained by fsbench",
-    )
-    verb.add_argument("--out", type=Path, default=Path("results"), help="results folder (default: results)")
-    verb.add_argument(
-        "--details", action="store_true", help="write classes, their confusion and the hardest tasks, too"
-    )
-    verb.add_argument("--force", action="store_true", help="evaluate again what is there already")
-    verb.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw them: a sweep, a cross-domain matrix, a heat map"
-    )
-    add_computing(verb)
-    verb.set_defaults(run=run)
-
-
-def run(chosen: argparse.Namespace) -> None:
-    """Evaluate and print a line a result, or all of them as JSON."""
-    from fsbench._util.session import Session
-    from fsbench.evaluation.flat import flatten
-    from fsbench.evaluation.run import Output, evaluate
-    from fsbench.evaluation.subjects import Images, subject_of
-    from fsbench.tasks import pinned
+if TYPE_CHECKING:
+    from fsbench.evaluation.result import Result
     from fsbench.tasks.spec import TaskSpec
 
-    ask = partial(
-        evaluate,
-        tasks=[pinned.read_task_list(name) for name in chosen.tasks]
-        or [
+app = App(
+    name="evaluate",
+    help_epilogue="Example: fsbench evaluate runs/*/best.safetensors --n-shot 1 5 --head nearest-mean tim",
+)
+
+
+@Parameter(name="*", group=TASKS)
+@dataclass(frozen=True)
+class Tasks:
+    """Which tasks are sampled.
+
+    Attributes:
+        dataset: Data sets to sample tasks from. For cross-domain evaluation, name one that the backbone was
+            not trained on. Default: the one it was trained on.
+        split: Split whose classes are sampled.
+        n_way: Classes per task; several numbers give several results.
+        n_shot: Support images per class; several numbers give several results.
+        n_query: Query images per class, or all images that are not support.
+        n_tasks: Number of tasks.
+        seed: Random seed of the tasks.
+        query_alpha: Draw the classes' shares of the queries from a symmetric Dirichlet distribution with this
+            parameter. Default: equal shares.
+        least_shot: Draw the support images of each class between this number and N_SHOT. Default: N_SHOT.
+        classes: Sample tasks from these classes only. Default: all classes of the split.
+        disjoint: Use each image in at most one task; the images limit the number of tasks.
+        tasks: Pinned task lists in place of the settings above: shipped ones by name, or .toml files.
+    """
+
+    dataset: Annotated[tuple[_names.DataSet, ...], DATA_SET, Parameter(metavar="NAME...")] = ()
+    split: _names.Split = "novel"
+    n_way: tuple[int, ...] = (5,)
+    n_shot: tuple[int, ...] = (1, 5)
+    n_query: Annotated[int | Literal["all"], Parameter(metavar="INT|all", show_choices=False)] = 15
+    n_tasks: int = 10_000
+    seed: int = 0
+    query_alpha: Annotated[float | None, Parameter(metavar="ALPHA")] = None
+    least_shot: int | None = None
+    classes: Annotated[tuple[str, ...], Parameter(metavar="CLASS...")] = ()
+    disjoint: bool = False
+    tasks: Annotated[tuple[str, ...], Parameter(metavar="LIST...")] = ()
+
+    def specs(self) -> list["TaskSpec"]:
+        """One specification per number of ways and shots."""
+        from fsbench.tasks.spec import TaskSpec
+
+        return [
             TaskSpec(
                 n_way=n_way,
                 n_shot=n_shot,
-                n_query=chosen.n_query,
-                n_tasks=chosen.n_tasks,
-                seed=chosen.seed,
-                query_alpha=chosen.query_alpha,
-                least_shot=chosen.least_shot,
-                classes=tuple(chosen.classes),
-                disjoint=chosen.disjoint,
+                n_query=None if self.n_query == "all" else self.n_query,
+                n_tasks=self.n_tasks,
+                seed=self.seed,
+                query_alpha=self.query_alpha,
+                least_shot=self.least_shot,
+                classes=self.classes,
+                disjoint=self.disjoint,
             )
-            for n_way, n_shot in product(chosen.n_way, chosen.n_shot)
-        ],
-        heads=chosen.head,
-        preprocess=chosen.preprocess,
-        images=Images(chosen.dataset, chosen.split, chosen.base),
-        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
-        output=Output(chosen.out, chosen.force, chosen.details),
-    )
-    subjects = [subject_of(name, chosen.backbone, chosen.image_size) for name in chosen.subject]
-    found = [result for subject in subjects for result in ask(subject)]
-    if chosen.plot:
+            for n_way, n_shot in product(self.n_way, self.n_shot)
+        ]
+
+
+@Parameter(name="*", group=HEADS)
+@dataclass(frozen=True)
+class Heads:
+    """Few-shot classifiers on top of the features.
+
+    Attributes:
+        head: Heads by name, or your own, ./mine.py:head.
+        preprocess: Steps applied to features before each head. Default: the head's own.
+        base: Feature file of base classes, which cl2n needs for backbones that fsbench did not train.
+    """
+
+    head: Annotated[tuple[_names.Head, ...], Parameter(metavar="NAME...")] = ("nearest-mean", "logistic")
+    preprocess: Annotated[tuple[_names.Preprocess, ...], Parameter(metavar="NAME...")] = ()
+    base: Annotated[Path | None, Parameter(metavar="FILE")] = None
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True)
+class Files:
+    """What is written.
+
+    Attributes:
+        out: Results folder.
+        details: Also write tables of the classes, their confusion and the hardest tasks.
+        force: Evaluate again and replace existing results.
+        plot: Also draw the results: a sweep, a cross-domain matrix or a heat map (.png, .svg or .pdf).
+    """
+
+    out: Annotated[Path, Parameter(metavar="FOLDER")] = Path("results")
+    details: bool = False
+    force: Force = False
+    plot: Annotated[Path | None, Parameter(metavar="FILE")] = None
+
+
+@app.default
+def evaluate(
+    subject: Annotated[tuple[str, ...], Parameter(name="subject...")],
+    /,
+    *,
+    weights: Weights = Weights(),
+    tasks: Tasks = Tasks(),
+    heads: Heads = Heads(),
+    files: Files = Files(),
+    common: Computing = Computing(),
+) -> None:
+    """Measure the few-shot accuracy of checkpoints, other backbones or feature files.
+
+    Writes one result file per subject, data set, task specification and head. Existing results are read, not
+    computed again.
+
+    Args:
+        subject: Checkpoints, feature files, timm:NAME, torchvision:NAME, ./mine.py:function,
+            package.module:function, or a weights file with --backbone.
+    """
+    from fsbench.evaluation.flat import flatten
+    from fsbench.evaluation.run import Output, evaluate
+    from fsbench.evaluation.subjects import Images, subject_of
+    from fsbench.tasks.pinned import read_task_list
+
+    specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
+    before = _changes(files.out)
+    subjects = [subject_of(name, weights.backbone, weights.image_size) for name in subject]
+    results = [
+        result
+        for one in subjects
+        for result in evaluate(
+            one,
+            specs,
+            heads.head,
+            preprocess=heads.preprocess,
+            images=Images(tasks.dataset, tasks.split, heads.base),
+            session=common.session,
+            output=Output(files.out, files.force, files.details),
+        )
+    ]
+    if files.plot:
         from fsbench.report.plots import of_call, save
 
-        save(of_call(found), chosen.plot)
-    lines = "\n".join(_ACCURACY.sub(_bold, result.line()) for result in found)
-    answer(chosen, [flatten(result) for result in found], lines)
+        save(of_call(results), files.plot)
+    new = _changes(files.out).items() - before.items()
+    saved = _saved(results, files.out, {path for path, _ in new})
+    answer(common, [flatten(result) for result in results], result_table(results), f"\n{saved}")
 
 
-def _bold(found: re.Match[str]) -> str:
-    return paint(found[0], "bold", sys.stdout)
+def _changes(folder: Path) -> dict[Path, int]:
+    """When each result file below a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
 
 
-def _number_or_all(text: str) -> int | None:
-    """A number of images, or None for all."""
-    return None if text == "all" else int(text)
+def _saved(results: Sequence["Result"], folder: Path, written: set[Path]) -> str:
+    """Where the results are, how many of them are new, and what to do with them."""
+    places = sorted({str(folder / result.path.parts[0]) for result in results})
+    new = len(written & {folder / result.path for result in results})
+    count = "1 result" if len(results) == 1 else f"{len(results)} results"
+    return f"{count} in {', '.join(places)} ({new} new); next: fsbench compare {' '.join(places)}"

@@ -1,49 +1,56 @@
-"""`fsbench extract`: a checkpoint or any other backbone, and a split, to a feature file."""
+"""`fsbench extract`: a backbone and a split to a feature file."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from fsbench._util.errors import FsbenchError
-from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
+from fsbench.cli._names import DataSet, Split
+from fsbench.cli._options import DATA, DATA_SET, OUTPUT, Computing, Force, Weights
+from fsbench.cli._output import answer
+
+app = App(
+    name="extract",
+    help_epilogue="Example: fsbench extract timm:resnet50.a1_in1k --dataset cub --out cub.h5",
+)
 
 
-def add(verbs: Verbs) -> None:
-    """`fsbench extract SUBJECT`."""
-    verb = verbs.add_parser("extract", help="write the features of a split to a file")
-    verb.add_argument(
-        "subject",
-        metavar="SUBJECT",
-        help="checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, "
-        "or a file of weights with --backbone",
-    )
-    add_backbone(verb)
-    verb.add_argument("--dataset", help="default: the one it was trained on")
-    verb.add_argument("--split", default="novel", choices=("base", "val", "novel"))
-    verb.add_argument("--out", type=Path, help="feature file (default: in the cache)")
-    verb.add_argument("--force", action="store_true", help="extract again, in place of what is there")
-    add_computing(verb)
-    verb.set_defaults(run=run)
+@app.default
+def extract_features(
+    subject: str,
+    /,
+    *,
+    dataset: Annotated[DataSet | None, DATA_SET, Parameter(group=DATA)] = None,
+    split: Annotated[Split, Parameter(group=DATA)] = "novel",
+    weights: Weights = Weights(),
+    out: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
+    force: Force = False,
+    common: Computing = Computing(),
+) -> None:
+    """Write the features of a split to a file and print its path.
 
-
-def run(chosen: argparse.Namespace) -> None:
-    """Extract and print where the features lie."""
-    from fsbench._util.session import Session
+    Args:
+        subject: Checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, or a
+            weights file with --backbone.
+        dataset: Data set. Default: the one that the backbone was trained on.
+        split: Split of the data set.
+        out: Feature file. Default: a file in the cache.
+    """
     from fsbench.features.extract import extract_features
     from fsbench.models.pretrained import find
 
-    backbone = find(chosen.subject, chosen.backbone, chosen.image_size)
-    dataset = chosen.dataset or backbone.dataset
+    backbone = find(subject, weights.backbone, weights.image_size)
+    dataset = dataset or backbone.dataset
     if dataset is None:
-        raise FsbenchError(
-            f"{chosen.subject}: was trained on no data set of fsbench; name one with --dataset"
-        )
-    path, found = extract_features(
+        raise FsbenchError(f"--dataset is missing: {subject} was not trained on a data set of fsbench")
+    path, features = extract_features(
         backbone,
         dataset,
-        chosen.split,
-        Session(chosen.cache, device_of(chosen), chosen.quiet),
-        out=chosen.out,
-        force=chosen.force,
+        split,
+        common.session,
+        out=out,
+        force=force,
     )
-    n, width = found.values.shape
-    answer(chosen, {"features": path, "images": n, "width": width, **found.about}, str(path))
+    n, width = features.values.shape
+    answer(common, {"features": path, "images": n, "width": width, **features.about}, str(path))

@@ -1,49 +1,44 @@
 """`fsbench leaderboard`: a results folder to its tables."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
 
 from fsbench._util.errors import FsbenchError
-from fsbench.cli.options import Verbs, add_config, add_json, add_over, answer
+from fsbench.cli._options import OUTPUT, Common, Over
+from fsbench.cli._output import answer
+
+app = App(name="leaderboard", help_epilogue="Example: fsbench leaderboard results --published all")
 
 
-def add(verbs: Verbs) -> None:
-    """`fsbench leaderboard RESULTS`."""
-    verb = verbs.add_parser("leaderboard", help="write the tables that follow from a results folder")
-    verb.add_argument("results", type=Path, nargs="?", default=Path("results"))
-    verb.add_argument("--readme", type=Path, help="also put the tables between its leaderboard markers")
-    verb.add_argument(
-        "--published",
-        choices=("same", "all", "none"),
-        default="same",
-        help="published numbers below the measured ones of a data set: of the same backbones, of all "
-        "backbones, or none on any page (default: same)",
-    )
-    verb.add_argument(
-        "--memory-rows",
-        action="store_true",
-        help="also show published numbers that were not read at their source",
-    )
-    add_over(verb)
-    verb.add_argument("--check", action="store_true", help="write nothing; fail when a table is stale")
-    add_config(verb)
-    add_json(verb)
-    verb.set_defaults(run=run)
+@app.default
+def leaderboard(
+    results: Path = Path("results"),
+    /,
+    *,
+    readme: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
+    published: Annotated[Literal["same", "all", "none"], Parameter(group=OUTPUT)] = "same",
+    memory_rows: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    over: Over = "classes",
+    check: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    common: Common = Common(),
+) -> None:
+    """Write the tables of a results folder as Markdown, CSV and HTML.
 
-
-def run(chosen: argparse.Namespace) -> None:
-    """Write the tables, or say which are stale."""
+    Args:
+        results: Results folder.
+        readme: Markdown file to put the tables into, between its leaderboard markers.
+        published: Published results to show below the measured ones: of the same backbones, of all backbones,
+            or none.
+        memory_rows: Also show published results that were not read at their source.
+        check: Write nothing; fail if a table is not up to date.
+    """
     from fsbench.report.leaderboard import stale, update
 
-    make = stale if chosen.check else update
-    paths = make(
-        chosen.results,
-        chosen.readme,
-        published=chosen.published,
-        memory_rows=chosen.memory_rows,
-        over=chosen.over,
-    )
-    if not chosen.check or chosen.json:
-        answer(chosen, {"stale" if chosen.check else "written": paths}, "\n".join(map(str, paths)))
-    if chosen.check and paths:
-        raise FsbenchError(f"{paths[0]} is stale; write it again: fsbench leaderboard {chosen.results}")
+    make = stale if check else update
+    paths = make(results, readme, published=published, memory_rows=memory_rows, over=over)
+    if not check or common.json:
+        answer(common, {"stale" if check else "written": paths}, "\n".join(map(str, paths)))
+    if check and paths:
+        raise FsbenchError(f"{paths[0]} is stale; write it again: fsbench leaderboard {results}")

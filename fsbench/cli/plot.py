@@ -1,30 +1,35 @@
 """`fsbench plot`: one figure."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from fsbench.cli.options import Verbs, add_config, add_json, answer
+from cyclopts import App, Parameter
 
+from fsbench.cli._names import Plot
+from fsbench.cli._options import OUTPUT, Common
+from fsbench.cli._output import answer
 
-def add(verbs: Verbs) -> None:
-    """`fsbench plot KIND PATH...`."""
-    verb = verbs.add_parser("plot", help="figures of results, features and training")
-    verb.add_argument(
-        "kind",
-        help="ways-shots, recipe-head, cross-domain, task-accuracies, budget, features, training or time",
-    )
-    verb.add_argument(
-        "path", type=Path, nargs="+", help="result files or folders, feature files, run folders"
-    )
-    verb.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png, .svg or .pdf")
-    add_config(verb)
-    add_json(verb)
-    verb.set_defaults(run=run)
+app = App(name="plot", help_epilogue="Example: fsbench plot ways-shots results/glyphs --out sweep.png")
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Draw one figure and say where it lies."""
+@app.default
+def plot(
+    kind: Plot,
+    path: Annotated[tuple[Path, ...], Parameter(name="path...")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(group=OUTPUT, metavar="FILE")],
+    common: Common = Common(),
+) -> None:
+    """Draw results, features or training.
+
+    Args:
+        kind: What to draw.
+        path: Result files or folders of them; for features, feature files; for training and time, folders of
+            runs.
+        out: Figure to write: .png, .svg or .pdf.
+    """
     from fsbench.report.plots import plot, save
 
-    save(plot(chosen.kind, chosen.path), chosen.out)
-    answer(chosen, {"figure": chosen.out}, str(chosen.out))
+    save(plot(kind, path), out)
+    answer(common, {"figure": out}, str(out))

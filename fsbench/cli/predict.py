@@ -1,86 +1,102 @@
-"""`fsbench predict`: a few labelled images of one's own to what the others are."""
+"""`fsbench predict`: classify unlabelled images from a few labelled ones."""
 
-import argparse
-import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from fsbench.cli.options import Verbs, add_backbone, add_computing, answer, device_of
+from cyclopts import App, Parameter
 
-DESCRIPTION = """
-Says of each query image which class it is, from a few images of each class. Support is a folder of class
-folders, which may hold different numbers of images; query is a folder of images, however nested. Query images
-that cannot be read are named, left out and counted; a support image that cannot be read ends the call. Where
-query images lie in folders named as the classes, accuracy is shown, too.
-"""
-EPILOG = """
-The probability of an image is the softmax of the head's scores: what the head makes of its few images. It
-orders images by how sure they are and is no promise of how often they are right; the summary says more.
-"""
+from fsbench.cli import _names
+from fsbench.cli._options import DATA, HEADS, OUTPUT, Computing, Weights
+from fsbench.cli._output import answer, print_error
 
-
-def add(verbs: Verbs) -> None:
-    """`fsbench predict BACKBONE --support FOLDER --query FOLDER`."""
-    verb = verbs.add_parser(
-        "predict",
-        help="classify your own images from a few labelled ones",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-    )
-    verb.add_argument(
-        "subject", metavar="CHECKPOINT|BACKBONE", help="a checkpoint, or such as timm:resnet50.a1_in1k"
-    )
-    verb.add_argument(
-        "--support", type=Path, required=True, metavar="FOLDER", help="a folder of class folders"
-    )
-    verb.add_argument("--query", type=Path, required=True, metavar="FOLDER", help="a folder of images")
-    add_backbone(verb)
-    verb.add_argument(
-        "--head", default="nearest-mean", help="nearest-mean, logistic, tim ... (default: nearest-mean)"
-    )
-    verb.add_argument("--preprocess", help="none l2 cl2n (default: the head's own)")
-    verb.add_argument(
-        "--n-shot", type=int, help="support images of each class, the first by name (default: all)"
-    )
-    verb.add_argument("--seed", type=int, default=0, help="of heads that draw random numbers (default: 0)")
-    verb.add_argument(
-        "--out",
-        type=Path,
-        default=Path("predictions.csv"),
-        metavar="FILE",
-        help="a row an image (default: predictions.csv)",
-    )
-    verb.add_argument(
-        "--sheet", type=Path, metavar="FILE.html", help="also write a contact sheet as an HTML page"
-    )
-    add_computing(verb)
-    verb.set_defaults(run=run)
+app = App(
+    name="predict",
+    help_epilogue="Example: fsbench predict timm:resnet50.a1_in1k --support labelled --query unlabelled",
+)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Predict, write the table and the sheet, and print a summary."""
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class Folders:
+    """Where the images are.
+
+    Attributes:
+        support: Folder with one folder of labelled images per class; their numbers may differ.
+        query: Folder of the images to classify, with or without folders in it.
+        n_shot: Support images per class, the first ones by name. Default: all.
+    """
+
+    support: Annotated[Path, Parameter(metavar="FOLDER")]
+    query: Annotated[Path, Parameter(metavar="FOLDER")]
+    n_shot: int | None = None
+
+
+@Parameter(name="*", group=HEADS)
+@dataclass(frozen=True)
+class Classifier:
+    """The few-shot classifier.
+
+    Attributes:
+        head: Head by name, or your own, ./mine.py:head.
+        preprocess: Step applied to features before the head. Default: the head's own.
+        seed: Random seed of heads that draw random numbers.
+    """
+
+    head: Annotated[_names.Head, Parameter(metavar="NAME")] = "nearest-mean"
+    preprocess: Annotated[_names.Preprocess | None, Parameter(metavar="NAME")] = None
+    seed: int = 0
+
+
+@app.default
+def predict(
+    subject: str,
+    /,
+    *,
+    folders: Folders,
+    weights: Weights = Weights(),
+    classifier: Classifier = Classifier(),
+    out: Annotated[Path, Parameter(group=OUTPUT, metavar="FILE")] = Path("predictions.csv"),
+    sheet: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE.html")] = None,
+    common: Computing = Computing(),
+) -> None:
+    """Classify your own images from a few labelled ones.
+
+    Query images that cannot be read are named, left out and counted; a support image that cannot be read ends
+    the command. Where query images are in folders named like the classes, accuracy is printed, too.
+
+    The probability of an image is the softmax of the head's scores. It sorts images by certainty and does not
+    promise how often they are right; the summary says more.
+
+    Args:
+        subject: Checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, or a
+            weights file with --backbone.
+        out: CSV file with one row per query image.
+        sheet: Also write a contact sheet as an HTML page, which marks the least certain images.
+    """
     from fsbench._util.files import atomic_write
-    from fsbench._util.session import Session
     from fsbench.models import pretrained
-    from fsbench.prediction import sheet, text
-    from fsbench.prediction.classify import predict
+    from fsbench.prediction import classify, text
+    from fsbench.prediction import sheet as sheets
 
-    if chosen.sheet is not None:
-        sheet.check_name(chosen.sheet)
-    found = predict(
-        pretrained.find(chosen.subject, chosen.backbone, chosen.image_size),
-        chosen.support,
-        chosen.query,
-        head=chosen.head,
-        preprocess=chosen.preprocess,
-        n_shot=chosen.n_shot,
-        seed=chosen.seed,
-        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
+    session = common.session
+    if sheet is not None:
+        sheets.check_name(sheet)
+    outcome = classify.predict(
+        pretrained.find(subject, weights.backbone, weights.image_size),
+        folders.support,
+        folders.query,
+        head=classifier.head,
+        preprocess=classifier.preprocess,
+        n_shot=folders.n_shot,
+        seed=classifier.seed,
+        session=session,
     )
-    for line in found.unreadable:
-        print(f"fsbench: {line}", file=sys.stderr)
-    with atomic_write(chosen.out) as part:
-        found.table().to_csv(part, index=False)
-    if chosen.sheet is not None:
-        sheet.write_sheet(found, chosen.support, chosen.query, chosen.sheet)
-    written = "\n".join(str(path) for path in (chosen.out, chosen.sheet) if path is not None)
-    answer(chosen, text.as_json(found), f"{text.summary(found)}\n\n{written}")
+    for line in outcome.unreadable:
+        print_error(line)
+    with atomic_write(out) as part:
+        outcome.table().to_csv(part, index=False)
+    if sheet is not None:
+        sheets.write_sheet(outcome, folders.support, folders.query, sheet)
+    written = "\n".join(str(path) for path in (out, sheet) if path is not None)
+    answer(common, text.as_json(outcome), f"{text.summary(outcome)}\n\n{written}")

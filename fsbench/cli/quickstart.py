@@ -1,23 +1,36 @@
 """`fsbench quickstart`: the whole chain on synthetic images."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from fsbench.cli.options import Verbs, add_computing, answer, device_of
+from cyclopts import App, Parameter
+
+from fsbench.cli._options import OUTPUT, Computing
+from fsbench.cli._output import answer
+from fsbench.cli._results import result_table
+
+app = App(name="quickstart", help_epilogue="Example: fsbench quickstart --out try")
 
 
-def add(verbs: Verbs) -> None:
-    """`fsbench quickstart`."""
-    verb = verbs.add_parser("quickstart", help="train, evaluate and rank on embedded synthetic images")
-    verb.add_argument("--out", type=Path, default=Path("quickstart"), help="where all of it goes")
-    add_computing(verb)
-    verb.set_defaults(run=run)
+@app.default
+def quickstart(
+    *, out: Annotated[Path, Parameter(group=OUTPUT)] = Path("quickstart"), common: Computing = Computing()
+) -> None:
+    """Train, evaluate and rank on embedded synthetic images.
 
+    Needs no data and takes some minutes on two processor cores.
 
-def run(chosen: argparse.Namespace) -> None:
-    """Train, evaluate and rank; print the leaderboard and where it lies."""
-    from fsbench.cli._quickstart import quickstart
+    Args:
+        out: Folder of all output.
+    """
+    from fsbench.cli import _quickstart
+    from fsbench.evaluation import results
 
-    board = quickstart(chosen.out, device=device_of(chosen), cache=chosen.cache, quiet=chosen.quiet)
-    text = f"{board.read_text(encoding='utf-8')}\nThe leaderboard lies in {board}"
-    answer(chosen, {"leaderboard": board}, text)
+    board = _quickstart.quickstart(out, common.session)
+    answer(
+        common,
+        {"leaderboard": board},
+        result_table(list(results.read_all(board.parent))),
+        f"\nThe leaderboard is in {board} and, to sort and filter, in leaderboard.html beside it.",
+        "Next: train on your images or on CIFAR-FS; fsbench data list shows the data sets.",
+    )

@@ -1,34 +1,44 @@
 """`fsbench reproduce`: a result file, run again."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from fsbench.cli.options import Verbs, add_computing, answer, device_of
+from cyclopts import App, Parameter
 
+from fsbench.cli._options import HEADS, MODEL, OUTPUT, Computing
+from fsbench.cli._output import answer
 
-def add(verbs: Verbs) -> None:
-    """`fsbench reproduce RESULT`."""
-    verb = verbs.add_parser("reproduce", help="run again what a result file says, and compare")
-    verb.add_argument("result", type=Path)
-    verb.add_argument("--checkpoint", type=Path, help="evaluate this one again instead of training")
-    verb.add_argument(
-        "--head", help="the result's own, where that is a file of code: it is run only if named"
-    )
-    verb.add_argument("--out", type=Path, default=Path("reproduced"), help="default: reproduced")
-    add_computing(verb)
-    verb.set_defaults(run=run)
+app = App(
+    name="reproduce",
+    help_epilogue="Example: fsbench reproduce result.json --checkpoint runs/erm/best.safetensors",
+)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Run a result again and print how the two compare."""
-    from fsbench._util.session import Session
+@app.default
+def reproduce(
+    result: Path,
+    /,
+    *,
+    checkpoint: Annotated[Path | None, Parameter(group=MODEL, metavar="FILE")] = None,
+    head: Annotated[str | None, Parameter(group=HEADS, metavar="FILE:FUNCTION")] = None,
+    out: Annotated[Path, Parameter(group=OUTPUT, metavar="FOLDER")] = Path("reproduced"),
+    common: Computing = Computing(),
+) -> None:
+    """Run the training and evaluation of a result file again and compare the results.
+
+    Args:
+        result: Result file.
+        checkpoint: Evaluate this checkpoint instead of training again.
+        head: The head of the result where it is a file of code, which runs only if you name it here.
+        out: Folder of the new run and result.
+    """
     from fsbench.report.reproduce import reproduce
 
-    found = reproduce(
-        chosen.result,
-        checkpoint=chosen.checkpoint,
-        head=chosen.head,
-        out=chosen.out,
-        session=Session(chosen.cache, device_of(chosen), chosen.quiet),
+    comparison = reproduce(
+        result,
+        checkpoint=checkpoint,
+        head=head,
+        out=out,
+        session=common.session,
     )
-    answer(chosen, found, found.line())
+    answer(common, comparison, comparison.line())

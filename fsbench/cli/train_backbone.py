@@ -1,121 +1,166 @@
 """`fsbench train-backbone`: a recipe and a data set to a checkpoint."""
 
-import argparse
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fsbench.cli.options import Verbs, add_computing, device_of, print_json
+from cyclopts import App, Parameter
 
+from fsbench.cli import _names
+from fsbench.cli._options import DATA, DATA_SET, MODEL, OUTPUT, TRAINING, Computing, Force
+from fsbench.cli._output import print_json
 
-def add(verbs: Verbs) -> None:
-    """`fsbench train-backbone RECIPE`."""
-    verb = verbs.add_parser("train-backbone", help="train a backbone with a recipe")
-    verb.add_argument(
-        "recipe", help="a shipped one (erm ...), all of them, or the path of your own, ./mine.py"
-    )
-    verb.add_argument("--preset", help="which variant of the recipe: fast, paper, ... (default: its first)")
-    verb.add_argument(
-        "--dataset", default="glyphs", help="data set whose base classes it learns (default: glyphs)"
-    )
-    verb.add_argument(
-        "--backbone", default="conv4", help="conv4 resnet10 resnet12 resnet18 wrn28-10 (default: conv4)"
-    )
-    verb.add_argument(
-        "--per-class", type=int, metavar="N", help="train on N images of each base class (default: all)"
-    )
-    verb.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the data set's, at most 84")
-    verb.add_argument(
-        "--epochs", type=int, nargs="+", help="in all, or a number for each stage (default: the recipe's)"
-    )
-    verb.add_argument(
-        "--patience",
-        type=int,
-        help="epochs without a better val accuracy that end a stage which stops early (s2m2, preset paper)",
-    )
-    verb.add_argument("--batch-size", type=int, help="default: the recipe's")
-    verb.add_argument("--learning-rate", type=float, help="default: the recipe's")
-    verb.add_argument("--classifier", choices=("cosine", "linear"), help="default: the recipe's")
-    verb.add_argument("--dropout", type=float, help="default: the recipe's, else the backbone's")
-    verb.add_argument(
-        "--label-noise",
-        type=float,
-        metavar="SHARE",
-        help="train with this share of base labels drawn at random",
-    )
-    verb.add_argument("--no-augment", action="store_true", help="train on plain images; costs several points")
-    verb.add_argument(
-        "--precision", default="auto", help="auto, float32, bf16, fp16 (default: auto, by the device)"
-    )
-    verb.add_argument(
-        "--compile", default="auto", choices=("auto", "on", "off"), help="torch.compile (default: auto)"
-    )
-    verb.add_argument(
-        "--micro-batch", type=int, metavar="IMAGES", help="at most so many a forward, to save memory"
-    )
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument(
-        "--out", type=Path, help="folder of the run, of the runs for all (default: runs/<what is trained>)"
-    )
-    verb.add_argument(
-        "--tensorboard", action="store_true", help="write the log as TensorBoard events, too, beside log.csv"
-    )
-    verb.add_argument("--force", action="store_true", help="train anew, in place of what is there")
-    add_computing(verb)
-    verb.set_defaults(run=run)
+if TYPE_CHECKING:
+    from fsbench.training.recipe import Recipe
+
+app = App(
+    name="train-backbone",
+    help_epilogue="Example: fsbench train-backbone s2m2-r --dataset cifar-fs --out runs/s2m2-r",
+)
 
 
-def run(chosen: argparse.Namespace) -> None:
-    """Train and say where the best checkpoint lies."""
-    from fsbench._util.session import Session
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class Images:
+    """What is learnt, and from which images.
+
+    Attributes:
+        dataset: Data set whose base classes are learnt.
+        per_class: Number of images of each base class. Default: all.
+        label_noise: Fraction of base labels that are replaced by random ones.
+        augment: Augment images. Without it, accuracy is several points lower.
+    """
+
+    dataset: Annotated[_names.DataSet, DATA_SET] = "glyphs"
+    per_class: Annotated[int | None, Parameter(metavar="IMAGES")] = None
+    label_noise: Annotated[float | None, Parameter(metavar="FRACTION")] = None
+    augment: bool = True
+
+
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True)
+class Model:
+    """The network.
+
+    Attributes:
+        backbone: Architecture.
+        image_size: Input size in pixels. Default: that of the data set, at most 84.
+        classifier: Classifier on top of the backbone. Default: the recipe's.
+        dropout: Dropout of the backbone. Default: the recipe's, else the backbone's.
+    """
+
+    backbone: Annotated[_names.Backbone, Parameter(metavar="NAME")] = "conv4"
+    image_size: Annotated[int | None, Parameter(metavar="PIXELS")] = None
+    classifier: Literal["cosine", "linear"] | None = None
+    dropout: float | None = None
+
+
+@Parameter(name="*", group=TRAINING)
+@dataclass(frozen=True)
+class Training:
+    """Settings of the training; those of the recipe apply where none is given.
+
+    Attributes:
+        preset: Variant of the recipe, such as fast or paper. Default: its first.
+        epochs: Epochs in total, or one number per stage. Default: the recipe's.
+        patience: Epochs without a better val accuracy that end a stage with early stopping (s2m2-r and
+            s2m2-e, preset paper). Default: the recipe's.
+        batch_size: Images per step. Default: the recipe's.
+        learning_rate: Learning rate. Default: the recipe's.
+        seed: Random seed.
+        precision: Number format; auto chooses by the device.
+        compile: Use torch.compile; auto chooses by the device.
+        micro_batch: Most images per forward pass; smaller values save memory. Default: the batch size.
+    """
+
+    preset: Annotated[str | None, Parameter(metavar="NAME")] = None
+    epochs: tuple[int, ...] | None = None
+    patience: Annotated[int | None, Parameter(metavar="EPOCHS")] = None
+    batch_size: Annotated[int | None, Parameter(metavar="IMAGES")] = None
+    learning_rate: float | None = None
+    seed: int = 0
+    precision: Annotated[_names.Precision, Parameter(metavar="NAME")] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    micro_batch: Annotated[int | None, Parameter(metavar="IMAGES")] = None
+
+
+@app.default
+def train_backbone(
+    recipe: _names.Recipe,
+    /,
+    *,
+    images: Images = Images(),
+    model: Model = Model(),
+    training: Training = Training(),
+    out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    tensorboard: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    force: Force = False,
+    common: Computing = Computing(),
+) -> None:
+    """Train a backbone with a recipe and print the path of its best checkpoint.
+
+    A run that was stopped continues when the same command is called again.
+
+    Args:
+        recipe: A shipped recipe, all of them, or the path of your own, ./mine.py.
+        out: Folder of the run; with recipe all, of the runs. Default: runs/ and a name made of the settings.
+        tensorboard: Write the log as TensorBoard events, too.
+    """
     from fsbench.models.checkpoint import load_provenance
     from fsbench.training.loop import train_backbone
-    from fsbench.training.overrides import resolve
     from fsbench.training.precision import choose_compute
-    from fsbench.training.recipe import load_recipe, recipe_names
+    from fsbench.training.recipe import recipe_names
     from fsbench.training.run import TrainingSpec
 
-    everything = chosen.recipe == "all"
-    device = device_of(chosen)
-    compute = choose_compute(device, chosen.precision, chosen.compile, chosen.micro_batch)
-    recipes = []
-    for name in recipe_names() if everything else [chosen.recipe]:
-        recipe = load_recipe(name, chosen.preset)
-        patient = any(stage.patience is not None for stage in recipe.stages)
-        recipes.append(
-            resolve(
-                recipe,
-                epochs=chosen.epochs,
-                batch_size=chosen.batch_size,
-                learning_rate=chosen.learning_rate,
-                patience=chosen.patience if patient or not everything else None,
-                classifier=chosen.classifier,
-                dropout=chosen.dropout,
-                augment=not chosen.no_augment,
-                label_noise=chosen.label_noise,
-            )
-        )
-    made: list[Path] = []
-    for recipe in recipes:
-        out = chosen.out
-        if everything and out is not None:
-            out = out / f"{recipe.name}-{recipe.preset}"
+    session = common.session
+    compute = choose_compute(session.device, training.precision, training.compile, training.micro_batch)
+    everything = recipe == "all"
+    recipes = [
+        resolved(name, images, model, training, lenient=everything)
+        for name in (recipe_names() if everything else [recipe])
+    ]
+    spec = TrainingSpec(
+        images.dataset,
+        model.backbone,
+        image_size=model.image_size,
+        per_class=images.per_class,
+        seed=training.seed,
+    )
+    checkpoints: list[Path] = []
+    for one in recipes:
         run = train_backbone(
-            recipe,
-            TrainingSpec(
-                chosen.dataset,
-                chosen.backbone,
-                image_size=chosen.image_size,
-                per_class=chosen.per_class,
-                seed=chosen.seed,
-            ),
-            out=out,
-            tensorboard=chosen.tensorboard,
-            force=chosen.force,
+            one,
+            spec,
+            out=out / f"{one.name}-{one.preset}" if everything and out else out,
+            session=session,
             compute=compute,
-            session=Session(chosen.cache, device, quiet=chosen.quiet),
+            tensorboard=tensorboard,
+            force=force,
         )
-        made.append(run.best)
-        if not chosen.json:
-            print(run.best)  # at once, since the next one may take hours
-    if chosen.json:
-        print_json([{"checkpoint": path, **asdict(load_provenance(path))} for path in made])
+        checkpoints.append(run.best)
+        if not common.json:
+            print(run.best, flush=True)  # at once, since the next one may take hours
+    if common.json:
+        print_json([{"checkpoint": path, **asdict(load_provenance(path))} for path in checkpoints])
+
+
+def resolved(
+    name: str, images: Images, model: Model, training: Training, *, lenient: bool = False
+) -> "Recipe":
+    """A recipe with the settings of the command line; `lenient` drops a patience that has no effect."""
+    from fsbench.training.overrides import resolve
+    from fsbench.training.recipe import load_recipe
+
+    recipe = load_recipe(name, training.preset)
+    stops_early = any(stage.patience is not None for stage in recipe.stages)
+    return resolve(
+        recipe,
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        patience=training.patience if stops_early or not lenient else None,
+        classifier=model.classifier,
+        dropout=model.dropout,
+        augment=images.augment,
+        label_noise=images.label_noise,
+    )

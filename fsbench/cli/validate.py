@@ -1,27 +1,34 @@
-"""`fsbench validate`: what is wrong with a results folder."""
+"""`fsbench validate`: check a results folder."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from fsbench._util.errors import FsbenchError
-from fsbench.cli.options import Verbs, add_config, add_json, answer
+from fsbench.cli._options import OUTPUT, Common
+from fsbench.cli._output import answer
+
+app = App(name="validate", help_epilogue="Example: fsbench validate results --readme README.md")
 
 
-def add(verbs: Verbs) -> None:
-    """`fsbench validate RESULTS`."""
-    verb = verbs.add_parser("validate", help="check files, digests and tables of a results folder")
-    verb.add_argument("results", type=Path, nargs="?", default=Path("results"))
-    verb.add_argument("--readme", type=Path, help="also check the tables in it")
-    add_config(verb)
-    add_json(verb)
-    verb.set_defaults(run=run)
+@app.default
+def validate(
+    results: Path = Path("results"),
+    /,
+    *,
+    readme: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
+    common: Common = Common(),
+) -> None:
+    """Check the files, digests and tables of a results folder.
 
+    Args:
+        results: Results folder.
+        readme: Also check the tables in this Markdown file.
+    """
+    from fsbench.report import check
 
-def run(chosen: argparse.Namespace) -> None:
-    """Print each problem; fail when there is one."""
-    from fsbench.report.check import problems
-
-    found = list(problems(chosen.results, chosen.readme))
-    answer(chosen, {"problems": found}, "\n".join(found) or f"{chosen.results}: all right")
-    if found:
-        raise FsbenchError(f"results folder {chosen.results}: {len(found)} problems")
+    problems = list(check.problems(results, readme))
+    answer(common, {"problems": problems}, "\n".join(problems) or f"{results}: no problems")
+    if problems:
+        raise FsbenchError(f"results folder {results}: {len(problems)} problems")

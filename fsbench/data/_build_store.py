@@ -5,13 +5,12 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fsbench._util.files import atomic_hdf5
+from fsbench._util.progress import progress
 from fsbench.data import identity
 from fsbench.data._store_writer import SplitWriter, write_header
 from fsbench.data.bit_depth import BitDepth
@@ -42,7 +41,7 @@ def survey_files(listing: Listing, *, quiet: bool) -> Survey:
     pictures = [listing[split][class_name][item] for split, class_name, item in rows]
     key, sizes = hashlib.sha256(), []
     files: dict[str, dict[str, list[bytes]]] = {}
-    with _progress("read", len(rows), quiet) as bar:
+    with progress("read", len(rows), "images", quiet=quiet) as bar:
         for row, (digest, size) in zip(rows, inspect_files(pictures), strict=True):
             key.update(repr((*row, digest)).encode())
             sizes.append(size)
@@ -67,7 +66,7 @@ def write_store(
     depth = BitDepth([picture for items in classes for picture in items.values()])
     orders = {split: _order(split, listing[split], depth, quiet=quiet) for split in splits}
     total = sum(len(rows) for rows, _ in orders.values())
-    with atomic_hdf5(path) as (file, check_disk), _progress("prepare", total, quiet) as bar:
+    with atomic_hdf5(path) as (file, check_disk), progress("prepare", total, "images", quiet=quiet) as bar:
         write_header(file, {**attributes, "key": survey.key, "native": survey.native, "decoder": decoder()})
         writers = {}
         for split, (rows, digests) in orders.items():
@@ -92,7 +91,7 @@ def _order(
     """Class name and item of each image in the order of the store, and the images' digests (n, 32)."""
     rows = [(name, item) for name in sorted(classes) for item in sorted(classes[name])]
     digests: dict[str, dict[str, bytes]] = {name: {} for name in classes}
-    with _progress(f"decode {split}", len(rows), quiet) as bar:
+    with progress(f"decode {split}", len(rows), "images", quiet=quiet) as bar:
         pictures = [classes[name][item] for name, item in rows]
         for (name, item), digest in zip(rows, pixel_digests(pictures, depth), strict=True):
             digests[name][item] = digest
@@ -100,8 +99,3 @@ def _order(
     ordered = [(name, item) for name, items in identity.ordered(digests).items() for item in items]
     joined = b"".join(digests[name][item] for name, item in ordered)
     return ordered, np.frombuffer(joined, dtype=np.uint8).reshape(-1, 32)
-
-
-def _progress(label: str, total: int, quiet: bool) -> "tqdm[Never]":
-    """A progress bar of images."""
-    return tqdm(total=total, desc=label, unit="img", unit_scale=True, disable=True if quiet else None)

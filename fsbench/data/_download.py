@@ -13,10 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import HTTPError, URLError
 
-from tqdm import tqdm
-
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write, exclusive_lock, reason
+from fsbench._util.progress import progress
 
 CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 CUB_MD5 = "97eceeb196236b17998738112f37df78"
@@ -63,13 +62,7 @@ def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
         _opened(url) as answer,
         atomic_write(path) as part,
         part.open("wb") as file,
-        tqdm(
-            total=answer.length,
-            desc=path.name,
-            unit="B",
-            unit_scale=True,
-            disable=True if quiet else None,
-        ) as bar,
+        progress(path.name, answer.length, "bytes", quiet=quiet) as bar,
     ):
         for block in _blocks(url, answer):
             file.write(block)

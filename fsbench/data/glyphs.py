@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from fsbench._util.progress import progress
 from fsbench._util.rng import stream
 from fsbench.data.listing import Listing
 
@@ -42,7 +42,7 @@ def draw(name: str, *, quiet: bool = True) -> Listing:
     """Draw all images of a data set: `{split: {class name: {item id: pixels (32, 32, 3) uint8}}}`."""
     listing: Listing = {}
     total = PER_CLASS * sum(CLASSES[name].values())
-    with tqdm(total=total, desc="draw", unit="img", unit_scale=True, disable=True if quiet else None) as bar:
+    with progress("draw", total, "images", quiet=quiet) as bar:
         for split, n_classes in CLASSES[name].items():
             listing[split] = {}
             for class_name in (f"{split}-{number:02d}" for number in range(n_classes)):

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import free_memory
+from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.head import Head
@@ -87,7 +87,7 @@ def predictions(
     at_once = _tasks_at_once(values, labels, spec)
     seed = stream_seed(spec.seed, "head")
     first = 0
-    with tqdm(total=spec.n_tasks, desc="evaluate", unit="task", disable=True if quiet else None) as bar:
+    with progress("evaluate", spec.n_tasks, "tasks", quiet=quiet) as bar:
         for tasks in sampler.blocks(labels, spec, class_names, at_once):
             keys = torch.arange(first, first + len(tasks)) + seed
             yield tasks, _predicted(values, tasks, keys, head, base)

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.files import cache_folder, exclusive_lock
 from fsbench._util.machine import device_name
+from fsbench._util.progress import progress
 from fsbench._util.session import Session
 from fsbench.data import image_store
 from fsbench.data.image_split import ImageSplit
@@ -60,13 +60,7 @@ def embed(
     with (
         _evaluation_mode(network),
         torch.no_grad(),  # not inference mode: what a module keeps for itself must serve in training, too
-        tqdm(
-            total=len(pixels),
-            desc="extract",
-            unit="img",
-            unit_scale=True,
-            disable=True if session.quiet else None,
-        ) as bar,
+        progress("extract", len(pixels), "images", quiet=session.quiet) as bar,
     ):
         for start in range(0, len(pixels), at_once):
             images = torch.tensor(pixels[start : start + at_once], device=session.device)

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session
 from fsbench.data.bit_depth import BitDepth
@@ -88,7 +87,7 @@ def predict(
     depth = BitDepth([*(support / name for name in labelled), *(query / name for name in query_names)])
     total = sum(shots) + len(query_names)
     silent = replace(session, quiet=True)
-    with tqdm(total=total, desc="predict", unit="img", disable=True if session.quiet else None) as bar:
+    with progress("predict", total, "images", quiet=session.quiet) as bar:
         supports = _embed(backbone, network, support, labelled, depth, silent, bar)
         if supports.errors:
             more = len(supports.errors) - 1
@@ -149,7 +148,7 @@ def _embed(
     names: Sequence[str],
     depth: BitDepth,
     session: Session,
-    bar: "tqdm[Any]",
+    bar: Bar,
 ) -> _Embedded:
     """Decode images and compute their features, one part of the folder at a time."""
     side = backbone.transform.stored  # no image is resized twice

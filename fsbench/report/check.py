@@ -20,7 +20,7 @@ def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
         readme: A Markdown file with leaderboard markers, or None.
 
     Yields:
-        One line for each problem.
+        The problems; none where all is in order.
 
     Raises:
         FsbenchError: The folder does not exist.

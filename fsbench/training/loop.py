@@ -9,18 +9,19 @@ again therefore continues exactly as if it had not been stopped.
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Never
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fsbench._util import machine
 from fsbench._util.distributed import add_gradients
 from fsbench._util.errors import memory_advice
 from fsbench._util.files import exclusive_lock
+from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session
 from fsbench.data.augment import train_augment
@@ -82,7 +83,7 @@ def train_backbone(
         if not finished:
             quiet = session.quiet or not run.is_writer
             if not quiet:
-                tqdm.write(run.text(session.device), file=sys.stderr)
+                sys.stderr.write(f"{run.text(session.device)}\n")
             _train(run, stopped, quiet)
         run.distributed.wait()  # until the first process has written
     return run
@@ -94,7 +95,7 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
     images = run.recipe.epochs * len(run.labels)
     with (
         events_of(run, log) as add_events,
-        tqdm(total=images, unit="img", unit_scale=True, disable=True if quiet else None) as bar,
+        progress("train", images, "images", quiet=quiet, lines=False) as bar,
     ):
         bar.update(len(log) * len(run.labels))
         for number, stage in enumerate(run.recipe.stages):
@@ -119,6 +120,7 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
                 due = is_due(stage, epoch, run.val, len(run.labels))
                 accuracy = validate(run.network.backbone, run.val, run.labels.device) if due else {}
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
+                bar.line(_epoch_line(run, log[-1]))
                 if run.is_writer:
                     saving.write(run, log)
                     add_events(log[-1])
@@ -129,13 +131,22 @@ def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:
         resume.forget(run.folder)
 
 
+def _epoch_line(run: Run, row: Mapping[str, Any]) -> str:
+    """An epoch of the log as one line."""
+    loss = sum(value for name, value in row.items() if name.startswith("loss_"))
+    line = f"epoch {row['epoch']}/{run.recipe.epochs} ({row['stage']}): loss {loss:.3f}"
+    if "val_accuracy" in row:
+        line += f", val accuracy {100 * row['val_accuracy']:.2f} %"
+    return f"{line}, {row['images_per_second']:,.0f} images/s"
+
+
 def _train_epoch(
     run: Run,
     stage: Stage,
     epoch: int,
     optimiser: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-    bar: "tqdm[Never]",
+    bar: Bar,
 ) -> dict[str, float]:
     """Train on each base image once; return mean loss terms, learning rate and images per second."""
     device = run.labels.device
@@ -148,8 +159,8 @@ def _train_epoch(
     sums: dict[str, Tensor] = {}
     losses: list[Tensor] = []  # of the steps since the last check
     for step, rows in enumerate(batches):
-        progress = (epoch + (step + 0.5) / len(batches)) / stage.epochs  # in the middle of the step
-        rate = stage.rate_factor * run.recipe.optimiser.rate(progress)
+        fraction = (epoch + (step + 0.5) / len(batches)) / stage.epochs  # in the middle of the step
+        rate = stage.rate_factor * run.recipe.optimiser.rate(fraction)
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad()
@@ -166,8 +177,7 @@ def _train_epoch(
         losses.append(torch.stack(tuple(terms.values())).sum())
         if step % STEPS_PER_CHECK == 0 or step == len(batches) - 1:
             check_losses(run, stage, epoch, step, losses)
-            bar.set_description(f"{stage.name} {epoch + 1}/{stage.epochs}", refresh=False)
-            bar.set_postfix(loss=f"{losses[-1].item():.3f}", refresh=False)
+            bar.describe(f"{stage.name}, epoch {epoch + 1}/{stage.epochs}, loss {losses[-1].item():.3f}")
             losses.clear()
         bar.update(len(rows))
     images = sum(map(len, batches))

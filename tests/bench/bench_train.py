@@ -19,8 +19,8 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
+from fsbench._util.progress import Bar
 from fsbench.data.augment import Augment, train_augment
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
@@ -108,7 +108,7 @@ def epochs(
         tensorboard=False,
     )
     optimiser, scaler = chosen.optimiser.build(network.parameters()), compute.scaler(device)
-    bar = tqdm(disable=True)
+    bar = Bar("train", None, "images")
     return lambda: _train_epoch(run, chosen.stages[0], 0, optimiser, scaler, bar)
 
 

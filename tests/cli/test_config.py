@@ -1,37 +1,47 @@
-"""`--config FILE`: what a file says counts, the command line wins, and a slip is one line."""
+"""`--config FILE`: flags in a file count, the command line wins, and a slip is one line."""
 
-import argparse
 from collections.abc import Iterator
+from inspect import BoundArguments
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from cyclopts import App
 
 from fsbench._util.errors import FsbenchError
-from fsbench.cli import main, make_parser
+from fsbench.cli import app, main
+from fsbench.cli._app import parse
 
 
-def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers that a command ends in."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    for action in below:
-        for one in action.choices.values():
-            yield from leaves(one)
+def leaves(parent: App, *names: str) -> Iterator[tuple[str, App]]:
+    """The commands that a command line may end in."""
+    below = {name: each for name, each in parent.resolved_commands().items() if not name.startswith("-")}
+    for name, each in below.items():
+        yield from leaves(each, *names, name)
     if not below:
-        yield parser
+        yield " ".join(names), parent
 
 
-VERBS = {parser.prog.removeprefix("fsbench "): parser for parser in leaves(make_parser())}
+COMMANDS = dict(leaves(app))
+
+
+def flat(bound: BoundArguments) -> SimpleNamespace:
+    """Every parameter by its own name, wherever it is grouped."""
+    values = {}
+    for name, value in bound.arguments.items():
+        values |= vars(value) if hasattr(value, "__dataclass_fields__") else {name: value}
+    return SimpleNamespace(**values)
 
 
 @pytest.fixture
 def parsed(tmp_path: Path):
     """What a command line means beside a file."""
 
-    def parse(text: str, *line: str) -> argparse.Namespace:
+    def parse_with_file(text: str, *line: str) -> SimpleNamespace:
         (tmp_path / "my.toml").write_text(text)
-        return make_parser().parse_args([*line, "--config", str(tmp_path / "my.toml")])
+        return flat(parse(app, [*line, "--config", str(tmp_path / "my.toml")]))
 
-    return parse
+    return parse_with_file
 
 
 EVERYTHING = """
@@ -55,59 +65,68 @@ image-size = 32
 
 class TestWhatAFileSays:
     def test_is_as_if_it_were_typed(self, parsed):
-        chosen = parsed(EVERYTHING, "train-backbone", "erm")
-        assert (chosen.dataset, chosen.epochs, chosen.learning_rate) == ("cifar-fs", [4, 2], 1.0)
-        assert chosen.no_augment is True
-        assert chosen.force is False
-        assert chosen.recipe == "erm"
+        options = parsed(EVERYTHING, "train-backbone", "erm")
+        assert (options.dataset, options.epochs, options.learning_rate) == ("cifar-fs", (4, 2), 1.0)
+        assert options.augment is False
+        assert options.force is False
+        assert options.recipe == "erm"
         assert parsed(EVERYTHING, "data", "prepare", "mine").image_size == 32
 
     def test_a_list_takes_no_argument_that_follows(self, parsed, tmp_path: Path):
-        chosen = parsed(EVERYTHING, "evaluate", "a.h5", "b.h5")
-        assert (chosen.n_way, chosen.n_query, chosen.head) == ([5, 20], None, ["logistic"])
-        assert [str(one) for one in chosen.subject] == ["a.h5", "b.h5"]
-        assert chosen.out == Path("elsewhere")
-        first = make_parser().parse_args(["evaluate", f"--config={tmp_path / 'my.toml'}", "a.h5"])
-        assert first.n_way == [5, 20]
+        options = parsed(EVERYTHING, "evaluate", "a.h5", "b.h5")
+        assert (options.n_way, options.n_query, options.head) == ((5, 20), "all", ("logistic",))
+        assert options.subject == ("a.h5", "b.h5")
+        assert options.out == Path("elsewhere")
+        first = flat(parse(app, ["evaluate", f"--config={tmp_path / 'my.toml'}", "a.h5"]))
+        assert first.n_way == (5, 20)
 
     def test_gives_way_to_the_command_line_wherever_that_stands(self, parsed, tmp_path: Path):
-        given = ["train-backbone", "erm", "--epochs", "7", "--dataset", "glyphs"]
-        assert parsed(EVERYTHING, *given).epochs == [7]
-        behind = ["train-backbone", "--config", str(tmp_path / "my.toml"), *given[1:]]
-        chosen = make_parser().parse_args(behind)
-        assert (chosen.epochs, chosen.dataset, chosen.learning_rate) == ([7], "glyphs", 1.0)
+        typed = ["train-backbone", "erm", "--epochs", "7", "--dataset", "glyphs", "--augment"]
+        assert parsed(EVERYTHING, *typed).epochs == (7,)
+        behind = ["train-backbone", "--config", str(tmp_path / "my.toml"), *typed[1:]]
+        options = flat(parse(app, behind))
+        assert (options.epochs, options.dataset, options.learning_rate) == ((7,), "glyphs", 1.0)
+        assert options.augment is True
 
     def test_can_hold_what_is_required(self, parsed):
         assert parsed('[plot]\nout = "a.png"\n', "plot", "training", "runs/a").out == Path("a.png")
 
-    @pytest.mark.parametrize("verb", VERBS)
-    def test_is_taken_by_every_verb_and_switch_by_switch(self, verb: str, parsed):
-        """Each flag of each verb is a key; switches are set, and each other flag refuses a truth value."""
-        flags = VERBS[verb]._option_string_actions
-        if verb == "completion":
-            assert not {"--config", "--json"} & set(flags)
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_is_taken_by_every_command_and_switch_by_switch(self, command: str, parsed):
+        """Each flag of each command is a key; switches are set, and each other flag refuses a truth value."""
+        arguments = COMMANDS[command].assemble_argument_collection(default_parameter=app.default_parameter)
+        flags = {
+            name: each for each in arguments if each.show for name in each.names if name.startswith("--")
+        }
+        if command == "completion":
+            assert not flags
             return
         assert "--json" in flags
-        table = f"[{verb.replace(' ', '.')}]\n"
-        for flag, action in flags.items():
-            if flag in ("-h", "--help", "--config"):
+        table = f"[{command.replace(' ', '.')}]\n"
+        line = [*command.split(), *needed(COMMANDS[command])]
+        for flag, argument in flags.items():
+            if flag == "--config":
                 continue
-            line = [*verb.split(), *needed(VERBS[verb])]
             text = f"{table}{flag.removeprefix('--')} = true\n"
-            if action.nargs == 0:
-                assert getattr(parsed(text, *line), action.dest) is True
+            if argument.is_flag():
+                options = parsed(text, *line)
+                assert getattr(options, argument.field_info.name) is (flag in argument.positives)
             else:
                 with pytest.raises(FsbenchError, match=f"{flag.removeprefix('--')} must be .*, but is True"):
                     parsed(text, *line)
 
 
-def needed(parser: argparse.ArgumentParser) -> list[str]:
-    """The least that a verb must be given."""
-    line = ["x" for action in parser._actions if not action.option_strings and action.nargs not in ("?", "*")]
-    for action in parser._actions:
-        if action.option_strings and action.required:
-            line += [action.option_strings[0], "x"]
-    return line
+def needed(command: App) -> list[str]:
+    """The least that a command must be given."""
+    arguments = [
+        each
+        for each in command.assemble_argument_collection(default_parameter=app.default_parameter)
+        if each.required and each.show
+    ]
+    flags = [[each.name, "x"] for each in arguments if each.name.startswith("--")]
+    return ["x" for each in arguments if not each.name.startswith("--")] + [
+        word for flag in flags for word in flag
+    ]
 
 
 BAD = [  # file, what the line says
@@ -120,9 +139,9 @@ BAD = [  # file, what the line says
     ("[evaluate]\nquery-alpha = '2'\n", "{file}: query-alpha must be a number, but is '2'"),
     ("[evaluate]\nout = 5\n", "{file}: out must be text, but is 5"),
     ("[evaluate]\nquiet = 'yes'\n", "{file}: quiet must be true or false, but is 'yes'"),
-    ("[evaluate]\nsplit = 'test'\n", "argument --split: invalid choice: 'test'"),
-    ("[evaluate]\nn-way = []\n", "argument --n-way: expected at least one argument"),
-    ("n-way = 5\n", "{file}: n-way must stand below the name of its verb, such as [evaluate]"),
+    ("[evaluate]\nsplit = 'test'\n", "unknown value of --split 'test'; known: base, novel, val"),
+    ("[evaluate]\nn-way = []\n", "{file}: n-way must have a value, but is []"),
+    ("n-way = 5\n", "{file}: n-way must be in the table of its command, such as [evaluate]"),
     ("[evalaute]\nn-way = 5\n", "{file}: has no table [evaluate], only evalaute"),
     ("", "{file}: has no table [evaluate], only nothing"),
     ("[evaluate\n", "{file}: not a TOML file"),
@@ -146,4 +165,4 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys):
     assert main(["evaluate", "x", "--config", str(tmp_path)]) == 2
     assert f"cannot read {tmp_path}: is a directory" in capsys.readouterr().err
     assert main(["evaluate", "x", "--config"]) == 2
-    assert "argument --config: expected one argument" in capsys.readouterr().err
+    assert "--config needs a value" in capsys.readouterr().err

@@ -502,7 +502,7 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
     monkeypatch.setattr(_quickstart, "train_backbone", train)
     monkeypatch.setattr(_quickstart, "evaluate", evaluate)
     (tmp_path / "there" / "results").mkdir(parents=True)
-    assert "The leaderboard lies in there/results/README.md" in say(
+    assert "The leaderboard is in there/results/README.md" in say(
         "quickstart --out there --cache c --device cpu --quiet"
     )
     assert set(made) == {

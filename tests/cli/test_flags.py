@@ -4,7 +4,6 @@ COMMANDS holds a row for each flag: a value, what that value changes in the call
 the test that shows the effect in what comes out. A new flag fails until it has a row.
 """
 
-import argparse
 import ast
 import inspect
 import io
@@ -20,9 +19,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from cyclopts import App
+from cyclopts.argument import Argument
 
 from fsbench._util.session import Session
-from fsbench.cli import main, make_parser
+from fsbench.cli import app, main
+from fsbench.cli._config import _kinds
 from fsbench.cli._installation import Checkup
 from fsbench.data.augment import OFF, Augment
 from fsbench.evaluation import results
@@ -355,7 +357,7 @@ COMMANDS = {
                 "b.h5", {"images.base": Path("b.h5")}, OUTCOMES + "base_features_centre_the_others"
             ),
             "--out": Row(
-                "there", {"output.folder": Path("there")}, OUTCOMES + "details_lie_beside_the_result"
+                "there", {"output.folder": Path("there")}, OUTCOMES + "details_lie_beside_the_result", PRINTED
             ),
             "--details": Row("", {"output.details": True}, OUTCOMES + "details_lie_beside_the_result"),
             "--force": Row("", {"output.force": True}, OUTCOMES + "force_evaluates_again"),
@@ -526,39 +528,40 @@ COMMANDS = {
             )
         },
     ),
-    "completion": Command("completion bash", {"shtab.complete": lambda *_, **__: "script"}, {}),
+    "completion": Command(
+        "completion bash", {"cyclopts.App.generate_completion": lambda *_, **__: "script"}, {}
+    ),
 }
 
 
-def leaves(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Every command with its parser."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    for action in below:
-        for one in action.choices.values():
-            yield from leaves(one)
+def leaves(parent: App, *names: str) -> Iterator[tuple[str, App]]:
+    """Every command by its name."""
+    below = {name: each for name, each in parent.resolved_commands().items() if not name.startswith("-")}
+    for name, each in below.items():
+        yield from leaves(each, *names, name)
     if not below:
-        yield parser.prog.removeprefix("fsbench "), parser
+        yield " ".join(names), parent
 
 
-PARSERS = dict(leaves(make_parser()))
+APPS = dict(leaves(app))
 
 
-def flags(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """The flags of a parser, but those of argparse itself; --config has tests of its own below."""
-    return {
-        action.option_strings[0]: action
-        for action in parser._actions
-        if action.option_strings and action.option_strings[0] not in ("-h", "--version", "--config")
-    }
+def flags(name: str) -> dict[str, Argument]:
+    """The flags of a command but --config, each by the spelling that changes its default."""
+    found = {}
+    for argument in APPS[name].assemble_argument_collection(default_parameter=app.default_parameter):
+        if argument.show and argument.name.startswith("--") and argument.name != "--config":
+            found[argument.negatives[0] if argument.field_info.default is True else argument.name] = argument
+    return found
 
 
 def rows(name: str) -> dict[str, Row]:
     """The row of each flag of a command that has one."""
     own = COMMANDS[name].rows if name in COMMANDS else {}
-    return {**{flag: row for flag, row in SHARED.items() if flag in flags(PARSERS[name])}, **own}
+    return {**{flag: row for flag, row in SHARED.items() if flag in flags(name)}, **own}
 
 
-EVERY = [(name, flag) for name in PARSERS for flag in rows(name)]
+EVERY = [(name, flag) for name in APPS for flag in rows(name)]
 TYPED = {(name, flag) for name, flag in EVERY if flag in COMMANDS[name].line.split()}  # needed on every line
 
 
@@ -569,13 +572,13 @@ def wanted(name: str, row: Row) -> dict[str, object]:
 
 
 def test_every_command_is_in_the_table():
-    assert PARSERS.keys() == COMMANDS.keys()
-    assert flags(make_parser()) == {}
+    assert APPS.keys() == COMMANDS.keys()
+    assert {name for name in app if name.startswith("-")} == {"--help", "-h", "--version"}
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", APPS)
 def test_every_flag_has_a_row(name: str):
-    assert flags(PARSERS[name]).keys() == rows(name).keys()
+    assert flags(name).keys() == rows(name).keys()
 
 
 @cache
@@ -596,15 +599,31 @@ def test_a_flag_changes_what_it_is_for_and_nothing_else(name: str, flag: str):
 
 @pytest.mark.parametrize(("name", "flag"), [one for one in EVERY if one not in TYPED])
 def test_a_flag_in_a_file_does_the_same(name: str, flag: str, tmp_path: Path):
-    command, row, action = COMMANDS[name], rows(name)[flag], flags(PARSERS[name])[flag]
+    command, row, argument = COMMANDS[name], rows(name)[flag], flags(name)[flag]
     line = row.line or command.line
-    values = [text if action.type in (int, float) else json.dumps(text) for text in row.value.split()]
-    value = "true" if action.nargs == 0 else f"[{', '.join(values)}]" if action.nargs else values[0]
+    numbers = {int, float} & _kinds(argument.hint)
+    values = [text if numbers and text != "all" else json.dumps(text) for text in row.value.split()]
+    several = argument.token_count()[1]
+    value = "true" if argument.is_flag() else f"[{', '.join(values)}]" if several else values[0]
     file = tmp_path / "flags.toml"
     file.write_text(f"[{name.replace(' ', '.')}]\n{flag.removeprefix('--')} = {value}\n")
     after = calls_of([*line.split(), "--config", str(file)], command)
     expected = wanted(name, row)
     assert changes(without(name, line), after, expected) == expected
+
+
+SWITCHES = [(name, flag) for name, flag in EVERY if flags(name)[flag].is_flag()]
+
+
+@pytest.mark.parametrize(("name", "flag"), SWITCHES)
+def test_a_switch_of_a_file_can_be_switched_back(name: str, flag: str, tmp_path: Path):
+    command = COMMANDS[name]
+    line = rows(name)[flag].line or command.line
+    file = tmp_path / "flags.toml"
+    file.write_text(f"[{name.replace(' ', '.')}]\n{flag.removeprefix('--')} = true\n")
+    (back,) = {*flags(name)[flag].names} - {flag}
+    after = calls_of([*line.split(), "--config", str(file), back], command)
+    assert changes(without(name, line), after, {}) == {}
 
 
 @pytest.mark.parametrize("name", [name for name, flag in EVERY if flag == "--json"])
@@ -617,9 +636,10 @@ def test_json_is_all_that_is_printed(name: str):
 
 def test_the_effect_of_each_flag_is_tested():
     """The tests that rows name exist, in files that the default run collects."""
-    named = {row.outcome for name in PARSERS for row in rows(name).values()}
+    named = {row.outcome for name in APPS for row in rows(name).values()}
     for file in {outcome.split("::")[0] for outcome in named}:
-        tree = ast.parse((HERE / file).read_text(encoding="utf-8"))
+        (path,) = HERE.rglob(file)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         tests = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         missing = {outcome for outcome in named if outcome.startswith(f"{file}::")} - {
             f"{file}::{t}" for t in tests

@@ -30,7 +30,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.cli._installation import examine
-from fsbench.cli.options import device_of
+from fsbench.cli._options import Computing
 from fsbench.data.loading import load
 from fsbench.data.preparation import prepare
 from fsbench.diagnose import _toy as toy
@@ -378,9 +378,9 @@ after = look()
 print([name for name in before if before[name] != after[name]])
 """
 LIBRARIES = [  # what importing them changes is theirs
-    "filelock", "h5py", "matplotlib.figure", "matplotlib.font_manager", "numba", "orjson", "pandas",
-    "PIL.Image", "platformdirs", "safetensors.torch", "scipy.stats", "shtab", "tabulate",
-    "torch.distributed.nn.functional", "torchvision.datasets.utils", "torchvision.models", "tqdm",
+    "cyclopts", "filelock", "h5py", "matplotlib.figure", "matplotlib.font_manager", "numba", "orjson",
+    "pandas", "PIL.Image", "platformdirs", "safetensors.torch", "rich.progress", "scipy.stats", "tabulate",
+    "torch.distributed.nn.functional", "torchvision.datasets.utils", "torchvision.models",
 ]  # fmt: skip
 
 
@@ -396,7 +396,7 @@ def test_only_commands_tune_the_memory_of_the_process(run_of, monkeypatch, tmp_p
     for name in ("features", "module", "checkpoint", "extract", "train_backbone", "toy"):
         run_of(name)
     assert tuned == []
-    device_of(type("Chosen", (), {"device": "cpu"})())
+    assert Computing(device="cpu").session.device.type == "cpu"
     assert tuned == [1]
 
 

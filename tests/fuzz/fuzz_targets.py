@@ -25,7 +25,8 @@ from safetensors.torch import save as safetensors
 
 from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError
-from fsbench.cli import make_parser
+from fsbench.cli import app
+from fsbench.cli._app import parse
 from fsbench.data import _layouts as layouts
 from fsbench.data import _store_writer, decode, image_store, summary
 from fsbench.data._download import unpack
@@ -241,13 +242,8 @@ image-size = 32
 """
 
 
-@cache
-def _parser() -> "object":
-    return make_parser()
-
-
 def _read_config(path: Path) -> None:
-    _parser().parse_args(["train-backbone", "erm", "--config", str(path)])  # type: ignore[attr-defined]
+    parse(app, ["train-backbone", "erm", "--config", str(path)])
 
 
 def _tables() -> list[bytes]:

@@ -19,7 +19,8 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from fsbench.cli import make_parser
+from fsbench.cli import app
+from fsbench.cli._app import parse
 from fsbench.data.class_lists import class_list
 from fsbench.data.preparation import prepare
 
@@ -80,7 +81,7 @@ def test_every_command_is_one_that_there_is(block: Block, tmp_path: Path, monkey
     for line in lines.replace("\\\n", "").splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] == ["fsbench"]:
-            make_parser().parse_args(words[1:])
+            parse(app, words[1:])
         assert words[:1] != ["make"] or words[1] in targets
 
 

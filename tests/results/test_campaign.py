@@ -38,22 +38,22 @@ STUB = """
 import sys, time
 from pathlib import Path
 here, words = Path(__file__).parent, sys.argv[1:]
-with (here / "calls.txt").open("a") as calls:
-    print(*words, file=calls)
-if words[0] == "evaluate":
-    print("a result")
-elif words[1] == "rotation":
-    sys.exit("fsbench: loss is nan")
-elif words[1] == "mixup":
-    try:
+try:
+    with (here / "calls.txt").open("a") as calls:
+        print(*words, file=calls)
+    if words[0] == "evaluate":
+        print("a result")
+    elif words[1] == "rotation":
+        sys.exit("fsbench: loss is nan")
+    elif words[1] == "mixup":
         time.sleep(60)
-    except KeyboardInterrupt:
-        (here / "interrupted").touch()
-else:
-    out = Path(words[words.index("--out") + 1])
-    out.mkdir(parents=True)
-    (out / "best.safetensors").write_bytes(b"weights")
-    (out / "log.csv").write_text("stage,epoch")
+    else:
+        out = Path(words[words.index("--out") + 1])
+        out.mkdir(parents=True)
+        (out / "best.safetensors").write_bytes(b"weights")
+        (out / "log.csv").write_text("stage,epoch")
+except KeyboardInterrupt:
+    (here / "interrupted").touch()
 """
 Write = Callable[[str], Path]
 
@@ -291,8 +291,8 @@ class TestCampaign:
         monkeypatch.setattr(campaign, "LEAST", 0.5)
         runs = plan.read(write('[[entry]]\nrecipe = ["mixup", "erm"]\nimage-size = 16'))
         began = time.monotonic()
-        assert campaign.work(runs, replace(stub, deadline=began + 3)) == []
-        assert time.monotonic() - began < 20
+        assert campaign.work(runs, replace(stub, deadline=began + 8)) == []
+        assert time.monotonic() - began < 40
         assert calls(stub) == ["train-backbone mixup"]
         assert (stub.runs.parent / "interrupted").exists()  # it could end in its own way
         assert "the time is used up" in capsys.readouterr().out
@@ -381,7 +381,7 @@ class TestCampaign:
             ),
             (
                 '[[entry]]\nrecipe = "erm"\nimage-size = 16\nepoch = 3',
-                "plan PLAN, entry 1: unrecognized arguments: --epoch=3",
+                "plan PLAN, entry 1: unknown flag '--epoch'; did you mean '--epochs'?",
             ),
             (
                 '[[entry]]\nrecipe = "erm"\nimage-size = 16\nepochs = []',

@@ -2,7 +2,7 @@
 
 import os
 import platform
-import resource
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -206,13 +206,15 @@ def test_wide_resnet_with_fourfold_batches_of_64_fits_24_gigabytes_in_micro_batc
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_memory_is_kept_from_step_to_step():
     """Page faults of a 64 MiB tensor; each of 20 would cause 16384 of them, here only the first few do."""
-    keep_memory()
-    faults = []
-    for _ in range(20):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.ones(16 << 20)
-        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    assert max(faults[-10:]) < 100
+    code = (
+        "import resource, torch; from fsbench.training.precision import keep_memory\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "keep_memory()\n"
+        "for _ in range(20):\n"
+        "    before = faults(); torch.ones(16 << 20); print(faults() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert max(map(int, done.stdout.split()[-10:])) < 100
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's huge pages")

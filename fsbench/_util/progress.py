@@ -1,0 +1,114 @@
+"""Progress on stderr: a live bar on a terminal, lines in a log, nothing when quiet."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_SECONDS = 2.0  # between two lines of a log at least, so that what takes no time says nothing
+
+
+class Bar:
+    """The progress of one job.
+
+    Args:
+        name: What is done, such as "extract".
+        total: How many units there are; None: unknown.
+        unit: What is counted, such as "images".
+        live: Bar of a terminal; None: none.
+        lines: Whether to print a line each time another tenth is done.
+    """
+
+    def __init__(
+        self, name: str, total: int | None, unit: str, live: "Progress | None" = None, *, lines: bool = False
+    ) -> None:
+        self._name, self._total, self._unit, self._live, self._lines = name, total, unit, live, lines
+        self._task = live.add_task(name, total=total, unit=unit) if live else None
+        self._done, self._tenth = 0, 0
+        self._began = self._said = time.monotonic()
+
+    def update(self, count: int = 1) -> None:
+        """Count units that are done."""
+        self._done += count
+        if self._live and self._task is not None:
+            self._live.advance(self._task, count)
+        elif self._lines and self._total:
+            now, tenth = time.monotonic(), 10 * self._done // self._total
+            if tenth > self._tenth and now - self._said >= _SECONDS:
+                self._tenth, self._said = tenth, now
+                rate = self._done / (now - self._began)
+                share = f"{10 * tenth} % of {self._total:,} {self._unit}"
+                self.line(f"{self._name}: {share}, {rate:,.0f} {self._unit}/s")
+
+    def describe(self, text: str) -> None:
+        """Replace the name that a live bar shows."""
+        if self._live and self._task is not None:
+            self._live.update(self._task, description=text)
+
+    def line(self, text: str) -> None:
+        """Print a line in a log; a live bar needs none."""
+        if self._live is None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+class _Silent(Bar):
+    """The progress of a job that says nothing."""
+
+    def line(self, text: str) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def progress(
+    name: str, total: int | None, unit: str, *, quiet: bool = False, lines: bool = True
+) -> Iterator[Bar]:
+    """Show the progress of a job while it runs.
+
+    Args:
+        name: What is done, such as "extract".
+        total: How many units there are; None: unknown.
+        unit: What is counted, such as "images".
+        quiet: Show nothing.
+        lines: Print a line per 10 % where stderr is no terminal; False: the job prints its own lines.
+
+    Yields:
+        The bar that counts what is done.
+    """
+    if quiet:
+        yield _Silent(name, total, unit)
+    elif not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Bar(name, total, unit, lines=lines)
+    else:
+        with _live_bar() as live:
+            yield Bar(name, total, unit, live)
+
+
+def _live_bar() -> "Progress":
+    """A bar with percentage, rate and remaining time, which disappears when the job is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Units per second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed or 0:,.0f} {task.fields['unit']}/s")
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        Rate(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+        redirect_stdout=False,  # answers do not belong on stderr
+        refresh_per_second=4,
+    )

@@ -1,0 +1,135 @@
+"""`--config FILE`: flags of commands, written down in TOML.
+
+    [train-backbone]
+    dataset = "cifar-fs"
+    epochs = [4, 2]
+    no-augment = true
+
+Each table configures one command, such as `[evaluate]` or `[data.prepare]`; each key is one of its flags.
+Flags on the command line override those in the file.
+"""
+
+import tomllib
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from fsbench._util.errors import FsbenchError, unknown
+
+if TYPE_CHECKING:
+    from cyclopts import App
+    from cyclopts.argument import Argument, ArgumentCollection
+
+_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {  # what a value must be, and how TOML writes it
+    int: ("an integer", (int,)),
+    float: ("a number", (int, float)),
+    Path: ("text", (str,)),
+    str: ("text", (str,)),
+}
+
+
+def from_file(_: "App", command: tuple[str, ...], arguments: "ArgumentCollection") -> None:
+    """Add the flags of the file of `--config` to those of the command line; cyclopts calls this.
+
+    Raises:
+        FsbenchError: the file cannot be read, has no table of the command, or a key or value is wrong.
+    """
+    from cyclopts import Token
+
+    config = arguments.get("--config", None)
+    if config is None or not config.tokens:
+        return
+    path = Path(config.tokens[-1].value)
+    typed = [argument for argument in arguments if argument.tokens]
+    flags = {
+        name.removeprefix("--"): argument
+        for argument in arguments
+        for name in argument.names
+        if name.startswith("--") and argument is not config and argument.show
+    }
+    for key, value in _table(path, command).items():
+        if key not in flags:
+            raise unknown(f"key of [{'.'.join(command)}] in {path}", key, flags)
+        argument = flags[key]
+        values = _values(key, value, argument, path)
+        if argument not in typed:
+            switch = arguments.match(f"--{key}")[2]  # what a flag without a value stands for
+            for number, text in enumerate(values):
+                token = Token(keyword=f"--{key}", value=text, source=str(path), index=number)
+                if isinstance(value, bool):
+                    token = token.evolve(implicit_value=switch is value)
+                argument.append(token)
+
+
+def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection") -> None:
+    """Take the last of flags that are typed twice and refuse wrong values; cyclopts would round 5.7 to 6.
+
+    Raises:
+        FsbenchError: a value that its flag does not take.
+    """
+    for argument in arguments:
+        if argument.tokens and argument.tokens[0].keyword:  # values of each occurrence are counted from 0
+            last = max(place for place, token in enumerate(argument.tokens) if token.index == 0)
+            argument.tokens = argument.tokens[last:]
+        kinds, choices = _kinds(argument.hint), argument.get_choices(force=True) or ()
+        for token in argument.tokens:
+            if kinds & {str, Path, bool} or token.value in choices:
+                continue
+            name = token.keyword or argument.name
+            if not kinds:
+                raise unknown(f"value of {name}", token.value, choices)
+            kind = int if int in kinds else float
+            try:
+                kind(token.value)
+            except ValueError:
+                expected = " or ".join([_KINDS[kind][0], *choices])
+                raise FsbenchError(f"{name} must be {expected}, but is {token.value!r}") from None
+
+
+def _table(path: Path, command: tuple[str, ...]) -> dict[str, Any]:
+    """The table of a command in a file."""
+    from fsbench._util.files import reason
+
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise FsbenchError(f"{path}: not a TOML file ({error})") from error
+    name = ".".join(command)
+    for key, value in document.items():
+        if not isinstance(value, dict):
+            raise FsbenchError(f"{path}: {key} must be in the table of its command, such as [{name}]")
+    table: Any = document
+    for part in command:
+        table = table.get(part) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise FsbenchError(f"{path}: has no table [{name}], only {', '.join(document) or 'nothing'}")
+    return table
+
+
+def _values(key: str, value: Any, argument: "Argument", path: Path) -> list[str]:
+    """The values of one key as they would be typed."""
+    kinds = _kinds(argument.hint)
+    if bool in kinds:
+        if not isinstance(value, bool):
+            raise FsbenchError(f"{path}: {key} must be true or false, but is {value!r}")
+        return [""]
+    values = value if isinstance(value, list) and argument.token_count()[1] else [value]
+    if not values:
+        raise FsbenchError(f"{path}: {key} must have a value, but is []")
+    (kind,) = kinds or {str}
+    expected, types = _KINDS[kind]
+    if argument.get_choices(force=True) and kind is int:
+        expected, types = "an integer or text", (int, str)
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, types) or not str(one).isprintable():
+            raise FsbenchError(f"{path}: {key} must be {expected}, but is {one!r}")
+    return [str(one) for one in values]
+
+
+def _kinds(hint: Any) -> set[type]:
+    """The plain types in a type hint, such as int in `tuple[int, ...] | None`, without those of a Literal."""
+    if get_origin(hint) is Literal or hint in (NoneType, Ellipsis):
+        return set()
+    return set[type]().union(*map(_kinds, get_args(hint))) if get_args(hint) else {hint}

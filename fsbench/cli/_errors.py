@@ -1,0 +1,27 @@
+"""Errors of the command line as one line in the form of the library's: name, rule, value, what to do."""
+
+from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
+from cyclopts.exceptions import UnusedCliTokensError
+
+from fsbench._util.errors import FsbenchError, unknown
+
+
+def in_house_style(error: CycloptsError, program: str) -> FsbenchError:
+    """The error that a user is meant to see, with the nearest name where one was mistyped."""
+    line = " ".join((program, *(error.command_chain or ())))
+    help_line = f"see: {line} --help"
+    match error:
+        case UnknownCommandError(app=app, unused_tokens=[token, *_]) if app:
+            return unknown("command", token, [name for name in app if not name.startswith("-")])
+        case UnknownOptionError():
+            names = [name for argument in error.argument_collection for name in argument.names]
+            return unknown("flag", error.token.keyword or error.token.value, names)
+        case UnusedCliTokensError(unused_tokens=[token, *_]):
+            return FsbenchError(f"unexpected argument {token!r}; {help_line}")
+        case MissingArgumentError(argument=argument) if argument:
+            if error.keyword:
+                return FsbenchError(f"{error.keyword} needs a value; {help_line}")
+            name = argument.name if argument.name.startswith("-") else argument.name.upper()
+            return FsbenchError(f"{name} is missing; {help_line}")
+        case _:
+            return FsbenchError(f"{str(error).strip().splitlines()[-1]}; {help_line}")

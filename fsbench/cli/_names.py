@@ -1,0 +1,29 @@
+"""Names that help and completion show. Their registries import torch; a test compares the two."""
+
+from typing import Literal
+
+Split = Literal["base", "val", "novel"]
+
+# Where another value is allowed, such as a file of your own, `str` stands beside the names.
+Recipe = Literal["erm", "exemplar", "manifold-mixup", "mixup", "rotation", "s2m2-e", "s2m2-r", "all"] | str
+DataSet = (
+    Literal["cifar-fs", "mini-imagenet", "tiered-imagenet", "cub", "omniglot", "glyphs", "glyphs-fine"] | str
+)
+Backbone = Literal["conv4", "resnet10", "resnet12", "resnet18", "wrn28-10"] | str
+Head = (
+    Literal[
+        "nearest-mean", "cosine-sgd", "linear-sgd", "logistic", "ridge", "svm", "distribution-calibration",
+        "bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans",
+    ]
+    | str
+)  # fmt: skip
+Preprocess = Literal["none", "l2", "cl2n", "tukey", "pt"] | str
+Precision = Literal["auto", "float32", "bf16", "fp16"] | str
+Plot = (
+    Literal[
+        "ways-shots", "recipe-head", "cross-domain", "budget", "task-accuracies", "features", "training",
+        "time",
+    ]
+    | str
+)  # fmt: skip
+Section = Literal["toy", "noise", "attack", "deform", "calibration", "between", "spectrum", "hardness"] | str

@@ -1,0 +1,113 @@
+"""Parameters that several commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from fsbench.cli import _names
+from fsbench.cli._help import default_text
+
+if TYPE_CHECKING:
+    from fsbench._util.session import Session
+
+# Groups of `--help`, in their order.
+ARGUMENTS = Group("Arguments", sort_key=1)
+DATA = Group("Data", sort_key=2)
+MODEL = Group("Model", sort_key=3)
+TASKS = Group("Tasks", sort_key=4)
+HEADS = Group("Heads", sort_key=5)
+TRAINING = Group("Training", sort_key=6)
+OUTPUT = Group("Output", sort_key=7)
+GENERAL = Group("General", sort_key=8)
+
+# How every flag is read: a list takes at least one value; of a flag that is typed twice the last one counts.
+FLAGS = Parameter(consume_multiple=1, negative_iterable=(), allow_repeating=True, show_default=default_text)
+
+
+def _data_sets(_: object) -> list[str]:
+    """Names behind the Tab key: data sets that fsbench knows, and prepared ones of the user."""
+    from fsbench.data.summary import list_datasets
+
+    return [each.name for each in list_datasets()]
+
+
+DATA_SET = Parameter(metavar="NAME", completer=_data_sets)
+Cache = Annotated[
+    Path | None,
+    Parameter(
+        group=GENERAL,
+        help="Folder of prepared images and features. Default: $FSBENCH_CACHE, or your cache folder.",
+    ),
+]
+Quiet = Annotated[bool, Parameter(group=GENERAL, help="Print no progress on stderr.")]
+Force = Annotated[bool, Parameter(group=OUTPUT, help="Repeat finished work and replace its output.")]
+Over = Annotated[
+    Literal["classes", "tasks"],
+    Parameter(
+        group=OUTPUT, help="What p-values are about: new classes, or only other tasks from these images."
+    ),
+]
+
+
+@Parameter(name="*", group=GENERAL)
+@dataclass(frozen=True)
+class Common:
+    """Parameters of every command.
+
+    Attributes:
+        config: TOML file with flags of this command in a table of its name. Typed flags win.
+        json: Print JSON and nothing else.
+    """
+
+    config: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    json: bool = False
+
+
+@Parameter(name="*", group=GENERAL)
+@dataclass(frozen=True)
+class Computing(Common):
+    """Parameters of every command that runs networks or heads.
+
+    Attributes:
+        device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
+        cache: Folder of prepared images and features. Default: $FSBENCH_CACHE, or your cache folder.
+        quiet: Print no progress on stderr.
+    """
+
+    device: str = "auto"
+    cache: Path | None = None
+    quiet: bool = False
+
+    @property
+    def session(self) -> "Session":
+        """Cache, device and progress as one value. On a CPU this also tunes the memory of the process.
+
+        Raises:
+            FsbenchError: no such device.
+        """
+        from fsbench._util.machine import find_device
+        from fsbench._util.session import Session
+        from fsbench.training.precision import keep_memory
+
+        device = find_device(self.device)
+        if device.type == "cpu":
+            keep_memory()
+        return Session(self.cache, device, self.quiet)
+
+
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True)
+class Weights:
+    """How to read a backbone that fsbench did not train.
+
+    Attributes:
+        backbone: Architecture of a weights file: one of these, timm:NAME, torchvision:NAME or
+            ./mine.py:function.
+        image_size: Input size in pixels. Required for architectures of fsbench and for your own functions;
+            other backbones define their own.
+    """
+
+    backbone: Annotated[_names.Backbone | None, Parameter(metavar="NAME")] = None
+    image_size: Annotated[int | None, Parameter(metavar="PIXELS")] = None
