@@ -6,6 +6,7 @@ from typing import Any
 
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result
 from fsbench.models.identity import Model
+from fsbench.models.pretrained.overlap import reworded
 from fsbench.tasks.spec import TaskSpec
 
 _HEAD = {"name": "head", "code": "head_code"}  # fields of the head that have other names in flat form
@@ -65,6 +66,8 @@ def as_row(result: Result) -> dict[str, Any]:
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a flat result file (schema 1) as those of a nested one, not yet checked."""
     rest = dict(flat)
+    if isinstance(rest.get("seen"), str):
+        rest["seen"] = reworded(rest["seen"])
 
     def taken(kind: type, names: Mapping[str, str] = {}) -> dict[str, Any]:
         pairs = ((field.name, names.get(field.name, field.name)) for field in fields(kind))

@@ -20,6 +20,7 @@ from fsbench._util.validation import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
 from fsbench.models.checkpoint import as_provenance
 from fsbench.models.identity import Model
+from fsbench.models.pretrained.overlap import reworded
 
 FORMAT = 1
 Attribute = str | int | float
@@ -105,7 +106,8 @@ class Features:
             origin = typed(
                 plain, Origin, other_keys=True
             )  # the provenance is long, and checked where it is read
-            return replace(origin, provenance=str(self.about.get("provenance", "{}")))
+            provenance = str(self.about.get("provenance", "{}"))
+            return replace(origin, provenance=provenance, seen=reworded(origin.seen))
         except InvalidValueError as error:
             raise FsbenchError(f"features of {self.about.get('dataset')}: {error}") from error
 

@@ -101,7 +101,7 @@ def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
     assert pair.difference == pytest.approx((first - second).mean())
     assert pair.p_holm == pytest.approx(reference.ttest_rel(first, second).pvalue)
     assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
-    assert "the tasks that both have" in table(compare(paths))
+    assert "over the tasks of both" in table(compare(paths))
 
 
 def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_path: Path):
@@ -283,10 +283,10 @@ erm    rotation *    -1.75       9.39         7.45  0.5721      0.5721
 mixup  rotation *    +7.75       9.18         8.07  0.0567      0.1133
 
 ± tasks: 95 % half width in points over the tasks drawn from these images.
-± classes: the same over new classes and their images. Neither covers training seeds.
-p: claim over classes, for new classes with their images (narrower: --over tasks).
-p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different; else: not significantly different.
-*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one."""
+± classes: the same over new classes and their images. Neither interval covers training seeds.
+p: for new classes and their images (narrower: --over tasks).
+p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
+*: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""
 
 OVER_TASKS = """\
 cifar-fs novel 5w1s2q
@@ -303,8 +303,8 @@ mixup  erm           +9.50       2.71         3.95  <0.0001     <0.0001         
 mixup  rotation *    +7.75       9.18         8.07   0.0963      0.1927               -              -              94
 
 ± tasks: 95 % half width in points over the tasks drawn from these images.
-± classes: the same over new classes and their images. Neither covers training seeds.
-p: claim over tasks, for other tasks from the same images; not for new classes.
-p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different; else: not significantly different.
+± classes: the same over new classes and their images. Neither interval covers training seeds.
+p: for other tasks from the same images, not for new classes.
+p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
 tasks needed: to find a true difference of this size with probability 0.8.
-*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one."""  # noqa: E501 - as wide as the table is
+*: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""  # noqa: E501 - as wide as the table is

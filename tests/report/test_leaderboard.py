@@ -211,7 +211,7 @@ def test_classes_that_were_seen_in_pretraining_are_said():
             ]
         )
     )
-    assert "new to each backbone: pretrained on imagenet-1k, which contains 4 of 50 classes." in text
+    assert "not new to every backbone: pretrained on imagenet-1k, which contains 4 of 50 classes." in text
 
 
 def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
@@ -226,7 +226,7 @@ def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
     assert "erm-s0" not in text
     assert "(results/cifar-fs/mixup-s0" in text
     assert "**" not in text  # a run that is hidden may be better than those shown
-    assert "Not shown here: the single runs of means." in text
+    assert "The single runs of means are not shown here." in text
     whole = sections(tables([*seeds, once], "tasks"))
     assert len([line for line in whole.splitlines() if "conv4" in line]) == 4
     assert "**" in whole
@@ -367,7 +367,7 @@ class TestLead:
     def test_says_how_wide_intervals_are_over_classes(self):
         found = [made(10, 12, 14, class_half_width=0.072), made(8, 9, 10, n_shot=5, class_half_width=0.0904)]
         text = sections(tables(found))
-        assert "The half width over new classes and their images is 7.2 to 9.0 points." in text
+        assert "The half width over new classes and their images is 7.2-9.0 points." in text
         assert "their images is 7.2 points." in sections(tables(found[:1]))
 
     def test_says_nothing_of_classes_where_no_result_does(self):
@@ -413,7 +413,7 @@ class TestCells:
         assert sorted(cells) == ["counted (l2) ‡", "nearest-mean (l2)", "pt-map (l2) †‡", "tim (l2) †"]
         text = sections(tables(heads.values()))
         assert "†: transductive" in text
-        assert "‡: is told" in text
+        assert "‡: is given the number of query images" in text
         assert "†" not in sections(tables([made(9, 9)]))
 
     @pytest.mark.parametrize(

@@ -73,13 +73,22 @@ def _refuse_extremes(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, dict):
             _refuse_extremes(value)
-        texts = value if isinstance(value, list | tuple) and value and isinstance(value[0], str) else [value]
-        for text in [name, *texts]:
-            if isinstance(text, str) and not (len(text) <= MAX_TEXT and text.isprintable()):
-                raise InvalidValueError(
-                    f"{name} must be printable text of at most {MAX_TEXT} characters, but is {text!r:.80}"
-                )
-        if isinstance(value, int) and abs(value) >= _LARGEST:
-            raise InvalidValueError(f"{name} must be below 2**64, but is larger")
-        if isinstance(value, float) and not abs(value) <= sys.float_info.max:
-            raise InvalidValueError(f"{name} must be finite, but is {value}")
+        elif isinstance(value, str):
+            _check_text(name, value)
+        elif isinstance(value, float):
+            if not abs(value) <= sys.float_info.max:
+                raise InvalidValueError(f"{name} must be finite, but is {value}")
+        elif isinstance(value, int):
+            if abs(value) >= _LARGEST:
+                raise InvalidValueError(f"{name} must be below 2**64, but is larger")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], str):
+            for text in value:
+                _check_text(name, text)
+        _check_text("a key", name)
+
+
+def _check_text(name: str, text: object) -> None:
+    if isinstance(text, str) and not (len(text) <= MAX_TEXT and text.isprintable()):
+        raise InvalidValueError(
+            f"{name} must be printable text of at most {MAX_TEXT} characters, but is {text!r:.80}"
+        )

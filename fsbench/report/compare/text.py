@@ -13,7 +13,14 @@ OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # further columns 
 
 
 def table(comparison: Comparison) -> str:
-    """For each question its accuracies in %, then its pairs; at the end how to read them."""
+    """Write the accuracies in % and the pairs of each question, and how to read them.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        Text of several lines.
+    """
     parts = []
     over_tasks = comparison.over == "tasks"
     for question in dict.fromkeys(entry.question for entry in comparison.entries):
@@ -63,33 +70,32 @@ def _p(value: float | None) -> str:
 
 
 def _notes(comparison: Comparison) -> str:
-    """How to read the table, and each mark that occurs in it."""
+    """Explain the table, and each mark that occurs in it."""
     notes = [
         "± tasks: 95 % half width in points over the tasks drawn from these images.",
-        "± classes: the same over new classes and their images. Neither covers training seeds.",
+        "± classes: the same over new classes and their images. Neither interval covers training seeds.",
         {
-            "classes": "p: claim over classes, for new classes with their images (narrower: --over tasks).",
-            "tasks": "p: claim over tasks, for other tasks from the same images; not for new classes.",
+            "classes": "p: for new classes and their images (narrower: --over tasks).",
+            "tasks": "p: for other tasks from the same images, not for new classes.",
         }[comparison.over],
-        f"p (Holm): p adjusted for {comparison.adjusted_for} pairs. Below {LEVEL}: significantly different; "
-        "else: not significantly different.",
+        f"p (Holm): p adjusted for {comparison.adjusted_for} pairs. Below {LEVEL}: significantly different.",
     ]
     pairs = comparison.pairs
     if comparison.over == "tasks":
         notes.append("tasks needed: to find a true difference of this size with probability 0.8.")
     if any(pair.class_half_width is None for pair in pairs):
-        notes.append("-: no claim over classes, as class values are missing or the images may differ.")
+        notes.append("-: no claim over classes, because class values are missing or the images may differ.")
     if not all(pair.same_tasks for pair in pairs):
-        notes.append("*: not measured on the tasks of A, so over tasks Welch's t test, not the paired one.")
+        notes.append("*: measured on other tasks than A, so Welch's t test over tasks, not the paired one.")
     lengths = {(entry.question, entry.label): entry.n_tasks for entry in comparison.entries}
     if any(
         pair.same_tasks and lengths[pair.question, pair.first] != lengths[pair.question, pair.second]
         for pair in pairs
     ):
-        notes.append("A - B: over the tasks that both have where one list is the beginning of the other.")
+        notes.append("A - B: over the tasks of both, where one task list is the beginning of the other.")
     if comparison.left_out:
         notes.append(
-            f"Left out, since no other result answers the question: {', '.join(comparison.left_out)}"
+            f"Left out, because no other result answers the same question: {', '.join(comparison.left_out)}"
         )
     return "\n".join(notes)
 

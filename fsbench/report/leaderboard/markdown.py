@@ -1,4 +1,4 @@
-"""The tables as Markdown, a section each."""
+"""The tables as Markdown, one section per table."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
 
-HIDDEN = "Not shown here: the single runs of means. They take part in comparisons, so no run is bold."
+HIDDEN = "The single runs of means are not shown here. They take part in comparisons, so no run is bold."
 ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
 
 
@@ -23,12 +23,17 @@ def sections(
     *,
     single_runs: bool = True,
 ) -> str:
-    """A section of level 3 for each table: heading, what its numbers are, table, notes.
+    """Write a section of level 3 for each table: heading, description, table, notes.
 
-    Recipes link to the folders of their results; `link_prefix` leads from the page to the results folder,
-    such as "results/". Published rows stand below the table whose heading they have in `beside`, as a block
-    quotation; None for a page that does not speak of them. Without `single_runs` a recipe that was trained
-    with several seeds has one line, which leads to the page with all of them.
+    Args:
+        tables: The tables.
+        link_prefix: Path from the page to the results folder, such as `results/`, for links to results.
+        beside: Published rows by the heading of the table below which they appear, as a block quotation;
+            None for a page without published rows.
+        single_runs: Whether recipes with several training seeds have a line per seed, not only their mean.
+
+    Returns:
+        The text of the page.
     """
     parts, addresses = [], _Addresses()
     for table in tables:
@@ -44,7 +49,7 @@ def sections(
 
 
 def published(quotations: Sequence[Quotation]) -> str:
-    """A page of all published rows: their sources, then a section of level 2 for each table."""
+    """Write a page of all published rows: their sources, then a section of level 2 for each table."""
     addresses = _Addresses()
     counts = Counter(row.source for quotation in quotations for row in quotation.rows)
     sources = [
@@ -59,7 +64,7 @@ def published(quotations: Sequence[Quotation]) -> str:
 
 
 class _Addresses:
-    """The addresses that a page links to, each written once at its end."""
+    """Addresses that a page links to, each written once at its end."""
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
@@ -76,7 +81,7 @@ class _Addresses:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line; underscores inside a word need no escape."""
+    """Escape text for Markdown, on one line; underscores inside a word need no escape."""
     return re.sub(r"[\\`*|<>\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
 
 

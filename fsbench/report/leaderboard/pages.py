@@ -1,4 +1,4 @@
-"""The files that show the results: four beside them, and a part of a project's README."""
+"""Write the pages of a leaderboard: four files beside the results, and a part of a README."""
 
 import gc
 import os
@@ -22,14 +22,14 @@ BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 HEAD = """\
 # Results
 
-Few-shot classification accuracy: a backbone is trained on source classes, then a head tells the new classes
-of a task apart from a few labelled images of each. Below this folder lies one result file for each backbone,
-task list and head, with the score of every task. From them `fsbench leaderboard results` makes this page,
+Few-shot classification accuracy: a backbone is trained on source classes, then a head classifies images of
+new classes from a few labelled images of each. This folder holds one result file per backbone, task list and
+head, with the score of every task. `fsbench leaderboard results` makes this page from them, together with
 [leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with
 one line per result.
 
-A table holds what may be compared: the same target images, source classes, image size, number of query images
-and knowledge of the class counts. Recipes link to the result files.
+A table holds only results that may be compared: the same target images, source classes, image size, number
+of query images and knowledge of the class counts. Recipes link to their result files.
 
 ## Leaderboard
 
@@ -46,7 +46,7 @@ def update(
 ) -> list[Path]:
     """Write the pages that follow from a results folder and return where, `<folder>/README.md` first.
 
-    With `readme` the tables also take the place of what stands between its leaderboard markers.
+    With `readme` the text between its leaderboard markers is replaced by the tables.
 
     Args:
         folder: The results folder.
@@ -75,10 +75,10 @@ def stale(
     memory_rows: bool = False,
     over: Over = "classes",
 ) -> list[Path]:
-    """The pages that are not what `update` would write.
+    """List the pages that differ from what `update` would write; arguments as of `update`.
 
     Raises:
-        FsbenchError: as `update`.
+        FsbenchError: As `update`.
     """
     pages = _pages(folder, readme, published, memory_rows, over)
     return [path for path, text in pages.items() if not path.exists() or _read(path) != text]
@@ -89,26 +89,26 @@ def _pages(
 ) -> dict[Path, str]:
     """Each page's path and its whole text."""
     with _without_collector():
-        found = tables(read_all(folder), over)
+        measured = tables(read_all(folder), over)
     shown = published != "none"
     quoted = quotations(memory_rows=memory_rows) if shown else []
-    below = beside(quoted, found, every_backbone=published == "all") if shown else None
+    below = beside(quoted, measured, every_backbone=published == "all") if shown else None
     pages = {
-        folder / "README.md": HEAD + sections(found, beside=below),
-        folder / "leaderboard.csv": spreadsheet(found),
-        folder / "leaderboard.html": page(found, quotations(memory_rows=True) if shown else []),
+        folder / "README.md": HEAD + sections(measured, beside=below),
+        folder / "leaderboard.csv": spreadsheet(measured),
+        folder / "leaderboard.html": page(measured, quotations(memory_rows=True) if shown else []),
     }
     if shown:
         pages[folder / "published.md"] = published_page(quoted)
     if readme is not None:
         prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
-        pages[readme] = _readme(readme, sections(found, f"{prefix}/", below, single_runs=False))
+        pages[readme] = _readme(readme, sections(measured, f"{prefix}/", below, single_runs=False))
     return pages
 
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Python's garbage collector would go through every score of every task again and again."""
+    """Pause the garbage collector, which would visit every score of every task again and again."""
     running = gc.isenabled()
     gc.disable()
     try:

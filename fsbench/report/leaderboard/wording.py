@@ -10,23 +10,23 @@ from fsbench.report.pairwise import FEWEST_SEEDS, LEVEL, Over
 from fsbench.tasks.sampler import SAMPLER
 
 QUOTED = (
-    "Accuracy in % as the sources print it, ± included. Tasks, crops and training differ from source to "
-    "source, so published rows are not ranked, and not compared with measured rows."
+    "Accuracy in % as printed by the sources, including ±. Tasks, crops and training differ between sources, "
+    "so published rows are neither ranked nor compared with measured rows."
 )
 ALL_PUBLISHED = (
-    "Published numbers stand below the measured ones of the same data sets, as quotations. [All published "
-    "rows, by data set and setting, with their sources]({}published.md)."
+    "Published numbers appear below the measured ones of the same data sets, as quotations. [All published "
+    "rows by data set and setting, with their sources]({}published.md)."
 )
 
 _CLAIM = {  # what bold type is about, and the test
-    "classes": "on new classes with their images (claim over classes: paired t test over classes",
+    "classes": "on new classes and their images (claim over classes: paired t test over classes",
     "tasks": "on other tasks from the same images (claim over tasks: paired t test on the same tasks, "
-    "Welch's t test on others",
+    "Welch's t test on different tasks",
 }
 
 
 def heading(first: Result) -> str:
-    """What the results of a group, of which this is one, have in common."""
+    """Describe what the results of a group have in common; `first` is any of them."""
     source = first.model.source or ""
     if first.model.source_classes:
         each = f", {first.model.per_class} images per class" if first.model.per_class else ""
@@ -106,22 +106,22 @@ def _or_dash(value: object) -> str:
 
 
 def lead(group: Sequence[Result]) -> str:
-    """What the numbers of a table are."""
+    """Describe the numbers of a table."""
     first, n_tasks = group[0], {result.spec.n_tasks for result in group}
     number = f"{first.spec.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
-    covers = "tasks and images, not of" if first.spec.disjoint else "tasks, not of images, classes or"
+    covers = "tasks and images, but not of" if first.spec.disjoint else "tasks, but not of images, classes or"
     text = (
-        f"Accuracy in %, ± 95 % Student-t half width over {number}; ± covers the drawing of {covers} "
-        f"training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
+        f"Accuracy in %, ± 95 % half width (Student-t) over {number}. The interval covers the choice of "
+        f"{covers} training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
     )
     if first.data.synthetic:
-        text += " The images are synthetic, drawn by code: nothing follows from them for photographs."
+        text += " The images are synthetic, drawn by code; the numbers say nothing about photographs."
     if first.data.fingerprint is None:
-        text += " The feature files do not tell which images they come from; rows may differ in them."
+        text += " The feature files do not identify their images, which may differ between rows."
     if first.task.sampler != SAMPLER:
         text += (
-            f" The tasks are of the older sampler {first.task.sampler} and depend on the names of image "
-            f"files; those of {SAMPLER} hold other images."
+            f" The tasks were drawn by the older sampler {first.task.sampler} and depend on the names of "
+            f"image files; sampler {SAMPLER} draws other images."
         )
     return text
 
@@ -135,40 +135,40 @@ def notes(
     several_seeds: bool,
     recipes_compared: bool,
 ) -> str:
-    """How to read a table, and each mark that occurs in it; empty when it explains itself."""
-    found = []
+    """Explain how to read a table, and each mark that occurs in it; may be empty."""
+    parts = []
     if several_rows:
-        found.append(
+        parts.append(
             "Rows are sorted by backbone, then by accuracy in the first column. Bold: the best checkpoint of "
-            f"a column and those that are not significantly different from it at {LEVEL} {_CLAIM[over]}, "
-            "with Holm's correction over all pairs of checkpoints in the column). Bold compares checkpoints, "
-            "not recipes."
+            f"a column and those not significantly different from it at level {LEVEL} {_CLAIM[over]}, with "
+            "Holm's correction over all pairs of checkpoints in the column). Bold compares checkpoints, not "
+            "recipes."
         )
     if unclaimed:
-        found.append(
-            "Some results take no part: they lack class values (`fsbench evaluate --force` adds them), or "
-            "their images are not proved to be the same."
+        parts.append(
+            "Some results are not compared: they lack class values (`fsbench evaluate --force` adds them), "
+            "or it is not certain that their images are the same."
         )
     if several_seeds:
-        found.append(
-            "Mean of n seeds: the mean over training seeds, with the lowest and the highest seed in brackets."
+        parts.append(
+            "Mean of n seeds: mean over training seeds, with the lowest and the highest seed in brackets."
         )
-        found.append(
-            f"Means of {FEWEST_SEEDS} or more seeds are claims about recipes: they are compared with each "
-            "other in the same way, with the variance over training seeds added."
+        parts.append(
+            f"Means over {FEWEST_SEEDS} or more seeds are compared with each other in the same way, with the "
+            "variance over training seeds added; these comparisons are claims about recipes."
             if recipes_compared
-            else f"Recipes are not compared: that takes two recipes with {FEWEST_SEEDS} or more seeds each."
+            else f"Recipes are not compared: this needs two recipes with {FEWEST_SEEDS} or more seeds each."
         )
     if any(result.model.epoch not in (None, result.model.epochs) for result in group):
-        found.append("Epochs a of b: the checkpoint of epoch a in a training of at most b.")
+        parts.append("Epochs a of b: checkpoint of epoch a in a training of at most b epochs.")
     seen = sorted({result.data.seen for result in group if result.data.seen})
     if seen:
-        found.append(f"Not all classes are new to each backbone: {'; '.join(seen)}.")
+        parts.append(f"Some classes are not new to every backbone: {'; '.join(seen)}.")
     if any(result.head.transductive for result in group):
-        found.append("†: transductive, looks at the query images of a task together.")
+        parts.append("†: transductive; uses all query images of a task together.")
     if any(result.head.class_prior for result in group):
-        found.append("‡: is told how many query images each class has.")
-    return " ".join(found)
+        parts.append("‡: is given the number of query images per class.")
+    return " ".join(parts)
 
 
 def _over_classes(group: Sequence[Result]) -> str:
@@ -177,12 +177,12 @@ def _over_classes(group: Sequence[Result]) -> str:
     if not widths:
         return ""
     ends = dict.fromkeys(f"{width:.1f}" for width in (min(widths), max(widths)))
-    return f" The half width over new classes and their images is {' to '.join(ends)} points."
+    return f" The half width over new classes and their images is {'-'.join(ends)} points."
 
 
 def _queries(first: Result) -> str:
     return (
         f"{first.spec.n_query} query images per class"
         if first.spec.n_query
-        else "all other images of a class are queries"
+        else "all other images of a class are query images"
     )
