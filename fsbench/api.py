@@ -1,4 +1,4 @@
-"""What `import fsbench` offers beside its rooms: evaluation, comparison and results as plain calls."""
+"""What `import fsbench` offers beside its rooms: train, evaluate, predict and compare as plain calls."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -28,12 +28,19 @@ from fsbench.features.store import Features
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import find
 from fsbench.models.pretrained.extractor import FeatureExtractor
+from fsbench.prediction.classify import predict as classify
+from fsbench.prediction.outcome import Prediction
 from fsbench.report.compare import Comparison
 from fsbench.report.compare import compare as compare_files
 from fsbench.tasks import pinned
 from fsbench.tasks.spec import TaskSpec
+from fsbench.training.loop import train_backbone
+from fsbench.training.overrides import Overrides, resolve
+from fsbench.training.precision import choose_compute
+from fsbench.training.recipe import Recipe, load_recipe
+from fsbench.training.run import Run, TrainingSpec
 
-__all__ = ["compare", "evaluate", "load_backbone", "load_results", "to_frame"]
+__all__ = ["compare", "evaluate", "load_backbone", "load_results", "predict", "to_frame", "train"]
 
 T = TypeVar("T", bound=str | int | TaskSpec)
 Where = str | Path
@@ -140,6 +147,121 @@ def evaluate(
     name = options.get("name") or (type(subject).__name__ if isinstance(subject, nn.Module) else "features")
     subjects = (Subject(one, Model(run=name), base_features) for one in features)
     return to_frame([result for one in subjects for result in run(one, images=Images(split=split))])
+
+
+class TrainOptions(Overrides, total=False):
+    """Further options of `train`: overrides of the recipe, the network, the folder, and how to compute."""
+
+    preset: str | None
+    image_size: int | None
+    per_class: int | None
+    seed: int
+    out: Where | None
+    force: bool
+    precision: str
+    cache: Where | None
+    device: str | None
+    quiet: bool
+
+
+def train(
+    recipe: Where | Recipe = "erm",
+    dataset: str = "glyphs",
+    backbone: str = "conv4",
+    **options: Unpack[TrainOptions],
+) -> Run:
+    """Train a backbone on the base classes of a data set.
+
+    A finished run is left unchanged, and an interrupted one is continued.
+
+    Args:
+        recipe: Name of a recipe, the file of one, `./mine.py`, or a `Recipe`.
+        dataset: Name of a prepared data set.
+        backbone: Architecture, a key of `fsbench.models.BACKBONES`.
+        options: Of the recipe: `preset` (default: its first), and in place of its own numbers `epochs` (one
+            number per stage, or one for all), `batch_size`, `learning_rate`, `patience`, `classifier`,
+            `dropout`, `augment` and `label_noise`.
+
+            Of the network and its images: `image_size` in pixels, `per_class` images of each base class
+            (default: all), and `seed` (default 0).
+
+            Of the run: `out`, its folder (default: below `runs/`); `force`, to start from the beginning;
+            `precision`, such as "bf16"; `cache`, the cache folder; `device`, such as "cuda"; `quiet`, to show
+            no progress.
+
+    Returns:
+        The run; `run.best` is the path of its best checkpoint, `run.folder` that of its log.
+
+    Raises:
+        FsbenchError: The arguments do not fit together, the folder holds another run, or the training failed.
+
+    Example:
+        >>> run = fsbench.train("manifold-mixup", "cifar-fs", epochs=[40], seed=1)
+        >>> frame = fsbench.evaluate(run.best)
+    """
+    for key in options.keys() - TrainOptions.__annotations__.keys():
+        raise unknown("option of train", key, TrainOptions.__annotations__)
+    session = Session(
+        _path(options.get("cache")), find_device(options.get("device") or "auto"), options.get("quiet", False)
+    )
+    numbers: Overrides = {key: options[key] for key in Overrides.__annotations__ if key in options}  # type: ignore[literal-required, assignment]
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), options.get("preset"))
+    spec = TrainingSpec(
+        dataset,
+        backbone,
+        image_size=options.get("image_size"),
+        per_class=options.get("per_class"),
+        seed=options.get("seed", 0),
+    )
+    return train_backbone(
+        resolve(loaded, **numbers),
+        spec,
+        session=session,
+        compute=choose_compute(session.device, options.get("precision", "auto")),
+        out=_path(options.get("out")),
+        force=options.get("force", False),
+    )
+
+
+def predict(
+    backbone: Where | FeatureExtractor,
+    support: Where,
+    query: Where,
+    *,
+    head: str = "nearest-mean",
+    n_shot: int | None = None,
+    session: Session | None = None,
+) -> Prediction:
+    """Classify unlabelled images from a few labelled ones.
+
+    Args:
+        backbone: A checkpoint, "timm:NAME", "torchvision:NAME" or "./mine.py:function"; or what
+            `load_backbone` returns.
+        support: Folder with one folder of labelled images per class.
+        query: Folder of images to classify.
+        head: Name of a few-shot classifier, or `./mine.py:head`.
+        n_shot: Support images per class. Default: all.
+        session: Cache folder, device and progress. Default: the best device, with progress.
+
+    Returns:
+        The prediction; `prediction.table()` is a data frame with one row per image.
+
+    Raises:
+        FsbenchError: A folder has the wrong content, or the backbone or head cannot be used.
+
+    Example:
+        >>> prediction = fsbench.predict("timm:resnet50.a1_in1k", "labelled", "unlabelled")
+        >>> prediction.table().to_csv("prediction.csv")
+    """
+    network = backbone if isinstance(backbone, FeatureExtractor) else find(backbone)
+    return classify(
+        network,
+        Path(support),
+        Path(query),
+        head=head,
+        n_shot=n_shot,
+        session=session or Session(device=find_device()),
+    )
 
 
 def load_results(folder: Where) -> list[Result]:

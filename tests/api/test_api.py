@@ -1,6 +1,7 @@
 """`fsbench.evaluate` and the other public names: what a notebook does with them."""
 
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from fsbench.features import store as features
 from fsbench.models.pretrained.transform import usual
 from fsbench.report.leaderboard import update
 from fsbench.tasks.spec import TaskSpec
+from fsbench.training.recipe import load_recipe
 
 CPU = torch.device("cpu")
 FEW = {"n_way": 5, "n_shot": 1, "n_query": 3, "n_tasks": 20, "quiet": True}
@@ -69,26 +71,39 @@ def known(store: Path) -> results.Result:
     return result
 
 
+PUBLIC = [
+    "Head", "Recipe", "Stage", "TaskSpec", "compare", "data", "evaluate", "heads", "load_backbone",
+    "load_results", "losses", "predict", "stats", "tasks", "train",
+]  # fmt: skip
+
+
 class TestPublicNames:
-    def test_import_is_light_and_every_name_is_listed(self):
+    def test_import_is_light_and_shows_the_promised_names_alone(self):
         code = """if True:
             import sys, fsbench
             print([name for name in ("torch", "pandas", "numpy") if name in sys.modules])
-            print(set(fsbench.__all__) - set(dir(fsbench)))"""
+            print([name for name in dir(fsbench) if not name.startswith("__")])"""
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout == "[]\nset()\n"
+        assert done.stdout == f"[]\n{PUBLIC}\n"
+        assert fsbench.__all__ == PUBLIC
 
     def test_no_module_hides_a_public_name(self):
         """A module of that name would take its place as soon as anything imports it."""
         modules = {found.name for found in pkgutil.iter_modules(fsbench.__path__)}
         for name in modules - {"__main__"}:
             importlib.import_module(f"fsbench.{name}")
-        assert {name for name in fsbench.__all__ if name in modules} == {"heads", "stats", "tasks"}
+        assert {name for name in fsbench.__all__ if name in modules} == {"data", "heads", "stats", "tasks"}
         assert (fsbench.evaluate, fsbench.TaskSpec) == (api.evaluate, TaskSpec)
-        assert fsbench.heads.HEADS["ridge"].classify.__name__ == "ridge"
+        assert fsbench.heads.HEADS["ridge"].classify is fsbench.heads.ridge
+        assert fsbench.losses.manifold_mixup.__module__ == "fsbench.training.losses.mixing"
+        assert issubclass(fsbench.FsbenchError, Exception)
+
+    @pytest.mark.parametrize("name", PUBLIC)
+    def test_every_name_is_documented(self, name: str):
+        assert inspect.getdoc(getattr(fsbench, name))
 
     def test_what_is_not_there_is_an_attribute_error(self):
-        with pytest.raises(AttributeError, match="module 'fsbench' has no attribute 'evaluat'"):
+        with pytest.raises(AttributeError, match="fsbench.*attribute.*evaluat"):
             fsbench.evaluat  # noqa: B018
 
 
@@ -222,3 +237,40 @@ def test_wrong_arguments_are_one_line(positional: tuple, named: dict, message: s
     with pytest.raises(FsbenchError, match=message) as raised:
         fsbench.evaluate(*positional, **named)
     assert "\n" not in str(raised.value)
+
+
+class TestMainJob:
+    def test_train_evaluate_and_read_back(self, cache: Path, tmp_path: Path):
+        run = fsbench.train(
+            "erm", "tiny", epochs=[1], out=tmp_path / "run", cache=cache, device="cpu", quiet=True
+        )
+        frame = fsbench.evaluate(
+            run.best, n_shot=1, n_query=3, n_tasks=20, out=tmp_path / "results", cache=cache, quiet=True
+        )
+        (result,) = fsbench.load_results(tmp_path / "results")
+        assert result.model.run == "run"
+        assert 100 * result.outcome.accuracy == pytest.approx(frame["accuracy_percent"][0])
+        assert result.model.overrides == "epochs 1"
+
+    def test_a_recipe_in_memory_trains_like_its_name(self, trained: Path, cache: Path, tmp_path: Path):
+        recipe = load_recipe("erm")
+        run = fsbench.train(
+            recipe, "tiny", epochs=[2], batch_size=16, out=tmp_path / "tiny-erm", cache=cache, device="cpu",
+            quiet=True,
+        )  # fmt: skip
+        assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
+
+    def test_predict_takes_a_path_or_a_loaded_backbone(self, trained: Path, tiny_folder: Path):
+        session = Session(device=torch.device("cpu"), quiet=True)
+        folders = tiny_folder / "novel", tiny_folder / "novel"
+        path = trained / "best.safetensors"
+        one, two = (
+            fsbench.predict(backbone, *folders, n_shot=2, session=session)
+            for backbone in (path, fsbench.load_backbone(path))
+        )
+        assert one.accuracy == two.accuracy
+        assert one.accuracy > 0.5
+
+    def test_options_that_do_not_exist_are_named(self):
+        with pytest.raises(FsbenchError, match="unknown option of train 'epoch'; did you mean 'epochs'"):
+            fsbench.train("erm", epoch=[1])  # type: ignore[call-arg]
