@@ -13,6 +13,7 @@ from matplotlib.ticker import StrMethodFormatter
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
 from fsbench.models import checkpoint
+from fsbench.report.grouping import first_distinct
 from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page
 from fsbench.training.validation import SPEC
 
@@ -76,8 +77,9 @@ def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFra
     logs_by_title = {}
     for title, group in runs.items():
         at_most(kind, "runs in a panel", len(group), MOST)
-        ways = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
-        names = next(names for names in ways if len(set(names)) == len(group))
+        choices = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
+        names = first_distinct(choices)
+        assert names is not None  # paths differ
         logs_by_title[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
     return logs_by_title
 
