@@ -28,6 +28,7 @@ from fsbench.models import checkpoint
 from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network
 from fsbench.models.pretrained import of_checkpoint
+from fsbench.report.grouping import first_distinct
 from fsbench.tasks import sampler
 from fsbench.tasks.spec import TaskSpec
 
@@ -252,10 +253,10 @@ def _names(paths: Sequence[Path], loaded: Sequence[tuple[Network, Provenance]]) 
         [f"{run}/{stem}" for run, stem in zip(runs, stems, strict=True)],
         [f"{path.parent.name}/{path.stem}" for path in paths],
     )
-    for names in choices:
-        if len(set(names)) == len(names):
-            return names
-    raise FsbenchError("checkpoints must differ, but one of them is given twice")
+    names = first_distinct(choices)
+    if names is None:
+        raise FsbenchError("checkpoints must differ, but one of them is given twice")
+    return list(names)
 
 
 def _label_noise(provenance: Provenance) -> float:

@@ -25,22 +25,22 @@ def of_arrays(values: Array, labels: Array | None, datasets: Sequence[str], spli
     Raises:
         FsbenchError: other shapes or types, features that are not finite, or several names.
     """
-    found = _plain("features", values)
-    if found.ndim != 2 or found.dtype.kind not in "fiu":
-        raise FsbenchError(f"features must be numbers of shape (n, d), but are {_kind(found)}")
+    array = _plain("features", values)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise FsbenchError(f"features must be numbers of shape (n, d), but are {_kind(array)}")
     if labels is None:
         raise FsbenchError("labels are missing: features and images need one each")
-    given = _plain("labels", labels)
-    if given.shape != found.shape[:1]:
-        raise FsbenchError(f"labels must have shape ({len(found)},), but have {given.shape}")
-    if not np.isfinite(found).all():
+    label_array = _plain("labels", labels)
+    if label_array.shape != array.shape[:1]:
+        raise FsbenchError(f"labels must have shape ({len(array)},), but have {label_array.shape}")
+    if not np.isfinite(array).all():
         raise FsbenchError("features must be finite, but some are not")
     if len(datasets) > 1:
         raise FsbenchError(f"dataset must be one name for images or features, but is {', '.join(datasets)}")
-    names, numbers = np.unique(given, return_inverse=True)
+    names, numbers = np.unique(label_array, return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     return Features(
-        values=found[order].astype(np.float32),
+        values=array[order].astype(np.float32),
         labels=numbers[order].astype(np.int32),
         class_names=tuple(map(str, names)),
         about={"dataset": datasets[0] if datasets else "unnamed", "split": split},
@@ -75,18 +75,18 @@ def embedded(
     Raises:
         FsbenchError: other images, no transform where one is needed, or a module that returns no features.
     """
-    found = _plain("images", images)
-    if found.ndim == 4 and found.dtype.kind == "f":
-        found, how = found.astype(np.float32), Transform("none", found.shape[3], lambda batch: batch)
-    elif found.ndim == 4 and found.dtype == np.uint8 and found.shape[3] == 3:
+    array = _plain("images", images)
+    if array.ndim == 4 and array.dtype.kind == "f":
+        array, resolved = array.astype(np.float32), Transform("none", array.shape[3], lambda batch: batch)
+    elif array.ndim == 4 and array.dtype == np.uint8 and array.shape[3] == 3:
         if transform is None and image_size is None:
             raise FsbenchError("image_size is missing: uint8 images need it or a transform")
-        size = image_size or found.shape[1]
-        how = usual(size) if transform is None else Transform("given", size, transform)
+        size = image_size or array.shape[1]
+        resolved = usual(size) if transform is None else Transform("given", size, transform)
     else:
         kinds = "uint8 (n, h, w, 3) or float (n, 3, s, s)"
-        raise FsbenchError(f"images must be {kinds}, but are {_kind(found)}")
-    return embed(module, how, found, session)
+        raise FsbenchError(f"images must be {kinds}, but are {_kind(array)}")
+    return embed(module, resolved, array, session)
 
 
 def _plain(what: str, values: Array) -> NDArray[Any]:

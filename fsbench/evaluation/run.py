@@ -165,7 +165,7 @@ def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> 
             split=split,
             fingerprint=origin.fingerprint,
             stored_size=origin.stored_size,
-            synthetic=origin.synthetic,
+            synthetic=bool(origin.synthetic),
             seen=origin.seen or None,
             feature_digest=subject.features.digest,
         ),

@@ -52,7 +52,7 @@ class Origin:
     files: str | None = None
     decoder: str | None = None
     stored_size: int | None = None
-    synthetic: bool = False
+    synthetic: bool | int = False  # some files hold 0 or 1
     seen: str = ""
     run: str | None = None
     checkpoint: str | None = None

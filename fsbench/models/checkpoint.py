@@ -254,10 +254,10 @@ def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | weights.keys()):
-        found = tuple(weights[name].shape) if name in weights else "missing"
+        actual = tuple(weights[name].shape) if name in weights else "missing"
         needed = tuple(wanted[name].shape) if name in wanted else "not part of it"
-        if found != needed:
+        if actual != needed:
             raise FsbenchError(
-                f"checkpoint {path}: weights are of another network: {name} is {found}, needed {needed}"
+                f"checkpoint {path}: weights are of another network: {name} is {actual}, needed {needed}"
             )
     module.load_state_dict(weights)

@@ -230,9 +230,11 @@ def _over_classes(measured: Sequence[Measured]) -> tuple[NDArray[np.float64], ND
     variance = np.full((len(measured), len(measured)), np.nan)
     freedom = np.ones_like(variance)
     values = {place: one.class_values for place, one in enumerate(measured) if one.class_values is not None}
-    known = list(values)
-    for places in _alike([(measured[place].image_identity, len(values[place])) for place in known]):
-        same = [known[place] for place in places]
+    places_with_values = list(values)
+    for places in _alike(
+        [(measured[place].image_identity, len(values[place])) for place in places_with_values]
+    ):
+        same = [places_with_values[place] for place in places]
         block = np.ix_(same, same)
         variance[block] = _variance_of_pairs(np.stack([values[place] for place in same]))
         freedom[block] = len(values[same[0]]) - 1

@@ -41,7 +41,7 @@ def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
         raise unknown("model of timm", name, timm.list_models())
     with _weights_of(f"timm:{name}"):
         if pretrained:
-            _knock_at_hub(timm.models.get_pretrained_cfg(name))
+            _check_hub(timm.models.get_pretrained_cfg(name))
         network: Any = timm.create_model(name, pretrained=pretrained, num_classes=0)
     about = network.pretrained_cfg
     config: Any = resolve_model_data_config(network)
@@ -84,9 +84,11 @@ def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     weights = choices[tag] if tag else choices.DEFAULT
     # without weights these two would leave out the normalisation that theirs need
     quirks = {"transform_input": True, "init_weights": False}
-    asked = quirks if architecture in ("googlenet", "inception_v3") and not pretrained else {}
+    options = quirks if architecture in ("googlenet", "inception_v3") and not pretrained else {}
     with _weights_of(f"torchvision:{name}"):
-        network = torchvision.models.get_model(architecture, weights=weights if pretrained else None, **asked)
+        network = torchvision.models.get_model(
+            architecture, weights=weights if pretrained else None, **options
+        )
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     n_classes = len(weights.meta["categories"])
     if not linear or network.get_submodule(linear[-1]).out_features != n_classes:
@@ -105,7 +107,7 @@ def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     )
 
 
-def _knock_at_hub(about: Any) -> None:
+def _check_hub(about: Any) -> None:
     """Fail at once where weights must be fetched without a network: the client tries for a minute.
 
     Raises:
@@ -124,9 +126,9 @@ def _seen_by(tag: str, n_classes: int) -> Seen:
     """The classes that a tag of timm's names, and those of its classifier."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
-    found = [_SUBSETS[part] for part in re.split(r"[._]", tag) if part in _SUBSETS]
+    subsets = [_SUBSETS[part] for part in re.split(r"[._]", tag) if part in _SUBSETS]
     of_classifier = infer_imagenet_subset({"num_classes": n_classes})
-    names = dict.fromkeys([*found, *([of_classifier] if of_classifier else [])])
+    names = dict.fromkeys([*subsets, *([of_classifier] if of_classifier else [])])
     if not names:
         return Seen(tag.removeprefix(".") or "images", None)
     classes: dict[str, str] = {}

@@ -28,14 +28,14 @@ def read(path: Path) -> dict[str, Tensor]:
         FsbenchError: unreadable, damaged, needs code to be loaded, or holds no state dict.
     """
     try:
-        found = load_file(path) if is_safetensors(path) else _torch_file(path)
+        tensors = load_file(path) if is_safetensors(path) else _torch_file(path)
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
     except SafetensorError as error:
         raise FsbenchError(f"{path}: not a whole safetensors file ({error})") from error
     for wrapper in _WRAPPERS:
-        found = {name.removeprefix(wrapper): tensor for name, tensor in found.items()}
-    return found
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _torch_file(path: Path) -> dict[str, Tensor]:
@@ -46,7 +46,7 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
                 with zipfile.ZipFile(path) as archive:
                     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                         raise pickle.UnpicklingError("torch packs nothing, and what is packed has no bounds")
-            found: Any = torch.load(path, map_location="cpu", weights_only=True)
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
@@ -56,9 +56,9 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch names no bounds to what a torn file raises
         raise FsbenchError(f"{path}: not a whole torch file ({type(error).__name__})") from error
     for name in _WITHIN:
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-    tensors = found if isinstance(found, dict) else {}
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    tensors = content if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(name, str) and _is_plain(value) for name, value in tensors.items()):
         places = ", ".join(_WITHIN)
         raise FsbenchError(f"{path}: must hold tensors by name, as they are or under one of {places}")
@@ -117,10 +117,10 @@ def _in_order(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path:
     if is_safetensors(path):  # sorts by name
         raise FsbenchError(f"{path}: names of its weights are not fsbench's: {next(iter(weights))}")
     rows = [(name, tensor) for name, tensor in _without_aliases(weights).items() if not _is_counter(name)]
-    for (ours, needed), (theirs, found) in zip(wanted.items(), rows, strict=False):
-        if _kind(ours) != _kind(theirs) or needed.shape != found.shape:
+    for (ours, needed), (theirs, tensor) in zip(wanted.items(), rows, strict=False):
+        if _kind(ours) != _kind(theirs) or needed.shape != tensor.shape:
             raise FsbenchError(
-                f"{path}: weights are of another network: {theirs} is {_kind(theirs)} {tuple(found.shape)}, "
+                f"{path}: weights are of another network: {theirs} is {_kind(theirs)} {tuple(tensor.shape)}, "
                 f"needed {_kind(ours)} {tuple(needed.shape)} for {ours}"
             )
     if len(rows) < len(wanted):
@@ -132,13 +132,13 @@ def _in_order(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path:
 def _without_aliases(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The first of all names of the same memory: closer-look's Conv4 lists each layer twice."""
     seen: set[tuple[int, torch.Size]] = set()
-    found = {}
+    first_names = {}
     for name, tensor in weights.items():
         place = (tensor.data_ptr(), tensor.shape)
         if place not in seen:
             seen.add(place)
-            found[name] = tensor
-    return found
+            first_names[name] = tensor
+    return first_names
 
 
 def _is_counter(name: str) -> bool:

@@ -149,24 +149,28 @@ def beside(
     They stand below the last table of their pair of data sets. Published rows and tables have a protocol and,
     unless `every_backbone` is true, a backbone in common.
     """
-    found = {}
+    quotations_beside = {}
     for pair in dict.fromkeys(quotation.pair for quotation in quotations):
         published = [row for quotation in quotations if quotation.pair == pair for row in quotation.rows]
-        known = {row.backbone for row in published}
+        published_backbones = {row.backbone for row in published}
         measured = [
             table
             for table in tables
-            if _pair(table) == pair and (every_backbone or known & _backbones(table))
+            if _pair(table) == pair and (every_backbone or published_backbones & _backbones(table))
         ]
-        backbones = known if every_backbone else {name for table in measured for name in _backbones(table)}
+        backbones = (
+            published_backbones
+            if every_backbone
+            else {name for table in measured for name in _backbones(table)}
+        )
         protocols = {protocol for table in measured for protocol in table.columns}
         rows = [row for row in published if row.backbone in backbones and protocols & row.accuracies.keys()]
         if rows:
             names = [] if every_backbone else sorted({row.backbone for row in rows})
             rows.sort(key=lambda row: row.backbone)
             heading = ", ".join([_arrow(*pair), *names])
-            found[measured[-1].heading] = _quotation(heading, pair, rows, protocols=protocols)
-    return found
+            quotations_beside[measured[-1].heading] = _quotation(heading, pair, rows, protocols=protocols)
+    return quotations_beside
 
 
 def _backbones(table: Table) -> set[str | None]:
@@ -176,8 +180,8 @@ def _backbones(table: Table) -> set[str | None]:
 def _pair(table: Table) -> tuple[str, str] | None:
     """Source and target data set, the same where the source is unknown; None where nothing is published."""
     first = table.results[0]
-    known = not first.data.synthetic and first.data.split == "novel"
-    return (first.model.source or first.data.dataset, first.data.dataset) if known else None
+    has_published = not first.data.synthetic and first.data.split == "novel"
+    return (first.model.source or first.data.dataset, first.data.dataset) if has_published else None
 
 
 def _heading(line: Mapping[str, str]) -> str:

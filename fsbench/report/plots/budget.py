@@ -130,7 +130,7 @@ def _mean(seeds: Sequence[Result]) -> float:
 
 
 def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
-    """The half width of the difference over classes and seeds; None where it is not known."""
+    """Half width of the difference over classes and seeds; None where it is unknown."""
     both = pairwise.of_seeds(seeds), pairwise.of_seeds(reference)
     if both[0] is None or both[1] is None:
         return None

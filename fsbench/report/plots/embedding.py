@@ -21,8 +21,8 @@ Method = Literal["tsne", "umap"]
 NEEDS = {"tsne": ("t-SNE", "scikit-learn"), "umap": ("UMAP", "umap-learn")}
 
 
-def novel_features(found: Sequence[Features], *, seed: int = 0, method: Method = "tsne") -> Figure:
-    """Each file's 10 classes of at most 100 images as t-SNE or UMAP places them, a panel a file.
+def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method = "tsne") -> Figure:
+    """Plot 10 classes of at most 100 images of each feature file by t-SNE or UMAP, one panel per file.
 
     Features (n, d) are brought to unit length first, as heads compare directions. `seed` draws classes and
     images, the same ones for files of one split, and starts the placing.
@@ -30,40 +30,40 @@ def novel_features(found: Sequence[Features], *, seed: int = 0, method: Method =
     Raises:
         FsbenchError: scikit-learn or umap-learn is not installed, nothing to show, or more than 6 files.
     """
-    if not found:
+    if not files:
         raise FsbenchError("features: there are no feature files")
-    at_most("features", "files", len(found), MOST)
-    names = sorted(set(map(_split, found)))
-    synthetic = ", synthetic images" if any(one.about.get("synthetic") for one in found) else ""
+    at_most("features", "files", len(files), MOST)
+    names = sorted(set(map(_split, files)))
+    synthetic = ", synthetic images" if any(one.origin.synthetic for one in files) else ""
     caption = (
         f"{NEEDS[method][0]} of unit-length features, seed {seed}: {N_CLASSES} classes, at most {N_ITEMS} "
         "images each. Neighbourhoods mean something; distances between groups, their sizes and axes do not."
     )
-    wide = min(len(found), 2)
-    high = -(-len(found) // wide)
+    wide = min(len(files), 2)
+    high = -(-len(files) // wide)
     title = f"{NEEDS[method][0]} of features, {', '.join(names)}{synthetic}"
     figure, (part,) = page([Section(title, caption, SIDE / wide * high + 0.3)])
     grid = part.subplots(high, wide, squeeze=False)
-    for axes, one in zip(grid.flat, found, strict=False):
+    for axes, one in zip(grid.flat, files, strict=False):
         values, labels = _some(one, seed)
         _scatter(axes, _placed(values, seed, method), labels, one.class_names)
-        axes.set_title(f"{one.about.get('run', '')}\n{_split(one)}", fontsize="small")
-    for axes in grid.flat[len(found) :]:
+        axes.set_title(f"{one.origin.run or ''}\n{_split(one)}", fontsize="small")
+    for axes in grid.flat[len(files) :]:
         axes.remove()
     return figure
 
 
 def _split(features: Features) -> str:
-    return f"{features.about['dataset']} ({features.about['split']})"
+    return f"{features.origin.dataset} ({features.origin.split})"
 
 
 def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Unit-length features of the drawn images, and their labels."""
-    draws = stream(seed, "plot", str(features.about["dataset"]), str(features.about["split"]))
+    draws = stream(seed, "plot", str(features.origin.dataset), str(features.origin.split))
     classes = np.unique(features.labels)
-    chosen = draws.choice(classes, min(N_CLASSES, len(classes)), replace=False)
+    drawn = draws.choice(classes, min(N_CLASSES, len(classes)), replace=False)
     rows = np.concatenate(
-        [draws.permutation(np.flatnonzero(features.labels == label))[:N_ITEMS] for label in sorted(chosen)]
+        [draws.permutation(np.flatnonzero(features.labels == label))[:N_ITEMS] for label in sorted(drawn)]
     )
     values = features.values[rows]
     norms = np.linalg.norm(values, axis=1, keepdims=True)
@@ -95,7 +95,7 @@ def _placed(values: NDArray[np.float32], seed: int, method: Method) -> NDArray[n
 def _scatter(
     axes: Axes, places: NDArray[np.float32], labels: NDArray[np.int32], names: Sequence[str]
 ) -> None:
-    """A colour and marker a class, and its name at the middle of its points."""
+    """One colour and marker per class, and its name at the middle of its points."""
     for number, label in enumerate(np.unique(labels)):
         x, y = places[labels == label].T
         colour = COLOURS[number % len(COLOURS)]

@@ -26,17 +26,19 @@ Images = tuple[str, str]  # name of a data set and fingerprint
 
 
 def recipe_by_head(results: Sequence[Result]) -> Figure:
-    """Accuracy of each recipe (rows) with each head (columns), a panel a protocol; a section a data set.
+    """Plot the accuracy of each recipe (rows) with each head (columns).
+
+    One panel per protocol, one section per table of comparable results.
 
     Raises:
         FsbenchError: no results, or more than 12 panels.
     """
-    found = tables(results)
-    if not found:
+    comparable = tables(results)
+    if not comparable:
         raise FsbenchError("recipe-head: there are no results")
-    at_most("recipe-head", "panels", sum(len(table.columns) for table in found), MOST)
+    at_most("recipe-head", "panels", sum(len(table.columns) for table in comparable), MOST)
     sections, grids = [], []
-    for table in found:
+    for table in comparable:
         rows = labels.labels(table.lines, [name for name in NAMED if name != "head"])
         heads = sorted({line.named["head"] for line in table.lines})
         panels: dict[str, dict[tuple[str, str], Number]] = {}
@@ -55,25 +57,26 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
 
 
 def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
-    """Accuracy on each target (columns) of backbones trained on each source (rows), a panel a recipe.
+    """Plot accuracy on each target (columns) of backbones trained on each source (rows).
 
-    A section a protocol that has several pairs. All numbers of a panel are of one head: `head`, else of those
-    that fill most cells the one with the highest mean, one that is told class counts only for want of
-    another. A cell over several training seeds is their mean, with the lowest and the highest seed.
+    One panel per recipe, one section per protocol with several pairs. All numbers of a panel are of one
+    head: `head`, or else the one with most cells and then the highest mean; heads that use class counts
+    only if there is no other. A cell over several training seeds is their mean, with the lowest and the
+    highest seed.
 
     Raises:
         FsbenchError: fewer than two pairs of source and target for every protocol, two results of one seed
             for a cell, or more than 12 panels.
     """
-    known = [result for result in results if result.model.source and head in (None, result.head.name)]
-    pairs = {(result.model.source, result.data.dataset) for result in known}
+    of_head = [result for result in results if result.model.source and head in (None, result.head.name)]
+    pairs = {(result.model.source, result.data.dataset) for result in of_head}
     if len(pairs) < 2:
         of = f" of head {head}" if head else ""
         raise FsbenchError(
             f"cross-domain: results{of} need two pairs of source and target, have {len(pairs)}"
         )
     questions = [
-        same for same in group_by(known, _question).values() if len({_pair(result) for result in same}) > 1
+        same for same in group_by(of_head, _question).values() if len({_pair(result) for result in same}) > 1
     ]
     if not questions:
         raise FsbenchError("cross-domain: no two pairs of source and target answer the same question")
@@ -88,28 +91,28 @@ def _question(result: Result) -> Hashable:
     return spec, result.task.sampler, result.data.split, result.model.per_class, result.model.image_size
 
 
-def _matrices(asked: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
+def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     """Title and caption, and a matrix a recipe, of the results for one protocol."""
-    source, target = _names(map(_source, asked)), _names(map(_target, asked))
-    chosen = [_best_head(tried) for tried in group_by(asked, _recipe).values()]
-    tried = [(*_recipe(results[0]), wording.head(results[0])) for results in chosen]
+    source, target = _names(map(_source, same_question)), _names(map(_target, same_question))
+    best_heads = [_best_head(tried) for tried in group_by(same_question, _recipe).values()]
+    tried = [(*_recipe(results[0]), wording.head(results[0])) for results in best_heads]
     same = [number for number, values in enumerate(zip(*tried, strict=True)) if len(set(values)) == 1]
     panels = {}
     several_seeds = False
-    for results, parts in zip(chosen, tried, strict=True):
+    for results, parts in zip(best_heads, tried, strict=True):
         cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
         for result in results:
             cells[source[_source(result)], target[_target(result)]].append(result)
         title = "\n".join(part for number, part in enumerate(parts) if part and number not in same)
         panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
         several_seeds |= any(len({result.model.train_seed for result in cell}) > 1 for cell in cells.values())
-    first = asked[0]
+    first = same_question[0]
     size = f", {first.model.image_size} px" if first.model.image_size else ""
-    drawn = ", synthetic images" if any(result.data.synthetic for result in asked) else ""
+    drawn = ", synthetic images" if any(result.data.synthetic for result in same_question) else ""
     protocol = f"{first.spec.n_way}-way {first.spec.n_shot}-shot"
     title = f"{protocol} accuracy in %, {first.data.split} classes{size}{drawn}"
     common = ", ".join(tried[0][number] for number in same if tried[0][number])
-    shown = [result for results in chosen for result in results]
+    shown = [result for results in best_heads for result in results]
     epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
     caption = f"All: {common}. " if common else ""
     caption += f"Epochs: {', '.join(epochs)}. {labels.interval(shown, '±')}"
@@ -125,7 +128,7 @@ def _drawn(
     up: str,
     one_scale: bool = False,
 ) -> Figure:
-    """A section a grid, its panels beside each other as far as their numbers can be read.
+    """Draw one section per grid, its panels beside each other as far as their numbers can be read.
 
     Panels of one question share their colours (`one_scale`), those of several have a scale each.
     """
@@ -199,14 +202,14 @@ def _recipe(result: Result) -> tuple[str, str, str]:
 
 
 def _best_head(tried: Sequence[Result]) -> list[Result]:
-    """The results of one head: not told class counts, in most cells, of highest mean accuracy."""
+    """Results of one head: without class counts if possible, in most cells, of highest mean accuracy."""
 
-    def place(found: Sequence[Result]) -> tuple[bool, int, float]:
-        cells = {_pair(result) for result in found}
+    def place(results: Sequence[Result]) -> tuple[bool, int, float]:
+        cells = {_pair(result) for result in results}
         return (
-            not found[0].head.class_prior,
+            not results[0].head.class_prior,
             len(cells),
-            float(np.mean([result.outcome.accuracy for result in found])),
+            float(np.mean([result.outcome.accuracy for result in results])),
         )
 
     return max(group_by(tried, wording.head).values(), key=place)
@@ -237,9 +240,9 @@ def _pair(result: Result) -> tuple[Images, Images]:
     return _source(result), _target(result)
 
 
-def _names(found: Iterable[Images]) -> dict[Images, str]:
+def _names(images: Iterable[Images]) -> dict[Images, str]:
     """A name for each source or target, with its fingerprint where another bears the same name."""
-    keys = sorted(set(found))
+    keys = sorted(set(images))
     extras = distinguishing(
         [name for name, _ in keys], [{"images": fingerprint[:8]} for _, fingerprint in keys]
     )

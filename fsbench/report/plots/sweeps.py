@@ -19,7 +19,7 @@ Curve = list[tuple[int, Cell]]
 
 
 def ways_and_shots(results: Sequence[Result]) -> Figure:
-    """A line a checkpoint, head and number of shots against n_way, and the other way round.
+    """Plot accuracy against n_way, one line per checkpoint, head and n_shot, and the same against n_shot.
 
     Comparable results share a panel. A line needs two points; data sets without one are left out.
 
@@ -43,11 +43,13 @@ def _lines(table: Table) -> list[Line]:
 
 def _curves(line: Line, axis: int) -> dict[int, Curve]:
     """For each number of the other kind the points along `axis`, where there are several."""
-    found: dict[int, Curve] = defaultdict(list)
+    points_at: dict[int, Curve] = defaultdict(list)
     for protocol, cell in line.cells.items():
         if isinstance(cell, Cell):
-            found[protocol[1 - axis]].append((protocol[axis], cell))
-    return {fixed: sorted(points, key=lambda at: at[0]) for fixed, points in found.items() if len(points) > 1}
+            points_at[protocol[1 - axis]].append((protocol[axis], cell))
+    return {
+        fixed: sorted(points, key=lambda at: at[0]) for fixed, points in points_at.items() if len(points) > 1
+    }
 
 
 def _panels(table: Table) -> list[int]:
@@ -69,14 +71,14 @@ def _draw(part: SubFigure, table: Table) -> None:
         legend_below(part, labels.labels(lines))
 
 
-def _panel(axes: Axes, axis: int, found: Sequence[dict[int, Curve]]) -> None:
-    """One line a row of the table and number of the other kind."""
-    at_most("ways-shots", "lines in a panel", sum(map(len, found)), MOST)
-    values = sorted({value for curves in found for points in curves.values() for value, _ in points})
-    fixed = sorted({number for curves in found for number in curves})
+def _panel(axes: Axes, axis: int, curves_of_rows: Sequence[dict[int, Curve]]) -> None:
+    """Draw one line per row of the table and number of the other kind."""
+    at_most("ways-shots", "lines in a panel", sum(map(len, curves_of_rows)), MOST)
+    values = sorted({value for curves in curves_of_rows for points in curves.values() for value, _ in points})
+    fixed = sorted({number for curves in curves_of_rows for number in curves})
     ends: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     (name, word), other = AXES[axis], AXES[1 - axis][1]
-    for row, curves in enumerate(found):
+    for row, curves in enumerate(curves_of_rows):
         for number, points in curves.items():
             x = [value for value, _ in points]
             mean = 100 * np.array([cell.result.outcome.accuracy for _, cell in points])
@@ -88,6 +90,6 @@ def _panel(axes: Axes, axis: int, found: Sequence[dict[int, Curve]]) -> None:
     label_ends(axes, {text: at[max(at)] for text, at in ends.items()})  # of the lines that end last
     kind = f"{fixed[0]}-{other} accuracy" if len(fixed) == 1 else "accuracy"
     axes.set(
-        xlabel=f"{name} ({'classes' if word == 'way' else 'support images a class'})", ylabel=f"{kind}, %"
+        xlabel=f"{name} ({'classes' if word == 'way' else 'support images per class'})", ylabel=f"{kind}, %"
     )
     axes.grid(alpha=0.3)

@@ -17,22 +17,22 @@ MOST_PANELS, MOST_LINES = 6, 8
 
 
 def task_accuracies(results: Sequence[Result]) -> Figure:
-    """The share of tasks up to each accuracy, a line a result, a panel a protocol; a section a data set.
+    """Plot the share of tasks up to each accuracy: one line per result, one panel per protocol.
 
     Raises:
         FsbenchError: no results, more than 6 panels, or more than 8 results in one.
     """
-    found = tables(results)
-    if not found:
+    comparable = tables(results)
+    if not comparable:
         raise FsbenchError("task-accuracies: there are no results")
-    at_most("task-accuracies", "panels", sum(len(table.columns) for table in found), MOST_PANELS)
-    high = [-(-len(table.columns) // 2) for table in found]
+    at_most("task-accuracies", "panels", sum(len(table.columns) for table in comparable), MOST_PANELS)
+    high = [-(-len(table.columns) // 2) for table in comparable]
     sections = [
         Section(table.heading, _caption(table), 3.2 * rows + 0.3 + 0.2 * len(_lines(table)))
-        for table, rows in zip(found, high, strict=True)
+        for table, rows in zip(comparable, high, strict=True)
     ]
     figure, parts = page(sections)
-    for part, table, rows in zip(parts, found, high, strict=True):
+    for part, table, rows in zip(parts, comparable, high, strict=True):
         grid = part.subplots(rows, min(len(table.columns), 2), squeeze=False)
         for axes, protocol in zip(grid.flat, table.columns, strict=False):
             _panel(axes, _lines(table), protocol)

@@ -13,6 +13,7 @@ from matplotlib.ticker import StrMethodFormatter
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
 from fsbench.models import checkpoint
+from fsbench.report.grouping import first_distinct
 from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page
 from fsbench.training.validation import SPEC
 
@@ -73,13 +74,14 @@ def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFra
         drawn = ", synthetic images" if about.synthetic else ""
         title = f"Training on {about.source}, {about.image_size} px{drawn}"
         runs[title][place] = (f"{about.backbone} {about.recipe} {about.preset}", log)
-    found = {}
+    logs_by_title = {}
     for title, group in runs.items():
         at_most(kind, "runs in a panel", len(group), MOST)
-        ways = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
-        names = next(names for names in ways if len(set(names)) == len(group))
-        found[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
-    return found
+        choices = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
+        names = first_distinct(choices)
+        assert names is not None  # paths differ
+        logs_by_title[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
+    return logs_by_title
 
 
 def _run_name(place: Path) -> str:
@@ -122,11 +124,11 @@ def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
 def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
     for number, log in enumerate(logs):
         if "val_accuracy" in log:
-            known = log.dropna(subset="val_accuracy")  # not every epoch is validated
-            mean, half = 100 * known.val_accuracy, 100 * known.val_half_width
-            axes.plot(known.seen, mean, markevery=_some(known), **mark(number))
+            validated = log.dropna(subset="val_accuracy")  # not every epoch is validated
+            mean, half = 100 * validated.val_accuracy, 100 * validated.val_half_width
+            axes.plot(validated.seen, mean, markevery=_some(validated), **mark(number))
             axes.fill_between(
-                known.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
+                validated.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
             )
     _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
 
@@ -157,5 +159,5 @@ def _finish(axes: Axes, logs: Sequence[pd.DataFrame], up: str) -> None:
 
 
 def _some(log: pd.DataFrame) -> int:
-    """At most ten markers a line."""
+    """At most ten markers per line."""
     return max(1, len(log) // 10)
