@@ -103,7 +103,7 @@ class TestPublicNames:
         assert inspect.getdoc(getattr(fsbench, name))
 
     def test_what_is_not_there_is_an_attribute_error(self):
-        with pytest.raises(AttributeError, match="fsbench.*attribute.*evaluat"):
+        with pytest.raises(AttributeError, match=r"fsbench.*attribute.*evaluat"):
             fsbench.evaluat  # noqa: B018
 
 
