@@ -185,7 +185,7 @@ RESULT = results.read(HERE / "golden" / "results" / "schema-1.json")
 BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
 CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())
 PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)
-REPRODUCTION = SimpleNamespace(line=lambda: "the same")
+REPRODUCTION = SimpleNamespace(before=RESULT, now=RESULT, line=lambda: "the same")
 DESCRIBED = {
     "fsbench.data.summary.contents": lambda path: {},
     "fsbench.data.summary.describe": lambda path: "described",

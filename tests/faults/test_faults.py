@@ -28,6 +28,7 @@ from fsbench.data import _download as download
 from fsbench.data.loading import find_store, load
 from fsbench.data.preparation import prepare
 from fsbench.evaluation import results
+from fsbench.evaluation.flat import flatten
 from fsbench.features import store as features
 from fsbench.heads import HEADS
 from fsbench.models import checkpoint
@@ -87,11 +88,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def answers(folder: Path) -> dict[Path, dict[str, object]]:
-    """Return the results below a folder without their durations."""
-    found = {path: results.to_json(results.read(path)) for path in results.paths(folder)}
+    """Return the values of all results below a folder without their durations."""
+    values = {path: flatten(results.read(path)) for path in results.paths(folder)}
     return {
         path.relative_to(folder): {key: value for key, value in one.items() if key not in TIMES}
-        for path, one in found.items()
+        for path, one in values.items()
     }
 
 
@@ -309,13 +310,16 @@ class TestChangedFiles:
         before = answers(here / "results")
         path = results.paths(here / "results")[0]
         document = json.loads(path.read_bytes())
-        changed = {
-            "accuracy": document["accuracy"] + 0.01,
-            "half_width": document["half_width"] / 2,
-            "correct": [0, *document["correct"][1:]],
-            "run": "another",
-        }
-        path.write_text(json.dumps({**document, key: changed[key]}))
+        outcome = document["outcome"]
+        if key == "run":
+            document["model"]["run"] = "another"
+        else:
+            outcome[key] = {
+                "accuracy": outcome["accuracy"] + 0.01,
+                "half_width": outcome["half_width"] / 2,
+                "correct": [0, *outcome["correct"][1:]],
+            }[key]
+        path.write_text(json.dumps(document))
         capsys.readouterr()
         assert main(["validate", str(here / "results")]) == 2
         assert str(path) in capsys.readouterr().out

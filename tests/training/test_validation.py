@@ -69,7 +69,7 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
         measured[split] = result
     assert measured["val"].outcome.accuracy < 0.3 < 0.7 < measured["novel"].outcome.accuracy
     assert log["val_accuracy"].tolist() == pytest.approx([measured["val"].outcome.accuracy], abs=1e-6)
-    assert log["val_half_width"].tolist() == pytest.approx([measured["val"].half_width], abs=1e-6)
+    assert log["val_half_width"].tolist() == pytest.approx([measured["val"].outcome.half_width], abs=1e-6)
 
 
 def split_of(sizes: list[int]) -> ImageSplit:
