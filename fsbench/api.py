@@ -46,7 +46,15 @@ T = TypeVar("T", bound=str | int | TaskSpec)
 Where = str | Path
 
 
-class EvaluateOptions(TypedDict, total=False):
+class ComputeOptions(TypedDict, total=False):
+    """Where to compute: cache folder, device, and whether progress is off."""
+
+    cache: Where | None
+    device: str | None
+    quiet: bool
+
+
+class EvaluateOptions(ComputeOptions, total=False):
     """Further options of `evaluate`: tasks, images of a module, output, and where to compute."""
 
     n_way: int | Sequence[int]
@@ -60,9 +68,6 @@ class EvaluateOptions(TypedDict, total=False):
     base: Where | tuple[Array, Array] | None
     name: str | None
     out: Where | None
-    cache: Where | None
-    device: str | None
-    quiet: bool
 
 
 def evaluate(
@@ -149,7 +154,7 @@ def evaluate(
     return to_frame([result for one in subjects for result in run(one, images=Images(split=split))])
 
 
-class TrainOptions(Overrides, total=False):
+class TrainOptions(Overrides, ComputeOptions, total=False):
     """Further options of `train`: overrides of the recipe, the network, the folder, and how to compute."""
 
     preset: str | None
@@ -159,9 +164,6 @@ class TrainOptions(Overrides, total=False):
     out: Where | None
     force: bool
     precision: str
-    cache: Where | None
-    device: str | None
-    quiet: bool
 
 
 def train(
@@ -178,8 +180,8 @@ def train(
         recipe: Name of a recipe, the file of one, `./mine.py`, or a `Recipe`.
         dataset: Name of a prepared data set.
         backbone: Architecture, a key of `fsbench.models.BACKBONES`.
-        options: Of the recipe: `preset` (default: its first), and in place of its own numbers `epochs` (one
-            number per stage, or one for all), `batch_size`, `learning_rate`, `patience`, `classifier`,
+        options: Of the recipe: `preset` (default: its first), and in place of its own numbers `epochs` (in
+            total, or one number per stage), `batch_size`, `learning_rate`, `patience`, `classifier`,
             `dropout`, `augment` and `label_noise`.
 
             Of the network and its images: `image_size` in pixels, `per_class` images of each base class
@@ -201,9 +203,7 @@ def train(
     """
     for key in options.keys() - TrainOptions.__annotations__.keys():
         raise unknown("option of train", key, TrainOptions.__annotations__)
-    session = Session(
-        _path(options.get("cache")), find_device(options.get("device") or "auto"), options.get("quiet", False)
-    )
+    session = _session(options)
     numbers: Overrides = {key: options[key] for key in Overrides.__annotations__ if key in options}  # type: ignore[literal-required, assignment]
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), options.get("preset"))
     spec = TrainingSpec(
@@ -229,8 +229,10 @@ def predict(
     query: Where,
     *,
     head: str = "nearest-mean",
+    preprocess: str | None = None,
     n_shot: int | None = None,
-    session: Session | None = None,
+    seed: int = 0,
+    **options: Unpack[ComputeOptions],
 ) -> Prediction:
     """Classify unlabelled images from a few labelled ones.
 
@@ -240,8 +242,10 @@ def predict(
         support: Folder with one folder of labelled images per class.
         query: Folder of images to classify.
         head: Name of a few-shot classifier, or `./mine.py:head`.
+        preprocess: Name of a preprocessing step. Default: the head's own.
         n_shot: Support images per class. Default: all.
-        session: Cache folder, device and progress. Default: the best device, with progress.
+        seed: Seed of the random numbers that some heads draw.
+        options: `cache`, the cache folder; `device`, such as "cuda"; `quiet`, to show no progress.
 
     Returns:
         The prediction; `prediction.table()` is a data frame with one row per image.
@@ -259,8 +263,10 @@ def predict(
         Path(support),
         Path(query),
         head=head,
+        preprocess=preprocess,
         n_shot=n_shot,
-        session=session or Session(device=find_device()),
+        seed=seed,
+        session=_session(options),
     )
 
 
@@ -294,14 +300,14 @@ def to_frame(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def compare(
-    paths: Sequence[Where],
+    paths: Where | Sequence[Where],
     against: Literal["all", "first", "best"] = "all",
     over: Literal["classes", "tasks"] = "classes",
 ) -> Comparison:
     """Compare result files, or all results below folders, in pairs.
 
     Args:
-        paths: Result files and results folders.
+        paths: Result files and results folders, or one folder.
         against: Which pairs are shown: all, or those of the first or the best result.
         over: What the adjusted p-values are about: new classes, or other tasks from the same images.
 
@@ -311,7 +317,8 @@ def compare(
     Raises:
         FsbenchError: A file that is not a result, or one that may not be compared with any other.
     """
-    return compare_files([Path(path) for path in paths], against, over)
+    places = [paths] if isinstance(paths, str | Path) else paths
+    return compare_files([Path(path) for path in places], against, over)
 
 
 def load_backbone(
@@ -332,6 +339,12 @@ def load_backbone(
         FsbenchError: The backbone cannot be loaded.
     """
     return find(name, architecture, image_size)
+
+
+def _session(options: ComputeOptions) -> Session:
+    """Cache, device and progress as one value."""
+    device = find_device(options.get("device") or "auto")
+    return Session(_path(options.get("cache")), device, options.get("quiet", False))
 
 
 def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:

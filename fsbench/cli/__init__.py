@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             _check_encoding()
-            with memory_advice("this command", "what it has finished is kept; it goes on once there is more"):
+            with memory_advice(
+                "this command", "finished results are kept; run it again when more memory is free"
+            ):
                 call(app, words)
         finally:
             sys.stdout.flush()

@@ -33,7 +33,15 @@ def _data_sets(_: object) -> list[str]:
     return [each.name for each in list_datasets()]
 
 
+def _task_lists(_: object) -> list[str]:
+    """Names behind the Tab key: pinned task lists that fsbench ships."""
+    from fsbench.tasks.pinned import task_list_names
+
+    return task_list_names()
+
+
 DATA_SET = Parameter(metavar="NAME", completer=_data_sets)
+TASK_LIST = Parameter(metavar="LIST...", completer=_task_lists)
 Cache = Annotated[
     Path | None,
     Parameter(

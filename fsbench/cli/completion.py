@@ -19,4 +19,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """
     from fsbench import cli
 
-    print(cli.app.generate_completion(shell=shell))
+    script = cli.app.generate_completion(shell=shell)
+    if shell == "bash":  # where no name fits, complete file names
+        script = script.replace("complete -F ", "complete -o bashdefault -o default -F ")
+    print(script)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from fsbench.cli import _names
-from fsbench.cli._options import DATA_SET, HEADS, OUTPUT, TASKS, Computing, Force, Weights
+from fsbench.cli._options import DATA_SET, HEADS, OUTPUT, TASK_LIST, TASKS, Computing, Force, Weights
 from fsbench.cli._output import answer
 from fsbench.cli._results import result_table
 
@@ -25,7 +25,7 @@ app = App(
 
 @Parameter(name="*", group=TASKS)
 @dataclass(frozen=True)
-class Tasks:
+class TaskFlags:
     """Which tasks are sampled.
 
     Attributes:
@@ -56,7 +56,7 @@ class Tasks:
     least_shot: int | None = None
     classes: Annotated[tuple[str, ...], Parameter(metavar="CLASS...")] = ()
     disjoint: bool = False
-    tasks: Annotated[tuple[str, ...], Parameter(metavar="LIST...")] = ()
+    tasks: Annotated[tuple[str, ...], TASK_LIST] = ()
 
     def specs(self) -> list["TaskSpec"]:
         """One specification per number of ways and shots."""
@@ -80,7 +80,7 @@ class Tasks:
 
 @Parameter(name="*", group=HEADS)
 @dataclass(frozen=True)
-class Heads:
+class HeadFlags:
     """Few-shot classifiers on top of the features.
 
     Attributes:
@@ -96,7 +96,7 @@ class Heads:
 
 @Parameter(name="*", group=OUTPUT)
 @dataclass(frozen=True)
-class Files:
+class OutputFlags:
     """What is written.
 
     Attributes:
@@ -118,9 +118,9 @@ def evaluate(
     /,
     *,
     weights: Weights = Weights(),
-    tasks: Tasks = Tasks(),
-    heads: Heads = Heads(),
-    files: Files = Files(),
+    tasks: TaskFlags = TaskFlags(),
+    heads: HeadFlags = HeadFlags(),
+    files: OutputFlags = OutputFlags(),
     common: Computing = Computing(),
 ) -> None:
     """Measure the few-shot accuracy of checkpoints, other backbones or feature files.
@@ -159,7 +159,9 @@ def evaluate(
         save(of_call(results), files.plot)
     new = _changes(files.out).items() - before.items()
     saved = _saved(results, files.out, {path for path, _ in new})
-    answer(common, [flatten(result) for result in results], result_table(results), f"\n{saved}")
+    answer(
+        common, [{"schema": 1, **flatten(result)} for result in results], result_table(results), f"\n{saved}"
+    )
 
 
 def _changes(folder: Path) -> dict[Path, int]:

@@ -21,7 +21,7 @@ app = App(
 
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True)
-class Images:
+class DataFlags:
     """What is learnt, and from which images.
 
     Attributes:
@@ -39,7 +39,7 @@ class Images:
 
 @Parameter(name="*", group=MODEL)
 @dataclass(frozen=True)
-class Model:
+class ModelFlags:
     """The network.
 
     Attributes:
@@ -57,7 +57,7 @@ class Model:
 
 @Parameter(name="*", group=TRAINING)
 @dataclass(frozen=True)
-class Training:
+class TrainingFlags:
     """Settings of the training; those of the recipe apply where none is given.
 
     Attributes:
@@ -89,9 +89,9 @@ def train_backbone(
     recipe: _names.Recipe,
     /,
     *,
-    images: Images = Images(),
-    model: Model = Model(),
-    training: Training = Training(),
+    images: DataFlags = DataFlags(),
+    model: ModelFlags = ModelFlags(),
+    training: TrainingFlags = TrainingFlags(),
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     tensorboard: Annotated[bool, Parameter(group=OUTPUT)] = False,
     force: Force = False,
@@ -145,7 +145,7 @@ def train_backbone(
 
 
 def resolved(
-    name: str, images: Images, model: Model, training: Training, *, lenient: bool = False
+    name: str, images: DataFlags, model: ModelFlags, training: TrainingFlags, *, lenient: bool = False
 ) -> "Recipe":
     """A recipe with the settings of the command line; `lenient` drops a patience that has no effect."""
     from fsbench.training.overrides import resolve

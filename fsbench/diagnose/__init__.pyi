@@ -1,7 +1,15 @@
 from .run import SECTIONS as SECTIONS
+from .run import Session as Session
 from .run import diagnose as diagnose
 from .study import Study as Study
 from .study import Subject as Subject
 from .study import load_study as load_study
 
-__all__ = ["SECTIONS", "Study", "Subject", "diagnose", "load_study"]
+__all__ = [
+    "SECTIONS",
+    "Session",
+    "Study",
+    "Subject",
+    "diagnose",
+    "load_study",
+]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.session import Session
+from fsbench._util.session import Session as Session
 from fsbench.diagnose import (
     _attack,
     _between,

@@ -13,6 +13,7 @@ from .results import read as read
 from .results import read_all as read_all
 from .results import write as write
 from .run import Output as Output
+from .run import Session as Session
 from .run import evaluate as evaluate
 from .subjects import Images as Images
 from .subjects import Subject as Subject
@@ -27,6 +28,7 @@ __all__ = [
     "Output",
     "Question",
     "Result",
+    "Session",
     "Subject",
     "Task",
     "accuracies",

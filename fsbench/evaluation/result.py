@@ -1,4 +1,4 @@
-"""What one evaluation asks and what came out, as typed values.
+"""Questions and results of evaluations, as typed values.
 
 A question has four parts: the tasks, the images (data), the backbone (model) and the head. A result is a
 question and its outcome.
@@ -82,7 +82,7 @@ class HeadSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came out of an evaluation.
+    """The outcome of an evaluation.
 
     Attributes:
         task_digest: SHA-256 of the tasks' item indices.
@@ -154,9 +154,8 @@ class Question:
     @property
     def _digest(self) -> str:
         """Digest of what the rest of the path does not show."""
-        base = (
-            None if self.model.checkpoint else self.head.base_digest
-        )  # those of a checkpoint follow from it
+        # The base features of a checkpoint follow from it.
+        base = None if self.model.checkpoint else self.head.base_digest
         parts = (
             self.data.fingerprint, self.model.transform, self.model.image_size, base, self.task.sampler
         )  # fmt: skip

@@ -14,7 +14,7 @@ from torch import Tensor
 from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, memory_advice
-from fsbench._util.session import Session
+from fsbench._util.session import Session as Session
 from fsbench._util.validation import InvalidValueError
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import breakdown

@@ -1,4 +1,5 @@
 from . import importers as importers
+from .extract import Session as Session
 from .extract import embed as embed
 from .extract import extract_features as extract_features
 from .store import Features as Features
@@ -6,4 +7,13 @@ from .store import is_store as is_store
 from .store import read as read
 from .store import write as write
 
-__all__ = ["Features", "embed", "extract_features", "importers", "is_store", "read", "write"]
+__all__ = [
+    "Features",
+    "Session",
+    "embed",
+    "extract_features",
+    "importers",
+    "is_store",
+    "read",
+    "write",
+]

@@ -18,7 +18,7 @@ from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.files import cache_folder, exclusive_lock
 from fsbench._util.machine import device_name
 from fsbench._util.progress import progress
-from fsbench._util.session import Session
+from fsbench._util.session import Session as Session
 from fsbench.data import image_store
 from fsbench.data.image_split import ImageSplit
 from fsbench.data.image_store import SplitInfo

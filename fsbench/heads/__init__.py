@@ -147,3 +147,7 @@ def find_head(name: str) -> Head:
     if suggestion in HEADS:
         raise FsbenchError(f"unknown head {name!r}; did you mean {suggestion!r}?")
     raise unknown("head", name, {*HEADS, *offered.names})
+
+
+def __dir__() -> list[str]:
+    return __all__

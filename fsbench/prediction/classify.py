@@ -13,7 +13,7 @@ from torch import Tensor
 from fsbench._util.errors import FsbenchError
 from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream_seed
-from fsbench._util.session import Session
+from fsbench._util.session import Session as Session
 from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import tried_squares
 from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of

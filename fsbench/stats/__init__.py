@@ -37,3 +37,7 @@ __all__ = [
     "welch_p",
     "wilcoxon_p",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

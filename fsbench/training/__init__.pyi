@@ -1,5 +1,6 @@
 from . import losses as losses
 from .fast import fast_preset as fast_preset
+from .loop import Session as Session
 from .loop import train_backbone as train_backbone
 from .optim import Optimiser as Optimiser
 from .overrides import resolve as resolve
@@ -19,6 +20,7 @@ __all__ = [
     "Optimiser",
     "Recipe",
     "Run",
+    "Session",
     "Stage",
     "Step",
     "TrainingSpec",

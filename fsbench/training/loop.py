@@ -23,7 +23,7 @@ from fsbench._util.errors import memory_advice
 from fsbench._util.files import exclusive_lock
 from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream, stream_seed
-from fsbench._util.session import Session
+from fsbench._util.session import Session as Session
 from fsbench.data.augment import train_augment
 from fsbench.training import resume, saving
 from fsbench.training.checks import check_losses, check_weights, kept, place

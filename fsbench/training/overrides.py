@@ -13,7 +13,7 @@ from fsbench.training.recipe import Recipe, Stage
 class Overrides(TypedDict, total=False):
     """Arguments of `resolve`, in the order in which they are recorded."""
 
-    epochs: Sequence[int] | None
+    epochs: int | Sequence[int] | None
     batch_size: int | None
     learning_rate: float | None
     patience: int | None
@@ -56,7 +56,8 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
         changes["augment"] = "off"
         recipe = replace(recipe, augment=OFF)
     if "epochs" in changes:
-        epochs = _epochs_per_stage(changes["epochs"], recipe)
+        total = changes["epochs"]
+        epochs = _epochs_per_stage([total] if isinstance(total, int) else total, recipe)
         changes["epochs"] = " + ".join(map(str, epochs))
         stages = zip(recipe.stages, epochs, strict=True)
         recipe = replace(recipe, stages=tuple(replace(stage, epochs=n) for stage, n in stages))

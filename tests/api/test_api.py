@@ -242,7 +242,7 @@ def test_wrong_arguments_are_one_line(positional: tuple, named: dict, message: s
 class TestMainJob:
     def test_train_evaluate_and_read_back(self, cache: Path, tmp_path: Path):
         run = fsbench.train(
-            "erm", "tiny", epochs=[1], out=tmp_path / "run", cache=cache, device="cpu", quiet=True
+            "erm", "tiny", epochs=1, out=tmp_path / "run", cache=cache, device="cpu", quiet=True
         )
         frame = fsbench.evaluate(
             run.best, n_shot=1, n_query=3, n_tasks=20, out=tmp_path / "results", cache=cache, quiet=True
@@ -261,15 +261,19 @@ class TestMainJob:
         assert run.best.read_bytes() == (trained / "best.safetensors").read_bytes()
 
     def test_predict_takes_a_path_or_a_loaded_backbone(self, trained: Path, tiny_folder: Path):
-        session = Session(device=torch.device("cpu"), quiet=True)
         folders = tiny_folder / "novel", tiny_folder / "novel"
         path = trained / "best.safetensors"
         one, two = (
-            fsbench.predict(backbone, *folders, n_shot=2, session=session)
+            fsbench.predict(backbone, *folders, n_shot=2, device="cpu", quiet=True)
             for backbone in (path, fsbench.load_backbone(path))
         )
         assert one.accuracy == two.accuracy
         assert one.accuracy > 0.5
+
+    def test_one_folder_is_compared_as_a_list_of_one(self, store: Path, tmp_path: Path):
+        heads = ["nearest-mean", "ridge"]
+        fsbench.evaluate(store, head=heads, n_shot=1, n_query=3, n_tasks=20, out=tmp_path, quiet=True)
+        assert fsbench.compare(str(tmp_path)) == fsbench.compare([tmp_path])
 
     def test_options_that_do_not_exist_are_named(self):
         with pytest.raises(FsbenchError, match="unknown option of train 'epoch'; did you mean 'epochs'"):
