@@ -4,7 +4,7 @@ Chen et al., ICLR 2019, arXiv:1904.04232, section 3.2; reference code wyharveych
 
     fsbench train-backbone erm --dataset cifar-fs --backbone conv4
 
-Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, one training seed): 12 minutes on one CPU core;
+Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, training seed 0): 12 minutes on one CPU core;
 59.83 ± 0.22 % (5-way 1-shot) and 76.16 ± 0.18 % (5-way 5-shot) on novel classes of CIFAR-FS,
 with nearest-mean; ± is the 95 % half width over 10,000 tasks.
 """

@@ -4,7 +4,7 @@ Verma et al., ICML 2019, arXiv:1806.05236, section 2; reference code vikasverma1
 
     fsbench train-backbone manifold-mixup --dataset cifar-fs --backbone conv4
 
-Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, one training seed): 13 minutes on one CPU core;
+Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, training seed 0): 13 minutes on one CPU core;
 59.55 ± 0.22 % (5-way 1-shot) and 75.54 ± 0.18 % (5-way 5-shot) on novel classes of CIFAR-FS,
 with nearest-mean; ± is the 95 % half width over 10,000 tasks.
 """

@@ -4,7 +4,7 @@ Zhang et al., ICLR 2018, arXiv:1710.09412, section 2; reference code facebookres
 
     fsbench train-backbone mixup --dataset cifar-fs --backbone conv4
 
-Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, one training seed): 17 minutes on one CPU core;
+Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, training seed 0): 17 minutes on one CPU core;
 58.11 ± 0.22 % (5-way 1-shot) and 74.86 ± 0.18 % (5-way 5-shot) on novel classes of CIFAR-FS,
 with nearest-mean; ± is the 95 % half width over 10,000 tasks.
 """

@@ -5,7 +5,7 @@ reference code nupurkmr9/S2M2_fewshot.
 
     fsbench train-backbone rotation --dataset cifar-fs --backbone conv4
 
-Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, one training seed): 13 minutes on one CPU core;
+Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, training seed 0): 13 minutes on one CPU core;
 56.45 ± 0.22 % (5-way 1-shot) and 72.89 ± 0.18 % (5-way 5-shot) on novel classes of CIFAR-FS,
 with nearest-mean; ± is the 95 % half width over 10,000 tasks.
 """

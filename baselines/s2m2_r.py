@@ -4,7 +4,7 @@ Mangla et al., WACV 2020, arXiv:1907.12087, Algorithm 1; reference code nupurkmr
 
     fsbench train-backbone s2m2-r --dataset cifar-fs --backbone conv4
 
-Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, one training seed): 20 minutes on one CPU core;
+Measured with preset fast (Conv4, 32 px, 40 epochs, bf16, training seed 0): 20 minutes on one CPU core;
 59.01 ± 0.22 % (5-way 1-shot) and 75.51 ± 0.18 % (5-way 5-shot) on novel classes of CIFAR-FS,
 with nearest-mean; ± is the 95 % half width over 10,000 tasks.
 """

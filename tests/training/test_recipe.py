@@ -1,5 +1,4 @@
 import ast
-import json
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError
+from fsbench.evaluation.results import read
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import CosineClassifier, Network
 from fsbench.training import fast
@@ -60,9 +60,11 @@ def test_the_accuracies_in_its_header_are_those_of_the_committed_results(name):
     results = Path(__file__).parents[2] / "results" / "cifar-fs"
     measured = []
     for shots in ("5w1s15q", "5w5s15q"):
-        for path in results.glob(f"{name}-fast-conv4-cifar-fs-32px-40ep-*/{shots}-nearest-mean-l2-*.json"):
-            result = json.loads(path.read_text(encoding="utf-8"))
-            measured.append(f"{100 * result['accuracy']:.2f} ± {100 * result['half_width']:.2f} %")
+        for path in results.glob(
+            f"{name}-fast-conv4-cifar-fs-32px-40ep-*-s0-*/{shots}-nearest-mean-l2-*.json"
+        ):
+            outcome = read(path).outcome
+            measured.append(f"{100 * outcome.accuracy:.2f} ± {100 * outcome.half_width:.2f} %")
     assert re.findall(r"\d+\.\d+ ± \d+\.\d+ %", text) == measured
     assert ("Not measured yet." in text) == (not measured)
 
