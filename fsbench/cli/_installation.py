@@ -1,4 +1,4 @@
-"""What this machine gives fsbench, and what of it will hurt."""
+"""Versions, devices, memory and disk of this machine, and problems with them."""
 
 import importlib
 import os
@@ -40,8 +40,8 @@ class Device:
     device: str  # as --device takes it
     name: str
     bf16: bool  # computes in it without emulation
-    precision: str  # of training, unless another is asked for
-    compiled: bool  # whether training compiles, unless it is asked not to
+    precision: str  # default precision of training
+    compiled: bool  # whether training compiles the network by default
     free_memory: int  # bytes
 
 
@@ -56,7 +56,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Checkup:
-    """All that was found; sizes in bytes."""
+    """Everything that the doctor looks at; sizes in bytes."""
 
     versions: dict[str, str]  # fsbench, python and packages; those that are not installed are left out
     commit: str | None  # of the checkout that fsbench runs from
@@ -82,8 +82,8 @@ def examine(cache: Path | None = None) -> Checkup:
     cuda = _why_no_cuda()  # first, since torch may say only once what is wrong
     folder = cache_folder(cache)
     paths = [path for sizes in prepared_stores(cache).values() for path in sizes.values()]
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    installed = {name: found for name in PACKAGES if (found := _version(name))}
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    installed = {name: number for name in PACKAGES if (number := _version(name))}
     if torch.version.cuda:
         installed["cuda"] = torch.version.cuda
     return Checkup(
@@ -96,41 +96,41 @@ def examine(cache: Path | None = None) -> Checkup:
         cores=_cores(),
         cache=folder,
         cache_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
-        cache_writable=os.access(there, os.W_OK),
+        cache_writable=os.access(existing, os.W_OK),
         here_writable=os.access(Path.cwd(), os.W_OK),
-        free_disk=shutil.disk_usage(there).free,
+        free_disk=shutil.disk_usage(existing).free,
         stores=tuple(Store(path, path.stat().st_size, _contents(path)) for path in paths),
     )
 
 
-def troubles(found: Checkup) -> list[str]:
-    """What will hurt, a line each: what it is and what to do about it."""
-    return [*_slow_or_broken(found), *_no_room(found)]
+def troubles(checkup: Checkup) -> list[str]:
+    """Describe each problem and its remedy in one line."""
+    return [*_slow_or_broken(checkup), *_no_room(checkup)]
 
 
-def _slow_or_broken(found: Checkup) -> Iterator[str]:
-    for name, why in found.broken.items():
+def _slow_or_broken(checkup: Checkup) -> Iterator[str]:
+    for name, why in checkup.broken.items():
         yield f"{name} cannot be imported ({why}); install it, torch and numpy in versions that fit"
-    if found.cuda:
-        yield found.cuda
-    if found.threads > found.cores:
+    if checkup.cuda:
+        yield checkup.cuda
+    if checkup.threads > checkup.cores:
         yield (
-            f"torch computes with {found.threads} threads on {found.cores} cores, which is slower; "
-            f"set OMP_NUM_THREADS={found.cores}"
+            f"torch computes with {checkup.threads} threads on {checkup.cores} cores, which is slower; "
+            f"set OMP_NUM_THREADS={checkup.cores}"
         )
-    for store in found.stores:
+    for store in checkup.stores:
         if store.contents is None:
             yield f"{store.path} is not a readable image store; prepare it again with --force"
 
 
-def _no_room(found: Checkup) -> Iterator[str]:
-    if not found.cache_writable:
-        yield f"cannot write into the cache {found.cache}; name another with --cache or FSBENCH_CACHE"
-    if not found.here_writable:
+def _no_room(checkup: Checkup) -> Iterator[str]:
+    if not checkup.cache_writable:
+        yield f"cannot write into the cache {checkup.cache}; name another with --cache or FSBENCH_CACHE"
+    if not checkup.here_writable:
         yield f"cannot write into {Path.cwd()}, where runs and results go; name another folder with --out"
-    if found.free_disk < LITTLE_DISK:
-        yield f"only {gib(found.free_disk)} free on the disk of the cache, {found.cache}"
-    for device in found.devices:
+    if checkup.free_disk < LITTLE_DISK:
+        yield f"only {gib(checkup.free_disk)} free on the disk of the cache, {checkup.cache}"
+    for device in checkup.devices:
         if device.free_memory < LITTLE_MEMORY:
             yield f"only {gib(device.free_memory)} of memory free on {device.device}, where images are kept"
 

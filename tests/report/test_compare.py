@@ -219,7 +219,7 @@ def test_labels_say_no_more_than_is_needed(tmp_path: Path):
 
     assert labels(made(RIGHT, run="a"), made(RIGHT, run="b", train_seed=4)) == ["a", "b"]
     assert labels(made(RIGHT), made(RIGHT, seed=3)) == ["task seed 0", "task seed 3"]
-    assert labels(made(RIGHT), made(RIGHT, train_seed=None)) == ["train seed 0", "train seed not given"]
+    assert labels(made(RIGHT), made(RIGHT, train_seed=None)) == ["train seed 0", "train seed unknown"]
     assert labels(made(RIGHT), made(RIGHT, checkpoint="9" * 64))[1] == "checkpoint 99999999"
     again = labels(made(RIGHT), made(RIGHT))
     assert [Path(label).relative_to(tmp_path).parts[0] for label in again] == ["0", "1"]
@@ -230,9 +230,9 @@ def test_labels_say_no_more_than_is_needed(tmp_path: Path):
     [
         ({"dataset": "cub"}, "its dataset is cub, but cifar-fs in"),
         ({"fingerprint": "e" * 64}, f"its fingerprint is {'e' * 64}, but {'f' * 64} in"),
-        ({"fingerprint": None}, "its fingerprint is not given, but"),
+        ({"fingerprint": None}, "its fingerprint is unknown, but"),
         ({"n_shot": 5}, "its n_shot is 5, but 1 in"),
-        ({"query_alpha": 1.0}, "its query_alpha is 1.0, but not given in"),
+        ({"query_alpha": 1.0}, "its query_alpha is 1.0, but unknown in"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, change, message):
@@ -247,8 +247,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, change, message):
 def test_too_little_is_refused(tmp_path: Path, three: list[Path]):
     (tmp_path / "empty").mkdir()
     for paths, message in (
-        (three[:1], "at least two results, but found only"),
-        ([three[0], three[0]], "at least two results, but found only"),
+        (three[:1], "at least two results, but there is only"),
+        ([three[0], three[0]], "at least two results, but there is only"),
         ([three[0], tmp_path / "empty"], "empty: there is no result below this folder"),
         ([three[0], tmp_path / "absent.json"], "cannot read"),
     ):

@@ -189,24 +189,23 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
         for path in files:
             read[path] = results.read(path)
     if len(read) < 2:
-        raise FsbenchError(f"compare needs at least two results, but found only {', '.join(map(str, read))}")
+        raise FsbenchError(
+            f"compare needs at least two results, but there is only {', '.join(map(str, read))}"
+        )
     return read
 
 
 def _key(result: Result, by_head: bool) -> dict[str, object]:
     """Values by name in which results that measure the same must agree."""
-    data, spec, head = result.data, result.spec, result.head
+    data, head = result.data, result.head
+    kind_of_task = {
+        name: value for name, value in vars(result.spec).items() if name not in ("n_tasks", "seed")
+    }
     key: dict[str, object] = {
         "dataset": data.dataset,
         "split": data.split,
         "fingerprint": data.fingerprint,
-        "n_way": spec.n_way,
-        "n_shot": spec.n_shot,
-        "n_query": spec.n_query,
-        "query_alpha": spec.query_alpha,
-        "least_shot": spec.least_shot,
-        "classes": spec.classes,
-        "disjoint": spec.disjoint,
+        **kind_of_task,
         "sampler": result.task.sampler,
     }
     return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
@@ -314,4 +313,4 @@ def _known(value: float) -> float | None:
 
 
 def _text(value: object) -> str:
-    return "not given" if value is None else str(value)
+    return "unknown" if value is None else str(value)
