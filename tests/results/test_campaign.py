@@ -35,8 +35,9 @@ image-size = 32
 evaluate = { head = "nearest-mean", n-shot = 1 }
 """
 STUB = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 here, words = Path(__file__).parent, sys.argv[1:]
 try:
     with (here / "calls.txt").open("a") as calls:
