@@ -23,6 +23,7 @@ what is committed.
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,6 +181,7 @@ def _run(flags: dict[str, Any], evaluations: Sequence[dict[str, Any]], keep: boo
     )
 
 
+@cache
 def _parsed(*words: str) -> SimpleNamespace:
     """The parameters of a command, as its function would get them."""
     return SimpleNamespace(**parse(app, words).arguments)
