@@ -111,7 +111,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[webdriver.Chr
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, and say why. The longest tests come first: no core waits for them."""
+    """Skip what this machine cannot run, and say why. The longest tests come first."""
     items.sort(key=lambda item: item.path.name != "test_accuracy.py")
     real, gpu = os.environ.get("FSBENCH_REAL_DATA"), torch.cuda.is_available()
     for item in items:
