@@ -1,6 +1,6 @@
 """What `import fsbench` offers beside its rooms: train, evaluate, predict and compare as plain calls."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from itertools import chain, product
@@ -121,11 +121,9 @@ def evaluate(
         >>> frame[["n_way", "n_shot", "head"]].values.tolist()
         [[5, 1, 'nearest-mean']]
     """
-    for key in options.keys() - EvaluateOptions.__annotations__.keys():
-        raise unknown("option of evaluate", key, EvaluateOptions.__annotations__)
-    device, base, images = options.get("device"), options.get("base"), options.get("images")
-    where = find_device(device or next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
-    session = Session(_path(options.get("cache")), where, options.get("quiet", False))
+    _check("evaluate", options, EvaluateOptions)
+    base, images = options.get("base"), options.get("images")
+    session = _session(options, next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
     datasets = _several(dataset)
     run = partial(
         results_of,
@@ -141,7 +139,7 @@ def evaluate(
         named = subject_of(str(subject), image_size=options.get("image_size"))
         return to_frame(run(named, images=Images(datasets, split, _path(base))))
     if isinstance(subject, nn.Module):
-        module = subject if device is None else _on(subject, where)
+        module = subject if options.get("device") is None else _on(subject, session.device)
         features = _of_module(module, labels, datasets, split, options, session)
     else:
         features = [of_arrays(subject, labels, datasets, split)]
@@ -201,8 +199,7 @@ def train(
         >>> run = fsbench.train("manifold-mixup", "cifar-fs", epochs=[40], seed=1)
         >>> frame = fsbench.evaluate(run.best)
     """
-    for key in options.keys() - TrainOptions.__annotations__.keys():
-        raise unknown("option of train", key, TrainOptions.__annotations__)
+    _check("train", options, TrainOptions)
     session = _session(options)
     numbers: Overrides = {key: options[key] for key in Overrides.__annotations__ if key in options}  # type: ignore[literal-required, assignment]
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), options.get("preset"))
@@ -257,6 +254,7 @@ def predict(
         >>> prediction = fsbench.predict("timm:resnet50.a1_in1k", "labelled", "unlabelled")
         >>> prediction.table().to_csv("prediction.csv")
     """
+    _check("predict", options, ComputeOptions)
     network = backbone if isinstance(backbone, FeatureExtractor) else find(backbone)
     return classify(
         network,
@@ -341,9 +339,15 @@ def load_backbone(
     return find(name, architecture, image_size)
 
 
-def _session(options: ComputeOptions) -> Session:
-    """Cache, device and progress as one value."""
-    device = find_device(options.get("device") or "auto")
+def _check(function: str, options: Mapping[str, Any], known: type) -> None:
+    """Refuse options that a function does not have."""
+    for name in options.keys() - known.__annotations__.keys():
+        raise unknown(f"option of {function}", name, known.__annotations__)
+
+
+def _session(options: ComputeOptions, default: str = "auto") -> Session:
+    """Cache, device and progress as one value; `default` is the device where none is named."""
+    device = find_device(options.get("device") or default)
     return Session(_path(options.get("cache")), device, options.get("quiet", False))
 
 

@@ -138,7 +138,7 @@ def evaluate(
     from fsbench.tasks.pinned import read_task_list
 
     specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
-    before = _changes(files.out)
+    before = set(files.out.rglob("*.json"))
     subjects = [subject_of(name, weights.backbone, weights.image_size) for name in subject]
     results = [
         result
@@ -157,21 +157,16 @@ def evaluate(
         from fsbench.report.plots import of_call, save
 
         save(of_call(results), files.plot)
-    new = _changes(files.out).items() - before.items()
-    saved = _saved(results, files.out, {path for path, _ in new})
+    again = files.force or files.details
+    new = sum(again or files.out / result.path not in before for result in results)
+    saved = _saved(results, files.out, new)
     answer(
         common, [{"schema": 1, **flatten(result)} for result in results], result_table(results), f"\n{saved}"
     )
 
 
-def _changes(folder: Path) -> dict[Path, int]:
-    """When each result file below a folder was written."""
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
-
-
-def _saved(results: Sequence["Result"], folder: Path, written: set[Path]) -> str:
+def _saved(results: Sequence["Result"], folder: Path, new: int) -> str:
     """Where the results are, how many of them are new, and what to do with them."""
     places = sorted({str(folder / result.path.parts[0]) for result in results})
-    new = len(written & {folder / result.path for result in results})
     count = "1 result" if len(results) == 1 else f"{len(results)} results"
     return f"{count} in {', '.join(places)} ({new} new); next: fsbench compare {' '.join(places)}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 
 
 def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list[T]]:
@@ -48,6 +49,6 @@ def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, st
     return extras
 
 
-def first_distinct(candidates: Iterable[Sequence[str]]) -> Sequence[str] | None:
+def first_distinct(candidates: Iterable[Sequence[H]]) -> Sequence[H] | None:
     """Return the first list of names in which all names differ; None where there is none."""
     return next((names for names in candidates if len(set(names)) == len(names)), None)

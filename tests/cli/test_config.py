@@ -1,6 +1,5 @@
 """`--config FILE`: flags in a file count, the command line wins, and a slip is one line."""
 
-from collections.abc import Iterator
 from inspect import BoundArguments
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,18 +10,7 @@ from cyclopts import App
 from fsbench._util.errors import FsbenchError
 from fsbench.cli import app, main
 from fsbench.cli._app import parse
-
-
-def leaves(parent: App, *names: str) -> Iterator[tuple[str, App]]:
-    """The commands that a command line may end in."""
-    below = {name: each for name, each in parent.resolved_commands().items() if not name.startswith("-")}
-    for name, each in below.items():
-        yield from leaves(each, *names, name)
-    if not below:
-        yield " ".join(names), parent
-
-
-COMMANDS = dict(leaves(app))
+from tests.cli.commands import COMMANDS
 
 
 def flat(bound: BoundArguments) -> SimpleNamespace:

@@ -19,7 +19,6 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from cyclopts import App
 from cyclopts.argument import Argument
 
 from fsbench._util.session import Session
@@ -31,6 +30,7 @@ from fsbench.evaluation import results
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import fast
 from fsbench.training.optim import Optimiser
+from tests.cli.commands import COMMANDS as APPS
 
 HERE = Path(__file__).parents[1]
 ANY, GONE = object(), object()  # some other value than before; no value any more
@@ -532,18 +532,6 @@ COMMANDS = {
         "completion bash", {"cyclopts.App.generate_completion": lambda *_, **__: "script"}, {}
     ),
 }
-
-
-def leaves(parent: App, *names: str) -> Iterator[tuple[str, App]]:
-    """Every command by its name."""
-    below = {name: each for name, each in parent.resolved_commands().items() if not name.startswith("-")}
-    for name, each in below.items():
-        yield from leaves(each, *names, name)
-    if not below:
-        yield " ".join(names), parent
-
-
-APPS = dict(leaves(app))
 
 
 def flags(name: str) -> dict[str, Argument]:

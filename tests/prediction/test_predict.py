@@ -22,6 +22,7 @@ from fsbench.models import pretrained
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import Prediction, predict, text
+from tests.prediction.made import made
 
 CPU = torch.device("cpu")
 CLASSES = ("novel-0", "novel-1", "novel-2")
@@ -55,23 +56,6 @@ def run(trained: Path, folders: tuple[Path, Path], *more: str | Path) -> int:
     support, query = folders
     line = ["predict", trained / "best.safetensors", "--support", support, "--query", query, *more]
     return main([*map(str, line), "--device", "cpu", "--quiet"])
-
-
-def made(scores, **changes) -> Prediction:
-    """A prediction of these scores for classes cat, dog and fox."""
-    scores = np.array(scores, dtype=np.float32)
-    given = {
-        "run": "run",
-        "head": "logistic",
-        "preprocess": "l2",
-        "support": dict.fromkeys(("cat", "dog", "fox"), ("a.png", "b.png")),
-        "images": tuple(f"{row:02d}.png" for row in range(len(scores))),
-        "scores": scores,
-        "in_support": np.zeros(len(scores), dtype=bool),
-        "unreadable": (),
-        "other_files": {},
-    }
-    return Prediction(**{**given, **changes})
 
 
 class TestValues:

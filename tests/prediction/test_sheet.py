@@ -13,6 +13,7 @@ from selenium.webdriver.common.by import By
 
 from fsbench._util.errors import FsbenchError
 from fsbench.prediction import Prediction, sheet, write_sheet
+from tests.prediction.made import made
 
 HOSTILE = "</style><script>document.title='broken'</script><img src=x onerror=alert(1)>\"'&amp;{{ 1 + 1 }}"
 
@@ -29,22 +30,6 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     for row in range(12):
         Image.new("RGB", (40, 20), (20 * row, 100, 250 - 20 * row)).save(query / f"{row:02d}.png")
     return support, query
-
-
-def made(scores, **changes) -> Prediction:
-    scores = np.array(scores, dtype=np.float32)
-    values = {
-        "run": "run",
-        "head": "logistic",
-        "preprocess": "l2",
-        "support": dict.fromkeys(("cat", "dog", "fox"), ("a.png", "b.png")),
-        "images": tuple(f"{row:02d}.png" for row in range(len(scores))),
-        "scores": scores,
-        "in_support": np.zeros(len(scores), dtype=bool),
-        "unreadable": (),
-        "other_files": {},
-    }
-    return Prediction(**{**values, **changes})
 
 
 def page(prediction: Prediction, folders: tuple[Path, Path]) -> str:

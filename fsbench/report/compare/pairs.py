@@ -1,6 +1,5 @@
 """Compare result files in pairs."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,6 +13,7 @@ from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
 from fsbench.evaluation.result import Result
+from fsbench.report.grouping import first_distinct, group_by
 from fsbench.report.pairwise import Over, Pairs, compare_pairs, of_result
 
 Against = Literal["all", "first", "best"]
@@ -122,15 +122,14 @@ def compare(paths: Sequence[Path], against: Against = "all", over: Over = "class
     read = _read(paths)
     by_head = len(paths) > 1 and all(path.is_dir() for path in paths)
     keys = {path: _key(result, by_head) for path, result in read.items()}
-    groups: dict[tuple[object, ...], dict[Path, Result]] = defaultdict(dict)
-    for path, result in read.items():
-        groups[tuple(keys[path].values())][path] = result
-    left_out = [path for group in groups.values() if len(group) == 1 for path in group]
+    groups = group_by(read, lambda path: tuple(keys[path].values())).values()
+    left_out = [path for group in groups if len(group) == 1 for path in group]
     for argument in paths:
         own = [path for path in read if path == argument or argument in path.parents]
         if set(own) <= set(left_out):
             raise _stands_alone(own[0], keys)
-    return compare_groups([group for group in groups.values() if len(group) > 1], against, over, left_out)
+    comparable = [{path: read[path] for path in group} for group in groups if len(group) > 1]
+    return compare_groups(comparable, against, over, left_out)
 
 
 def compare_groups(
@@ -278,11 +277,16 @@ def _labels(read: Group) -> dict[Path, str]:
     """A name for each result: as much as distinguishes it from the others of its question, else its path."""
     details = {path: _details(result) for path, result in read.items()}
     names = [name for name in next(iter(details.values())) if len({d[name] for d in details.values()}) > 1]
-    for count in range(1, len(names) + 1):
-        labels = {path: " ".join(detail[name] for name in names[:count]) for path, detail in details.items()}
-        if len({(_question(read[path]), label) for path, label in labels.items()}) == len(read):
-            return labels
-    return {path: str(path) for path in read}
+    candidates = (
+        [
+            (_question(read[path]), " ".join(detail[name] for name in names[:count]))
+            for path, detail in details.items()
+        ]
+        for count in range(1, len(names) + 1)
+    )
+    distinct = first_distinct(candidates)
+    labels = [label for _, label in distinct] if distinct else map(str, read)
+    return dict(zip(read, labels, strict=True))
 
 
 def _details(result: Result) -> dict[str, str]:
