@@ -1,13 +1,12 @@
-"""The page of training budgets: writes its figures and its tables from the result files below results/budget.
+"""Write the figures and tables of the page of training budgets, from the result files below results/budget.
 
     python -m results.budgets
 
-The tables take the place of what stands between the markers in results/budget/README.md; the text around them
-is written by hand.
+The tables replace the text between the markers in results/budget/README.md. The rest of the page is written
+by hand.
 """
 
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import write_text
 from fsbench.evaluation import results
 from fsbench.evaluation.result import Result
+from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.pages import with_block
 from fsbench.report.plots import budgets, save
 from fsbench.report.plots.budget import Point, points, recipes_of, seeds_text
@@ -28,55 +28,51 @@ BEGIN, END = "<!-- budgets:begin -->", "<!-- budgets:end -->"
 
 def main() -> int:
     """Write the page and its figures."""
-    found = list(results.read_all(FOLDER))
+    every = list(results.read_all(FOLDER))
     page = FOLDER / "README.md"
-    write_text(page, with_tables(page.read_text(encoding="utf-8"), found))
-    for n_shot in sorted({result.spec.n_shot for result in found}):
-        save(
-            budgets([result for result in found if result.spec.n_shot == n_shot]),
-            FOLDER / f"{n_shot}-shot.svg",
-        )
+    write_text(page, with_tables(page.read_text(encoding="utf-8"), every))
+    for n_shot, group in group_by(every, lambda result: result.spec.n_shot).items():
+        save(budgets(group), FOLDER / f"{n_shot}-shot.svg")
     return 0
 
 
-def with_tables(text: str, found: Sequence[Result]) -> str:
-    """The page with the tables of these results between its markers.
+def with_tables(text: str, every: Sequence[Result]) -> str:
+    """Return the page with the tables of these results between its markers.
 
     Raises:
-        FsbenchError: it lacks the markers.
+        FsbenchError: The page has no markers.
     """
-    page = with_block(text, BEGIN, END, f"{tables(found)}\n")
+    page = with_block(text, BEGIN, END, f"{tables(every)}\n")
     if page is None:
-        raise FsbenchError(f"the tables go between {BEGIN} and {END}, which are missing")
+        raise FsbenchError(f"the page must have the markers {BEGIN} and {END}; the tables go between them")
     return page
 
 
-def tables(found: Sequence[Result]) -> str:
-    """A section of level 3 per setting, a table per number of images of each base class."""
+def tables(every: Sequence[Result]) -> str:
+    """Write one section of level 3 per setting, with one table per number of images of each base class."""
     parts = []
-    for setting, of in points(found).items():
-        by_images: dict[int | None, list[Point]] = defaultdict(list)
-        for point in of:
-            by_images[point.per_class].append(point)
+    for setting, group in points(every).items():
         parts.append(f"### {setting.text()}")
-        parts += [_table(per_class, own) for per_class, own in by_images.items()]
+        by_images = group_by(group, lambda point: point.per_class)
+        parts += [_table(per_class, row) for per_class, row in by_images.items()]
     return "\n\n".join(parts)
 
 
-def _table(per_class: int | None, of: Sequence[Point]) -> str:
+def _table(per_class: int | None, group: Sequence[Point]) -> str:
+    """Write a table: one row per recipe, one column per number of epochs."""
     images = "All images" if per_class is None else f"{per_class} images"
-    epochs = sorted({point.epochs for point in of})
+    epochs = sorted({point.epochs for point in group})
     rows = []
-    for recipe in recipes_of(of):
-        own = {point.epochs: point for point in of if point.recipe == recipe}
-        rows.append([recipe, *(_cell(own.get(n)) for n in epochs), pays_from(list(own.values()))])
-    heads = ["recipe", *(f"{n} epochs" for n in epochs), "above ERM from"]
-    table = tabulate(rows, heads, "pipe", colalign=["left", *["right"] * len(epochs), "left"])
-    return f"{images} of each base class, training seeds: {seeds_text(of)}.\n\n{table}"
+    for recipe in recipes_of(group):
+        row = {point.epochs: point for point in group if point.recipe == recipe}
+        rows.append([recipe, *(_cell(row.get(n)) for n in epochs), pays_from(list(row.values()))])
+    header = ["recipe", *(f"{n} epochs" for n in epochs), "above ERM from"]
+    table = tabulate(rows, header, "pipe", colalign=["left", *["right"] * len(epochs), "left"])
+    return f"{images} of each base class, training seeds: {seeds_text(group)}.\n\n{table}"
 
 
 def _cell(point: Point | None) -> str:
-    """Accuracy in %, and in brackets the difference from ERM with its half width, in points."""
+    """Write the accuracy in %, and in brackets the difference from ERM with its half width, in points."""
     if point is None:
         return "-"
     text = f"{100 * point.accuracy:.1f}"
@@ -86,9 +82,11 @@ def _cell(point: Point | None) -> str:
     return f"{text} ({100 * point.difference:+.1f}{half})"
 
 
-def pays_from(of: Sequence[Point]) -> str:
-    """The least budget from which on a recipe is significantly above ERM with every budget, in epochs."""
-    compared = [point for point in sorted(of, key=lambda point: point.epochs) if point.difference is not None]
+def pays_from(group: Sequence[Point]) -> str:
+    """Name the number of epochs from which on a recipe is always significantly above ERM."""
+    compared = [
+        point for point in sorted(group, key=lambda point: point.epochs) if point.difference is not None
+    ]
     if not compared:
         return ""
     if all(point.half_width is None for point in compared):

@@ -3,9 +3,9 @@
     make gpu-results MINUTES=10
     make gpu-results REHEARSE=1          the same on a CPU with tiny numbers, in two minutes
 
-Needs no installed package: `python3 -m results.gpu --minutes 10` in a checkout does the same. Data sets must
-be prepared before. Everything is written as it finishes, and the same command goes on from there. The output
-is result files and `bench/gpu-<device>.json`, below `results/`.
+`python3 -m results.gpu --minutes 10` in a checkout does the same without an installed package. Prepare the
+data sets before. Each result is written at once, and the same command continues later. The output is result
+files and `bench/gpu-<device>.json`, below `results/`.
 """
 
 import re
@@ -35,7 +35,7 @@ app = command_line("python -m results.gpu", (__doc__ or "").partition("\n")[0])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when all went well, 1 when a part failed, 2 for a wrong argument or no GPU."""
+    """Run the command; return 0 on success, 1 if a part failed, 2 for a wrong argument or without a GPU."""
     return campaign.guarded(lambda: int(call(app, sys.argv[1:] if arguments is None else arguments) or 0))
 
 
@@ -52,11 +52,11 @@ def gpu(
     """Test, measure and train on one GPU, most valuable first.
 
     Args:
-        minutes: Time for everything.
+        minutes: Time for all steps.
         plan: Plan file of the trainings.
         results: Results folder.
         runs: Folder of the runs.
-        steps: What to do.
+        steps: Steps to do.
         rehearse: Compute on the CPU with tiny numbers, in a temporary folder.
     """
     setting = Setting(results, runs, time.monotonic() + 60 * minutes, "cuda")
@@ -75,53 +75,56 @@ def gpu(
 
 
 def work(steps: Sequence[str], path: Path, setting: Setting, *, rehearse: bool = False) -> int:
-    """Go through the steps; what fails in one is told and does not stop the next."""
-    runs = plans.read(path)  # first, so that a mistake in it costs no time
+    """Go through the steps; report what fails, and go on with the next one."""
+    jobs = plans.read(path)  # first, so that a mistake in it costs no time
     device = machine.find_device(setting.device)
     name = re.sub("[^a-z0-9]+", "-", machine.device_name(device).lower()).strip("-")
     bench = setting.results / "bench" / f"gpu-{name}.json"
     seconds = min(MOST, setting.left / 4)
-    good = True
+    success = True
     if "tests" in steps:
-        good &= run_tests(bench, device, seconds, setting)
+        success &= run_tests(bench, device, seconds, setting)
     if "speed" in steps:
-        good &= run_speed(bench, seconds, setting, rehearse=rehearse)
+        success &= run_speed(bench, seconds, setting, rehearse=rehearse)
     if "campaign" in steps:
         _heading("Campaign", setting)
-        good &= not campaign.work(runs, setting)
-    print(f"to commit: what is new below {setting.results}, with bench/{bench.name}", flush=True)
-    return 0 if good else 1
+        success &= not campaign.work(jobs, setting)
+    print(f"commit the new files below {setting.results}, among them bench/{bench.name}", flush=True)
+    return 0 if success else 1
 
 
 def run_tests(bench: Path, device: torch.device, seconds: float, setting: Setting) -> bool:
-    """Run the tests marked `gpu` and record their outcome; passed ones of this commit do not run again."""
+    """Run the tests marked `gpu` and record their outcome, unless they passed at this commit."""
     _heading("Tests", setting)
-    found, commit = speed.read(bench, device), machine.commit()
-    before = found.get("tests", {})
+    record, commit = speed.read(bench, device), machine.commit()
+    before = record.get("tests", {})
     if commit and before.get("exit_code") == 0 and before.get("commit") == commit:
         print(f"passed before: {before['summary']}", flush=True)
         return True
-    files = [
-        path for path in sorted((ROOT / "tests").glob("test_*.py")) if "mark.gpu" in path.read_text("utf-8")
-    ]
     flags = ["-m", "gpu", "-q", "--tb=short", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-    command = [sys.executable, "-m", "pytest", *flags, f"--rootdir={ROOT}", *map(str, files)]
+    command = [sys.executable, "-m", "pytest", *flags, f"--rootdir={ROOT}", *map(str, test_files())]
     code, output, took = campaign.bounded(command, seconds, setting.environment())
     print(output, flush=True)
     lines = [line for line in output.splitlines() if line.strip()] or ["no output"]
-    found["tests"] = {
+    record["tests"] = {
         "commit": commit,
         "exit_code": code,  # null: stopped
         "seconds": round(took),
         "summary": lines[-1] if code is not None else f"stopped after {took:.0f} s",
         "failed": [line for line in lines if line.startswith(("FAILED", "ERROR"))],
     }
-    speed.write(bench, found)
+    speed.write(bench, record)
     return code == 0
 
 
+def test_files() -> list[Path]:
+    """List the files that have tests marked `gpu`; importing the others would take time."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [path for path in files if "mark.gpu" in path.read_text(encoding="utf-8")]
+
+
 def run_speed(bench: Path, seconds: float, setting: Setting, *, rehearse: bool) -> bool:
-    """The table of speeds, in a process of its own: what a device breaks ends there."""
+    """Measure the table of speeds in its own process, so that a crash of the device ends only this step."""
     _heading("Speed", setting)
     command = [sys.executable, "-m", "results.speed", str(bench), "--device", setting.device]
     if rehearse:
@@ -129,7 +132,7 @@ def run_speed(bench: Path, seconds: float, setting: Setting, *, rehearse: bool) 
     code, output, _ = campaign.bounded(command, seconds, setting.environment())
     print(output, flush=True)
     if code is None:
-        print(f"stopped after {seconds:.0f} s; what is missing is measured next time", flush=True)
+        print(f"stopped after {seconds:.0f} s; the other cases are measured next time", flush=True)
     return code in (0, None)
 
 
@@ -138,5 +141,5 @@ def _heading(name: str, setting: Setting) -> None:
 
 
 if __name__ == "__main__":
-    campaign.end_calls_when_told()
+    campaign.stop_on_signals()
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Plans: which trainings and evaluations a campaign makes, in which order, and which of them are done.
+"""Plans: the trainings and evaluations of a campaign, in order, and which of them are done.
 
     [[evaluate]]                      # flags of `fsbench evaluate`, for every entry without its own
     dataset = ["cifar-fs", "omniglot"]
@@ -16,8 +16,8 @@ here both recipes are trained with seed 0 before one is trained with seed 1. A l
 a flag that takes several (`epochs = [[4, 2]]`). Entries are worked through in order, so the most valuable one
 stands first. In `evaluate` lists are not loops: one call takes all of them.
 
-A run is done when the result files answer all its questions. Checkpoints do not count: a new machine has only
-what is committed.
+A job is done when each of its cells has a result file. Checkpoints do not count: a new machine has only what
+is committed.
 """
 
 import tomllib
@@ -43,15 +43,19 @@ from fsbench.tasks.spec import TaskSpec
 from fsbench.training.recipe import Recipe
 
 _KEYS = ("entry", "evaluate", "keep-checkpoint")
-# Flags that the campaign sets itself, or that say nothing of a result.
+# Flags that the campaign sets itself, or that do not change a result.
 _REFUSED = frozenset({"help", "out", "force", "json", "quiet", "config", "device", "cache", "tensorboard"})
-# Flags of `fsbench evaluate` that name other questions than those of a plan.
-_NOT_ASKED = frozenset({"details", "plot", "tasks", "base", "backbone", "image-size"})
+# Flags of `fsbench evaluate` for which a plan has no cell.
+_NO_CELL = frozenset({"details", "plot", "tasks", "base", "backbone", "image-size"})
+
+
+# Flags that every name shows, and `compile`, which does not change results.
+_IN_EVERY_NAME = frozenset({"preset", "backbone", "dataset", "image-size", "epochs", "seed", "compile"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a result answers: equal for two results only if they belong in the same place of a table."""
+class Cell:
+    """A cell of a table of results: equal for two results only if they belong in the same cell."""
 
     recipe: str | None
     preset: str | None
@@ -66,7 +70,7 @@ class Question:
     dataset: str
     split: str
     sampler: str
-    tasks: TaskSpec  # but for their number
+    tasks: TaskSpec  # `n_tasks` is always 2
     head: str
     preprocess: str
 
@@ -76,26 +80,26 @@ class Evaluation:
     """One call of `fsbench evaluate`."""
 
     datasets: tuple[str, ...]
-    flags: tuple[str, ...]  # the other flags
+    flags: tuple[str, ...]  # all but `--dataset`
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Job:
     """One training and its evaluations."""
 
-    name: str  # of its folder, from all of its flags
+    name: str  # of the run folder, made from all flags
     source: str
     flags: tuple[str, ...]  # of `fsbench train-backbone`, the recipe first
     evaluations: tuple[Evaluation, ...]
-    questions: Mapping[Question, int]  # and the number of tasks
+    cells: Mapping[Cell, int]  # with the number of tasks
     keep_checkpoint: bool
 
 
-def read(path: Path) -> list[Run]:
-    """The runs of a plan file, in order.
+def read(path: Path) -> list[Job]:
+    """Read the jobs of a plan file, in order.
 
     Raises:
-        FsbenchError: no such file, not TOML, or a key or value that `fsbench` does not take.
+        FsbenchError: The file cannot be read, is not TOML, or has a key or value that `fsbench` refuses.
     """
     try:
         plan = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -108,46 +112,44 @@ def read(path: Path) -> list[Run]:
     entries = _tables(f"plan {path}: entry", plan.get("entry", []))
     if not entries:
         raise FsbenchError(f"plan {path}: has no [[entry]]")
-    usual = {key: plan[key] for key in _KEYS[1:] if key in plan}
-    runs: list[Run] = []
+    defaults = {key: plan[key] for key in _KEYS[1:] if key in plan}
+    jobs: list[Job] = []
     for number, entry in enumerate(entries, 1):
         try:
-            runs += _runs({**usual, **entry})
+            jobs += _jobs({**defaults, **entry})
         except FsbenchError as error:
             raise FsbenchError(f"plan {path}, entry {number}: {error}") from error
-    return runs
+    return jobs
 
 
-def answers(folder: Path) -> dict[Question, int]:
-    """The questions that result files below a folder answer, and the most tasks of an answer."""
-    found: dict[Question, int] = {}
+def filled_cells(folder: Path) -> dict[Cell, int]:
+    """Return the cells for which there are result files below a folder, with the largest number of tasks."""
+    filled: dict[Cell, int] = {}
     for result in results.read_all(folder) if folder.is_dir() else ():
-        question = question_of(result)
-        for asked in (question, replace(question, precision=None)):
-            found[asked] = max(result.spec.n_tasks, found.get(asked, 0))
-    return found
+        cell = cell_of(result)
+        for key in (cell, replace(cell, precision=None)):
+            filled[key] = max(result.spec.n_tasks, filled.get(key, 0))
+    return filled
 
 
-def question_of(result: Result) -> Question:
-    """The question that a result answers."""
-    tasks = replace(result.spec, n_tasks=2)
-    names = [field.name for field in fields(Question) if field.name != "tasks"]
-    flat = flatten(result)
-    return Question(tasks=tasks, **{name: flat[name] for name in names})
+def cell_of(result: Result) -> Cell:
+    """Return the cell that a result belongs in."""
+    flat = {**flatten(result), "tasks": replace(result.spec, n_tasks=2)}
+    return Cell(**{field.name: flat[field.name] for field in fields(Cell)})
 
 
-def unanswered(run: Run, known: Mapping[Question, int]) -> list[Question]:
-    """The questions of a run that no result answers with as many tasks."""
-    return [question for question, n_tasks in run.questions.items() if known.get(question, 0) < n_tasks]
+def empty_cells(job: Job, filled: Mapping[Cell, int]) -> list[Cell]:
+    """Return the cells of a job that have no result with enough tasks."""
+    return [cell for cell, n_tasks in job.cells.items() if filled.get(cell, 0) < n_tasks]
 
 
-def _runs(entry: dict[str, Any]) -> Iterator[Run]:
-    """The runs of one entry."""
+def _jobs(entry: dict[str, Any]) -> Iterator[Job]:
+    """Yield the jobs of one entry."""
     evaluations = _tables("evaluate", entry.pop("evaluate", [{}]))
     keep = entry.pop("keep-checkpoint", False)
     if not isinstance(keep, bool):
         raise FsbenchError(f"keep-checkpoint must be true or false, but is {keep!r}")
-    for key in ("recipe", "image-size"):  # result files are compared by what they say, and so must plans
+    for key in ("recipe", "image-size"):  # a default could change, and the plan would mean other cells
         if key not in entry:
             raise FsbenchError(f"{key} is missing")
     for key, value in entry.items():
@@ -155,46 +157,47 @@ def _runs(entry: dict[str, Any]) -> Iterator[Run]:
             raise FsbenchError(f"{key} must have a value, but is []")
     loops = [value if isinstance(value, list) else [value] for value in entry.values()]
     for values in product(*loops):
-        yield _run(dict(zip(entry, values, strict=True)), evaluations, keep)
+        yield _job(dict(zip(entry, values, strict=True)), evaluations, keep)
 
 
-def _run(flags: dict[str, Any], evaluations: Sequence[dict[str, Any]], keep: bool) -> Run:
+def _job(flags: dict[str, Any], evaluations: Sequence[dict[str, Any]], keep: bool) -> Job:
+    """Make the job of one combination of flags."""
     others = {key: value for key, value in flags.items() if key != "recipe"}
-    arguments = [str(flags["recipe"]), *_typed(others, _REFUSED)]
+    arguments = [str(flags["recipe"]), *_words(others, _REFUSED)]
     training = _parsed("train-backbone", *arguments)
     recipe = resolved(str(flags["recipe"]), training.images, training.model, training.training)
-    questions: dict[Question, int] = {}
+    cells: dict[Cell, int] = {}
     calls = []
     for table in evaluations:
-        evaluation = _parsed("evaluate", "checkpoint", *_typed(table, _REFUSED | _NOT_ASKED))
+        evaluation = _parsed("evaluate", "checkpoint", *_words(table, _REFUSED | _NO_CELL))
         datasets = evaluation.tasks.dataset or (training.images.dataset,)
         rest = {key: value for key, value in table.items() if key != "dataset"}
-        calls.append(Evaluation(datasets, tuple(_typed(rest, _REFUSED | _NOT_ASKED))))
-        questions |= _questions(recipe, training, evaluation, datasets)
-    return Run(
+        calls.append(Evaluation(datasets, tuple(_words(rest, _REFUSED | _NO_CELL))))
+        cells |= _cells(recipe, training, evaluation, datasets)
+    return Job(
         name=_name(recipe, training, others),
         source=training.images.dataset,
         flags=tuple(arguments),
         evaluations=tuple(calls),
-        questions=questions,
+        cells=cells,
         keep_checkpoint=keep,
     )
 
 
 @cache
 def _parsed(*words: str) -> SimpleNamespace:
-    """The parameters of a command, as its function would get them."""
+    """Parse the parameters of a command."""
     return SimpleNamespace(**parse(app, words).arguments)
 
 
-def _questions(
+def _cells(
     recipe: Recipe, training: SimpleNamespace, evaluation: SimpleNamespace, datasets: Sequence[str]
-) -> Iterator[tuple[Question, int]]:
-    """Each question of one evaluation, with its number of tasks."""
-    images, model, numbers = training.images, training.model, training.training
+) -> Iterator[tuple[Cell, int]]:
+    """Yield the cells of one evaluation, with the number of tasks."""
+    images, model, settings = training.images, training.model, training.training
     for dataset, head, spec in product(datasets, evaluation.heads.head, evaluation.tasks.specs()):
         for preprocess in evaluation.heads.preprocess or [find_head(head).preprocess]:
-            question = Question(
+            cell = Cell(
                 recipe=recipe.name,
                 preset=recipe.preset,
                 overrides=", ".join(recipe.overrides),
@@ -203,8 +206,8 @@ def _questions(
                 source=stored_name(images.dataset),
                 backbone=model.backbone,
                 image_size=model.image_size,
-                train_seed=numbers.seed,
-                precision=None if numbers.precision == "auto" else numbers.precision,
+                train_seed=settings.seed,
+                precision=None if settings.precision == "auto" else settings.precision,
                 dataset=stored_name(dataset),
                 split=evaluation.tasks.split,
                 sampler=SAMPLER,
@@ -212,54 +215,46 @@ def _questions(
                 head=head,
                 preprocess=preprocess,
             )
-            yield question, 2 if spec.disjoint else spec.n_tasks  # disjoint tasks end with the images
+            yield cell, 2 if spec.disjoint else spec.n_tasks  # disjoint tasks end with the images
 
 
 def stored_name(dataset: str) -> str:
-    """The data set that `NAME@SIZE` is stored from."""
+    """Return the data set of a store, which may be named `NAME@SIZE`."""
     return dataset.partition("@")[0]
 
 
 def _name(recipe: Recipe, training: SimpleNamespace, flags: Mapping[str, Any]) -> str:
-    """A name that no run with other flags has: `fsbench` names a run by what usually tells it from others."""
+    """Return a name that no job with other flags has; the default name of `fsbench` shows fewer flags."""
     epochs = "-".join(str(stage.epochs) for stage in recipe.stages) if "epochs" in flags else recipe.epochs
     parts = [recipe.name, recipe.preset, training.model.backbone, training.images.dataset]
     parts += [f"{training.model.image_size}px", f"{epochs}ep"]
-    said = {
-        "preset",
-        "backbone",
-        "dataset",
-        "image-size",
-        "epochs",
-        "seed",
-        "compile",
-    }  # or of no effect on results
     for key, value in flags.items():
-        if key not in said and value is not False:
+        if key not in _IN_EVERY_NAME and value is not False:
             parts.append(key if value is True else f"{key}{value}")
     return "-".join([*map(str, parts), f"s{training.training.seed}"]).replace("/", "_")
 
 
-def _tables(what: str, value: Any) -> list[dict[str, Any]]:
+def _tables(key: str, value: Any) -> list[dict[str, Any]]:
+    """Return a table, or a list of tables, as a list."""
     tables = value if isinstance(value, list) else [value]
     if not all(isinstance(table, dict) for table in tables):
-        raise FsbenchError(f"{what} must be a table")
+        raise FsbenchError(f"{key} must be a table")
     return tables
 
 
-def _typed(flags: Mapping[str, Any], refused: frozenset[str]) -> list[str]:
-    """Flags as they would be typed; a switch that is off is left out."""
-    typed: list[str] = []
+def _words(flags: Mapping[str, Any], refused: frozenset[str]) -> list[str]:
+    """Return flags as words of a command line; a switch that is off is left out."""
+    words: list[str] = []
     for key, value in flags.items():
         if key in refused:
-            raise FsbenchError(f"{key} cannot stand in a plan")
-        for one in value if isinstance(value, list) else [value]:
-            if not isinstance(one, str | int | float):
-                raise FsbenchError(f"{key} must be text, a number, true or false, but is {one!r}")
+            raise FsbenchError(f"{key} is not allowed in a plan")
+        for item in value if isinstance(value, list) else [value]:
+            if not isinstance(item, str | int | float):
+                raise FsbenchError(f"{key} must be text, a number, true or false, but is {item!r}")
         if isinstance(value, list):
-            typed += [f"--{key}", *map(str, value)]
+            words += [f"--{key}", *map(str, value)]
         elif not isinstance(value, bool):
-            typed.append(f"--{key}={value}")
+            words.append(f"--{key}={value}")
         elif value:
-            typed.append(f"--{key}")
-    return typed
+            words.append(f"--{key}")
+    return words

@@ -1,13 +1,13 @@
-"""Images per second of training steps on this device, written as each is measured.
+"""Measure images per second of training on this device, and write each measurement at once.
 
     python -m results.speed results/bench/gpu.json
 
-A case that the file holds is not measured again. Each is the trainer's own loop with the recipe `erm` on
-random pixels: with the input pipeline (gathering, augmentation), without it (one fixed batch), and as a share
-of the measured speed of a large matrix product. `figures` has images per second, `cases` has all values.
+Cases that the file has are not measured again. Each case is the loop of `fsbench.training` with the recipe
+`erm` on random pixels: with the input pipeline (gathering, augmentation), without it (one fixed batch), and
+as a share of the measured speed of a large matrix product. `figures` has images per second; `cases` has all
+values and the commit.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fsbench._util import machine
 from fsbench._util.files import write_text
 from fsbench._util.progress import Bar
+from fsbench.cli._app import call, command_line
 from fsbench.models.backbones import build
 from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network, assemble
@@ -35,15 +36,16 @@ from fsbench.training.overrides import resolve
 from fsbench.training.precision import PRECISIONS, choose_compute
 from fsbench.training.recipe import load_recipe
 from fsbench.training.run import Run
+from results.campaign import guarded
 
 CLASSES = 64
-MOST_STEPS = 40  # of one measurement
-SIDE = {"cuda": 8192, "cpu": 512}  # of the square matrices that give the peak
+MOST_STEPS = 40  # in one measurement
+SIDE = {"cuda": 8192, "cpu": 512}  # of the square matrices whose product gives the peak
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured."""
+    """One configuration of training."""
 
     backbone: str
     image_size: int
@@ -51,7 +53,7 @@ class Case:
     compiled: bool = False
 
     def name(self, precision: str) -> str:
-        """As the keys of figures begin."""
+        """Return the key of the case."""
         compiled = ", compiled" if self.compiled else ""
         return f"{self.backbone}, {self.image_size} px, batch {self.batch_size}, {precision}{compiled}"
 
@@ -60,7 +62,7 @@ REHEARSAL = (Case("conv4", 16, 4), Case("resnet12", 16, 4), Case("conv4", 16, 4,
 
 
 def cases() -> list[Case]:
-    """All cases, most valuable first: compiling takes long, so one batch size comes before the others."""
+    """List all cases, most valuable first: compiling takes long, so most compiled cases come last."""
     every = [
         Case(*values)
         for values in product(("resnet12", "wrn28-10"), (32, 84), (64, 128, 256, 512), (False, True))
@@ -70,87 +72,98 @@ def cases() -> list[Case]:
     )
 
 
+app = command_line("python -m results.speed", (__doc__ or "").partition("\n")[0])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the file does not hold yet; 1 when a case failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m results.speed", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement, beside warming up")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--rehearse", action="store_true", help="a few tiny cases")
-    chosen = parser.parse_args(arguments)
-    wanted = REHEARSAL if chosen.rehearse else cases()
-    return 0 if fill(chosen.file, wanted, machine.find_device(chosen.device), chosen.seconds) else 1
+    """Run the command; return 0 on success, 1 if a case failed, 2 for a wrong argument."""
+    return guarded(lambda: int(call(app, sys.argv[1:] if arguments is None else arguments) or 0))
 
 
-def fill(path: Path, wanted: Sequence[Case], device: torch.device, seconds: float) -> bool:
-    """Add the figures of cases to a file, each as it is measured; whether all could be."""
-    found = read(path, device)
+@app.default
+def measure_cases(
+    file: Path, /, *, seconds: float = 1.0, device: str = "auto", rehearse: bool = False
+) -> int:
+    """Measure the speed of training on this device.
+
+    Args:
+        file: JSON file of the measurements.
+        seconds: Time of each measurement, without warming up.
+        device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
+        rehearse: Measure a few tiny cases.
+    """
+    return 0 if fill(file, REHEARSAL if rehearse else cases(), machine.find_device(device), seconds) else 1
+
+
+def fill(path: Path, missing: Sequence[Case], device: torch.device, seconds: float) -> bool:
+    """Measure the cases that a file does not have, and write each at once; return whether none failed."""
+    record = read(path, device)
     precision = choose_compute(device).precision
     peak_name = f"{precision} matrix product, {SIDE[device.type]} x {SIDE[device.type]}: Tflop/s"
-    if peak_name not in found["figures"]:
-        found["figures"][peak_name] = rounded(matmul_peak(device) / 1e12)
-    good = True
-    for case in wanted:
+    if peak_name not in record["figures"]:
+        record["figures"][peak_name] = rounded(matmul_peak(device) / 1e12)
+    success = True
+    for case in missing:
         name = case.name(precision)
-        if name in found["cases"]:
+        if name in record["cases"]:
             continue
         try:
             rates = measure(case, device, seconds)
-        except Exception as error:
-            # whatever a device answers, the next case may work
+        except Exception as error:  # of any kind: it depends on the device, and the next case may work
             line = str(error).partition("\n")[0]
             print(f"{name}: failed: {type(error).__name__}: {line}", flush=True)
-            if "out of memory" in line:  # it would be so again
-                found["cases"][name] = {"failed": line}
-                write(path, found)
+            if "out of memory" in line:  # now and in the next attempt
+                record["cases"][name] = {"failed": line}
+                write(path, record)
             else:
                 traceback.print_exc()
-                good = False
+                success = False
             continue
-        used = flops(case) / 1e12 / found["figures"][peak_name]
+        used = flops(case) / 1e12 / record["figures"][peak_name]
         rates["share_of_matrix_product"] = used * rates["images_per_second"]
         rates["share_of_matrix_product_without_pipeline"] = used * rates["images_per_second_without_pipeline"]
-        found["cases"][name] = {what: rounded(value) for what, value in rates.items()}
-        found["figures"][f"{name}: images/s"] = rounded(rates["images_per_second"])
-        write(path, found)
+        record["cases"][name] = {
+            **{key: rounded(value) for key, value in rates.items()},
+            "commit": machine.commit(),
+        }
+        record["figures"][f"{name}: images/s"] = rounded(rates["images_per_second"])
+        write(path, record)
         print(
             f"{name}: {rates['images_per_second']:,.0f} images/s, "
             f"{rates['images_per_second_without_pipeline']:,.0f} without the input pipeline, "
             f"{100 * rates['share_of_matrix_product']:.0f} % of the matrix product",
             flush=True,
         )
-    write(path, found)
-    return good
+    write(path, record)
+    return success
 
 
 def read(path: Path, device: torch.device) -> dict[str, Any]:
-    """What a file holds of this device and these versions; an empty table if it is of others, or absent."""
+    """Read a file; return an empty record if it is absent, or of another device or other versions."""
     about = {"device": machine.device_name(device), "versions": machine.versions()}
     if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if {name: found.get(name) for name in about} == about:
-            return found
-    return {**about, "commit": machine.commit(), "figures": {}, "cases": {}}
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if {name: record.get(name) for name in about} == about:
+            return record
+    return {**about, "figures": {}, "cases": {}}
 
 
-def write(path: Path, found: Mapping[str, Any]) -> None:
-    """Write the file, whole or not at all."""
-    write_text(path, json.dumps(found, indent=2) + "\n")
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record, completely or not at all."""
+    write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 def rounded(value: float) -> float:
-    """To four digits."""
+    """Round to four digits."""
     return float(f"{value:.4g}")
 
 
 def measure(case: Case, device: torch.device, seconds: float) -> dict[str, float]:
-    """Images per second with and without the input pipeline, seconds to the first two steps, memory."""
+    """Measure images per second with and without the input pipeline, start-up time, and memory."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    torch.compiler.reset()  # graphs of the case before
+    torch.compiler.reset()  # forget the graphs of the previous case
     began = time.perf_counter()
     epoch = _epochs(case, device)
     epoch(2)
@@ -168,7 +181,7 @@ def measure(case: Case, device: torch.device, seconds: float) -> dict[str, float
 
 
 def _median_rate(epoch: Callable[[int], float], case: Case, seconds: float) -> float:
-    """Median images per second of short epochs within some seconds, at least one after warming up."""
+    """Return the median images per second of short epochs within some seconds, at least one."""
     steps = min(MOST_STEPS, max(2, int(seconds * epoch(2) / case.batch_size)))
     rates: list[float] = []
     began = time.perf_counter()
@@ -178,7 +191,7 @@ def _median_rate(epoch: Callable[[int], float], case: Case, seconds: float) -> f
 
 
 def _epochs(case: Case, device: torch.device) -> Callable[[int], float]:
-    """A function that trains so many steps by the trainer's own loop and returns images per second."""
+    """Return a function that trains a number of steps with the real loop and returns images per second."""
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=case.batch_size)
     compute = choose_compute(device, compiled="on" if case.compiled else "off")
     network = assemble(build(case.backbone, case.image_size), CLASSES, recipe.settings())
@@ -209,7 +222,7 @@ def _epochs(case: Case, device: torch.device) -> Callable[[int], float]:
 
 
 def flops(case: Case) -> int:
-    """Operations of a training step for one image, forward and backward."""
+    """Count the operations of a training step for one image, forward and backward."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = Network(build(case.backbone, case.image_size), CLASSES, "cosine", None, {})
         network(torch.empty(2, 3, case.image_size, case.image_size)).sum().backward()
@@ -217,7 +230,7 @@ def flops(case: Case) -> int:
 
 
 def matmul_peak(device: torch.device) -> float:
-    """Operations per second of a large matrix product in the precision that training uses: median of 20."""
+    """Measure operations per second of a large matrix product in the precision of training: median of 20."""
     side = SIDE[device.type]
     dtype = PRECISIONS[choose_compute(device).precision]
     matrix = torch.randn(side, side, device=device, dtype=dtype)

@@ -22,7 +22,7 @@ def point(epochs: int, difference: float | None, half_width: float | None) -> Po
 
 
 @pytest.mark.parametrize(
-    ("of", "said"),
+    ("group", "text"),
     [
         ([point(10, -0.02, 0.01), point(40, 0.02, 0.01), point(160, 0.03, 0.01)], "40 epochs"),
         ([point(10, 0.02, 0.01), point(40, 0.01, 0.02), point(160, 0.03, 0.01)], "160 epochs"),
@@ -31,8 +31,8 @@ def point(epochs: int, difference: float | None, half_width: float | None) -> Po
         ([point(10, None, None)], ""),
     ],
 )
-def test_a_recipe_pays_from_the_budget_after_which_it_always_wins(of, said):
-    assert pays_from(of) == said
+def test_a_recipe_pays_from_the_budget_after_which_it_always_wins(group, text):
+    assert pays_from(group) == text
 
 
 def test_the_page_is_what_the_results_say():
@@ -42,7 +42,7 @@ def test_the_page_is_what_the_results_say():
 
 
 def test_a_page_without_markers_is_refused():
-    with pytest.raises(FsbenchError, match=r"the tables go between .* which are missing"):
+    with pytest.raises(FsbenchError, match=r"must have the markers .*budgets:begin"):
         with_tables("# Budgets", [])
     assert with_tables(f"a {BEGIN} old {END} b", []).startswith(f"a {BEGIN}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results as result_files
 from fsbench.evaluation.result import Result
@@ -103,7 +104,7 @@ class TestPlan:
             no-augment = true
         """
         )
-        assert [run.name for run in plan.read(path)] == [
+        assert [job.name for job in plan.read(path)] == [
             "erm-fast-conv4-glyphs-16px-4ep-s0",
             "erm-fast-conv4-glyphs-16px-6ep-s0",
             "s2m2-r-fast-conv4-glyphs-16px-1-3ep-s0",
@@ -127,15 +128,15 @@ class TestPlan:
             epochs = [[4, 2]]
             no-augment = false
         """)
-        (run,) = plan.read(path)
-        assert run.flags == ("s2m2-r", "--image-size=16", "--epochs", "4", "2")
-        (evaluation,) = run.evaluations
+        (job,) = plan.read(path)
+        assert job.flags == ("s2m2-r", "--image-size=16", "--epochs", "4", "2")
+        (evaluation,) = job.evaluations
         assert evaluation.datasets == ("glyphs", "glyphs-fine")
         assert evaluation.flags == ("--head", "nearest-mean", "tim", "--n-shot", "1", "5")
-        assert len(run.questions) == 2 * 2 * 2
-        asked = next(iter(run.questions))
-        assert (asked.recipe, asked.preset, asked.overrides) == ("s2m2-r", "fast", "epochs 4 + 2")
-        assert set(run.questions.values()) == {10_000}
+        assert len(job.cells) == 2 * 2 * 2
+        cell = next(iter(job.cells))
+        assert (cell.recipe, cell.preset, cell.overrides) == ("s2m2-r", "fast", "epochs 4 + 2")
+        assert set(job.cells.values()) == {10_000}
 
     def test_an_entry_may_have_evaluations_of_its_own(self, write: Write):
         path = write("""
@@ -151,14 +152,14 @@ class TestPlan:
             head = "svm"
             dataset = "glyphs-fine"
         """)
-        (run,) = plan.read(path)
-        assert [(q.head, q.dataset, q.tasks.n_shot) for q in run.questions] == [
+        (job,) = plan.read(path)
+        assert [(q.head, q.dataset, q.tasks.n_shot) for q in job.cells] == [
             ("tim", "glyphs", 1),
             ("tim", "glyphs", 5),
             ("svm", "glyphs-fine", 1),
             ("svm", "glyphs-fine", 5),
         ]
-        assert list(run.questions.values()) == [50, 50, 10_000, 10_000]
+        assert list(job.cells.values()) == [50, 50, 10_000, 10_000]
 
     @pytest.mark.parametrize("path", sorted((RESULTS / "plans").glob("*.toml")), ids=lambda path: path.stem)
     def test_every_committed_plan_can_be_read(self, path: Path):
@@ -170,13 +171,11 @@ class TestDone:
     def result(self) -> Result:
         return changed(result_files.read(COMMITTED), sampler=SAMPLER)
 
-    def test_a_result_file_answers_the_question_that_it_is_of(
-        self, write: Write, tmp_path: Path, result: Result
-    ):
-        (run,) = plan.read(write(OF_COMMITTED))
+    def test_a_result_file_fills_its_cell(self, write: Write, tmp_path: Path, result: Result):
+        (job,) = plan.read(write(OF_COMMITTED))
         result_files.write(tmp_path / "results", result)
-        assert not plan.unanswered(run, plan.answers(tmp_path / "results"))
-        assert plan.unanswered(run, plan.answers(tmp_path / "nowhere"))
+        assert not plan.empty_cells(job, plan.filled_cells(tmp_path / "results"))
+        assert plan.empty_cells(job, plan.filled_cells(tmp_path / "nowhere"))
 
     @pytest.mark.parametrize(
         "other",
@@ -202,28 +201,26 @@ class TestDone:
         ],
         ids=lambda other: next(iter(other)),
     )
-    def test_a_result_that_differs_in_one_key_answers_another_question(
-        self, write: Write, result: Result, other
-    ):
-        (run,) = plan.read(write(OF_COMMITTED))
-        known = {plan.question_of(result): 10_000}
-        assert not plan.unanswered(run, {replace(q, precision=None): n for q, n in known.items()})
-        different = replace(plan.question_of(changed(result, **other)), precision=None)
-        assert plan.unanswered(run, {different: 10_000})
+    def test_a_result_that_differs_in_one_key_fills_another_cell(self, write: Write, result: Result, other):
+        (job,) = plan.read(write(OF_COMMITTED))
+        filled = {plan.cell_of(result): 10_000}
+        assert not plan.empty_cells(job, {replace(q, precision=None): n for q, n in filled.items()})
+        different = replace(plan.cell_of(changed(result, **other)), precision=None)
+        assert plan.empty_cells(job, {different: 10_000})
 
-    def test_fewer_tasks_are_no_answer(self, write: Write):
-        (run,) = plan.read(write(OF_COMMITTED))
-        (question,) = run.questions
-        assert plan.unanswered(run, {question: 9_999})
-        assert not plan.unanswered(run, {question: 20_000})
+    def test_fewer_tasks_do_not_fill_a_cell(self, write: Write):
+        (job,) = plan.read(write(OF_COMMITTED))
+        (cell,) = job.cells
+        assert plan.empty_cells(job, {cell: 9_999})
+        assert not plan.empty_cells(job, {cell: 20_000})
 
     def test_precision_counts_when_it_is_stated(self, write: Write, tmp_path: Path, result: Result):
         result_files.write(tmp_path / "results", changed(result, precision="bf16"))
-        known = plan.answers(tmp_path / "results")
+        filled = plan.filled_cells(tmp_path / "results")
         left = {}
         for precision in ("auto", "bf16", "float32"):
-            (run,) = plan.read(write(f'{OF_COMMITTED}precision = "{precision}"'))
-            left[precision] = len(plan.unanswered(run, known))
+            (job,) = plan.read(write(f'{OF_COMMITTED}precision = "{precision}"'))
+            left[precision] = len(plan.empty_cells(job, filled))
         assert left == {"auto": 0, "bf16": 0, "float32": 1}
 
 
@@ -249,17 +246,17 @@ class TestCampaign:
         assert "fsbench: loss is nan (see " in failure
         printed = capsys.readouterr().out
         assert printed.count("  a result\n") == 2
-        assert "2 of 3 runs finished, 1 errors" in printed
+        assert "2 of 3 jobs finished, 1 errors" in printed
         assert f"error: {failure}\n" in printed
 
     def test_a_kept_checkpoint_takes_the_place_of_training(self, write: Write, stub: Setting):
-        runs = [run for run in plan.read(write(self.PLAN)) if "erm" in run.name]
-        campaign.work(runs, stub)
-        kept = stub.results / "checkpoints" / f"{runs[0].name}.safetensors"
+        jobs = [job for job in plan.read(write(self.PLAN)) if "erm" in job.name]
+        campaign.work(jobs, stub)
+        kept = stub.results / "checkpoints" / f"{jobs[0].name}.safetensors"
         assert kept.read_bytes() == b"weights"
         assert kept.with_suffix(".csv").read_text() == "stage,epoch"
         shutil.rmtree(stub.runs)
-        campaign.work(runs, stub)
+        campaign.work(jobs, stub)
         assert calls(stub)[2:] == [f"evaluate {kept}"]
 
     @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
@@ -290,23 +287,25 @@ class TestCampaign:
         self, write: Write, stub: Setting, monkeypatch, capsys
     ):
         monkeypatch.setattr(campaign, "LEAST", 0.5)
-        runs = plan.read(write('[[entry]]\nrecipe = ["mixup", "erm"]\nimage-size = 16'))
+        jobs = plan.read(write('[[entry]]\nrecipe = ["mixup", "erm"]\nimage-size = 16'))
         began = time.monotonic()
-        assert campaign.work(runs, replace(stub, deadline=began + 5)) == []
+        assert campaign.work(jobs, replace(stub, deadline=began + 5)) == []
         assert time.monotonic() - began < 40
         assert calls(stub) == ["train-backbone mixup"]
         assert (stub.runs.parent / "interrupted").exists()  # it could end in its own way
         assert "the time is used up" in capsys.readouterr().out
 
     def test_nothing_starts_when_little_time_is_left(self, write: Write, stub: Setting):
-        runs = plan.read(write(self.PLAN))
-        assert campaign.work(runs, replace(stub, deadline=time.monotonic() + campaign.LEAST - 1)) == []
+        jobs = plan.read(write(self.PLAN))
+        assert campaign.work(jobs, replace(stub, deadline=time.monotonic() + campaign.LEAST - 1)) == []
         assert not (stub.runs.parent / "calls.txt").exists()
 
     def test_what_is_done_is_not_done_again(self, write: Write, stub: Setting, monkeypatch):
-        runs = plan.read(write(self.PLAN))
-        monkeypatch.setattr(plan, "answers", lambda _: {q: 10_000 for run in runs[:2] for q in run.questions})
-        assert [todo.state for todo in campaign.examine(runs, stub)] == ["done", "done", "to do"]
+        jobs = plan.read(write(self.PLAN))
+        monkeypatch.setattr(
+            plan, "filled_cells", lambda _: {q: 10_000 for job in jobs[:2] for q in job.cells}
+        )
+        assert [todo.state for todo in campaign.examine(jobs, stub)] == ["done", "done", "to do"]
 
     def test_data_sets_that_are_not_prepared_are_named_and_left_out(
         self, write: Write, stub: Setting, capsys
@@ -319,9 +318,9 @@ class TestCampaign:
             image-size = 84
             dataset = ["mini-imagenet", "glyphs"]
         """)
-        runs = plan.read(path)
-        assert [todo.state for todo in campaign.examine(runs, stub)] == ["no data", "to do"]
-        assert campaign.work(runs, stub) == []
+        jobs = plan.read(path)
+        assert [todo.state for todo in campaign.examine(jobs, stub)] == ["no data", "to do"]
+        assert campaign.work(jobs, stub) == []
         assert calls(stub)[0] == "train-backbone erm"
         last = (stub.runs.parent / "calls.txt").read_text().splitlines()[-1]
         assert "--dataset glyphs --out" in last
@@ -329,7 +328,7 @@ class TestCampaign:
         assert "not prepared, so left out: cub;" in printed
         assert "not prepared, so left out: mini-imagenet;" in printed
 
-    def test_a_target_that_is_not_prepared_is_left_out_even_if_it_is_answered(
+    def test_a_target_that_is_not_prepared_is_left_out_even_if_it_has_results(
         self, write: Write, stub: Setting, monkeypatch
     ):
         path = write("""
@@ -338,16 +337,16 @@ class TestCampaign:
             image-size = 16
             evaluate = { dataset = ["cub", "glyphs"], n-shot = 1 }
         """)
-        runs = plan.read(path)
-        answered = {q: n for q, n in runs[0].questions.items() if q.dataset == "cub"}
-        monkeypatch.setattr(plan, "answers", lambda _: answered)
-        assert campaign.work(runs, stub) == []
+        jobs = plan.read(path)
+        filled = {q: n for q, n in jobs[0].cells.items() if q.dataset == "cub"}
+        monkeypatch.setattr(plan, "filled_cells", lambda _: filled)
+        assert campaign.work(jobs, stub) == []
         last = (stub.runs.parent / "calls.txt").read_text(encoding="utf-8").splitlines()[-1]
         assert "--dataset glyphs --n-shot=1" in last
 
     @pytest.mark.parametrize("parts", [1, 2, 3])
     def test_parts_share_a_plan(self, write: Write, parts: int):
-        runs = plan.read(
+        jobs = plan.read(
             write("""
             [[entry]]
             recipe = ["erm", "mixup", "rotation", "exemplar", "s2m2-r"]
@@ -358,14 +357,14 @@ class TestCampaign:
             evaluate = { head = "tim" }
         """)
         )
-        shares = [campaign.select(runs, "", part, parts) for part in range(1, parts + 1)]
-        assert sorted(runs.index(run) for share in shares for run in share) == list(range(6))
-        names = [{run.name for run in share} for share in shares]
+        shares = [campaign.select(jobs, "", part, parts) for part in range(1, parts + 1)]
+        assert sorted(jobs.index(job) for share in shares for job in share) == list(range(6))
+        names = [{job.name for job in share} for share in shares]
         assert sum(map(len, names)) == 5  # both entries of mixup are in one part
 
     def test_only_takes_runs_by_a_part_of_their_name(self, write: Write):
-        runs = plan.read(write('[[entry]]\nrecipe = ["erm", "mixup", "manifold-mixup"]\nimage-size = 16'))
-        assert campaign.select(runs, "mixup") == runs[1:]
+        jobs = plan.read(write('[[entry]]\nrecipe = ["erm", "mixup", "manifold-mixup"]\nimage-size = 16'))
+        assert campaign.select(jobs, "mixup") == jobs[1:]
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -390,7 +389,7 @@ class TestCampaign:
             ),
             (
                 '[[entry]]\nrecipe = "erm"\nimage-size = 16\nout = "x"',
-                "plan PLAN, entry 1: out cannot stand in a plan",
+                "plan PLAN, entry 1: out is not allowed in a plan",
             ),
             (
                 '[[entry]]\nrecipe = "erm"\nimage-size = 16\nkeep-checkpoint = 1',
@@ -469,11 +468,12 @@ class TestSpeed:
         assert not speed.fill(path, [too_small, small], cpu, 0.01)
         printed = capsys.readouterr().out
         assert "conv4, 8 px, batch 4, float32: failed: FsbenchError: image_size must be" in printed
-        found = speed.read(path, cpu)
-        assert list(found["cases"]) == ["conv4, 16 px, batch 4, float32"]
-        row = found["cases"]["conv4, 16 px, batch 4, float32"]
+        record = speed.read(path, cpu)
+        assert list(record["cases"]) == ["conv4, 16 px, batch 4, float32"]
+        row = record["cases"]["conv4, 16 px, batch 4, float32"]
+        assert row.pop("commit") == machine.commit()
         assert all(value > 0 for value in row.values())
-        assert found["figures"]["conv4, 16 px, batch 4, float32: images/s"] == row["images_per_second"]
+        assert record["figures"]["conv4, 16 px, batch 4, float32: images/s"] == row["images_per_second"]
         monkeypatch.setattr(speed, "measure", pytest.fail)
         assert speed.fill(path, [small], cpu, 0.01)
 
@@ -512,7 +512,13 @@ def test_the_rehearsal_goes_through_all_steps(capfd):
     printed = capfd.readouterr().out
     assert "skipped" in printed  # the tests marked gpu
     assert "conv4, 16 px, batch 4, float32, compiled: " in printed
-    assert "2 of 2 runs finished, 0 errors" in printed
+    assert "2 of 2 jobs finished, 0 errors" in printed
+
+
+def test_files_with_tests_of_a_gpu_are_found_in_all_folders():
+    names = {path.relative_to(RESULTS.parent / "tests").as_posix() for path in gpu.test_files()}
+    assert {"heads/test_sgd_heads.py", "training/test_precision.py"} <= names
+    assert "tasks/test_sampler.py" not in names
 
 
 def test_results_of_a_gpu_need_a_gpu(monkeypatch, capsys):
