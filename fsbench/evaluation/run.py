@@ -15,7 +15,7 @@ from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.session import Session as Session
-from fsbench._util.validation import InvalidValueError
+from fsbench._util.untrusted import InvalidValueError
 from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write, reason, sha256_of
-from fsbench._util.validation import InvalidValueError, check_file_name, parse_json, typed
+from fsbench._util.untrusted import InvalidValueError, check_file_name, parse_json, typed
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble
 from fsbench.models.identity import LARGEST_IMAGE, Model

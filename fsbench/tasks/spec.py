@@ -1,7 +1,9 @@
 """Task specification: how many classes, support and query images tasks have, and how they are drawn."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from inspect import formatannotation
+from typing import get_args
 
 from fsbench._util.errors import FsbenchError
 
@@ -24,7 +26,7 @@ class TaskSpec:
         disjoint: Draw tasks that share no image, as many as the images give.
 
     Raises:
-        FsbenchError: A value is out of range, or two settings exclude each other.
+        FsbenchError: A value has another type or is out of range, or two settings exclude each other.
 
     Example:
         >>> TaskSpec(n_way=5, n_shot=1).name
@@ -38,13 +40,14 @@ class TaskSpec:
     n_query: int | None = 15
     n_tasks: int = 10_000
     seed: int = 0
-    query_alpha: float | None = None
+    query_alpha: int | float | None = None
     least_shot: int | None = None
     classes: tuple[str, ...] = ()
     disjoint: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that no data set could satisfy."""
+        """Refuse values of other types, and those that no data set could satisfy."""
+        self._check_types()
         smallest = {"n_way": 2, "n_shot": 1, "n_query": 1, "n_tasks": 2, "seed": 0, "least_shot": 1}
         for name, least in smallest.items():
             value = getattr(self, name)
@@ -66,6 +69,20 @@ class TaskSpec:
             )
         if len(set(self.classes)) != len(self.classes):
             raise FsbenchError(f"classes must differ from each other, but are {', '.join(self.classes)}")
+
+    def _check_types(self) -> None:
+        """Refuse values of other types; True is no number."""
+        for field in fields(self):
+            value, kinds = getattr(self, field.name), get_args(field.type) or (field.type,)
+            if field.name == "classes":
+                valid = isinstance(value, tuple) and all(isinstance(name, str) for name in value)
+            else:
+                valid = isinstance(value, kinds) and isinstance(value, bool) == (bool in kinds)
+            if not valid:
+                kind = formatannotation(field.type)
+                raise FsbenchError(
+                    f"{field.name} must be {kind}, but is {value!r} of type {type(value).__name__}"
+                )
 
     @property
     def name(self) -> str:

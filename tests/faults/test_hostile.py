@@ -763,8 +763,9 @@ LISTS = {
     "seed": ["-1", "18446744073709551616", "1.5"],
     "query_alpha": ["nan", "inf", "0", '"x"', "-1"],
     "classes": ['"ab"', "[1]", '["a", "a"]', '["\\u001b"]', "3"],
-    "class_sizes": ["3", "[3]", "[[1, 2, 3]]", '[["a", 1]]', "[[1.5, 2]]"],
-    "digest": ["1", '"\\u202e"'],
+    "n_query": ['"every"', "2.0", "0"],
+    "class_sizes": ["3", "[3]", "[[1, 2, 3]]", '[["a", 1]]', "[[1.5, 2]]", f"[[0x{'f' * 9999}, 1]]"],
+    "digest": ["1", '"\\u202e"', "2020-01-01"],
     "dataset": ["1", '"a\\nb"'],
     "disjoint": ["1", '"yes"'],
     "unknown": ["1"],
@@ -780,6 +781,14 @@ def test_absurd_task_lists(key: str, tmp_path: Path):
         with pytest.raises(FsbenchError, match="not a task list of fsbench") as caught:
             pinned.read_task_list(str(tmp_path / "x.toml"))
         assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("key", ["sampler", "n_way", "n_shot", "n_query", "n_tasks", "seed", "class_sizes"])
+def test_task_lists_without_a_key(key: str, tmp_path: Path):
+    lines = TARGETS["task-list"].seeds()[0].decode().splitlines()
+    (tmp_path / "x.toml").write_text("\n".join(line for line in lines if not line.startswith(f"{key} ")))
+    with pytest.raises(FsbenchError, match=f"not a task list of fsbench \\(lacks {key}\\)"):
+        pinned.read_task_list(str(tmp_path / "x.toml"))
 
 
 PROVENANCE = {

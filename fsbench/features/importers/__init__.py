@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
-from fsbench._util.validation import InvalidValueError
+from fsbench._util.untrusted import InvalidValueError
 from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
 from fsbench.features.importers import _content, _formats
