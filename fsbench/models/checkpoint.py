@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a checkpoint was trained.
+    """How a checkpoint was trained; two are equal if they are of the same run, at any epoch.
 
     Attributes:
         run: Name of the training run.
@@ -68,22 +68,29 @@ class Provenance:
     dropout: float
     source: str
     source_fingerprint: str
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = field(compare=False)
     synthetic: bool
     recipe: str
     preset: str
     epochs: int
-    epoch: int
+    epoch: int = field(compare=False)
     train_seed: int
-    val_accuracy: float | None
+    val_accuracy: float | None = field(compare=False)
     settings: dict[str, Any]
-    versions: dict[str, str]
+    versions: dict[str, str] = field(compare=False)
     precision: str = "float32"
     micro_batch: int | None = None
     per_class: int | None = None
-    best_epoch: int | None = None
-    source_files: str | None = None
-    source_decoder: str | None = None
+    best_epoch: int | None = field(default=None, compare=False)
+    source_files: str | None = field(default=None, compare=False)
+    source_decoder: str | None = field(default=None, compare=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this run and no other, with the settings of its recipe, as JSON values by name."""
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
+        identity: dict[str, Any] = json.loads(json.dumps({**values.pop("settings"), **values}))
+        return identity
 
     @property
     def n_outputs(self) -> int:
