@@ -5,6 +5,7 @@ No attack library is used: FGSM is one line, and the target is a few-shot task t
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from fsbench.diagnose._plots import Panel, panels
 from fsbench.diagnose._section import Claim, Mean, ReportSection, TextTable
-from fsbench.diagnose.study import KINDS, Batch, Scores, Study, Subject, accuracies, percent
+from fsbench.diagnose.study import KINDS, Batch, Kind, Scores, Study, Subject, accuracies, percent
 
 EPSILONS = (1, 2, 4, 8)  # largest change of a channel, of 255 levels
 ITERATED = (4,)  # one epsilon only, since every step needs a gradient
@@ -95,7 +96,8 @@ def answers_under_attack(
 
 def section(study: Study) -> ReportSection:
     """Measure the accuracy of every network under attack, on base images and on novel tasks."""
-    tables, figures, values = [], {}, {}
+    tables, figures = [], {}
+    values: dict[str, Any] = {}
     claims: list[Claim] = []
     for kind in KINDS:
         samples = {
@@ -150,7 +152,7 @@ def section(study: Study) -> ReportSection:
     )
 
 
-def _answers(study: Study, kind: str) -> dict[str, dict[tuple[str, int], Tensor]]:
+def _answers(study: Study, kind: Kind) -> dict[str, dict[tuple[str, int], Tensor]]:
     """Return the answers of every network under attack; gradients that others need are computed once."""
     others = {subject.name: _other(study, subject) for subject in study.subjects}
     needed = {other.name for other in others.values() if other}
@@ -175,7 +177,7 @@ def _other(study: Study, subject: Subject) -> Subject | None:
     return next(same, None)
 
 
-def _table(kind: str, means: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:
+def _table(kind: Kind, means: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:
     """Return the table of one kind of images: one row per network, one column per attack."""
     keys = [
         ("clean", 0),

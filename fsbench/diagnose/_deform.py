@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fsbench._util.rng import stream
 from fsbench.diagnose._plots import bars
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import KINDS, Study, Subject, accuracies, percent
+from fsbench.diagnose.study import KINDS, Kind, Study, Subject, accuracies, percent
 
 Deformation = Callable[[Tensor, np.random.Generator], Tensor]
 
@@ -117,7 +117,7 @@ def section(study: Study) -> ReportSection:
     )
 
 
-def _accuracies(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[np.float64]]:
+def _accuracies(study: Study, subject: Subject, kind: Kind) -> dict[str, NDArray[np.float64]]:
     """Return the accuracies of independent units for each deformation."""
     correct: dict[str, list[Tensor]] = {name: [] for name in DEFORMATIONS}
     for number, batch in enumerate(study.batches(subject, kind)):
@@ -128,7 +128,7 @@ def _accuracies(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[
     return {name: accuracies(torch.cat(parts), kind) for name, parts in correct.items()}
 
 
-def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> TextTable:
+def _table(kind: Kind, rows: Mapping[str, Mapping[str, object]]) -> TextTable:
     """Return the table of one kind of images: one row per network, one column per deformation."""
     return TextTable(
         (kind, *DEFORMATIONS),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,7 +37,11 @@ FEW_SHOT = (TaskSpec(n_shot=1, n_tasks=1000), TaskSpec(n_shot=5, n_tasks=1000))
 QUESTIONS = 450  # base images, and query images of novel tasks
 N_QUERY = 3
 EPISODE = TaskSpec(n_shot=5, n_query=N_QUERY)  # the tasks whose queries are attacked and deformed
-KINDS = {"base": 1, "few-shot": EPISODE.n_way * N_QUERY}  # answers per independent unit of an interval
+Kind = Literal["base", "few-shot"]  # of images: for the base classifier, or for novel tasks
+KINDS: dict[Kind, int] = {  # answers per independent unit of an interval
+    "base": 1,
+    "few-shot": EPISODE.n_way * N_QUERY,
+}
 _TASKS_AT_ONCE, _IMAGES_AT_ONCE = 8, 128
 
 Scores = Callable[[Tensor], Tensor]
@@ -128,7 +133,7 @@ class Study:
             for subject in self.subjects
         }
 
-    def batches(self, subject: Subject, kind: str) -> Iterator[Batch]:
+    def batches(self, subject: Subject, kind: Kind) -> Iterator[Batch]:
         """Yield base images for the network's own classifier (`base`), or queries of tasks (`few-shot`)."""
         return self._base_batches(subject) if kind == "base" else self._episode_batches(subject)
 
@@ -234,7 +239,7 @@ def percent(fractions: NDArray[np.float64]) -> Mean:
     return Mean(100 * mean, 100 * half_width)
 
 
-def accuracies(correct: Tensor, kind: str) -> NDArray[np.float64]:
+def accuracies(correct: Tensor, kind: Kind) -> NDArray[np.float64]:
     """Turn answers (n,) bool into the accuracies of independent units: base images, or few-shot tasks."""
     values: NDArray[np.float64] = correct.double().view(-1, KINDS[kind]).mean(dim=1).cpu().numpy()
     return values

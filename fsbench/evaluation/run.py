@@ -20,7 +20,7 @@ from fsbench.evaluation import results
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
-from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
+from fsbench.evaluation.subjects import BaseNeed, Images, Subject, load_subjects, preprocessing, statistics_of
 from fsbench.heads import Head, find_head
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
@@ -58,10 +58,11 @@ class _Method:
     preprocess: str
 
     @property
-    def needs(self) -> set[str]:
+    def need(self) -> BaseNeed:
         """What it uses of the base classes."""
-        needs = {"mean": self.preprocess in NEEDS_BASE_MEAN, "features": self.head.needs_base}
-        return {part for part, needed in needs.items() if needed}
+        if self.head.needs_base:
+            return BaseNeed.FEATURES
+        return BaseNeed.MEAN if self.preprocess in NEEDS_BASE_MEAN else BaseNeed.NOTHING
 
 
 def evaluate(
@@ -94,8 +95,8 @@ def evaluate(
         FsbenchError: An argument for which no result can be made.
     """
     methods = [_method(name, step) for name in heads for step in preprocess or ("",)]
-    needs = frozenset(need for method in methods for need in method.needs)
-    subjects = load_subjects(subject, images, needs, session)
+    need = max((method.need for method in methods), default=BaseNeed.NOTHING)
+    subjects = load_subjects(subject, images, need, session)
     specs = [[_spec(one, images.split, task) for task in tasks] for one in subjects]
     return [
         result
@@ -176,7 +177,7 @@ def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> 
             transductive=head.transductive,
             class_prior=head.class_prior,
             code=head.code,
-            base_digest=subject.base_digest if method.needs else None,
+            base_digest=subject.base_digest if method.need else None,
         ),
     )
     try:

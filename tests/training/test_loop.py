@@ -20,7 +20,7 @@ from fsbench.data.decode import decoder
 from fsbench.data.loading import load
 from fsbench.diagnose import load_study
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.evaluation.subjects import Images, load_subjects
+from fsbench.evaluation.subjects import BaseNeed, Images, load_subjects
 from fsbench.features.extract import embed
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
@@ -496,9 +496,7 @@ class TestFewImages:
     def test_are_those_of_base_features(self, cache: Path, tmp_path: Path):
         """Heads and preprocessing that use base features get those of the images that were trained on."""
         run = train(tmp_path / "run", cache, epochs=1, per_class=3)
-        (target,) = load_subjects(
-            run.best, Images(), frozenset({"features", "mean"}), Session(cache, quiet=True)
-        )
+        (target,) = load_subjects(run.best, Images(), BaseNeed.FEATURES, Session(cache, quiet=True))
         assert target.base is not None
         assert target.base.labels.tolist() == run.labels.tolist()
         network = checkpoint.load_backbone(run.best)[0]
