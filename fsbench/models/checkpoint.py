@@ -180,6 +180,15 @@ def is_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a whole checkpoint of fsbench, by its metadata."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return FORMAT in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def load_provenance(path: Path) -> Provenance:
     """Read how a checkpoint was trained.
 
