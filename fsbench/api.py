@@ -19,7 +19,7 @@ from fsbench.data.loading import load_for
 from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
 from fsbench.evaluation.flat import as_row
 from fsbench.evaluation.result import Result
-from fsbench.evaluation.results import read_all
+from fsbench.evaluation.result_files import read_all
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as results_of
 from fsbench.evaluation.subjects import Images, Subject, subject_of

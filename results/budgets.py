@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import write_text
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.pages import with_block
 from fsbench.report.plots import budgets, save
@@ -28,7 +28,7 @@ BEGIN, END = "<!-- budgets:begin -->", "<!-- budgets:end -->"
 
 def main() -> int:
     """Write the page and its figures."""
-    found = list(results.read_all(FOLDER))
+    found = list(result_files.read_all(FOLDER))
     page = FOLDER / "README.md"
     write_text(page, with_tables(page.read_text(encoding="utf-8"), found))
     for n_shot in sorted({result.spec.n_shot for result in found}):

@@ -34,7 +34,7 @@ from fsbench._util.files import reason
 from fsbench.cli import app
 from fsbench.cli._app import parse
 from fsbench.cli.train_backbone import resolved
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.heads import find_head
@@ -121,7 +121,7 @@ def read(path: Path) -> list[Run]:
 def answers(folder: Path) -> dict[Question, int]:
     """The questions that result files below a folder answer, and the most tasks of an answer."""
     found: dict[Question, int] = {}
-    for result in results.read_all(folder) if folder.is_dir() else ():
+    for result in result_files.read_all(folder) if folder.is_dir() else ():
         question = question_of(result)
         for asked in (question, replace(question, precision=None)):
             found[asked] = max(result.spec.n_tasks, found.get(asked, 0))

@@ -16,7 +16,7 @@ from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.session import Session as Session
 from fsbench._util.untrusted import InvalidValueError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
@@ -181,7 +181,7 @@ def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> 
         ),
     )
     try:
-        results.check_names(question)
+        result_files.check_names(question)
     except InvalidValueError as error:
         raise FsbenchError(f"{subject.model.run}: {error}") from error
     return question
@@ -232,7 +232,7 @@ def _answer(
     )
     result = Result(**vars(question), outcome=outcome)
     if output.folder is not None:
-        path = results.write(output.folder, result)
+        path = result_files.write(output.folder, result)
         if output.details:
             breakdown(kept, labels, names).write(path)
     return result
@@ -251,5 +251,5 @@ def _existing(folder: Path | None, question: Question) -> Result | None:
     path = folder and folder / question.path
     if path is None or not path.exists():
         return None
-    result = results.read(path)
+    result = result_files.read(path)
     return result if result.question == question else None

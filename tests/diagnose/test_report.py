@@ -20,7 +20,7 @@ from fsbench.diagnose._published import published
 from fsbench.diagnose._section import ReportSection, TextTable
 from fsbench.diagnose.run import OF_CHECKPOINTS
 from fsbench.diagnose.study import evenly, load_study
-from fsbench.evaluation import inference, results
+from fsbench.evaluation import inference, result_files
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
@@ -178,7 +178,7 @@ def test_equal_numbers_are_equal_files(tmp_path: Path):
 def test_a_report_beside_results_is_no_result(tmp_path: Path):
     report.write(tmp_path / "diagnose" / "some", "T", "L", [ReportSection("x", "X", "", ())])
     assert list(tmp_path.rglob("*.json"))
-    assert results.paths(tmp_path) == []
+    assert result_files.paths(tmp_path) == []
 
 
 def test_a_panel_without_curves_is_left_out():

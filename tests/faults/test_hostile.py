@@ -35,7 +35,7 @@ from fsbench.data import _download as download
 from fsbench.data import _layouts as layouts
 from fsbench.data import image_store
 from fsbench.data.decode import inspect_files, squares
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.flat import flatten
 from fsbench.features import importers
@@ -189,7 +189,7 @@ class TestCode:
             {"head": "evil:head", "head_code": "0" * 64},
             {"recipe": "./evil.py"},
         ):
-            path = results.write(Path("results"), changed(result(), **changes))
+            path = result_files.write(Path("results"), changed(result(), **changes))
             with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
                 reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
@@ -602,7 +602,7 @@ class TestResultFiles:
         for value in ABSURD[field]:
             (folder / "x.json").write_text(json.dumps(document(result(), schema, **{field: value})))
             with pytest.raises(FsbenchError) as caught:
-                results.read(folder / "x.json")
+                result_files.read(folder / "x.json")
             assert str(caught.value).isprintable()
         output = one_line(["leaderboard", folder], capsys)
         assert "x.json" in output
@@ -610,17 +610,17 @@ class TestResultFiles:
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
     def test_numbers_that_are_not_finite(self, number: str, tmp_path: Path):
-        text = json.dumps(results.to_json(result())).replace('"accuracy": 0.5', f'"accuracy": {number}')
+        text = json.dumps(result_files.to_json(result())).replace('"accuracy": 0.5', f'"accuracy": {number}')
         assert number in text
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(FsbenchError, match="not a result file"):
-            results.read(tmp_path / "x.json")
+            result_files.read(tmp_path / "x.json")
 
     @pytest.mark.parametrize("text", ["", "[" * 100_000, '{"a":' * 100_000, "null", "[]", "\xff", '"x"'])
     def test_other_json(self, text: str, tmp_path: Path):
         (tmp_path / "x.json").write_text(text, encoding="latin1")
         with pytest.raises(FsbenchError, match="not a result file"):
-            results.read(tmp_path / "x.json")
+            result_files.read(tmp_path / "x.json")
 
     @pytest.mark.parametrize("kind", CONTROL_TEXTS)
     def test_control_characters_in_texts(self, kind: str, tmp_path: Path, capsys):
@@ -631,7 +631,7 @@ class TestResultFiles:
             text = json.dumps(document(result(), schema, **{name: CONTROL_TEXTS[kind]}))
             (tmp_path / "results" / "x.json").write_text(text)
             with pytest.raises(FsbenchError, match=f"{'name' if name == 'head' else name} must be") as caught:
-                results.read(tmp_path / "results" / "x.json")
+                result_files.read(tmp_path / "results" / "x.json")
             assert str(caught.value).isprintable()
         one_line(["leaderboard", tmp_path / "results"], capsys)
         one_line(["compare", tmp_path / "results" / "x.json", tmp_path / "results" / "x.json"], capsys)
@@ -681,8 +681,8 @@ class TestMarkup:
         for text in (name, "plain"):
             folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
             first = changed(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
-            results.write(folder, first)
-            results.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
+            result_files.write(folder, first)
+            result_files.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
             for path in leaderboard.update(folder, None):
                 found[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
         return found

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results as result_files
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.models import checkpoint
 from fsbench.report import leaderboard
