@@ -339,10 +339,10 @@ def load_backbone(
     return find(name, architecture, image_size)
 
 
-def _check(function: str, options: Mapping[str, Any], known: type) -> None:
+def _check(function: str, options: Mapping[str, Any], kind: type) -> None:
     """Refuse options that a function does not have."""
-    for name in options.keys() - known.__annotations__.keys():
-        raise unknown(f"option of {function}", name, known.__annotations__)
+    for name in options.keys() - kind.__annotations__.keys():
+        raise unknown(f"option of {function}", name, kind.__annotations__)
 
 
 def _session(options: ComputeOptions, default: str = "auto") -> Session:

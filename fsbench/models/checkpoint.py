@@ -48,8 +48,8 @@ class Provenance:
         synthetic: Whether the images are drawn by code.
         recipe: Training recipe.
         preset: Preset of the recipe.
-        epochs: Epochs that were asked for, over all stages.
-        epoch: Epochs that are done.
+        epochs: Epochs of all stages, if none ends early.
+        epoch: Finished epochs.
         train_seed: Seed of the training.
         val_accuracy: Few-shot accuracy on val classes at this epoch, 0 to 1.
         settings: The whole resolved recipe.
@@ -219,7 +219,7 @@ def as_provenance(about: Mapping[str, Any]) -> Provenance:
     return provenance
 
 
-def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
+def read_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
     """Load the trained backbone of a checkpoint.
 
     Args:

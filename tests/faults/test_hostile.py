@@ -138,7 +138,7 @@ class TestCode:
             lambda: importers.read(path, "mine", "novel"),
             lambda: importers.recognise(path),
             lambda: weight_files.read(path),
-            lambda: checkpoint.load_backbone(path),
+            lambda: checkpoint.read_backbone(path),
             lambda: features.read(path),
             lambda: layouts.cifar_pickles(tmp_path),
         ):
@@ -451,7 +451,7 @@ class TestPlaces:
         tensors, about = checkpoint.read(trained / "best.safetensors")
         forged = tmp_path / "x.safetensors"
         forged.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, "run": name})}))
-        for read in (checkpoint.load_backbone, checkpoint.load_network, checkpoint.load_provenance):
+        for read in (checkpoint.read_backbone, checkpoint.load_network, checkpoint.load_provenance):
             with pytest.raises(FsbenchError, match="run must be a name for a file or folder"):
                 read(forged)
 
@@ -809,7 +809,7 @@ def test_absurd_checkpoints(key: str, tmp_path: Path, trained: Path, capsys):
     path = tmp_path / "x.safetensors"
     for value in PROVENANCE[key]:
         path.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, key: value})}))
-        for read in (checkpoint.load_backbone, checkpoint.load_network):
+        for read in (checkpoint.read_backbone, checkpoint.load_network):
             with pytest.raises(FsbenchError, match=f"checkpoint .*{key}|lacks") as caught:
                 read(path)
             assert str(caught.value).isprintable()
@@ -821,7 +821,7 @@ def test_checkpoints_without_provenance(text: str, tmp_path: Path, trained: Path
     tensors, _ = checkpoint.read(trained / "best.safetensors")
     (tmp_path / "x.safetensors").write_bytes(save(tensors, metadata={checkpoint.FORMAT: text}))
     with pytest.raises(FsbenchError, match=r"x\.safetensors: (not|lacks)"):
-        checkpoint.load_backbone(tmp_path / "x.safetensors")
+        checkpoint.read_backbone(tmp_path / "x.safetensors")
 
 
 def test_a_checkpoint_that_claims_more_than_it_holds(tmp_path: Path, trained: Path):
