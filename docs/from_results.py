@@ -10,7 +10,7 @@ from typing import Any
 
 from from_code import table
 
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.report.leaderboard import wording
 from fsbench.report.leaderboard.rows import Row, families, groups
 
@@ -136,7 +136,7 @@ def _measured() -> list[Row]:
     """Usual 5-way results on novel classes, in the order of the leaderboard."""
     usual = [
         result
-        for result in results.read_all(RESULTS)
+        for result in result_files.read_all(RESULTS)
         if result.data.split == "novel" and result.spec.name in ("5w1s15q", "5w5s15q")
     ]
     return [row for group in groups(usual) for family in families(group) for row in family.rows]

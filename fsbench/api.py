@@ -19,7 +19,7 @@ from fsbench.data.loading import load_for
 from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
 from fsbench.evaluation.flat import as_row
 from fsbench.evaluation.result import Result
-from fsbench.evaluation.results import read_all
+from fsbench.evaluation.result_files import read_all
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as results_of
 from fsbench.evaluation.subjects import Images, Subject, subject_of
@@ -339,10 +339,10 @@ def load_backbone(
     return find(name, architecture, image_size)
 
 
-def _check(function: str, options: Mapping[str, Any], known: type) -> None:
+def _check(function: str, options: Mapping[str, Any], kind: type) -> None:
     """Refuse options that a function does not have."""
-    for name in options.keys() - known.__annotations__.keys():
-        raise unknown(f"option of {function}", name, known.__annotations__)
+    for name in options.keys() - kind.__annotations__.keys():
+        raise unknown(f"option of {function}", name, kind.__annotations__)
 
 
 def _session(options: ComputeOptions, default: str = "auto") -> Session:

@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import write_text
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.pages import with_block
@@ -28,7 +28,7 @@ BEGIN, END = "<!-- budgets:begin -->", "<!-- budgets:end -->"
 
 def main() -> int:
     """Write the page and its figures."""
-    every = list(results.read_all(FOLDER))
+    every = list(result_files.read_all(FOLDER))
     page = FOLDER / "README.md"
     write_text(page, with_tables(page.read_text(encoding="utf-8"), every))
     for n_shot, group in group_by(every, lambda result: result.spec.n_shot).items():

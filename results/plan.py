@@ -34,7 +34,7 @@ from fsbench._util.files import reason
 from fsbench.cli import app
 from fsbench.cli._app import parse
 from fsbench.cli.train_backbone import resolved
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.heads import find_head
@@ -125,7 +125,7 @@ def read(path: Path) -> list[Job]:
 def filled_cells(folder: Path) -> dict[Cell, int]:
     """Return the cells for which there are result files below a folder, with the largest number of tasks."""
     filled: dict[Cell, int] = {}
-    for result in results.read_all(folder) if folder.is_dir() else ():
+    for result in result_files.read_all(folder) if folder.is_dir() else ():
         cell = cell_of(result)
         for key in (cell, replace(cell, precision=None)):
             filled[key] = max(result.spec.n_tasks, filled.get(key, 0))

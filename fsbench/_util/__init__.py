@@ -1,1 +1,1 @@
-"""Private helpers of all rooms: files, errors, random streams, the machine, validation of untrusted files."""
+"""Private helpers of all rooms: files, errors, random streams, the machine, untrusted files."""

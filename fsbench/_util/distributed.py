@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Share:
-    """The rank of this process and the number of processes.
+class Worker:
+    """This process among those that train together.
 
     Attributes:
         rank: Index of this process, from 0.
@@ -62,7 +62,7 @@ class Share:
         return results[0]  # type: ignore[return-value]  # broadcasting replaces None
 
 
-ALONE = Share()
+ALONE = Worker()
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -104,9 +104,9 @@ def share_batch_norm(network: nn.Module) -> None:
                 setattr(parent, name, shared)
 
 
-def add_gradients(network: nn.Module, share: Share) -> None:
+def add_gradients(network: nn.Module, worker: Worker) -> None:
     """Sum the gradients over all processes, in one message."""
-    if share.size == 1:
+    if worker.size == 1:
         return
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     message = torch.cat([gradient.flatten() for gradient in gradients])
@@ -115,7 +115,7 @@ def add_gradients(network: nn.Module, share: Share) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def join(device: torch.device) -> Share:
+def join(device: torch.device) -> Worker:
     """Join the other processes if `torchrun` started this one; otherwise return `ALONE`.
 
     The backend is NCCL on GPUs and gloo on other devices.
@@ -127,4 +127,4 @@ def join(device: torch.device) -> Share:
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(dist.destroy_process_group)
-    return Share(dist.get_rank(), dist.get_world_size())
+    return Worker(dist.get_rank(), dist.get_world_size())

@@ -29,15 +29,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shortened)
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> FsbenchError:
+def unknown(kind: str, name: str, names: Iterable[str]) -> FsbenchError:
     """Return the error for an unknown name, with the closest valid name or, if none is close, all of them.
 
     Args:
         kind: What the name stands for, such as "head" or "backbone".
         name: The unknown name.
-        known: The valid names.
+        names: The valid names.
     """
-    valid = {each.lower(): each for each in sorted(known)}
+    valid = {each.lower(): each for each in sorted(names)}
     closest = get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
     hint = f"did you mean {valid[closest[0]]!r}?" if closest else f"known: {', '.join(valid.values())}"
     return FsbenchError(f"unknown {kind} {name!r}; {hint}")

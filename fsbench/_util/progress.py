@@ -42,8 +42,8 @@ class Bar:
             if tenth > self._tenth and now - self._said >= _SECONDS:
                 self._tenth, self._said = tenth, now
                 rate = self._done / (now - self._began)
-                share = f"{10 * tenth} % of {self._total:,} {self._unit}"
-                self.line(f"{self._name}: {share}, {rate:,.0f} {self._unit}/s")
+                percent = f"{10 * tenth} % of {self._total:,} {self._unit}"
+                self.line(f"{self._name}: {percent}, {rate:,.0f} {self._unit}/s")
 
     def describe(self, text: str) -> None:
         """Replace the name that a live bar shows."""

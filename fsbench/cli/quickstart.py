@@ -24,13 +24,13 @@ def quickstart(
         out: Folder of all output.
     """
     from fsbench.cli import _quickstart
-    from fsbench.evaluation import results
+    from fsbench.evaluation import result_files
 
     board = _quickstart.quickstart(out, common.session)
     answer(
         common,
         {"leaderboard": board},
-        result_table(list(results.read_all(board.parent))),
+        result_table(list(result_files.read_all(board.parent))),
         f"\nThe leaderboard is in {board} and, to sort and filter, in leaderboard.html beside it.",
         "Next: train on your images or on CIFAR-FS; fsbench data list shows the data sets.",
     )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import cache_folder, reason
-from fsbench._util.validation import InvalidValueError, hdf5
+from fsbench._util.untrusted import InvalidValueError, hdf5
 from fsbench.data import identity
 from fsbench.data._store_writer import FORMAT, begin_checksum
 from fsbench.data.identity import Identity

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.validation import hdf5
+from fsbench._util.untrusted import hdf5
 from fsbench.data import glyphs, image_store, registry
 from fsbench.data.image_split import ImageSplit
 from fsbench.data.image_store import SplitInfo

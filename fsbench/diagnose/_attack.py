@@ -5,6 +5,7 @@ No attack library is used: FGSM is one line, and the target is a few-shot task t
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from fsbench.diagnose._plots import Panel, panels
 from fsbench.diagnose._section import Claim, Mean, ReportSection, TextTable
-from fsbench.diagnose.study import KINDS, Batch, Scores, Study, Subject, accuracies, percent
+from fsbench.diagnose.study import KINDS, Batch, Kind, Scores, Study, TrainedNetwork, accuracies, percent
 
 EPSILONS = (1, 2, 4, 8)  # largest change of a channel, of 255 levels
 ITERATED = (4,)  # one epsilon only, since every step needs a gradient
@@ -95,7 +96,8 @@ def answers_under_attack(
 
 def section(study: Study) -> ReportSection:
     """Measure the accuracy of every network under attack, on base images and on novel tasks."""
-    tables, figures, values = [], {}, {}
+    tables, figures = [], {}
+    values: dict[str, Any] = {}
     claims: list[Claim] = []
     for kind in KINDS:
         samples = {
@@ -129,10 +131,10 @@ def section(study: Study) -> ReportSection:
             for name, row in means.items()
         }
         for (attack, epsilon), paper in CLAIMED:
-            what = f"{kind} accuracy, {_column(attack, epsilon)}"
+            quantity = f"{kind} accuracy, {_column(attack, epsilon)}"
             key = attack, epsilon
             of_networks = {name: 100 * row[key] for name, row in samples.items() if key in row}
-            claims.append(Claim(what, paper, int(bool(paper)), 1, of_networks))
+            claims.append(Claim(quantity, paper, int(bool(paper)), 1, of_networks))
     return ReportSection(
         "attack",
         "Adversarial perturbations",
@@ -150,32 +152,32 @@ def section(study: Study) -> ReportSection:
     )
 
 
-def _answers(study: Study, kind: str) -> dict[str, dict[tuple[str, int], Tensor]]:
+def _answers(study: Study, kind: Kind) -> dict[str, dict[tuple[str, int], Tensor]]:
     """Return the answers of every network under attack; gradients that others need are computed once."""
-    others = {subject.name: _other(study, subject) for subject in study.subjects}
+    others = {network.name: _other(study, network) for network in study.networks}
     needed = {other.name for other in others.values() if other}
-    kept = {s.name: gradients(study.batches(s, kind)) for s in study.subjects if s.name in needed}
+    kept = {s.name: gradients(study.batches(s, kind)) for s in study.networks if s.name in needed}
     answers = {}
-    for subject in study.subjects:
-        other = others[subject.name]
-        own = kept.get(subject.name) or gradients(study.batches(subject, kind))
+    for network in study.networks:
+        other = others[network.name]
+        own = kept.get(network.name) or gradients(study.batches(network, kind))
         transferred = kept[other.name] if other else None
-        answers[subject.name] = answers_under_attack(study.batches(subject, kind), own, transferred)
+        answers[network.name] = answers_under_attack(study.batches(network, kind), own, transferred)
     return answers
 
 
-def _other(study: Study, subject: Subject) -> Subject | None:
+def _other(study: Study, network: TrainedNetwork) -> TrainedNetwork | None:
     """Return the network that attacks are transferred from: the second one, so that it is mostly the same.
 
     For the second network it is the first one. Networks with images of another size are skipped.
     """
-    first, *rest = study.subjects
-    size = subject.provenance.image_size
-    same = (s for s in (*rest, first) if s is not subject and s.provenance.image_size == size)
+    first, *rest = study.networks
+    size = network.provenance.image_size
+    same = (s for s in (*rest, first) if s is not network and s.provenance.image_size == size)
     return next(same, None)
 
 
-def _table(kind: str, means: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:
+def _table(kind: Kind, means: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:
     """Return the table of one kind of images: one row per network, one column per attack."""
     keys = [
         ("clean", 0),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fsbench._util.rng import stream
 from fsbench.diagnose._plots import Panel, panels
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import Scores, Study, Subject
+from fsbench.diagnose.study import Scores, Study, TrainedNetwork
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of the first image of a pair
 
@@ -43,12 +43,12 @@ def section(study: Study) -> ReportSection:
     first, second = _pairs(study.base.labels, study.questions // 4)
     missed: dict[str, NDArray[np.float64]] = {}  # (weights, pairs), in %
     steep: dict[str, NDArray[np.float64]] = {}
-    for subject in study.subjects:
+    for network in study.networks:
         parts = [
-            _along(study, subject, *rows)
+            _along(study, network, *rows)
             for rows in zip(*(np.array_split(r, -(-len(first) // 128)) for r in (first, second)), strict=True)
         ]
-        missed[subject.name], steep[subject.name] = (
+        missed[network.name], steep[network.name] = (
             np.concatenate(p, axis=1) for p in zip(*parts, strict=True)
         )
     inside = slice(1, -1)
@@ -81,8 +81,10 @@ def section(study: Study) -> ReportSection:
             "gradient norms": {name: _means(norms) for name, norms in steep.items()},
         },
         tuple(
-            Claim(what, "mixup fig. 2", -1, digits, {n: v[inside].mean(axis=0) for n, v in networks.items()})
-            for what, digits, networks in (
+            Claim(
+                quantity, "mixup fig. 2", -1, digits, {n: v[inside].mean(axis=0) for n, v in networks.items()}
+            )
+            for quantity, digits, networks in (
                 ("misses between samples, %", 1, missed),
                 ("gradient norm between samples", 2, steep),
             )
@@ -102,15 +104,15 @@ def _curves(networks: dict[str, NDArray[np.float64]]) -> dict[str, list[tuple[fl
 
 
 def _along(
-    study: Study, subject: Subject, first: NDArray[np.int64], second: NDArray[np.int64]
+    study: Study, network: TrainedNetwork, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return misses (0 or 100) and gradient norms between pairs of base images, (weights, n) each."""
-    ends = [subject.images(study.base.pixels[rows]) for rows in (first, second)]
-    a, b = (torch.from_numpy(study.base.labels[rows]).long().to(subject.device) for rows in (first, second))
+    ends = [network.images(study.base.pixels[rows]) for rows in (first, second)]
+    a, b = (torch.from_numpy(study.base.labels[rows]).long().to(network.device) for rows in (first, second))
     off, norms = [], []
     for weight in WEIGHTS:
         mixed = weight * ends[0] + (1 - weight) * ends[1]
-        scores, lengths = gradient_norms(subject.scores, mixed, a, b, weight)
+        scores, lengths = gradient_norms(network.scores, mixed, a, b, weight)
         off.append(100 * misses(scores, a, b).double())
         norms.append(lengths.double())
     return torch.stack(off).cpu().numpy(), torch.stack(norms).cpu().numpy()

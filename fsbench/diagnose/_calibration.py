@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from fsbench._util.rng import stream
 from fsbench.diagnose._plots import reliability_diagrams
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import Study, Subject, evenly
+from fsbench.diagnose.study import Study, TrainedNetwork, evenly
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
 from fsbench.tasks import sampler
@@ -60,28 +60,28 @@ def section(study: Study) -> ReportSection:
     rows, diagrams, values = [], {}, {}
     losses: dict[str, dict[str, NDArray[np.float64]]] = {"base": {}, "few-shot": {}}
     confidence: dict[str, dict[str, NDArray[np.float64]]] = {}
-    for subject in study.subjects:
-        base = _base_answers(study, subject)
-        novel = _novel_answers(study, subject)
-        diagrams[subject.name] = {
+    for network in study.networks:
+        base = _base_answers(study, network)
+        novel = _novel_answers(study, network)
+        diagrams[network.name] = {
             "base": reliability(*_probabilities(base)),
             "few-shot": reliability(*_probabilities(novel)),
         }
         numbers = {
             "base accuracy": _accuracy(base),
             "base NLL": F.cross_entropy(*base).item(),
-            "base ECE": 100 * diagrams[subject.name]["base"].error,
+            "base ECE": 100 * diagrams[network.name]["base"].error,
             "few-shot accuracy": _accuracy(novel),
             "few-shot NLL": F.cross_entropy(*novel).item(),
-            "few-shot ECE": 100 * diagrams[subject.name]["few-shot"].error,
+            "few-shot ECE": 100 * diagrams[network.name]["few-shot"].error,
         }
-        for what, values_of_images in _confidences(study, subject).items():
-            confidence.setdefault(what, {})[subject.name] = 100 * values_of_images
-            numbers[f"confidence, {what}"] = 100 * values_of_images.mean()
-        losses["base"][subject.name] = _losses(*base)
-        losses["few-shot"][subject.name] = _losses(*novel).reshape(TASKS.n_tasks, -1).mean(axis=1)
-        values[subject.name] = numbers
-        rows.append((subject.name, *(f"{v:.3f}" if "NLL" in k else f"{v:.1f}" for k, v in numbers.items())))
+        for images, values_of_images in _confidences(study, network).items():
+            confidence.setdefault(images, {})[network.name] = 100 * values_of_images
+            numbers[f"confidence, {images}"] = 100 * values_of_images.mean()
+        losses["base"][network.name] = _losses(*base)
+        losses["few-shot"][network.name] = _losses(*novel).reshape(TASKS.n_tasks, -1).mean(axis=1)
+        values[network.name] = numbers
+        rows.append((network.name, *(f"{v:.3f}" if "NLL" in k else f"{v:.1f}" for k, v in numbers.items())))
     columns = tuple(next(iter(values.values())))
     return ReportSection(
         "calibration",
@@ -99,24 +99,24 @@ def section(study: Study) -> ReportSection:
             Claim("base NLL", "MM table 1", -1, 3, losses["base"]),
             Claim("few-shot NLL", "", 0, 3, losses["few-shot"]),
             *(
-                Claim(f"confidence on {what}, %", "MM fig. 1", -1, 1, confidence[what])
-                for what in ("middles", "noise")
+                Claim(f"confidence on {images}, %", "MM fig. 1", -1, 1, confidence[images])
+                for images in ("middles", "noise")
             ),
         ),
     )
 
 
-def _base_answers(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+def _base_answers(study: Study, network: TrainedNetwork) -> tuple[Tensor, Tensor]:
     """Return scores (n, classes) and correct answers (n,) for base images."""
     with torch.no_grad():
-        parts = [(batch.scores(batch.images), batch.answers) for batch in study.batches(subject, "base")]
+        parts = [(batch.scores(batch.images), batch.answers) for batch in study.batches(network, "base")]
     scores, answers = (torch.cat(part) for part in zip(*parts, strict=True))
     return scores, answers
 
 
-def _novel_answers(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+def _novel_answers(study: Study, network: TrainedNetwork) -> tuple[Tensor, Tensor]:
     """Return scores (tasks * queries, n_way) of the head and correct answers."""
-    values = l2(torch.tensor(subject.novel.values), None)
+    values = l2(torch.tensor(network.novel.values), None)
     tasks = sampler.sample(study.novel.labels, TASKS)
     support = values[torch.from_numpy(tasks.support).long()]
     query = values[torch.from_numpy(tasks.query).long()]
@@ -130,7 +130,7 @@ def _losses(scores: Tensor, answers: Tensor) -> NDArray[np.float64]:
     return losses
 
 
-def _confidences(study: Study, subject: Subject) -> dict[str, NDArray[np.float64]]:
+def _confidences(study: Study, network: TrainedNetwork) -> dict[str, NDArray[np.float64]]:
     """Return the confidence of the base classifier on four kinds of images, (n,) each, 0..1."""
     rng = stream(0, "diagnose", "off-manifold")
     base = study.base.pixels[study.base_rows]
@@ -142,7 +142,7 @@ def _confidences(study: Study, subject: Subject) -> dict[str, NDArray[np.float64
         "middles": middles.astype(np.uint8),
         "noise": rng.integers(0, 256, base.shape, dtype=np.uint8),
     }
-    return {name: _confidence(subject, pixels) for name, pixels in kinds.items()}
+    return {name: _confidence(network, pixels) for name, pixels in kinds.items()}
 
 
 def _of_other_classes(labels: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -154,11 +154,11 @@ def _of_other_classes(labels: NDArray[np.integer], rng: np.random.Generator) -> 
     return partners
 
 
-def _confidence(subject: Subject, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _confidence(network: TrainedNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the highest base-class probability of each image, (n,)."""
     with torch.no_grad():
         parts = [
-            subject.scores(subject.images(part)).softmax(dim=1).amax(dim=1)
+            network.scores(network.images(part)).softmax(dim=1).amax(dim=1)
             for part in np.array_split(pixels, -(-len(pixels) // 128))
         ]
     confidences: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()

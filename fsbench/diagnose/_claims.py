@@ -35,8 +35,8 @@ def section(claims: Sequence[Claim]) -> ReportSection | None:
             for difference, half_width in differences.values()
         ]
         claimed = f"{_CLAIMED[claim.sign]}: {claim.paper}" if claim.sign else "-"
-        rows.append((claim.what, claimed, f"{np.mean(first):.{claim.digits}f}", *cells))
-        values[claim.what] = {
+        rows.append((claim.quantity, claimed, f"{np.mean(first):.{claim.digits}f}", *cells))
+        values[claim.quantity] = {
             "claimed": claim.sign,
             reference: float(np.mean(first)),
             "differences": {n: {"mean": d, "half width": h} for n, (d, h) in differences.items()},

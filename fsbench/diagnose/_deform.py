@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fsbench._util.rng import stream
 from fsbench.diagnose._plots import bars
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import KINDS, Study, Subject, accuracies, percent
+from fsbench.diagnose.study import KINDS, Kind, Study, TrainedNetwork, accuracies, percent
 
 Deformation = Callable[[Tensor, np.random.Generator], Tensor]
 
@@ -73,7 +73,7 @@ DEFORMATIONS: dict[str, Deformation] = {
 def section(study: Study) -> ReportSection:
     """Measure accuracy on deformed base images and on novel tasks with deformed query images."""
     samples = {
-        kind: {subject.name: _accuracies(study, subject, kind) for subject in study.subjects}
+        kind: {network.name: _accuracies(study, network, kind) for network in study.networks}
         for kind in KINDS
     }
     means = {
@@ -117,10 +117,10 @@ def section(study: Study) -> ReportSection:
     )
 
 
-def _accuracies(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[np.float64]]:
+def _accuracies(study: Study, network: TrainedNetwork, kind: Kind) -> dict[str, NDArray[np.float64]]:
     """Return the accuracies of independent units for each deformation."""
     correct: dict[str, list[Tensor]] = {name: [] for name in DEFORMATIONS}
-    for number, batch in enumerate(study.batches(subject, kind)):
+    for number, batch in enumerate(study.batches(network, kind)):
         for name, deform in DEFORMATIONS.items():
             images = deform(batch.images, stream(0, "diagnose", "deform", kind, name, number))
             with torch.no_grad():
@@ -128,7 +128,7 @@ def _accuracies(study: Study, subject: Subject, kind: str) -> dict[str, NDArray[
     return {name: accuracies(torch.cat(parts), kind) for name, parts in correct.items()}
 
 
-def _table(kind: str, rows: Mapping[str, Mapping[str, object]]) -> TextTable:
+def _table(kind: Kind, rows: Mapping[str, Mapping[str, object]]) -> TextTable:
     """Return the table of one kind of images: one row per network, one column per deformation."""
     return TextTable(
         (kind, *DEFORMATIONS),

@@ -54,24 +54,24 @@ def fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
 
 def section(study: Study) -> ReportSection:
     """Measure accuracy over hardness, for novel tasks of several ways and shots."""
-    labels, judge = study.novel.labels, study.subjects[0]
+    labels, judge = study.novel.labels, study.networks[0]
     ways = [n_way for n_way in WAYS if n_way <= len(study.novel.class_names)]
     specs = [TaskSpec(n_way, n_shot, n_tasks=N_TASKS) for n_way in ways for n_shot in SHOTS]
     with torch.no_grad():
-        logits = judge.network.classifier(torch.tensor(judge.novel.values, device=judge.device)).cpu()
+        logits = judge.module.classifier(torch.tensor(judge.novel.values, device=judge.device)).cpu()
     hard = np.concatenate([_hardness(logits, labels, spec) for spec in specs])
     lines, accuracies, rows = {}, {}, []
-    for subject in study.subjects:
-        accuracy = 100 * np.concatenate([subject.few_shot(spec) for spec in specs])
+    for network in study.networks:
+        accuracy = 100 * np.concatenate([network.few_shot(spec) for spec in specs])
         line = fit(hard, accuracy)
         within = [
             fit(h, a).r for h, a in zip(*(x.reshape(len(specs), -1) for x in (hard, accuracy)), strict=True)
         ]
-        lines[subject.name], accuracies[subject.name] = line, accuracy.tolist()
+        lines[network.name], accuracies[network.name] = line, accuracy.tolist()
         area = "-" if line.area is None else f"{line.area:.1f}"
         rows.append(
             (
-                subject.name,
+                network.name,
                 area,
                 f"{line.intercept:.1f}",
                 f"{line.slope:.1f}",

@@ -8,7 +8,7 @@ from torch import Tensor
 from fsbench.data.label_noise import add_label_noise
 from fsbench.diagnose._plots import bars
 from fsbench.diagnose._section import Mean, ReportSection, TextTable
-from fsbench.diagnose.study import FEW_SHOT, Study, Subject, evenly, percent
+from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork, evenly, percent
 
 IMAGES = 4096  # base images at most
 
@@ -30,10 +30,10 @@ def memorised(predicted: Tensor, truth: Tensor, taught: Tensor) -> dict[str, Mea
 
 def section(study: Study) -> ReportSection | None:
     """Measure how much label noise was memorised; None where no network was trained with label noise."""
-    if not any(subject.label_noise for subject in study.subjects):
+    if not any(network.label_noise for network in study.networks):
         return None
     images = evenly(study.base.labels, IMAGES)
-    numbers = {subject.name: _memorised(study, subject, images) for subject in study.subjects}
+    numbers = {network.name: _memorised(study, network, images) for network in study.networks}
     columns = (
         "network",
         "noise",
@@ -44,15 +44,17 @@ def section(study: Study) -> ReportSection | None:
     )
     rows = [
         (
-            subject.name,
-            f"{subject.label_noise:g}",
-            f"{subject.provenance.epoch} of {subject.provenance.epochs}",
-            *(str(mean or "-") for mean in numbers[subject.name].values()),
-            *map(str, study.few_shot[subject.name]),
+            network.name,
+            f"{network.label_noise:g}",
+            f"{network.provenance.epoch} of {network.provenance.epochs}",
+            *(str(mean or "-") for mean in numbers[network.name].values()),
+            *map(str, study.few_shot[network.name]),
         )
-        for subject in study.subjects
+        for network in study.networks
     ]
-    means = {name: {what: mean.mean for what, mean in row.items() if mean} for name, row in numbers.items()}
+    means = {
+        name: {column: mean.mean for column, mean in row.items() if mean} for name, row in numbers.items()
+    }
     return ReportSection(
         "noise",
         "Label noise",
@@ -69,18 +71,18 @@ def section(study: Study) -> ReportSection | None:
     )
 
 
-def _memorised(study: Study, subject: Subject, rows: NDArray[np.int64]) -> dict[str, Mean | None]:
+def _memorised(study: Study, network: TrainedNetwork, rows: NDArray[np.int64]) -> dict[str, Mean | None]:
     """Return the numbers of one network on these base images."""
     taught = add_label_noise(
         study.base.labels,
         len(study.base.class_names),
-        subject.label_noise,
-        subject.provenance.train_seed,
+        network.label_noise,
+        network.provenance.train_seed,
     )
     with torch.no_grad():
         predicted = torch.cat(
             [
-                subject.scores(subject.images(study.base.pixels[part])).argmax(dim=1).cpu()
+                network.scores(network.images(study.base.pixels[part])).argmax(dim=1).cpu()
                 for part in np.array_split(rows, -(-len(rows) // 256))
             ]
         )

@@ -21,7 +21,7 @@ class TextTable:
 class Claim:
     """A number that mixing raises or lowers by a paper, measured on the same questions for every network."""
 
-    what: str
+    quantity: str  # as the report names it
     paper: str
     sign: int  # +1: mixing raises it, -1: mixing lowers it, 0: no paper makes a claim
     digits: int  # decimals in the report

@@ -10,7 +10,7 @@ from torch import Tensor
 from fsbench import stats
 from fsbench.diagnose._plots import Panel, panels, points
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import FEW_SHOT, Study, Subject
+from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork
 from fsbench.heads.preprocess import l2
 
 CLASSES, PER_CLASS = 20, 100  # at most; singular values are comparable only for equal numbers of images
@@ -62,12 +62,12 @@ def section(study: Study) -> ReportSection:
     """Measure the spectra of base and novel features, and their correlation with few-shot accuracy."""
     described: dict[str, dict[str, dict[str, Tensor]]] = {"base": {}, "novel": {}}
     spectra: dict[str, Tensor] = {}
-    for subject in study.subjects:
-        base, novel = _base_features(study, subject), _novel_features(study, subject)
-        described["base"][subject.name], described["novel"][subject.name] = describe(*base), describe(*novel)
+    for network in study.networks:
+        base, novel = _base_features(study, network), _novel_features(study, network)
+        described["base"][network.name], described["novel"][network.name] = describe(*base), describe(*novel)
         mean = class_spectra(*novel).mean(dim=0)
         n = len(novel[1]) // len(novel[1].unique())
-        spectra[subject.name] = mean[: n - 1]  # n rows about their mean have n - 1 directions
+        spectra[network.name] = mean[: n - 1]  # n rows about their mean have n - 1 directions
     numbers = {
         split: {name: {w: v.mean().item() for w, v in row.items()} for name, row in rows.items()}
         for split, rows in described.items()
@@ -75,15 +75,16 @@ def section(study: Study) -> ReportSection:
     tables = [_table(split, rows, study) for split, rows in numbers.items()]
     one_shot = {name: means[0] for name, means in study.few_shot.items()}
     correlations = {
-        f"{split}: {what}": stats.correlation(
-            [rows[name][what] for name in rows], [mean.mean for mean in one_shot.values()]
+        f"{split}: {quantity}": stats.correlation(
+            [rows[name][quantity] for name in rows], [mean.mean for mean in one_shot.values()]
         )
         for split, rows in numbers.items()
-        for what in next(iter(rows.values()))
+        for quantity in next(iter(rows.values()))
     }
-    if len(study.subjects) > 2:
+    if len(study.networks) > 2:
         rows_of_correlations = tuple(
-            (what, "-" if r is None else f"{r:+.2f}", str(len(one_shot))) for what, r in correlations.items()
+            (quantity, "-" if r is None else f"{r:+.2f}", str(len(one_shot)))
+            for quantity, r in correlations.items()
         )
         tables.append(
             TextTable(("number", "correlation with 1-shot accuracy", "networks"), rows_of_correlations)
@@ -111,7 +112,7 @@ def section(study: Study) -> ReportSection:
                         log=True,
                     ),
                     Panel(
-                        f"the same, divided by {study.subjects[0].name}",
+                        f"the same, divided by {study.networks[0].name}",
                         {n: _curve(values / first) for n, values in spectra.items()},
                     ),
                 ],
@@ -119,8 +120,8 @@ def section(study: Study) -> ReportSection:
             ),
             "novel features and accuracy": points(
                 {
-                    what: {n: (row[what], one_shot[n]) for n, row in numbers["novel"].items()}
-                    for what in next(iter(numbers["novel"].values()))
+                    quantity: {n: (row[quantity], one_shot[n]) for n, row in numbers["novel"].items()}
+                    for quantity in next(iter(numbers["novel"].values()))
                 },
                 "5-way 1-shot accuracy, %",
             ),
@@ -128,14 +129,14 @@ def section(study: Study) -> ReportSection:
         {**numbers, "correlations": correlations},
         tuple(
             Claim(
-                f"singular values of {split} classes: {what}",
+                f"singular values of {split} classes: {quantity}",
                 "MM §3.2",
                 -1,
                 digits,
-                {name: row[what].numpy() for name, row in rows.items()},
+                {name: row[quantity].numpy() for name, row in rows.items()},
             )
             for split, rows in described.items()
-            for what, digits in (("largest", 4), ("sum of others", 3))
+            for quantity, digits in (("largest", 4), ("sum of others", 3))
         ),
     )
 
@@ -145,21 +146,21 @@ def _curve(values: Tensor) -> list[tuple[float, float]]:
     return [(float(place), value) for place, value in enumerate(values.tolist(), 1)]
 
 
-def _base_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+def _base_features(study: Study, network: TrainedNetwork) -> tuple[Tensor, Tensor]:
     """Return unit-length features (n, d) of base images and their labels (n,)."""
     rows = _rows(study.base.labels)
     with torch.no_grad():
         parts = [
-            subject.features(subject.images(study.base.pixels[part]))
+            network.features(network.images(study.base.pixels[part]))
             for part in np.array_split(rows, -(-len(rows) // 256))
         ]
     return l2(torch.cat(parts).cpu(), None), torch.from_numpy(study.base.labels[rows])
 
 
-def _novel_features(study: Study, subject: Subject) -> tuple[Tensor, Tensor]:
+def _novel_features(study: Study, network: TrainedNetwork) -> tuple[Tensor, Tensor]:
     """Return unit-length features (n, d) of novel images and their labels (n,)."""
     rows = _rows(study.novel.labels)
-    values = l2(torch.from_numpy(subject.novel.values[rows]), None)
+    values = l2(torch.from_numpy(network.novel.values[rows]), None)
     return values, torch.from_numpy(study.novel.labels[rows])
 
 

@@ -94,7 +94,7 @@ def _lead(study: Study) -> str:
 
 def _networks(study: Study) -> ReportSection:
     """List the networks that are compared."""
-    networks = [(subject.name, subject.provenance) for subject in study.subjects]
+    networks = [(network.name, network.provenance) for network in study.networks]
     return ReportSection(
         "networks",
         "Networks",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,7 +37,11 @@ FEW_SHOT = (TaskSpec(n_shot=1, n_tasks=1000), TaskSpec(n_shot=5, n_tasks=1000))
 QUESTIONS = 450  # base images, and query images of novel tasks
 N_QUERY = 3
 EPISODE = TaskSpec(n_shot=5, n_query=N_QUERY)  # the tasks whose queries are attacked and deformed
-KINDS = {"base": 1, "few-shot": EPISODE.n_way * N_QUERY}  # answers per independent unit of an interval
+Kind = Literal["base", "few-shot"]  # of images: for the base classifier, or for novel tasks
+KINDS: dict[Kind, int] = {  # answers per independent unit of an interval
+    "base": 1,
+    "few-shot": EPISODE.n_way * N_QUERY,
+}
 _TASKS_AT_ONCE, _IMAGES_AT_ONCE = 8, 128
 
 Scores = Callable[[Tensor], Tensor]
@@ -53,18 +58,18 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class TrainedNetwork:
     """A trained network in evaluation mode, without gradients of its weights.
 
     Attributes:
         name: Short name that tells the networks of a study apart.
-        network: Backbone and classifier.
+        module: Backbone and classifier.
         provenance: How the network was trained.
         novel: Features of the novel images, as `fsbench extract` writes them.
     """
 
     name: str
-    network: Network
+    module: Network
     provenance: Provenance
     novel: Features
 
@@ -76,7 +81,7 @@ class Subject:
     @property
     def device(self) -> torch.device:
         """Device of the network."""
-        return next(self.network.parameters()).device
+        return next(self.module.parameters()).device
 
     def images(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Turn pixels (b, h, w, 3) into input before normalisation, (b, 3, s, s) in 0..1 on the device."""
@@ -85,12 +90,12 @@ class Subject:
 
     def features(self, images: Tensor) -> Tensor:
         """Return features (b, d) of images (b, 3, s, s) in 0..1."""
-        features: Tensor = self.network.backbone(_normalised(images))
+        features: Tensor = self.module.backbone(_normalised(images))
         return features
 
     def scores(self, images: Tensor) -> Tensor:
         """Return base-class scores (b, classes) of images (b, 3, s, s) in 0..1."""
-        scores: Tensor = self.network(_normalised(images))
+        scores: Tensor = self.module(_normalised(images))
         return scores
 
     def few_shot(self, spec: TaskSpec) -> NDArray[np.float64]:
@@ -104,13 +109,13 @@ class Study:
     """Networks that learned the same base classes, and the images that all of them are tested on.
 
     Attributes:
-        subjects: The networks; the first one is the reference.
+        networks: The networks; the first one is the reference.
         base: The images that the networks were trained on.
         novel: The images of the novel classes.
         questions: Number of base images, and of query images of novel tasks.
     """
 
-    subjects: tuple[Subject, ...]
+    networks: tuple[TrainedNetwork, ...]
     base: ImageSplit
     novel: ImageSplit
     questions: int = QUESTIONS
@@ -124,35 +129,35 @@ class Study:
     def few_shot(self) -> dict[str, tuple[Mean, ...]]:
         """Few-shot accuracy of each network, for each specification of FEW_SHOT."""
         return {
-            subject.name: tuple(percent(subject.few_shot(spec)) for spec in FEW_SHOT)
-            for subject in self.subjects
+            network.name: tuple(percent(network.few_shot(spec)) for spec in FEW_SHOT)
+            for network in self.networks
         }
 
-    def batches(self, subject: Subject, kind: str) -> Iterator[Batch]:
+    def batches(self, network: TrainedNetwork, kind: Kind) -> Iterator[Batch]:
         """Yield base images for the network's own classifier (`base`), or queries of tasks (`few-shot`)."""
-        return self._base_batches(subject) if kind == "base" else self._episode_batches(subject)
+        return self._base_batches(network) if kind == "base" else self._episode_batches(network)
 
     @cached_property
     def base_rows(self) -> NDArray[np.int64]:
         """Rows of the base images that are used, equally many per class."""
         return evenly(self.base.labels, self.questions)
 
-    def _base_batches(self, subject: Subject) -> Iterator[Batch]:
+    def _base_batches(self, network: TrainedNetwork) -> Iterator[Batch]:
         """Yield base images, scored by the classifier that was trained with the backbone."""
         for rows in np.array_split(self.base_rows, -(-len(self.base_rows) // _IMAGES_AT_ONCE)):
             answers = torch.from_numpy(self.base.labels[rows]).long()
-            images = subject.images(self.base.pixels[rows])
-            yield Batch(images, answers.to(images.device), subject.scores)
+            images = network.images(self.base.pixels[rows])
+            yield Batch(images, answers.to(images.device), network.scores)
 
-    def _episode_batches(self, subject: Subject) -> Iterator[Batch]:
+    def _episode_batches(self, network: TrainedNetwork) -> Iterator[Batch]:
         """Yield queries of whole novel tasks, scored by nearest mean of the unchanged support images."""
         for tasks in sampler.blocks(self.novel.labels, self.episodes, at_once=_TASKS_AT_ONCE):
-            images = subject.images(self.novel.pixels[tasks.query.ravel()])
-            values = torch.from_numpy(subject.novel.values[tasks.support])
+            images = network.images(self.novel.pixels[tasks.query.ravel()])
+            values = torch.from_numpy(network.novel.values[tasks.support])
             support = l2(values.to(images.device), None)  # (tasks, n_way, n_shot, d)
 
             def scores(images: Tensor, support: Tensor = support) -> Tensor:
-                query = l2(subject.features(images), None).view(len(support), -1, support.shape[-1])
+                query = l2(network.features(images), None).view(len(support), -1, support.shape[-1])
                 return nearest_mean(support, query).flatten(0, 1)
 
             yield Batch(images, torch.from_numpy(tasks.answers.ravel()).long().to(images.device), scores)
@@ -201,10 +206,10 @@ def load_study(
     if per_class is not None:
         base = few_images(base, per_class)
     novel = load(dataset or source, "novel", session.cache, stored)
-    subjects = [
-        Subject(
+    networks = [
+        TrainedNetwork(
             name,
-            network.to(session.device).to(memory_format=torch.channels_last),
+            module.to(session.device).to(memory_format=torch.channels_last),
             provenance,
             extract_features(
                 of_checkpoint(path),
@@ -213,9 +218,9 @@ def load_study(
                 session,
             )[1],
         )
-        for name, path, (network, provenance) in zip(_names(paths, loaded), paths, loaded, strict=True)
+        for name, path, (module, provenance) in zip(_names(paths, loaded), paths, loaded, strict=True)
     ]
-    return Study(tuple(subjects), base, novel, questions)
+    return Study(tuple(networks), base, novel, questions)
 
 
 def evenly(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
@@ -234,7 +239,7 @@ def percent(fractions: NDArray[np.float64]) -> Mean:
     return Mean(100 * mean, 100 * half_width)
 
 
-def accuracies(correct: Tensor, kind: str) -> NDArray[np.float64]:
+def accuracies(correct: Tensor, kind: Kind) -> NDArray[np.float64]:
     """Turn answers (n,) bool into the accuracies of independent units: base images, or few-shot tasks."""
     values: NDArray[np.float64] = correct.double().view(-1, KINDS[kind]).mean(dim=1).cpu().numpy()
     return values
@@ -242,7 +247,7 @@ def accuracies(correct: Tensor, kind: str) -> NDArray[np.float64]:
 
 def _names(paths: Sequence[Path], loaded: Sequence[tuple[Network, Provenance]]) -> list[str]:
     """Return the shortest names that tell the checkpoints apart, made of recipes, runs and file names."""
-    noises = [f" (noise {share:g})" if (share := _label_noise(of)) else "" for _, of in loaded]
+    noises = [f" (noise {noise:g})" if (noise := _label_noise(of)) else "" for _, of in loaded]
     recipes = [of.recipe + noise for (_, of), noise in zip(loaded, noises, strict=True)]
     runs = _without_common_end([of.run for _, of in loaded])
     runs = [run + noise for run, noise in zip(runs, noises, strict=True)]

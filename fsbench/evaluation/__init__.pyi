@@ -9,9 +9,9 @@ from .result import Outcome as Outcome
 from .result import Question as Question
 from .result import Result as Result
 from .result import Task as Task
-from .results import read as read
-from .results import read_all as read_all
-from .results import write as write
+from .result_files import read as read
+from .result_files import read_all as read_all
+from .result_files import write as write
 from .run import Output as Output
 from .run import Session as Session
 from .run import evaluate as evaluate

@@ -82,14 +82,14 @@ def embedded(
         if transform is None and image_size is None:
             raise FsbenchError("image_size is missing: uint8 images need it or a transform")
         size = image_size or array.shape[1]
-        resolved = usual(size) if transform is None else Transform("given", size, transform)
+        resolved = usual(size) if transform is None else Transform("user", size, transform)
     else:
         kinds = "uint8 (n, h, w, 3) or float (n, 3, s, s)"
         raise FsbenchError(f"images must be {kinds}, but are {_kind(array)}")
     return embed(module, resolved, array, session)
 
 
-def _plain(what: str, values: Array) -> NDArray[Any]:
+def _plain(name: str, values: Array) -> NDArray[Any]:
     """The values as a NumPy array, in the memory that they lie in where that can be."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
@@ -97,7 +97,7 @@ def _plain(what: str, values: Array) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise FsbenchError(f"{what} must form an array, but do not ({error})") from error
+        raise FsbenchError(f"{name} must form an array, but do not ({error})") from error
 
 
 def _kind(values: NDArray[Any]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fsbench._util.files import atomic_write
-from fsbench._util.validation import escape_formula
+from fsbench._util.untrusted import escape_formula
 from fsbench.evaluation.inference import count_correct
 from fsbench.tasks.sampler import Tasks
 

@@ -19,7 +19,7 @@ from fsbench.tasks.spec import TaskSpec
 
 _WITHOUT_DIGESTS = ("rs-choice-1", "uniform-1")  # samplers whose results have paths without digests
 
-Share = Annotated[float, Meta(ge=0, le=1)]
+Accuracy = Annotated[float, Meta(ge=0, le=1)]
 HalfWidth = Annotated[float, Meta(ge=0, le=100)]  # of the accuracies of two tasks up to 6.4
 
 
@@ -67,7 +67,7 @@ class HeadSettings:
         name: Name of the head, or `./mine.py:head`.
         preprocess: Name of the preprocessing.
         transductive: Whether it looks at all query images of a task together.
-        class_prior: Whether it is given the number of query images per class.
+        class_prior: Whether it uses the number of query images per class.
         code: SHA-256 of the file of a head that is not part of fsbench.
         base_digest: SHA-256 of the base features, where head or preprocessing uses them.
     """
@@ -101,7 +101,7 @@ class Outcome:
     """
 
     task_digest: str
-    accuracy: Share
+    accuracy: Accuracy
     half_width: HalfWidth
     interval: str
     class_half_width: HalfWidth | None = None

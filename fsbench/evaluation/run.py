@@ -15,12 +15,12 @@ from fsbench import stats
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.session import Session as Session
-from fsbench._util.validation import InvalidValueError
-from fsbench.evaluation import results
+from fsbench._util.untrusted import InvalidValueError
+from fsbench.evaluation import result_files
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
-from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
+from fsbench.evaluation.subjects import BaseNeed, Images, Subject, load_subjects, preprocessing, statistics_of
 from fsbench.heads import Head, find_head
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
@@ -58,10 +58,11 @@ class _Method:
     preprocess: str
 
     @property
-    def needs(self) -> set[str]:
+    def need(self) -> BaseNeed:
         """What it uses of the base classes."""
-        needs = {"mean": self.preprocess in NEEDS_BASE_MEAN, "features": self.head.needs_base}
-        return {part for part, needed in needs.items() if needed}
+        if self.head.needs_base:
+            return BaseNeed.FEATURES
+        return BaseNeed.MEAN if self.preprocess in NEEDS_BASE_MEAN else BaseNeed.NOTHING
 
 
 def evaluate(
@@ -94,8 +95,8 @@ def evaluate(
         FsbenchError: An argument for which no result can be made.
     """
     methods = [_method(name, step) for name in heads for step in preprocess or ("",)]
-    needs = frozenset(need for method in methods for need in method.needs)
-    subjects = load_subjects(subject, images, needs, session)
+    need = max((method.need for method in methods), default=BaseNeed.NOTHING)
+    subjects = load_subjects(subject, images, need, session)
     specs = [[_spec(one, images.split, task) for task in tasks] for one in subjects]
     return [
         result
@@ -176,11 +177,11 @@ def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> 
             transductive=head.transductive,
             class_prior=head.class_prior,
             code=head.code,
-            base_digest=subject.base_digest if method.needs else None,
+            base_digest=subject.base_digest if method.need else None,
         ),
     )
     try:
-        results.check_names(question)
+        result_files.check_names(question)
     except InvalidValueError as error:
         raise FsbenchError(f"{subject.model.run}: {error}") from error
     return question
@@ -231,7 +232,7 @@ def _answer(
     )
     result = Result(**vars(question), outcome=outcome)
     if output.folder is not None:
-        path = results.write(output.folder, result)
+        path = result_files.write(output.folder, result)
         if output.details:
             breakdown(kept, labels, names).write(path)
     return result
@@ -250,5 +251,5 @@ def _existing(folder: Path | None, question: Question) -> Result | None:
     path = folder and folder / question.path
     if path is None or not path.exists():
         return None
-    result = results.read(path)
+    result = result_files.read(path)
     return result if result.question == question else None

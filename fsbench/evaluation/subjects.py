@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +25,14 @@ from fsbench.models.checkpoint import is_safetensors
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import find, is_network, of_checkpoint
 from fsbench.models.pretrained.extractor import FeatureExtractor
+
+
+class BaseNeed(IntEnum):
+    """What heads and preprocessing use of the base classes; each value includes those before it."""
+
+    NOTHING = 0
+    MEAN = 1
+    FEATURES = 2
 
 
 @dataclass(frozen=True)
@@ -49,25 +58,25 @@ class Subject:
         features: Features of the split that tasks are drawn from.
         model: The backbone.
         base: Features of the images that the backbone was trained on, for heads that use them.
-        known_mean: Mean of the base features, shape (d,), where a file holds it without them.
+        stored_mean: Mean of the base features, shape (d,), where a file holds it without them.
     """
 
     features: Features
     model: Model
     base: Features | None = None
-    known_mean: NDArray[np.float32] | None = None
+    stored_mean: NDArray[np.float32] | None = None
 
     @cached_property
     def base_mean(self) -> NDArray[np.float32] | None:
         """Mean of the base features, shape (d,); None where there are none."""
         if self.base is None:
-            return self.known_mean
+            return self.stored_mean
         mean: NDArray[np.float32] = self.base.values.mean(axis=0, dtype=np.float64).astype(np.float32)
         return mean
 
     @cached_property
     def base_digest(self) -> str | None:
-        """SHA-256 of the base features, or of their mean where nothing else is known; None without any."""
+        """SHA-256 of the base features, or of their mean where a file holds no more; None without any."""
         if self.base is not None:
             return self.base.digest
         mean = self.base_mean
@@ -107,14 +116,14 @@ def subject_of(
 
 
 def load_subjects(
-    subject: Path | FeatureExtractor | Subject, images: Images, needs: frozenset[str], session: Session
+    subject: Path | FeatureExtractor | Subject, images: Images, need: BaseNeed, session: Session
 ) -> list[Subject]:
     """Load one subject for each data set that a backbone is evaluated on, or the one that a file holds.
 
     Args:
         subject: A checkpoint, a feature file, a backbone, or a subject as it is.
         images: Data sets, split and base features.
-        needs: What heads use of the base classes: "mean", "features", both or nothing.
+        need: What heads and preprocessing use of the base classes.
         session: Cache, device and progress.
 
     Returns:
@@ -123,18 +132,19 @@ def load_subjects(
     Raises:
         FsbenchError: A file cannot be read or holds other images, or base features are needed and missing.
     """
-    base = images.base if needs else None
+    base = images.base if need else None
     if isinstance(subject, Subject):
         subjects = [subject]
     elif isinstance(subject, Path) and store.is_store(subject):
         subjects = [_of_store(subject, images, base)]
-    elif isinstance(subject, Path) and not is_safetensors(subject) and importers.recognise(subject):
-        subjects = [_of_import(subject, images, base)]
+    elif isinstance(subject, Path) and not is_safetensors(subject) and (raw := importers.recognise(subject)):
+        subjects = [_of_import(subject, raw, images, base)]
     else:
         extractor = of_checkpoint(subject) if isinstance(subject, Path) else subject
-        subjects = list(_of_backbone(extractor, images, bool(needs), base, session))
+        subjects = list(_of_backbone(extractor, images, bool(need), base, session))
     first = subjects[0]
-    if ("features" in needs and first.base is None) or ("mean" in needs and first.base_mean is None):
+    mean, whole = BaseNeed.MEAN, BaseNeed.FEATURES
+    if (need == whole and first.base is None) or (need == mean and first.base_mean is None):
         raise FsbenchError(
             f"{first.model.run}: the head or preprocess needs base features; name them with --base FILE"
         )
@@ -198,12 +208,12 @@ def _base_of(base: Path, checkpoint: str | None, subject: str) -> Features:
     return features
 
 
-def _of_import(path: Path, images: Images, base: Path | None) -> Subject:
+def _of_import(path: Path, raw: importers.RawFeatures, images: Images, base: Path | None) -> Subject:
     """Features in a file of another project, which does not name its data set."""
     if len(images.datasets) != 1:
         raise FsbenchError(f"feature file {path}: does not say its data set; name it with --dataset, one")
     (dataset,) = images.datasets
-    imported = importers.read(path, dataset, images.split)
+    imported = importers.read(path, dataset, images.split, raw)
     base_features = None
     if base is not None:
         base_features = (

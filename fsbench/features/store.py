@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_hdf5
-from fsbench._util.validation import InvalidValueError, hdf5, parse_json, typed
+from fsbench._util.untrusted import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
 from fsbench.models.checkpoint import as_provenance
 from fsbench.models.identity import Model

@@ -32,7 +32,7 @@ class Head:
         preprocess: Preprocessing that the head is used with unless another one is chosen, a key of
             `PREPROCESS`.
         transductive: The head looks at the query images of a task together.
-        class_prior: The head is given the number of query images of each class.
+        class_prior: The head uses the number of query images of each class.
         bytes_per_task: Memory that a task needs beside its features; limits how many are computed at once.
         code: SHA-256 of the file that contains a user's head; None for the heads of fsbench.
 

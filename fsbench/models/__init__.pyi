@@ -3,7 +3,6 @@ from .backbones import Architecture as Architecture
 from .backbones import Backbone as Backbone
 from .backbones import build as build
 from .checkpoint import Provenance as Provenance
-from .checkpoint import load_backbone as load_backbone
 from .checkpoint import load_network as load_network
 from .checkpoint import load_provenance as load_provenance
 from .classifiers import CLASSIFIERS as CLASSIFIERS
@@ -29,7 +28,6 @@ __all__ = [
     "assemble",
     "build",
     "find",
-    "load_backbone",
     "load_network",
     "load_provenance",
 ]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write, reason, sha256_of
-from fsbench._util.validation import InvalidValueError, check_file_name, parse_json, typed
+from fsbench._util.untrusted import InvalidValueError, check_file_name, parse_json, typed
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble
 from fsbench.models.identity import LARGEST_IMAGE, Model
@@ -35,7 +35,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a checkpoint was trained.
+    """How a checkpoint was trained; two are equal if they are of the same run, at any epoch.
 
     Attributes:
         run: Name of the training run.
@@ -48,8 +48,8 @@ class Provenance:
         synthetic: Whether the images are drawn by code.
         recipe: Training recipe.
         preset: Preset of the recipe.
-        epochs: Epochs that were asked for, over all stages.
-        epoch: Epochs that are done.
+        epochs: Epochs of all stages, if none ends early.
+        epoch: Finished epochs.
         train_seed: Seed of the training.
         val_accuracy: Few-shot accuracy on val classes at this epoch, 0 to 1.
         settings: The whole resolved recipe.
@@ -68,22 +68,29 @@ class Provenance:
     dropout: float
     source: str
     source_fingerprint: str
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = field(compare=False)
     synthetic: bool
     recipe: str
     preset: str
     epochs: int
-    epoch: int
+    epoch: int = field(compare=False)
     train_seed: int
-    val_accuracy: float | None
+    val_accuracy: float | None = field(compare=False)
     settings: dict[str, Any]
-    versions: dict[str, str]
+    versions: dict[str, str] = field(compare=False)
     precision: str = "float32"
     micro_batch: int | None = None
     per_class: int | None = None
-    best_epoch: int | None = None
-    source_files: str | None = None
-    source_decoder: str | None = None
+    best_epoch: int | None = field(default=None, compare=False)
+    source_files: str | None = field(default=None, compare=False)
+    source_decoder: str | None = field(default=None, compare=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this run and no other, with the settings of its recipe, as JSON values by name."""
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
+        identity: dict[str, Any] = json.loads(json.dumps({**values.pop("settings"), **values}))
+        return identity
 
     @property
     def n_outputs(self) -> int:
@@ -173,6 +180,15 @@ def is_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a whole checkpoint of fsbench, by its metadata."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return FORMAT in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def load_provenance(path: Path) -> Provenance:
     """Read how a checkpoint was trained.
 
@@ -203,7 +219,7 @@ def as_provenance(about: Mapping[str, Any]) -> Provenance:
     return provenance
 
 
-def load_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
+def read_backbone(path: Path) -> tuple[Backbone, Provenance, str]:
     """Load the trained backbone of a checkpoint.
 
     Args:

@@ -27,7 +27,7 @@ class Model:
         overrides: Changes of the preset, such as `batch_size 64, patience 2`.
         classifier: Classifier on top of the backbone in training.
         dropout: Dropout rate of the backbone, 0 to 1.
-        epochs: Epochs that were asked for.
+        epochs: Epochs of all stages, if none ends early.
         epoch: Epoch of this checkpoint.
         best_epoch: Epoch with the highest accuracy on val classes, of those validated.
         train_seed: Seed of the training.

@@ -16,7 +16,7 @@ from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import tried_squares
-from fsbench.evaluation.subjects import Images, Subject, load_subjects, preprocessing, statistics_of
+from fsbench.evaluation.subjects import BaseNeed, Images, Subject, load_subjects, preprocessing, statistics_of
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.head import Head
@@ -137,7 +137,7 @@ def _base_features(
             "on a data set of fsbench; use another head, or --preprocess l2 if only the preprocessing needs "
             "them"
         )
-    (subject,) = load_subjects(backbone, Images(split="base"), frozenset({"mean"}), session)
+    (subject,) = load_subjects(backbone, Images(split="base"), BaseNeed.MEAN, session)
     return subject
 
 

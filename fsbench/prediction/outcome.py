@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsbench._util.validation import escape_formula
+from fsbench._util.untrusted import escape_formula
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report import leaderboard
 from fsbench.tasks.pinned import TaskList, read_task_list, task_list_names
@@ -43,9 +43,9 @@ def file_problems(folder: Path) -> Iterator[str]:
     pinned = {
         (tasks.dataset, tasks.split, tasks.spec): tasks for tasks in map(read_task_list, task_list_names())
     }
-    for path in results.paths(folder):
+    for path in result_files.paths(folder):
         try:
-            result = results.read(path)
+            result = result_files.read(path)
         except FsbenchError as error:
             yield str(error)
             continue

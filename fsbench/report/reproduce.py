@@ -10,7 +10,7 @@ from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
 from fsbench._util.session import Session
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
@@ -87,7 +87,7 @@ def reproduce(
         FsbenchError: The file is not a result or does not say how its backbone was trained, the checkpoint
             is another one, or the head is code that was not named.
     """
-    before = results.read(path)
+    before = result_files.read(path)
     if user_code.is_reference(before.head.name) and head != before.head.name:
         raise FsbenchError(
             f"{path}: its head is code, which runs only if you name it, too: --head {before.head.name}"

@@ -8,24 +8,24 @@ have the same images of a data set, its list names them by their fingerprint and
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason, write_text
-from fsbench._util.validation import InvalidValueError, check
+from fsbench._util.untrusted import InvalidValueError, typed
 from fsbench.data.identity import Identity, explain_mismatch
 from fsbench.tasks.sampler import SAMPLER, digest
 from fsbench.tasks.spec import TaskSpec
 
-_ALWAYS_WRITTEN = ("n_way", "n_shot", "n_query", "n_tasks", "seed")  # keys of every list
-_DEFAULTS = {field.name: field.default for field in fields(TaskSpec)}
+_Size = Annotated[int, Meta(ge=1, lt=1 << 31)]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TaskList:
     split: str
     sampler: str
     spec: TaskSpec
-    class_sizes: tuple[tuple[int, int], ...]
+    class_sizes: tuple[tuple[_Size, _Size], ...]
     digest: str
     fingerprint: str | None = None
     files: str | None = None
@@ -143,23 +143,17 @@ def write_task_list(path: Path, tasks: TaskList) -> None:
     Raises:
         FsbenchError: The file cannot be written.
     """
-    values: dict[str, Any] = {"dataset": tasks.dataset, "split": tasks.split, "sampler": tasks.sampler}
-    values |= _toml_values(tasks.spec) | {
-        "class_sizes": [list(run) for run in tasks.class_sizes],
-        "digest": tasks.digest,
-    }
-    identity = {name: getattr(tasks, name) for name in ("fingerprint", "files", "decoder")}
-    values |= {name: value for name, value in identity.items() if value is not None}
-    write_text(path, "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-
-
-def _toml_values(spec: TaskSpec) -> dict[str, Any]:
-    """A specification as TOML values: numbers, strings and lists are those of JSON, but there is no null."""
-    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
-    written = {
-        name: value for name, value in values.items() if name in _ALWAYS_WRITTEN or value != _DEFAULTS[name]
-    }
-    return {name: "all" if value is None else value for name, value in written.items()}
+    spec = asdict(tasks.spec)
+    spec["n_query"] = "all" if tasks.spec.n_query is None else tasks.spec.n_query  # TOML has no null
+    values: dict[str, object] = {}
+    for name, value in vars(tasks).items():
+        values |= spec if name == "spec" else {name: value}
+    lines = (
+        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"  # TOML has no surrogates either
+        for name, value in values.items()
+        if value is not None and value is not False and value != ()
+    )
+    write_text(path, "".join(lines))
 
 
 def read_task_list(name: str) -> TaskList:
@@ -185,18 +179,14 @@ def read_task_list(name: str) -> TaskList:
         if not path.is_file():
             raise unknown("task list", name, task_list_names())
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        spec = {key: document.pop(key) for key in _DEFAULTS if key in document or key in _ALWAYS_WRITTEN}
-        spec["n_query"] = None if spec["n_query"] == "all" else spec["n_query"]
-        if isinstance(spec.get("classes"), list):
-            spec["classes"] = tuple(spec["classes"])
-        check(TaskSpec, spec)
-        sizes = tuple(tuple(run) for run in document.pop("class_sizes"))
-        tasks = TaskList(spec=TaskSpec(**spec), class_sizes=sizes, **document)
-        check(TaskList, vars(tasks))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        spec = {field.name: values.pop(field.name) for field in fields(TaskSpec) if field.name in values}
+        if spec.get("n_query") == "all":
+            spec["n_query"] = None
+        tasks = typed({**values, "spec": spec}, TaskList)
     except OSError as error:
         raise FsbenchError(f"cannot read task list {path}: {reason(error)}") from error
-    except (InvalidValueError, FsbenchError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (InvalidValueError, FsbenchError, ValueError, RecursionError) as error:
         raise FsbenchError(f"task list {path}: not a task list of fsbench ({error})") from error
     if tasks.sampler != SAMPLER:
         raise FsbenchError(

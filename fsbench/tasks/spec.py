@@ -1,7 +1,11 @@
 """Task specification: how many classes, support and query images tasks have, and how they are drawn."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from inspect import formatannotation
+
+import msgspec
+import numpy as np
 
 from fsbench._util.errors import FsbenchError
 
@@ -24,7 +28,7 @@ class TaskSpec:
         disjoint: Draw tasks that share no image, as many as the images give.
 
     Raises:
-        FsbenchError: A value is out of range, or two settings exclude each other.
+        FsbenchError: A value has another type or is out of range, or two settings exclude each other.
 
     Example:
         >>> TaskSpec(n_way=5, n_shot=1).name
@@ -38,13 +42,14 @@ class TaskSpec:
     n_query: int | None = 15
     n_tasks: int = 10_000
     seed: int = 0
-    query_alpha: float | None = None
+    query_alpha: int | float | None = None
     least_shot: int | None = None
     classes: tuple[str, ...] = ()
     disjoint: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that no data set could satisfy."""
+        """Refuse values of other types, and those that no data set could satisfy."""
+        self._convert()
         smallest = {"n_way": 2, "n_shot": 1, "n_query": 1, "n_tasks": 2, "seed": 0, "least_shot": 1}
         for name, least in smallest.items():
             value = getattr(self, name)
@@ -66,6 +71,19 @@ class TaskSpec:
             )
         if len(set(self.classes)) != len(self.classes):
             raise FsbenchError(f"classes must differ from each other, but are {', '.join(self.classes)}")
+
+    def _convert(self) -> None:
+        """Convert NumPy numbers and lists, and refuse values of other types; True is no number."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            try:
+                plain = value.item() if isinstance(value, np.generic) else value
+                object.__setattr__(self, field.name, msgspec.convert(plain, field.type))
+            except msgspec.ValidationError as error:
+                kind = formatannotation(field.type)
+                raise FsbenchError(
+                    f"{field.name} must be {kind}, but is {value!r} of type {type(value).__name__}"
+                ) from error
 
     @property
     def name(self) -> str:

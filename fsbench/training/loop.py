@@ -26,7 +26,7 @@ from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.augment import train_augment
 from fsbench.training import resume, saving
-from fsbench.training.checks import check_losses, check_weights, kept, place
+from fsbench.training.failures import check_losses, check_weights, kept, place
 from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import Recipe, Stage
 from fsbench.training.run import Run, TrainingSpec, prepare_run

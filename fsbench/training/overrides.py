@@ -23,10 +23,6 @@ class Overrides(TypedDict, total=False):
     label_noise: float | None
 
 
-_NAMES = tuple(Overrides.__annotations__)
-_PLAIN = ("batch_size", "classifier", "dropout", "label_noise")  # fields of `Recipe` under the same name
-
-
 def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
     """Replace numbers of a recipe; an override that is None keeps the recipe's own.
 
@@ -48,27 +44,32 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
         >>> resolve(load_recipe("s2m2-r", "paper"), epochs=[50]).overrides
         ('epochs 40 + 10',)
     """
+    names = Overrides.__annotations__
     for name in overrides:
-        if name not in _NAMES:
-            raise unknown("override of a recipe", name, _NAMES)
-    changes: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
-    if changes.pop("augment", True) is False:
+        if name not in names:
+            raise unknown("override of a recipe", name, names)
+    values: dict[str, Any] = {name: overrides[name] for name in names if overrides.get(name) is not None}  # type: ignore[literal-required]
+    changes = dict(values)
+    if values.pop("augment", True):
+        changes.pop("augment", None)
+    else:
         changes["augment"] = "off"
         recipe = replace(recipe, augment=OFF)
-    if "epochs" in changes:
-        total = changes["epochs"]
+    if "epochs" in values:
+        total = values.pop("epochs")
         epochs = _epochs_per_stage([total] if isinstance(total, int) else total, recipe)
         changes["epochs"] = " + ".join(map(str, epochs))
         stages = zip(recipe.stages, epochs, strict=True)
         recipe = replace(recipe, stages=tuple(replace(stage, epochs=n) for stage, n in stages))
-    if "patience" in changes:
-        recipe = _with_patience(recipe, changes["patience"])
-    if "learning_rate" in changes:
-        optimiser = replace(recipe.optimiser, learning_rate=changes["learning_rate"])
-        recipe = replace(recipe, optimiser=optimiser)
-    recipe = replace(recipe, **{name: changes[name] for name in _PLAIN if name in changes})
+    if "patience" in values:
+        recipe = _with_patience(recipe, values.pop("patience"))
+    if "learning_rate" in values:
+        recipe = replace(
+            recipe, optimiser=replace(recipe.optimiser, learning_rate=values.pop("learning_rate"))
+        )
+    recipe = replace(recipe, **values)  # the others are fields of `Recipe` under the same name
     _check(recipe)
-    return replace(recipe, overrides=tuple(f"{name} {changes[name]}" for name in _NAMES if name in changes))
+    return replace(recipe, overrides=tuple(f"{name} {value}" for name, value in changes.items()))
 
 
 def _epochs_per_stage(epochs: Sequence[int], recipe: Recipe) -> Sequence[int]:

@@ -6,6 +6,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 
@@ -54,7 +55,10 @@ class ComputeSettings:
 
 
 def choose_compute(
-    device: torch.device, precision: str = "auto", compiled: str = "auto", micro_batch: int | None = None
+    device: torch.device,
+    precision: str = "auto",
+    compiled: Literal["auto", "on", "off"] = "auto",
+    micro_batch: int | None = None,
 ) -> ComputeSettings:
     """Choose how to compute on a device.
 

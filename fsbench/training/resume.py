@@ -3,8 +3,7 @@
 Random generators are not part of it: each is a function of the seed and of the place in the loop.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,6 @@ from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network
 from fsbench.training.run import Run
 
-# May differ between two starts of one run: its progress, and what does not change its numbers.
-_MAY_DIFFER = {
-    "epoch",
-    "best_epoch",
-    "val_accuracy",
-    "versions",
-    "class_names",
-    "source_files",
-    "source_decoder",
-}
 _NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
 
@@ -136,14 +125,12 @@ def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) ->
     Raises:
         FsbenchError: They do; the message names the first setting that differs.
     """
-    expected = json.loads(json.dumps(asdict(provenance)))
-    expected |= expected.pop("settings")
-    stored = {**about, **about["settings"]}
-    for name in sorted(expected.keys() - _MAY_DIFFER):
-        if expected[name] != stored.get(name):
+    stored = checkpoint.as_provenance(about).identity
+    for name, value in sorted(provenance.identity.items()):
+        if stored.get(name) != value:
             raise FsbenchError(
                 f"--out {folder}: holds a run with {name} = {_short(stored.get(name))}, "
-                f"not {_short(expected[name])}; choose another folder, or replace the run with --force"
+                f"not {_short(value)}; choose another folder, or replace the run with --force"
             )
 
 

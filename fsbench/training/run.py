@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fsbench._util import machine
-from fsbench._util.distributed import Share, join, share_batch_norm
+from fsbench._util.distributed import Worker, join, share_batch_norm
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session
@@ -82,7 +82,7 @@ class Run:
         return self.folder / "last.safetensors"
 
     @property
-    def distributed(self) -> Share:
+    def distributed(self) -> Worker:
         """Rank and number of the processes that train together."""
         return self.network.backbone.distributed
 

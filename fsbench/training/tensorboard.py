@@ -6,7 +6,6 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 AddRow = Callable[[Row], None]
 BEST = "best_val_accuracy"  # the highest so far, by which runs are compared; not a column of the log
-_NOT_SETTINGS = {"run", "source_fingerprint", "class_names", "epoch", "val_accuracy", "settings", "versions"}
 
 
 def require_tensorboard() -> None:
@@ -127,9 +125,9 @@ def _add(writer: "SummaryWriter", rows: Sequence[Row]) -> None:
 
 def _settings(provenance: Provenance) -> dict[str, bool | int | float | str]:
     """Return the settings of a run as one flat table; a nested setting is `outer.inner`."""
-    about = {name: value for name, value in asdict(provenance).items() if name not in _NOT_SETTINGS}
-    recipe = {name: value for name, value in provenance.settings.items() if name != "name"}
-    return dict(_flat({**recipe, **about}))
+    settings = provenance.identity
+    del settings["run"], settings["name"]  # the folder, and the name of the recipe once more
+    return dict(_flat(settings))
 
 
 def _flat(values: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, bool | int | float | str]]:

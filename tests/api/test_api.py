@@ -17,7 +17,7 @@ from fsbench import api
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.data.loading import load
-from fsbench.evaluation import results
+from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as evaluate_file
 from fsbench.features import store as features
@@ -64,7 +64,7 @@ def store(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def known(store: Path) -> results.Result:
+def known(store: Path) -> Result:
     """What the command would make of that file."""
     spec = TaskSpec(n_way=5, n_shot=1, n_query=3, n_tasks=20)
     (result,) = evaluate_file(store, tasks=[spec], session=Session(quiet=True), output=Output(None))
@@ -124,7 +124,7 @@ class TestArrays:
         for column in ("accuracy_percent", "half_width_percent"):
             np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], atol=5e-5)
 
-    def test_features_and_labels_score_as_their_file(self, store: Path, known: results.Result):
+    def test_features_and_labels_score_as_their_file(self, store: Path, known: Result):
         held = features.read(store)
         frame = fsbench.evaluate(held.values, held.labels, **FEW)
         (row,) = frame.itertuples()
@@ -133,7 +133,7 @@ class TestArrays:
         np.testing.assert_array_equal(row.task_accuracies_percent, 100 * known.accuracies)
         assert (row.dataset, row.run, row.n_way, row.n_shot) == ("unnamed", "features", 5, 1)
 
-    def test_order_form_and_names_of_labels_change_nothing(self, store: Path, known: results.Result):
+    def test_order_form_and_names_of_labels_change_nothing(self, store: Path, known: Result):
         held = features.read(store)
         names = np.array([f"class-{label:02d}" for label in held.labels])
         by_class = np.random.default_rng(0).permutation(len(held.class_names))
@@ -204,7 +204,7 @@ class TestModules:
         assert set(frame.run) == {"mine"}
         assert set(frame.split) == {"val"}
 
-    def test_a_checkpoint_by_its_path(self, trained: Path, cache: Path, known: results.Result):
+    def test_a_checkpoint_by_its_path(self, trained: Path, cache: Path, known: Result):
         for path in (trained / "best.safetensors", str(trained / "best.safetensors")):
             frame = fsbench.evaluate(path, cache=cache, device="cpu", **FEW)
             np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * known.accuracies)

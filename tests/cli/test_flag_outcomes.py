@@ -483,7 +483,7 @@ def test_a_report_is_of_the_images_and_questions_asked_for(say: Say, best: Path,
     )
     (study,) = studies
     assert study.novel.dataset == other
-    assert sum(len(batch.answers) for batch in study.batches(study.subjects[0], "few-shot")) == 45
+    assert sum(len(batch.answers) for batch in study.batches(study.networks[0], "few-shot")) == 45
 
 
 def test_quickstart_computes_where_it_is_told_and_quietly(

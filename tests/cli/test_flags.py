@@ -26,7 +26,7 @@ from fsbench.cli import app, main
 from fsbench.cli._config import _kinds
 from fsbench.cli._installation import Checkup
 from fsbench.data.augment import OFF, Augment
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import fast
 from fsbench.training.optim import Optimiser
@@ -181,7 +181,7 @@ def nowhere(path: Path) -> Iterator[io.StringIO]:
 
 
 FEATURES = SimpleNamespace(values=torch.zeros(2, 3), about={"split": "novel"})
-RESULT = results.read(HERE / "golden" / "results" / "schema-1.json")
+RESULT = result_files.read(HERE / "golden" / "results" / "schema-1.json")
 BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
 CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())
 PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)

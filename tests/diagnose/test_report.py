@@ -20,7 +20,7 @@ from fsbench.diagnose._published import published
 from fsbench.diagnose._section import ReportSection, TextTable
 from fsbench.diagnose.run import OF_CHECKPOINTS
 from fsbench.diagnose.study import evenly, load_study
-from fsbench.evaluation import inference, results
+from fsbench.evaluation import inference, result_files
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
@@ -98,30 +98,30 @@ def test_clean_accuracy_is_the_same_wherever_it_is_measured(measured: Path):
 def test_base_scores_and_novel_features_are_those_of_the_trained_network(cache: Path, trained: Path):
     path = trained / "best.safetensors"
     study = load_study([path], session=Session(cache, CPU, quiet=True))
-    (subject,) = study.subjects
+    (trained,) = study.networks
     tensors, _ = checkpoint.read(path)
-    backbone, _, _ = checkpoint.load_backbone(path)
-    images = subject.images(study.novel.pixels[:4])
+    backbone, _, _ = checkpoint.read_backbone(path)
+    images = trained.images(study.novel.pixels[:4])
     assert images.min() >= 0
     assert images.max() <= 1
     features = torch.from_numpy(
         embed(backbone, usual(backbone.image_size), study.novel.pixels[:4], Session(quiet=True))
     )
-    torch.testing.assert_close(subject.features(images), features, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(trained.features(images), features, rtol=1e-3, atol=1e-4)
     network, _ = load_network(path)
     assert torch.equal(network.classifier.direction, tensors["classifier.direction"])
-    torch.testing.assert_close(subject.scores(images), network.classifier(features), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(trained.scores(images), network.classifier(features), rtol=1e-3, atol=1e-4)
 
 
 def test_few_shot_batches_ask_what_the_evaluation_asks(cache: Path, trained: Path):
     """The differentiable scores of whole tasks pick what the head picks from extracted features."""
     study = load_study([trained / "best.safetensors"], session=Session(cache, CPU, quiet=True))
-    (subject,) = study.subjects
+    (trained,) = study.networks
     right = [
         (batch.scores(batch.images).argmax(dim=1) == batch.answers).double().mean()
-        for batch in study.batches(subject, "few-shot")
+        for batch in study.batches(trained, "few-shot")
     ]
-    values = l2(torch.from_numpy(subject.novel.values), None)
+    values = l2(torch.from_numpy(trained.novel.values), None)
     expected = inference.accuracies(
         values, study.novel.labels, study.episodes, find_head("nearest-mean")
     ).mean()
@@ -144,7 +144,7 @@ def test_runs_are_named_without_what_all_end_in(runs, short):
 def test_more_questions_are_more_images_and_tasks(cache: Path, trained: Path):
     study = load_study([trained / "best.safetensors"], questions=45, session=Session(cache, CPU, quiet=True))
     for kind, asked in (("base", 42), ("few-shot", 45)):  # six base classes
-        assert sum(len(b.answers) for b in study.batches(study.subjects[0], kind)) == asked
+        assert sum(len(b.answers) for b in study.batches(study.networks[0], kind)) == asked
     with pytest.raises(FsbenchError, match="questions must be at least 30, but is 29"):
         load_study([trained / "best.safetensors"], questions=29, session=Session(cache, CPU, quiet=True))
 
@@ -178,7 +178,7 @@ def test_equal_numbers_are_equal_files(tmp_path: Path):
 def test_a_report_beside_results_is_no_result(tmp_path: Path):
     report.write(tmp_path / "diagnose" / "some", "T", "L", [ReportSection("x", "X", "", ())])
     assert list(tmp_path.rglob("*.json"))
-    assert results.paths(tmp_path) == []
+    assert result_files.paths(tmp_path) == []
 
 
 def test_a_panel_without_curves_is_left_out():

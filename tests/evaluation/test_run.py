@@ -14,7 +14,7 @@ from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.data.preparation import prepare
-from fsbench.evaluation import inference, results
+from fsbench.evaluation import inference, result_files
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.features import store
@@ -140,7 +140,7 @@ def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
     options = {"preprocess": ["none"], "output": Output(tmp_path), **SMALL}
     (result,) = evaluate(tmp_path / "mine.h5", tasks=[spec], **options)
     np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
-    assert results.read(tmp_path / result.path) == result
+    assert result_files.read(tmp_path / result.path) == result
     assert (result.spec.name, len(result.outcome.correct)) == (spec.name, result.spec.n_tasks)
 
 
@@ -186,7 +186,7 @@ def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
     assert [(r.head.name, r.spec.n_way, r.spec.n_shot) for r in found] == [
         (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
     ]
-    assert sorted(r.path for r in results.read_all(tmp_path)) == sorted(r.path for r in found)
+    assert sorted(r.path for r in result_files.read_all(tmp_path)) == sorted(r.path for r in found)
 
 
 def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
@@ -202,7 +202,7 @@ def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_pa
     store.write(feature_file, clusters(seed=5))  # another question now, under the same name
     (other,) = evaluate(feature_file, **ask)
     assert other.data.feature_digest != first.data.feature_digest
-    assert results.read(path) == other
+    assert result_files.read(path) == other
 
 
 class TestOfCheckpoints:
@@ -320,7 +320,7 @@ def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content:
 
 class TestNothingIsOverwritten:
     def outcomes(self, folder: Path) -> list[tuple]:
-        found = list(results.read_all(folder))
+        found = list(result_files.read_all(folder))
         return sorted(
             (one.model.run, one.data.feature_digest, one.head.base_digest or "", one.outcome.correct)
             for one in found
@@ -400,9 +400,9 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
 
 def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
     (result,) = evaluate(feature_file, tasks=asked([3], [1]), output=Output(tmp_path), **SMALL)
-    document = json.loads(json.dumps(results.to_json(result)))
+    document = json.loads(json.dumps(result_files.to_json(result)))
     assert document["outcome"]["accuracy"] == result.outcome.accuracy
-    assert document["schema"] == results.SCHEMA
+    assert document["schema"] == result_files.SCHEMA
 
 
 class TestFilesOfOthers:

@@ -30,7 +30,7 @@ import torch
 from fsbench import cli
 from fsbench._util import machine
 from fsbench.data import image_store, summary
-from fsbench.evaluation import results, run
+from fsbench.evaluation import result_files, run
 from fsbench.features import store as features
 from fsbench.models import checkpoint
 from fsbench.report import leaderboard
@@ -238,7 +238,7 @@ def check_readable(name: str, at: Path, allowed: tuple[dict[str, str], ...]) -> 
         with image_store.open_store(path) as file:
             expect(set(file) == set(image_store.SPLITS), name, "leaves a part of a store")
     if (at / "results").exists():
-        list(results.read_all(at / "results"))
+        list(result_files.read_all(at / "results"))
 
 
 def expect_same(name: str, found: dict[str, str], wanted: dict[str, str]) -> None:

@@ -27,7 +27,7 @@ from fsbench.cli import main
 from fsbench.data import _download as download
 from fsbench.data.loading import find_store, load
 from fsbench.data.preparation import prepare
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.features import store as features
 from fsbench.heads import HEADS
@@ -89,7 +89,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def answers(folder: Path) -> dict[Path, dict[str, object]]:
     """Return the values of all results below a folder without their durations."""
-    values = {path: flatten(results.read(path)) for path in results.paths(folder)}
+    values = {path: flatten(result_files.read(path)) for path in result_files.paths(folder)}
     return {
         path.relative_to(folder): {key: value for key, value in one.items() if key not in TIMES}
         for path, one in values.items()
@@ -308,7 +308,7 @@ class TestChangedFiles:
         line = lines(here, here)["evaluate"]
         assert main(line) == 0
         before = answers(here / "results")
-        path = results.paths(here / "results")[0]
+        path = result_files.paths(here / "results")[0]
         document = json.loads(path.read_bytes())
         outcome = document["outcome"]
         if key == "run":

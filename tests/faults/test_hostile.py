@@ -35,7 +35,7 @@ from fsbench.data import _download as download
 from fsbench.data import _layouts as layouts
 from fsbench.data import image_store
 from fsbench.data.decode import inspect_files, squares
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.flat import flatten
 from fsbench.features import importers
@@ -138,7 +138,7 @@ class TestCode:
             lambda: importers.read(path, "mine", "novel"),
             lambda: importers.recognise(path),
             lambda: weight_files.read(path),
-            lambda: checkpoint.load_backbone(path),
+            lambda: checkpoint.read_backbone(path),
             lambda: features.read(path),
             lambda: layouts.cifar_pickles(tmp_path),
         ):
@@ -189,7 +189,7 @@ class TestCode:
             {"head": "evil:head", "head_code": "0" * 64},
             {"recipe": "./evil.py"},
         ):
-            path = results.write(Path("results"), changed(result(), **changes))
+            path = result_files.write(Path("results"), changed(result(), **changes))
             with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
                 reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
@@ -451,7 +451,7 @@ class TestPlaces:
         tensors, about = checkpoint.read(trained / "best.safetensors")
         forged = tmp_path / "x.safetensors"
         forged.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, "run": name})}))
-        for read in (checkpoint.load_backbone, checkpoint.load_network, checkpoint.load_provenance):
+        for read in (checkpoint.read_backbone, checkpoint.load_network, checkpoint.load_provenance):
             with pytest.raises(FsbenchError, match="run must be a name for a file or folder"):
                 read(forged)
 
@@ -602,7 +602,7 @@ class TestResultFiles:
         for value in ABSURD[field]:
             (folder / "x.json").write_text(json.dumps(document(result(), schema, **{field: value})))
             with pytest.raises(FsbenchError) as caught:
-                results.read(folder / "x.json")
+                result_files.read(folder / "x.json")
             assert str(caught.value).isprintable()
         output = one_line(["leaderboard", folder], capsys)
         assert "x.json" in output
@@ -610,17 +610,17 @@ class TestResultFiles:
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
     def test_numbers_that_are_not_finite(self, number: str, tmp_path: Path):
-        text = json.dumps(results.to_json(result())).replace('"accuracy": 0.5', f'"accuracy": {number}')
+        text = json.dumps(result_files.to_json(result())).replace('"accuracy": 0.5', f'"accuracy": {number}')
         assert number in text
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(FsbenchError, match="not a result file"):
-            results.read(tmp_path / "x.json")
+            result_files.read(tmp_path / "x.json")
 
     @pytest.mark.parametrize("text", ["", "[" * 100_000, '{"a":' * 100_000, "null", "[]", "\xff", '"x"'])
     def test_other_json(self, text: str, tmp_path: Path):
         (tmp_path / "x.json").write_text(text, encoding="latin1")
         with pytest.raises(FsbenchError, match="not a result file"):
-            results.read(tmp_path / "x.json")
+            result_files.read(tmp_path / "x.json")
 
     @pytest.mark.parametrize("kind", CONTROL_TEXTS)
     def test_control_characters_in_texts(self, kind: str, tmp_path: Path, capsys):
@@ -631,7 +631,7 @@ class TestResultFiles:
             text = json.dumps(document(result(), schema, **{name: CONTROL_TEXTS[kind]}))
             (tmp_path / "results" / "x.json").write_text(text)
             with pytest.raises(FsbenchError, match=f"{'name' if name == 'head' else name} must be") as caught:
-                results.read(tmp_path / "results" / "x.json")
+                result_files.read(tmp_path / "results" / "x.json")
             assert str(caught.value).isprintable()
         one_line(["leaderboard", tmp_path / "results"], capsys)
         one_line(["compare", tmp_path / "results" / "x.json", tmp_path / "results" / "x.json"], capsys)
@@ -681,8 +681,8 @@ class TestMarkup:
         for text in (name, "plain"):
             folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
             first = changed(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
-            results.write(folder, first)
-            results.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
+            result_files.write(folder, first)
+            result_files.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
             for path in leaderboard.update(folder, None):
                 found[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
         return found
@@ -763,8 +763,9 @@ LISTS = {
     "seed": ["-1", "18446744073709551616", "1.5"],
     "query_alpha": ["nan", "inf", "0", '"x"', "-1"],
     "classes": ['"ab"', "[1]", '["a", "a"]', '["\\u001b"]', "3"],
-    "class_sizes": ["3", "[3]", "[[1, 2, 3]]", '[["a", 1]]', "[[1.5, 2]]"],
-    "digest": ["1", '"\\u202e"'],
+    "n_query": ['"every"', "2.0", "0"],
+    "class_sizes": ["3", "[3]", "[[1, 2, 3]]", '[["a", 1]]', "[[1.5, 2]]", f"[[0x{'f' * 9999}, 1]]"],
+    "digest": ["1", '"\\u202e"', "2020-01-01"],
     "dataset": ["1", '"a\\nb"'],
     "disjoint": ["1", '"yes"'],
     "unknown": ["1"],
@@ -780,6 +781,14 @@ def test_absurd_task_lists(key: str, tmp_path: Path):
         with pytest.raises(FsbenchError, match="not a task list of fsbench") as caught:
             pinned.read_task_list(str(tmp_path / "x.toml"))
         assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("key", ["sampler", "n_way", "n_shot", "n_query", "n_tasks", "seed", "class_sizes"])
+def test_task_lists_without_a_key(key: str, tmp_path: Path):
+    lines = TARGETS["task-list"].seeds()[0].decode().splitlines()
+    (tmp_path / "x.toml").write_text("\n".join(line for line in lines if not line.startswith(f"{key} ")))
+    with pytest.raises(FsbenchError, match=f"not a task list of fsbench \\(lacks {key}\\)"):
+        pinned.read_task_list(str(tmp_path / "x.toml"))
 
 
 PROVENANCE = {
@@ -800,7 +809,7 @@ def test_absurd_checkpoints(key: str, tmp_path: Path, trained: Path, capsys):
     path = tmp_path / "x.safetensors"
     for value in PROVENANCE[key]:
         path.write_bytes(save(tensors, metadata={checkpoint.FORMAT: json.dumps({**about, key: value})}))
-        for read in (checkpoint.load_backbone, checkpoint.load_network):
+        for read in (checkpoint.read_backbone, checkpoint.load_network):
             with pytest.raises(FsbenchError, match=f"checkpoint .*{key}|lacks") as caught:
                 read(path)
             assert str(caught.value).isprintable()
@@ -812,7 +821,7 @@ def test_checkpoints_without_provenance(text: str, tmp_path: Path, trained: Path
     tensors, _ = checkpoint.read(trained / "best.safetensors")
     (tmp_path / "x.safetensors").write_bytes(save(tensors, metadata={checkpoint.FORMAT: text}))
     with pytest.raises(FsbenchError, match=r"x\.safetensors: (not|lacks)"):
-        checkpoint.load_backbone(tmp_path / "x.safetensors")
+        checkpoint.read_backbone(tmp_path / "x.safetensors")
 
 
 def test_a_checkpoint_that_claims_more_than_it_holds(tmp_path: Path, trained: Path):

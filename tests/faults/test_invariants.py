@@ -22,7 +22,7 @@ from PIL import Image
 
 import fsbench._util.distributed
 import fsbench.features.extract
-from fsbench._util.distributed import Share
+from fsbench._util.distributed import Worker
 from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data import image_store
@@ -255,7 +255,7 @@ class TestLabelsFollowItems:
             patch.setattr(
                 fsbench._util.distributed, "all_reduce", lambda tensor: tensor
             )  # the sum is taken below
-            shares = [Share(rank, size) for rank in range(size)]
+            shares = [Worker(rank, size) for rank in range(size)]
             parts = [share.whole(share.mine(batch), rows) for share in shares]
         assert torch.equal(torch.stack(parts).sum(dim=0), batch)
 

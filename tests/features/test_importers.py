@@ -11,8 +11,11 @@ import torch
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
+from fsbench._util.session import Session
 from fsbench.data.registry import SOURCES
+from fsbench.evaluation.subjects import BaseNeed, Images, load_subjects
 from fsbench.features import importers, store
+from fsbench.features.importers import _formats
 
 LABELS = np.array([7, 3, 3, 7, 12, 3, 12, 7, 12, 12])  # as a shuffling loader gives them
 VALUES = np.random.default_rng(0).random((10, 4), np.float32)
@@ -108,7 +111,7 @@ class TestEveryFormat:
         path = tmp_path / "no.name"
         example.write(path, VALUES, LABELS)
         imported = importers.read(path, "mine", "novel")
-        assert importers.recognise(path) == example.name
+        assert importers.recognise(path).format == example.name
         assert imported.features.class_names == ("3", "7", "12")
         np.testing.assert_array_equal(imported.features.labels, [0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
         assert (imported.features.values.dtype, imported.features.labels.dtype) == (np.float32, np.int32)
@@ -178,7 +181,7 @@ def easy_file(path: Path, sizes: tuple[int, int, int], images: int, **kwargs: bo
 def test_easy_keeps_all_splits_in_one_array(zipped: bool, tmp_path: Path):
     path = tmp_path / "features.pt11"
     array = easy_file(path, (64, 16, 20), 6, _use_new_zipfile_serialization=zipped).numpy()
-    assert importers.recognise(path) == "easy"
+    assert importers.recognise(path).format == "easy"
     starts = {"base": (0, 64), "val": (64, 80), "novel": (80, 100)}
     for split, (start, stop) in starts.items():
         imported = importers.read(path, "mini-imagenet", split)
@@ -372,3 +375,13 @@ def test_an_unsafe_pickle_is_refused_and_named(tmp_path: Path):
     for ask in (importers.recognise, lambda path: importers.read(path, "mine", "novel")):
         with pytest.raises(FsbenchError, match=r"x: contains os\.system"):
             ask(tmp_path / "x")
+
+
+def test_a_file_is_parsed_once_for_an_evaluation(tmp_path: Path, monkeypatch):
+    pickled(tmp_path / "x.plk", pair(VALUES, LABELS))
+    parsed = []
+    parse = _formats.parse
+    monkeypatch.setattr(_formats, "parse", lambda *content: parsed.append(1) or parse(*content))
+    (subject,) = load_subjects(tmp_path / "x.plk", Images(["mine"]), BaseNeed.NOTHING, Session())
+    assert len(subject.features.labels) == len(LABELS)
+    assert len(parsed) == 1

@@ -32,7 +32,7 @@ from fsbench.data import _store_writer, decode, image_store, summary
 from fsbench.data._download import unpack
 from fsbench.data._hugging_face import hugging_face
 from fsbench.data.listing import Encoded
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.features import importers
 from fsbench.features import store as features
@@ -102,7 +102,7 @@ def written(write: Callable[[Path], object], name: str = "x") -> bytes:
 
 @cache
 def result() -> Result:
-    return results.read(next((GOLDEN / "results").glob("*.json")))
+    return result_files.read(next((GOLDEN / "results").glob("*.json")))
 
 
 def _feature_stores() -> list[bytes]:
@@ -205,7 +205,7 @@ def _weights() -> list[bytes]:
 
 
 def _read_result(path: Path) -> None:
-    found = results.read(path)
+    found = result_files.read(path)
     found.line()
     assert not Path(found.path).is_absolute()
     assert ".." not in found.path.parts
@@ -367,7 +367,7 @@ TARGETS = {
     "pickle": Target(safe_pickle.read, _pickles),
     "checkpoint": Target(_read_checkpoint, _checkpoints, 1.5),
     "weights": Target(weight_files.read, _weights, 0.5),
-    "result": Target(_read_result, lambda: [json.dumps(results.to_json(result())).encode()], 1.2),
+    "result": Target(_read_result, lambda: [json.dumps(result_files.to_json(result())).encode()], 1.2),
     "task-list": Target(_read_task_list, _task_lists, 1.2),
     "config": Target(_read_config, lambda: [_CONFIG], 0.2),
     "split-table": Target(_read_table, _tables, 0.8),

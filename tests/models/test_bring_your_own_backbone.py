@@ -332,6 +332,15 @@ class TestOthersCheckpoints:
         assert ours.dataset == "tiny"
         assert theirs.dataset is None
 
+    @pytest.mark.parametrize("size", [[], ["--image-size", "16"]])
+    def test_a_checkpoint_of_fsbench_has_its_own_architecture(self, trained, size, tmp_path, capsys):
+        path = str(trained / "best.safetensors")
+        assert main(["evaluate", path, "--backbone", "conv4", *size, "--out", str(tmp_path)]) == 2
+        assert capsys.readouterr().err == (
+            f"fsbench: --backbone conv4: checkpoint {path} of fsbench names its own backbone; "
+            "leave out --backbone and --image-size\n"
+        )
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.heads import HEADS
 from fsbench.training.recipe import recipe_names
 
@@ -166,7 +166,7 @@ def test_measured_numbers_are_those_of_the_result_files(generated):
     recipes, heads = generated.recipes(), generated.heads()
     assert re.findall(r"^## (.+)$", recipes, re.MULTILINE) == recipe_names()
     assert all(f"`{name}`" in heads for name in HEADS)
-    usual = [result for result in results.read_all(ROOT / "results") if result.spec.name == "5w1s15q"]
+    usual = [result for result in result_files.read_all(ROOT / "results") if result.spec.name == "5w1s15q"]
     shown = [
         result
         for result in usual

@@ -17,7 +17,7 @@ from fsbench._util.files import sha256_of
 from fsbench._util.session import Session
 from fsbench.data.loading import load
 from fsbench.data.preparation import prepare
-from fsbench.evaluation import inference, results
+from fsbench.evaluation import inference, result_files
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
@@ -89,7 +89,7 @@ def test_a_committed_checkpoint_gives_its_committed_results(real_cache: Path, n_
     digest = sha256_of(checkpoint)
     (committed,) = (
         result
-        for result in results.read_all(RESULTS / "cifar-fs")
+        for result in result_files.read_all(RESULTS / "cifar-fs")
         if (result.model.checkpoint, result.head.name, result.spec.n_shot) == (digest, "nearest-mean", n_shot)
     )
     (found,) = evaluate(

@@ -10,7 +10,7 @@ import torch
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report import leaderboard
 from fsbench.report.check import problems
@@ -37,7 +37,7 @@ def folder(made: Path, tmp_path: Path) -> Path:
 
 
 def file_of(folder: Path) -> Path:
-    (path,) = results.paths(folder)
+    (path,) = result_files.paths(folder)
     return path
 
 
@@ -78,11 +78,11 @@ def test_tables_that_are_stale(folder: Path):
 
 
 def test_other_tasks_than_the_pinned_list(folder: Path):
-    result = results.read(file_of(folder))
+    result = result_files.read(file_of(folder))
     asked = {"n_query": 15, "n_tasks": 10_000, "correct": (40, 50) * 5000, "queries": 75, "accuracy": 0.6}
     claim = changed(result, dataset="cifar-fs", **asked)
     claim = changed(claim, half_width=stats.mean_and_half_width(claim.accuracies)[1])
-    results.write(folder, claim)
+    result_files.write(folder, claim)
     leaderboard.update(folder, None)
     (line,) = problems(folder)
     assert "task_digest is" in line

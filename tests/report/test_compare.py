@@ -10,12 +10,12 @@ from scipy import stats as reference
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.compare import compare, table
 from tests.changed import changed
 
-BASE = results.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
+BASE = result_files.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
 RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
 
 
@@ -42,7 +42,7 @@ def of_classes(by: float, seed: int) -> tuple[float, ...]:
 def three(tmp_path: Path) -> list[Path]:
     """A run, one that is better by about a tenth, and one on other tasks."""
     return [
-        results.write(tmp_path, made(right, run=run, class_values=of_classes(by, seed), **changes))
+        result_files.write(tmp_path, made(right, run=run, class_values=of_classes(by, seed), **changes))
         for run, right, by, seed, changes in (
             ("erm", RIGHT, 0, 1, {}),
             ("mixup", better(1, 1), 0.1, 2, {}),
@@ -94,7 +94,9 @@ def test_over_classes_values_are_paired_by_class(three: list[Path]):
 
 def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
     right = better(1, 1)[:25]
-    paths = [results.write(tmp_path, made(answers, run=run)) for run, answers in (("a", RIGHT), ("b", right))]
+    paths = [
+        result_files.write(tmp_path, made(answers, run=run)) for run, answers in (("a", RIGHT), ("b", right))
+    ]
     (pair,) = compare(paths, over="tasks").pairs
     first, second = RIGHT[:25] / 10, right / 10
     assert (pair.same_tasks, pair.n_tasks) == (True, 25)
@@ -110,7 +112,7 @@ def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_pa
     def pair(first: str, second: str):
         unknown = {"fingerprint": None, "class_values": of_classes(0, 1)}
         paths = [
-            results.write(tmp_path / str(i), made(RIGHT, feature_digest=digest, head=str(i), **unknown))
+            result_files.write(tmp_path / str(i), made(RIGHT, feature_digest=digest, head=str(i), **unknown))
             for i, digest in enumerate((first, second))
         ]
         return compare(paths).pairs[0]
@@ -123,7 +125,7 @@ def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_pa
 
 
 def test_without_class_values_nothing_is_claimed_of_classes(tmp_path: Path, three: list[Path]):
-    old = results.write(tmp_path, made(better(2, 3), run="old"))
+    old = result_files.write(tmp_path, made(better(2, 3), run="old"))
     comparison = compare([*three[:2], old])
     known, *unknown = comparison.pairs
     assert known.p_holm == known.p_classes, "pairs that are not tested do not count"
@@ -165,7 +167,7 @@ def test_the_order_of_arguments_is_the_sign(three: list[Path]):
 
 def test_equal_results(tmp_path: Path):
     """Two heads that answer alike are not different, and no number of tasks would tell them apart."""
-    paths = [results.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
+    paths = [result_files.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
     (pair,) = compare(paths).pairs
     assert (pair.first, pair.second) == ("nearest-mean", "ridge")
     assert (pair.difference, pair.p_tasks, pair.p_wilcoxon) == (0, 1, 1)
@@ -174,7 +176,7 @@ def test_equal_results(tmp_path: Path):
 
 
 def test_results_without_spread(tmp_path: Path):
-    paths = [results.write(tmp_path, made([n] * 5, run=str(n))) for n in (4, 5)]
+    paths = [result_files.write(tmp_path, made([n] * 5, run=str(n))) for n in (4, 5)]
     (pair,) = compare(paths).pairs
     assert (pair.difference, pair.half_width, pair.p_tasks) == (pytest.approx(-0.1), pytest.approx(0), 0)
     assert (pair.correlation, pair.tasks_needed) == (None, 2)
@@ -187,8 +189,8 @@ class TestFolders:
         for run, by in (("erm", 0), ("mixup", 1)):
             for head in ("nearest-mean", "ridge"):
                 for n_shot in (1, 5):
-                    results.write(tmp_path, made(better(by, n_shot), run=run, head=head, n_shot=n_shot))
-        results.write(tmp_path, made(RIGHT, run="erm", head="svm"))
+                    result_files.write(tmp_path, made(better(by, n_shot), run=run, head=head, n_shot=n_shot))
+        result_files.write(tmp_path, made(RIGHT, run="erm", head="svm"))
         return [tmp_path / "cifar-fs" / run for run in ("erm", "mixup")]
 
     def test_runs_are_compared_head_by_head(self, runs: list[Path]):
@@ -214,7 +216,7 @@ class TestFolders:
 
 def test_labels_say_no_more_than_is_needed(tmp_path: Path):
     def labels(*tried: Result) -> list[str]:
-        paths = [results.write(tmp_path / str(i), result) for i, result in enumerate(tried)]
+        paths = [result_files.write(tmp_path / str(i), result) for i, result in enumerate(tried)]
         return [entry.label for entry in compare(paths).entries]
 
     assert labels(made(RIGHT, run="a"), made(RIGHT, run="b", train_seed=4)) == ["a", "b"]
@@ -236,8 +238,8 @@ def test_labels_say_no_more_than_is_needed(tmp_path: Path):
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, change, message):
-    paths = [results.write(tmp_path / name, made(RIGHT, run=name)) for name in ("a", "b")]
-    other = results.write(tmp_path / "c", made(RIGHT, run="c", **change))
+    paths = [result_files.write(tmp_path / name, made(RIGHT, run=name)) for name in ("a", "b")]
+    other = result_files.write(tmp_path / "c", made(RIGHT, run="c", **change))
     with pytest.raises(FsbenchError) as raised:
         compare([*paths, other])
     assert str(raised.value).startswith(f"{other} cannot be compared: {message}")

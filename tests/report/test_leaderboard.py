@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.report import leaderboard, pairwise
@@ -30,10 +30,12 @@ from fsbench.report.leaderboard.web import page
 from fsbench.report.pairwise import OVER, compare_pairs, of_result, of_seeds
 from tests.changed import another, changed
 
-READ = results.read
+READ = result_files.read
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard"
 BASE = changed(
-    results.read(GOLDEN / "results" / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json"),
+    result_files.read(
+        GOLDEN / "results" / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json"
+    ),
     class_values=None,
     class_half_width=None,
 )
@@ -70,7 +72,7 @@ class TestPages:
 
     def test_they_follow_from_the_files(self, tmp_path: Path):
         folder, readme = tmp_path / "results", tmp_path / "README.md"
-        path = results.write(folder, made(10, 12))
+        path = result_files.write(folder, made(10, 12))
         readme.write_text("Before\n<!-- leaderboard:begin -->stale table<!-- leaderboard:end -->\nAfter\n")
         assert leaderboard.stale(folder, readme) == leaderboard.update(folder, readme)
         assert leaderboard.stale(folder, readme) == []
@@ -87,7 +89,7 @@ class TestPages:
         assert "There are no results yet." in readme.read_text()
 
     def test_an_edited_page_is_stale(self, tmp_path: Path):
-        results.write(tmp_path, made(10, 12))
+        result_files.write(tmp_path, made(10, 12))
         for path in leaderboard.update(tmp_path, None):
             path.write_text(path.read_text().replace("73.33", "83.33"))
             assert leaderboard.stale(tmp_path, None) == [path]
@@ -195,7 +197,7 @@ class TestGroups:
         assert "drawn by code" in text.split("###")[3]
 
     def test_order_of_files_is_irrelevant(self):
-        found = list(results.read_all(GOLDEN / "results"))
+        found = list(result_files.read_all(GOLDEN / "results"))
         text = sections(tables(found))
         rng = np.random.default_rng(0)
         for _ in range(20):
@@ -431,7 +433,7 @@ class TestCells:
 
 class TestListing:
     def test_a_line_a_result_with_all_keys(self):
-        found = list(results.read_all(GOLDEN / "results"))
+        found = list(result_files.read_all(GOLDEN / "results"))
         lines = list(csv.DictReader(spreadsheet(tables(found)).splitlines()))
         assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in found)
         percent = {"accuracy", "half_width", "class_half_width"}
@@ -506,7 +508,7 @@ class TestPublished:
 
     def test_every_row_shows_its_source(self, tmp_path: Path):
         """On each page, as a link."""
-        results.write(tmp_path, made(10, 12))
+        result_files.write(tmp_path, made(10, 12))
         readme, _, html, page = leaderboard.update(tmp_path, None, memory_rows=True)
         whole = quotations(memory_rows=True)
         n_rows, urls = sum(len(table.rows) for table in whole), {one.url for one in SOURCES.values()}
@@ -618,8 +620,8 @@ class TestBeside:
         assert self.below(made(10, 12, **change)) == {}
 
     def test_they_are_a_quotation_without_ranks(self, tmp_path: Path):
-        results.write(tmp_path, made(10, 12))
-        results.write(tmp_path, made(15, 15, run="b"))
+        result_files.write(tmp_path, made(10, 12))
+        result_files.write(tmp_path, made(15, 15, run="b"))
         text = leaderboard.update(tmp_path, None)[0].read_text("utf-8")
         quoted = [line for line in text.splitlines() if line.startswith(">")]
         assert quoted[0] == "> #### Published, not measured here: cifar-fs, conv4"
@@ -632,7 +634,7 @@ class TestBeside:
         assert "<table>" in html.split("<blockquote>")[1].split("</blockquote>")[0]
 
     def test_how_much_is_shown_is_a_choice(self, tmp_path: Path):
-        results.write(tmp_path, made(10, 12, backbone="wrn28-10"))
+        result_files.write(tmp_path, made(10, 12, backbone="wrn28-10"))
         shown = {}
         for published in ("same", "all", "none"):
             for path in leaderboard.update(tmp_path, None, published=published):
@@ -648,7 +650,7 @@ class TestBeside:
             assert shown["same", name] == shown["all", name]
 
     def test_rows_from_memory_are_held_back(self, tmp_path: Path):
-        results.write(tmp_path, made(10, 12, backbone="resnet18"))
+        result_files.write(tmp_path, made(10, 12, backbone="resnet18"))
         for memory_rows in (False, True):
             readme, _, html, page = leaderboard.update(tmp_path, None, memory_rows=memory_rows)
             assert ("from memory" in readme.read_text("utf-8")) == memory_rows
@@ -691,7 +693,9 @@ def many(folder: Path, n_files: int, n_tasks: int) -> None:
         path = folder / result.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(
-            json.dumps(results.to_json(changed(result, accuracy=sum(result.outcome.correct) / n_tasks / 75)))
+            json.dumps(
+                result_files.to_json(changed(result, accuracy=sum(result.outcome.correct) / n_tasks / 75))
+            )
         )
 
 
@@ -701,10 +705,11 @@ def test_work_grows_with_the_results_and_not_with_their_pairs(tmp_path: Path, mo
     for n_files in (60, 180):
         folder, read = tmp_path / str(n_files), []
         many(folder, n_files, n_tasks=50)
-        monkeypatch.setattr(results, "read", lambda path, *more: (read.append(path), READ(path, *more))[1])  # noqa: B023
+        counted = lambda path, *more, paths=read: (paths.append(path), READ(path, *more))[1]  # noqa: E731
+        monkeypatch.setattr(result_files, "read", counted)
         with cProfile.Profile() as profile:
             pages = leaderboard.update(folder, None)
-        assert sorted(read) == sorted(results.paths(folder))
+        assert sorted(read) == sorted(result_files.paths(folder))
         assert len(pages[1].read_text().splitlines()) == 1 + n_files
         calls.append(pstats.Stats(profile).total_calls)
     assert calls[1] < 4 * calls[0]

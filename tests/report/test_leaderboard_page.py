@@ -12,7 +12,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.report import leaderboard
 from tests.changed import changed
 
@@ -26,9 +26,9 @@ HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=a
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "results"
     shutil.copytree(GOLDEN, folder)
-    base = next(iter(results.read_all(GOLDEN / "glyphs")))
+    base = next(iter(result_files.read_all(GOLDEN / "glyphs")))
     hostile = changed(base, dataset="own", source="own", synthetic=False, run="hostile", recipe=HOSTILE)
-    results.write(folder, changed(hostile, backbone=HOSTILE, overrides=HOSTILE, class_half_width=0.25))
+    result_files.write(folder, changed(hostile, backbone=HOSTILE, overrides=HOSTILE, class_half_width=0.25))
     return leaderboard.update(folder, None)[2]
 
 

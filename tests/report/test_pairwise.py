@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from fsbench import stats
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.pairwise import compare_pairs, of_result
 from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
-BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
+BASE = result_files.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
 HARD = [3, 5, 7, 9, 11, 13]  # right answers of 15; tasks differ far more than the two results do
 
 

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.features.store import Features
@@ -21,7 +21,7 @@ from fsbench.report.plots import budget
 from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
-BASE = results.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
+BASE = result_files.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
 
 
 def made(*correct: int, **changes) -> Result:
@@ -403,7 +403,7 @@ class TestFiles:
 
 class TestKinds:
     def test_folders_and_files(self, tmp_path):
-        paths = [results.write(tmp_path, result) for result in sweep()]
+        paths = [result_files.write(tmp_path, result) for result in sweep()]
         from_folder, from_files = (
             plots.plot("ways-shots", [tmp_path]),
             plots.plot("ways-shots", [*paths, paths[0]]),

@@ -7,7 +7,7 @@ import torch
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.report.reproduce import recipe_of, reproduce
 from fsbench.tasks.spec import TaskSpec
@@ -70,10 +70,10 @@ def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_pat
 
 
 def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
-    before = results.read(result_file)
+    before = result_files.read(result_file)
     better = tuple(min(15, count + 2) for count in before.outcome.correct)
     claim = changed(before, correct=better, accuracy=sum(better) / 15 / 20)
-    path = results.write(tmp_path, claim)
+    path = result_files.write(tmp_path, claim)
     ask = {"checkpoint": trained / "best.safetensors", "session": Session(cache, quiet=True)}
     found = reproduce(path, out=tmp_path / "again", **ask)
     assert found.same_tasks
@@ -94,12 +94,12 @@ def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, 
 def test_the_recipe_is_read_from_a_result(result_file: Path, name, preset, changes):
     wanted = resolve(load_recipe(name, preset), **changes)
     result = changed(
-        results.read(result_file), recipe=name, preset=preset, overrides=", ".join(wanted.overrides)
+        result_files.read(result_file), recipe=name, preset=preset, overrides=", ".join(wanted.overrides)
     )
     assert recipe_of(result).settings() == wanted.settings()
 
 
 def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: Path):
-    path = results.write(tmp_path, changed(results.read(result_file), recipe=None))
+    path = result_files.write(tmp_path, changed(result_files.read(result_file), recipe=None))
     with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
         reproduce(path, out=tmp_path, session=Session(device=CPU))

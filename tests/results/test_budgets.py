@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.report.check import file_problems
 from fsbench.report.plots.budget import Point
 from results.budgets import BEGIN, END, FOLDER, pays_from, tables, with_tables
@@ -37,7 +37,7 @@ def test_a_recipe_pays_from_the_budget_after_which_it_always_wins(group, text):
 
 def test_the_page_is_what_the_results_say():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert with_tables(page, list(results.read_all(FOLDER))) == page
+    assert with_tables(page, list(result_files.read_all(FOLDER))) == page
     assert list(file_problems(FOLDER)) == []
 
 
@@ -49,7 +49,7 @@ def test_a_page_without_markers_is_refused():
 
 def test_an_accuracy_stands_with_its_difference_from_erm():
     """One seed each: the difference has no half width, and nothing is claimed."""
-    base = results.read(GOLDEN)
+    base = result_files.read(GOLDEN)
     base = changed(base, recipe="erm", preset="fast", precision="bf16", train_seed=0, per_class=20)
     other = changed(base, recipe="mixup", correct=tuple(right + 1 for right in base.outcome.correct))
     other = changed(

@@ -14,7 +14,7 @@ import torch
 
 from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results as result_files
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.models import checkpoint
 from fsbench.report import leaderboard

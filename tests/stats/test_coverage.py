@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
 
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.compare import compare_groups
 from fsbench.report.pairwise import compare_pairs, of_result, of_seeds
@@ -122,7 +122,7 @@ def test_intervals_over_classes_cover_the_difference_of_two_methods():
     assert np.mean(usual) < 0.6
 
 
-BASE = results.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
+BASE = result_files.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
 STEPS = 10**6  # accuracies are whole numbers of right answers
 
 

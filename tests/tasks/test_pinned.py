@@ -103,11 +103,12 @@ def test_what_is_written_is_read(tmp_path: Path):
         TaskSpec(3, 2, 4, 9, query_alpha=0.5, least_shot=1),
         TaskSpec(3, 2, 4, 9, disjoint=True),
         TaskSpec(2, 2, 4, 9, classes=('a "b"', "ü")),
+        TaskSpec(2, 2, 4, 9, classes=("\U0001f600", "ü")),
     ],
     ids=lambda spec: spec.name,
 )
 def test_every_kind_of_list_is_read_as_written(tmp_path: Path, spec):
-    names = ('a "b"', "ü", "c")
+    names = ('a "b"', "ü", "\U0001f600")
     task_list = pinned.pin("mine", "novel", labels_of([(3, 20)]), spec, names)
     pinned.write_task_list(tmp_path / "mine.toml", task_list)
     assert pinned.read_task_list(str(tmp_path / "mine.toml")) == task_list

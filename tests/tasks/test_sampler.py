@@ -306,6 +306,12 @@ class TestUniformity:
         assert stats.chisquare(counts).pvalue > self.LEVEL
 
 
+def test_numbers_of_numpy_and_lists_are_converted():
+    spec = TaskSpec(n_way=np.int64(2), classes=["a", "b"], query_alpha=np.float64(0.5))
+    assert spec == TaskSpec(n_way=2, classes=("a", "b"), query_alpha=0.5)
+    assert type(spec.n_way) is int
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -323,9 +329,20 @@ class TestUniformity:
         ({"n_query": None, "disjoint": True}, "n_query must be a number with disjoint tasks, but is 'all'"),
         ({"query_alpha": 2.0, "disjoint": True}, "disjoint tasks must have the same shots and queries"),
         ({"classes": ("a", "a")}, "classes must differ from each other, but are a, a"),
+        ({"n_way": "5"}, "n_way must be int, but is '5' of type str"),
+        ({"n_way": 5.0}, "n_way must be int, but is 5.0 of type float"),
+        ({"n_shot": None}, "n_shot must be int, but is None of type NoneType"),
+        ({"n_query": "all"}, r"n_query must be int \| None, but is 'all' of type str"),
+        ({"seed": True}, "seed must be int, but is True of type bool"),
+        ({"least_shot": "1"}, r"least_shot must be int \| None, but is '1' of type str"),
+        ({"query_alpha": "2"}, r"query_alpha must be int \| float \| None, but is '2' of type str"),
+        ({"query_alpha": True}, r"query_alpha must be int \| float \| None, but is True of type bool"),
+        ({"classes": "ab"}, r"classes must be tuple\[str, \.\.\.\], but is 'ab' of type str"),
+        ({"classes": (1,)}, r"classes must be tuple\[str, \.\.\.\], but is \(1,\) of type tuple"),
+        ({"disjoint": 1}, "disjoint must be bool, but is 1 of type int"),
     ],
 )
-def test_numbers_out_of_range_are_refused(values, message):
+def test_other_types_and_numbers_out_of_range_are_refused(values, message):
     with pytest.raises(FsbenchError, match=f"^{message}"):
         TaskSpec(**values)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from fsbench._util.distributed import Share, add_gradients, join, share_batch_norm
+from fsbench._util.distributed import Worker, add_gradients, join, share_batch_norm
 from fsbench._util.session import Session
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
@@ -58,7 +58,7 @@ def main(cache: Path, out: Path) -> None:
         )
 
 
-def one_step(recipe: Recipe, stage: Stage, rows: int, distributed: Share) -> dict[str, torch.Tensor]:
+def one_step(recipe: Recipe, stage: Stage, rows: int, distributed: Worker) -> dict[str, torch.Tensor]:
     """Loss terms, gradients and statistics of one step in float64, where rounding cannot hide a fault."""
     torch.manual_seed(0)
     network = Network(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fsbench._util.distributed import ALONE, Share
+from fsbench._util.distributed import ALONE, Worker
 from fsbench._util.machine import find_device
 from fsbench.models import checkpoint
 
@@ -72,14 +72,14 @@ def test_a_checkpoint_of_two_processes_is_one_like_any_other(jobs):
     one, two = (checkpoint.read(job / "erm" / "last.safetensors") for job in jobs)
     assert one[0].keys() == two[0].keys()
     assert one[1] == {**two[1], "val_accuracy": one[1]["val_accuracy"]}
-    backbone, *_ = checkpoint.load_backbone(jobs[1] / "erm" / "best.safetensors")
+    backbone, *_ = checkpoint.read_backbone(jobs[1] / "erm" / "best.safetensors")
     assert backbone.distributed == ALONE
 
 
 def test_shares_are_disjoint_and_whole():
     rows = torch.arange(7)
     for size in (1, 2, 3, 9):
-        parts = [Share(rank, size).mine(rows) for rank in range(size)]
+        parts = [Worker(rank, size).mine(rows) for rank in range(size)]
         assert torch.equal(torch.cat(parts), rows)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 

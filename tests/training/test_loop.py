@@ -20,7 +20,7 @@ from fsbench.data.decode import decoder
 from fsbench.data.loading import load
 from fsbench.diagnose import load_study
 from fsbench.evaluation.run import Output, evaluate
-from fsbench.evaluation.subjects import Images, load_subjects
+from fsbench.evaluation.subjects import BaseNeed, Images, load_subjects
 from fsbench.features.extract import embed
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
@@ -451,14 +451,14 @@ class TestCheckpoint:
         data = (trained / "best.safetensors").read_bytes()
         (tmp_path / "torn.safetensors").write_bytes(data[: int(len(data) * share)])
         with pytest.raises(FsbenchError, match=r"torn\.safetensors"):
-            checkpoint.load_backbone(tmp_path / "torn.safetensors")
+            checkpoint.read_backbone(tmp_path / "torn.safetensors")
 
     def test_weights_of_another_backbone_are_refused(self, trained: Path, tmp_path: Path):
         tensors, _ = checkpoint.read(trained / "best.safetensors")
         provenance = replace(checkpoint.load_provenance(trained / "best.safetensors"), backbone="resnet10")
         checkpoint.write(tmp_path / "x.safetensors", tensors, provenance)
         with pytest.raises(FsbenchError, match="weights are of another network"):
-            checkpoint.load_backbone(tmp_path / "x.safetensors")
+            checkpoint.read_backbone(tmp_path / "x.safetensors")
 
     def test_a_safetensors_file_of_others_is_refused(self, tmp_path: Path):
         from safetensors.torch import save_file
@@ -496,12 +496,10 @@ class TestFewImages:
     def test_are_those_of_base_features(self, cache: Path, tmp_path: Path):
         """Heads and preprocessing that use base features get those of the images that were trained on."""
         run = train(tmp_path / "run", cache, epochs=1, per_class=3)
-        (target,) = load_subjects(
-            run.best, Images(), frozenset({"features", "mean"}), Session(cache, quiet=True)
-        )
+        (target,) = load_subjects(run.best, Images(), BaseNeed.FEATURES, Session(cache, quiet=True))
         assert target.base is not None
         assert target.base.labels.tolist() == run.labels.tolist()
-        network = checkpoint.load_backbone(run.best)[0]
+        network = checkpoint.read_backbone(run.best)[0]
         expected = embed(network, usual(16), run.pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(target.base.values, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(target.base_mean, expected.mean(axis=0), rtol=1e-4, atol=1e-5)

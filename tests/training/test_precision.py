@@ -240,7 +240,7 @@ def test_compiled_blocks_train_alike_and_leave_the_same_checkpoint(
     )
     assert one.keys() == two.keys()
     assert about_one.keys() == about_two.keys()
-    checkpoint.load_backbone(tmp_path / "tiny-erm" / "best.safetensors")
+    checkpoint.read_backbone(tmp_path / "tiny-erm" / "best.safetensors")
 
 
 @pytest.mark.gpu

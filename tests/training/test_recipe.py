@@ -9,7 +9,7 @@ import torch
 
 from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation.results import read
+from fsbench.evaluation.result_files import read
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import CosineClassifier, Network
 from fsbench.training import fast

@@ -1,14 +1,18 @@
 """A run that is stopped at any moment and started again ends as one that was not."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
@@ -173,6 +177,25 @@ def test_moments_and_the_scale_of_the_loss_come_back(trained: Path, tmp_path: Pa
     assert one[2].state_dict() == two[2].state_dict()
     for a, b in zip(one[0].state_dict().values(), two[0].state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_what_makes_a_run_is_neither_its_progress_nor_where_it_was_made(trained: Path):
+    one = checkpoint.load_provenance(trained / "best.safetensors")
+    other = replace(one, epoch=0, best_epoch=None, val_accuracy=None, versions={}, source_decoder="Pillow 1")
+    assert one == other
+    assert one.identity == other.identity
+    assert one != replace(one, train_seed=7)
+    assert one.identity["dropout"] == one.dropout
+
+
+def test_a_run_stopped_by_an_older_fsbench_goes_on(stopped, tmp_path: Path):
+    path = tmp_path / "run" / "resume.safetensors"
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()[checkpoint.FORMAT])
+    del about["precision"], about["micro_batch"], about["per_class"]  # keys that came later
+    save_file(load_file(path), path, metadata={checkpoint.FORMAT: json.dumps(about)})
+    stopped()
+    assert checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]
 
 
 def test_a_precision_is_part_of_a_run(stopped, cache: Path, tmp_path: Path):

@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
-from fsbench._util.validation import InvalidValueError
+from fsbench._util.untrusted import InvalidValueError
 from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
 from fsbench.features.importers import _content, _formats
 from fsbench.features.importers._content import describe
+from fsbench.features.importers._formats import RawFeatures
 from fsbench.features.store import Features
 
-__all__ = ["ImportedFeatures", "read", "recognise"]
+__all__ = ["ImportedFeatures", "RawFeatures", "read", "recognise"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +47,14 @@ class ImportedFeatures:
     base_mean: NDArray[np.float32] | None
 
 
-def read(path: Path, dataset: str, split: str) -> ImportedFeatures:
+def read(path: Path, dataset: str, split: str, raw: RawFeatures | None = None) -> ImportedFeatures:
     """Read the features of one split from a file of another project.
 
     Args:
         path: The feature file.
         dataset: Name of the data set. Feature files do not contain it, so it cannot be verified.
         split: "base", "val" or "novel".
+        raw: What `recognise` returned for this file, so that it is not read again.
 
     Returns:
         The features, float32, sorted by class. Class names are the labels of the file, in ascending order.
@@ -71,7 +73,7 @@ def read(path: Path, dataset: str, split: str) -> ImportedFeatures:
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     with _errors_of(path):
-        raw = _formats.parse(*_content.read(path))
+        raw = raw or _formats.parse(*_content.read(path))
         if raw is None:
             raise InvalidValueError(f"has none of the known formats: {', '.join(_formats.FORMATS)}")
         n_classes = dict(zip(SPLITS, SOURCES[dataset].n_classes, strict=True)) if dataset in SOURCES else {}
@@ -91,21 +93,20 @@ def read(path: Path, dataset: str, split: str) -> ImportedFeatures:
         return ImportedFeatures(Features(values, labels, names, about), base_mean)
 
 
-def recognise(path: Path) -> str | None:
+def recognise(path: Path) -> RawFeatures | None:
     """Detect the format of a feature file.
 
     Args:
         path: The file.
 
     Returns:
-        The name of the format, or None if the content has no known format.
+        The format and the unchecked content, or None if the content has no known format.
 
     Raises:
         FsbenchError: The file is unreadable, unsafe or damaged.
     """
     with _errors_of(path):
-        raw = _formats.parse(*_content.read(path))
-        return None if raw is None else raw.format
+        return _formats.parse(*_content.read(path))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
-from fsbench._util.validation import InvalidValueError, hdf5
+from fsbench._util.untrusted import InvalidValueError, hdf5
 
 
 def read(path: Path) -> tuple[Any, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.validation import InvalidValueError
+from fsbench._util.untrusted import InvalidValueError
 from fsbench.features.importers._content import describe
 
 FORMATS = ("s2m2", "pt-map", "tim", "simpleshot", "easy", "pair")

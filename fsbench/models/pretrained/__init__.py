@@ -26,7 +26,7 @@ from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import reason
 from fsbench.models.backbones import BACKBONES, build
-from fsbench.models.checkpoint import is_safetensors, load_backbone
+from fsbench.models.checkpoint import is_checkpoint, is_safetensors, read_backbone
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import weight_files
 from fsbench.models.pretrained.extractor import FeatureExtractor
@@ -61,9 +61,14 @@ def find(
 
     Raises:
         FsbenchError: The backbone does not exist or cannot be read, its weights are of another network, or
-            `image_size` is given where none is taken or missing where it is needed.
+            `architecture` or `image_size` is given where none is taken, or missing where it is needed.
     """
     if architecture is not None:
+        if is_checkpoint(Path(name)):
+            raise FsbenchError(
+                f"--backbone {architecture}: checkpoint {name} of fsbench names its own backbone; "
+                "leave out --backbone and --image-size"
+            )
         return _of_file(Path(name), architecture, image_size)
     if is_network(str(name)):
         return _identified(_network(str(name), image_size, pretrained=True))
@@ -84,7 +89,7 @@ def of_checkpoint(path: Path) -> FeatureExtractor:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     if not ours:
         raise FsbenchError(f"{path}: is no checkpoint of fsbench; for other weights name their --backbone")
-    backbone, provenance, sha256 = load_backbone(path)
+    backbone, provenance, sha256 = read_backbone(path)
     transform = usual(provenance.image_size)
     model = replace(provenance.model, checkpoint=sha256, transform=transform.name)
     return FeatureExtractor(backbone, transform, model, provenance)

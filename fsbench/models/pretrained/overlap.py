@@ -70,8 +70,8 @@ def text(seen: Seen, dataset: str, class_names: Sequence[str]) -> str:
     if not common:
         return ""
     also = "; some images of CUB are part of ImageNet" if dataset == "cub" else ""
-    share = f"{len(common)} of the {len(class_names)} classes"
-    return f"pretrained on {seen.source}, which contains {share} (for example {common[0]}){also}"
+    count = f"{len(common)} of the {len(class_names)} classes"
+    return f"pretrained on {seen.source}, which contains {count} (for example {common[0]}){also}"
 
 
 def reworded(seen: str) -> str:

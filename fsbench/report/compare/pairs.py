@@ -11,7 +11,7 @@ import numpy as np
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import first_distinct, group_by
 from fsbench.report.pairwise import Over, Pairs, compare_pairs, of_result
@@ -186,7 +186,7 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
         if not files:
             raise FsbenchError(f"{argument}: there is no result below this folder")
         for path in files:
-            read[path] = results.read(path)
+            read[path] = result_files.read(path)
     if len(read) < 2:
         raise FsbenchError(
             f"compare needs at least two results, but there is only {', '.join(map(str, read))}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason, write_text
-from fsbench.evaluation.results import read_all
+from fsbench.evaluation.result_files import read_all
 from fsbench.report.leaderboard.markdown import published as published_page
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.published import Shown, beside, quotations

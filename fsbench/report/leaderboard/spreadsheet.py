@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from fsbench._util.validation import escape_formula
+from fsbench._util.untrusted import escape_formula
 from fsbench.evaluation.flat import as_row
 from fsbench.report.leaderboard.tables import Cell, Table
 

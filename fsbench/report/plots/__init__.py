@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fsbench._util.errors import unknown
-from fsbench.evaluation import results as files
+from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.features import store
 from fsbench.report.plots.budget import budgets
@@ -56,8 +56,8 @@ def plot(kind: str, paths: Sequence[Path]) -> Figure:
         return novel_features([store.read(path) for path in paths])
     if kind not in OF_RESULTS:
         raise unknown("kind of plot", kind, KINDS)
-    places = [file for path in paths for file in (files.paths(path) if path.is_dir() else [path])]
-    return OF_RESULTS[kind]([files.read(file) for file in dict.fromkeys(places)])
+    places = [file for path in paths for file in (result_files.paths(path) if path.is_dir() else [path])]
+    return OF_RESULTS[kind]([result_files.read(file) for file in dict.fromkeys(places)])
 
 
 def of_call(results: Sequence[Result]) -> Figure:

@@ -1,25 +1,46 @@
-"""Plain JSON values converted to typed dataclasses, and refused where they do not fit."""
+"""Values of untrusted files: JSON or TOML as typed dataclasses, names of files, and cells of tables."""
 
+import json
 import re
 import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from fsbench._util.validation.values import MAX_TEXT, InvalidValueError
-
 T = TypeVar("T")
+MAX_TEXT = 1000  # characters
+_MAX_FILE_NAME = 200  # bytes; file systems allow 255, and temporary names are longer
 _LARGEST = 1 << 64  # below which integers must be
 
 
+class InvalidValueError(Exception):
+    """A file has invalid content. The caller adds the path and raises an `FsbenchError`."""
+
+
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """Parse a JSON document that must be an object.
+
+    Raises:
+        InvalidValueError: The text is not JSON, or not an object.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValueError(f"not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise InvalidValueError(f"not a JSON object but {type(document).__name__}")
+    return document
+
+
 def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False) -> T:
-    """Convert JSON values to a dataclass, whose fields may be dataclasses.
+    """Convert values of JSON or TOML to a dataclass, whose fields may be dataclasses.
 
     Args:
-        values: JSON values by field name; missing ones take the default of their field.
+        values: Values by field name; missing ones take the default of their field.
         kind: A dataclass. `Annotated[..., msgspec.Meta(...)]` bounds the range of a field.
         other_keys: Whether keys that are not fields are ignored instead of refused.
 
@@ -36,6 +57,22 @@ def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False)
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise InvalidValueError(_plain(str(error))) from error
+
+
+def check_file_name(name: str, text: str) -> None:
+    """Check that `text`, the value of `name`, is the name of a single file or folder.
+
+    Raises:
+        InvalidValueError: The text is a path to another folder, too long, or not printable.
+    """
+    single = Path(text).parts == (text,) and text != ".." and "\\" not in text and text.isprintable()
+    if not single or len(text.encode()) > _MAX_FILE_NAME:
+        raise InvalidValueError(f"{name} must be a name for a file or folder, but is {text!r:.80}")
+
+
+def escape_formula(text: str) -> str:
+    """Escape a table cell that a spreadsheet would run as a formula."""
+    return f"'{text}" if text[:1] in tuple("=+-@") else text
 
 
 def _plain(message: str) -> str:

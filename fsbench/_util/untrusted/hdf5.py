@@ -16,7 +16,7 @@ from h5py import h5z
 from numpy.typing import NDArray
 
 from fsbench._util.files import read_or_map, reason
-from fsbench._util.validation.values import MAX_TEXT, InvalidValueError
+from fsbench._util.untrusted.values import MAX_TEXT, InvalidValueError
 
 EXPANSION = 64  # bytes in memory that one byte of a file may expand to
 _MAX_ATTRIBUTES = 100  # each may be as long as the file

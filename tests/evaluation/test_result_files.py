@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import results
+from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from tests.changed import another, changed, document, from_flat
@@ -31,10 +31,10 @@ def made(**changes) -> Result:
 
 
 def test_what_is_written_is_read(tmp_path: Path):
-    path = results.write(tmp_path, made())
+    path = result_files.write(tmp_path, made())
     name = "5w1s2q-nearest-mean-l2-3t-s0-32px-57371474.json"
     assert path == tmp_path / "cifar-fs" / "erm-conv4-cccccccc" / name
-    assert results.read(path) == made()
+    assert result_files.read(path) == made()
     np.testing.assert_array_equal(made().accuracies, [0.4, 0.5, 0.6])
 
 
@@ -77,12 +77,12 @@ def test_scores_of_any_size_are_accuracies(tmp_path: Path):
     large = made(n_query=None, queries=(10, 1000, 65_540), correct=(4, 700, 65_537), accuracy=0.7)
     np.testing.assert_array_equal(large.accuracies, np.array([4, 700, 65_537]) / [10, 1000, 65_540])
     large = changed(large, accuracy=float(large.accuracies.mean()))
-    assert results.read(results.write(tmp_path, large)) == large
+    assert result_files.read(result_files.write(tmp_path, large)) == large
 
 
 def test_a_file_is_a_key_a_line(tmp_path: Path):
     """So that a change of one number is one line in a diff."""
-    text = results.write(tmp_path, made()).read_text()
+    text = result_files.write(tmp_path, made()).read_text()
     braces, parts, versions, schema = 2, 6, 2, 1
     assert len(text.splitlines()) == len(flatten(made())) + braces + 2 * parts + versions + schema
     assert '\n    "correct": [4, 5, 6]\n' in text
@@ -91,12 +91,12 @@ def test_a_file_is_a_key_a_line(tmp_path: Path):
 @pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda path: path.stem)
 def test_old_files_still_load(path: Path):
     """Never change these files; add one for each schema: cp of a file that the schema's code wrote."""
-    assert results.read(path).spec.n_tasks > 0
+    assert result_files.read(path).spec.n_tasks > 0
 
 
 def test_there_is_an_old_file_of_each_schema():
     found = {json.loads(path.read_text())["schema"] for path in OLD.glob("*.json")}
-    assert found == set(range(1, results.SCHEMA + 1))
+    assert found == set(range(1, result_files.SCHEMA + 1))
 
 
 @pytest.mark.parametrize("field", flatten(made().question))
@@ -144,17 +144,17 @@ def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, mes
     path = tmp_path / "x.json"
     path.write_text(json.dumps(document(made(), schema, **change)))
     with pytest.raises(FsbenchError, match=message):
-        results.read(path)
+        result_files.read(path)
 
 
 def test_tasks_may_have_no_right_answer_or_no_wrong_one(tmp_path: Path):
     ends = made(correct=(0, 5, 10))
-    assert results.read(results.write(tmp_path, ends)) == ends
+    assert result_files.read(result_files.write(tmp_path, ends)) == ends
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(FsbenchError) as raised:
-        results.read(tmp_path / "absent.json")
+        result_files.read(tmp_path / "absent.json")
     assert str(raised.value) == f"cannot read {tmp_path}/absent.json: no such file or directory"
 
 
@@ -175,18 +175,18 @@ def test_the_same_tasks_are_claimed_only_where_identities_prove_it():
 def test_class_values_are_read_and_may_be_missing(tmp_path: Path):
     for values in ((0.25, 1.5, -0.123456789), (0.5, 2.0)):
         result = made(class_values=values)
-        assert results.read(results.write(tmp_path, result)) == result
-    old = results.to_json(made())
+        assert result_files.read(result_files.write(tmp_path, result)) == result
+    old = result_files.to_json(made())
     assert old["outcome"].pop("class_values") is None
     (tmp_path / "old.json").write_text(json.dumps(old))
-    assert results.read(tmp_path / "old.json") == made()
+    assert result_files.read(tmp_path / "old.json") == made()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"schema": 1}', "null", "\x00\xff"])
 def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
     (tmp_path / "x.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(FsbenchError) as raised:
-        list(results.read_all(tmp_path))
+        list(result_files.read_all(tmp_path))
     assert "\n" not in str(raised.value)
 
 
@@ -202,7 +202,7 @@ def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in results.paths(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in result_files.paths(tmp_path)]
     assert found == ["a/diagnose/x.json", "a/x.json", "a/y/z.json", "a-b/x.json", "b/a.json"]
     scandir = os.scandir
 
@@ -213,12 +213,12 @@ def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over
 
     monkeypatch.setattr(os, "scandir", guarded)
     with pytest.raises(FsbenchError, match=r"cannot read .*a-b: permission denied"):
-        results.paths(tmp_path)
+        result_files.paths(tmp_path)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(FsbenchError, match="there is no such folder"):
-        list(results.read_all(tmp_path / "absent"))
+        list(result_files.read_all(tmp_path / "absent"))
 
 
 def test_the_line_for_people():
