@@ -162,7 +162,7 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
     if preset is None:
         preset = next(iter(presets))
     if preset not in presets:
-        raise unknown(f"preset of recipe {path.stem}", preset, presets)
+        raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
     return _with_checked_steps(presets[preset], path) if is_file else presets[preset]
 
 

@@ -95,7 +95,7 @@ def test_names_may_be_written_either_way():
     ("name", "preset", "message"),
     [
         ("emr", None, "unknown recipe 'emr'; did you mean 'erm'"),
-        ("erm", "cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'"),
+        ("erm", "cosin", "recipe 'erm' has no preset 'cosin'; did you mean 'cosine'"),
         ("./absent.py", None, "file does not exist"),
     ],
 )
