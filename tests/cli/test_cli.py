@@ -73,6 +73,7 @@ class TestHelp:
         assert main([*command, "--help"]) == 0
         text = capsys.readouterr().out
         assert " ".join(["Usage: fsbench", *command]) in text
+        assert "[ARGS]" not in text
         assert "Example" in text or command in ([], ["data"])
         assert main(["help", *command]) == 0
         assert capsys.readouterr().out == text
@@ -306,6 +307,8 @@ BAD = [  # command, what the line on stderr says
     (EVALUATE + "--dataset cifar-sf", "unknown data set 'cifar-sf'; did you mean 'cifar-fs'?"),
     (EVALUATE + "--dataset cub", "cub"),
     (EVALUATE + "--tasks tiny", "unknown task list 'tiny'"),
+    (EVALUATE + "--tasks tiny --n-shot 1", "--n-shot has no effect with --tasks"),
+    (EVALUATE + "--seed 0 --tasks tiny", "--seed has no effect with --tasks"),
     (EVALUATE + "--device cuda:77", "device 'cuda:77' cannot be used here"),
     ("evaluate {here}/absent.safetensors", "absent.safetensors: no such file or directory"),
     ("evaluate {torn} --out {here}/results", "torn.safetensors: not a whole safetensors file"),

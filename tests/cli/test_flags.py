@@ -347,9 +347,17 @@ COMMANDS = {
             "--disjoint": Row("", {"tasks.0.disjoint": True}, TASKS),
             "--tasks": Row(
                 "x y",
-                {**{f"tasks.{name}": GONE for name, _ in arguments("0", TaskSpec())}, "tasks": ("x", "y")},
+                {
+                    **{
+                        f"tasks.{row}.{name}": GONE
+                        for row, spec in enumerate((TaskSpec(), TaskSpec()))
+                        for name in vars(spec)
+                    },
+                    "tasks": ("x", "y"),
+                },
                 OUTCOMES + "pinned_lists_are_asked",
                 {"read_task_list.name": "y"},
+                line="evaluate file",
             ),
             "--head": Row("ridge svm", {"heads": ("ridge", "svm")}, TRIED),
             "--preprocess": Row("l2 none", {"preprocess": ("l2", "none")}, TRIED),
