@@ -26,7 +26,7 @@ def compare(
         results: Result files, or folders of them.
         against: Pairs to compare: all, or each result with the first or the best one.
     """
-    from fsbench.report.compare import compare, table
+    from fsbench.report.compare import compare, tables
 
     comparison = compare(results, against, over)
-    answer(common, comparison, table(comparison))
+    answer(common, comparison, *tables(comparison))

@@ -22,7 +22,7 @@ def list_(*, cache: Cache = None, common: Common = Common()) -> None:
     """List the data sets that fsbench knows and which of them are prepared."""
     from fsbench.data.summary import list_datasets, overview
 
-    answer(common, list_datasets(cache), overview(cache))
+    answer(common, list_datasets(cache), *overview(cache))
 
 
 @app.command(
@@ -57,7 +57,7 @@ def prepare(
     store = preparation.prepare(
         name, path, cache=cache, image_size=image_size, download=download, force=force, quiet=quiet
     )
-    answer(common, contents(store), describe(store))
+    answer(common, contents(store), *describe(store))
 
 
 @app.command(sort_key=2, help_epilogue="Example: fsbench data show cifar-fs")
@@ -77,4 +77,4 @@ def show(
     from fsbench.data.summary import contents, describe
 
     path = find_store(name, cache)
-    answer(common, contents(path), describe(path))
+    answer(common, contents(path), *describe(path))

@@ -99,4 +99,4 @@ def predict(
     if sheet is not None:
         sheets.write_sheet(outcome, folders.support, folders.query, sheet)
     written = "\n".join(str(path) for path in (out, sheet) if path is not None)
-    answer(common, text.as_json(outcome), f"{text.summary(outcome)}\n\n{written}")
+    answer(common, text.as_json(outcome), *text.parts(outcome), "", written)

@@ -188,7 +188,7 @@ PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)
 REPRODUCTION = SimpleNamespace(before=RESULT, now=RESULT, line=lambda: "the same")
 DESCRIBED = {
     "fsbench.data.summary.contents": lambda path: {},
-    "fsbench.data.summary.describe": lambda path: "described",
+    "fsbench.data.summary.describe": lambda path: ["described"],
 }
 
 COMMANDS = {
@@ -206,7 +206,7 @@ COMMANDS = {
         "data list",
         {
             "fsbench.data.summary.list_datasets": lambda cache: [],
-            "fsbench.data.summary.overview": lambda cache: "-",
+            "fsbench.data.summary.overview": lambda cache: ["-"],
         },
         {
             "--cache": Row(
@@ -390,7 +390,7 @@ COMMANDS = {
             "fsbench.prediction.sheet.check_name": lambda path: None,
             "fsbench.prediction.sheet.write_sheet": lambda *_: None,
             "fsbench.prediction.text.as_json": lambda prediction: {},
-            "fsbench.prediction.text.summary": lambda prediction: "summary",
+            "fsbench.prediction.text.parts": lambda prediction: ["summary"],
         },
         {
             "--support": Row(
@@ -438,7 +438,7 @@ COMMANDS = {
         "compare a b",
         {
             "fsbench.report.compare.compare": lambda *_: About(),
-            "fsbench.report.compare.table": lambda found: "table",
+            "fsbench.report.compare.tables": lambda found: ["table"],
         },
         {
             "--against": Row("first", {"against": "first"}, OUTCOMES + "pairs_are_those_that_are_asked_for"),
