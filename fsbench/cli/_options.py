@@ -95,13 +95,13 @@ class Computing(Common):
 
     Attributes:
         device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
-        cache: Folder of prepared images and features. Default: $FSBENCH_CACHE, or your cache folder.
-        quiet: Print no progress on stderr.
+        cache: Folder of prepared images and features; None: the default one.
+        quiet: Whether to print no progress.
     """
 
     device: str = "auto"
-    cache: Path | None = None
-    quiet: bool = False
+    cache: Cache = None
+    quiet: Quiet = False
 
     @property
     def session(self) -> "Session":

@@ -104,7 +104,6 @@ class OutputFlags:
     Attributes:
         out: Results folder.
         details: Also write tables of the classes, their confusion and the hardest tasks.
-        force: Evaluate again and replace existing results.
         plot: Also draw the results: a sweep, a cross-domain matrix or a heat map (.png, .svg or .pdf).
     """
 
