@@ -80,8 +80,11 @@ def commands() -> str:
     sections = []
     for heading, body in zip(parts[::2], parts[1::2], strict=True):
         command = app
-        for word in heading.split()[2:]:
-            command = command[word]
+        names = heading.split()[2:]
+        for name in names:
+            command = command[name]
+        if command.usage:  # begins with all names, of which cyclopts expects one
+            body = body.replace(f"{' '.join(names)} ", "", 1)
         examples = re.sub(r"^(Examples?:)? +", "", command.help_epilogue or "", flags=re.MULTILINE)
         sections.append(f"{heading}\n{body.rstrip()}\n\n```bash\n{examples}\n```")
     return "\n\n".join(sections)

@@ -342,7 +342,7 @@ def load_backbone(
 def _check(function: str, options: Mapping[str, Any], kind: type) -> None:
     """Refuse options that a function does not have."""
     for name in options.keys() - kind.__annotations__.keys():
-        raise unknown(f"option of {function}", name, kind.__annotations__)
+        raise unknown("option", name, kind.__annotations__, f"{function}()")
 
 
 def _session(options: ComputeOptions, default: str = "auto") -> Session:

@@ -108,7 +108,7 @@ def read(path: Path) -> list[Job]:
     except ValueError as error:
         raise FsbenchError(f"plan {path}: not a TOML file ({error})") from error
     for key in plan.keys() - set(_KEYS):
-        raise unknown(f"key of plan {path}", key, _KEYS)
+        raise unknown("key", key, _KEYS, f"plan {path}")
     entries = _tables(f"plan {path}: entry", plan.get("entry", []))
     if not entries:
         raise FsbenchError(f"plan {path}: has no [[entry]]")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 _OUT_OF_MEMORY = (  # parts of torch's errors on GPUs and CPUs; the last is oneDNN's when it cannot compile
     "OutOfMemoryError",
@@ -10,6 +10,8 @@ _OUT_OF_MEMORY = (  # parts of torch's errors on GPUs and CPUs; the last is oneD
     "Cannot allocate memory",
     "could not create a primitive",
 )
+_SIMILAR = 0.5  # similarity, 0..1, from which a name is suggested
+_BEGINNING = 0.75  # the same for the beginning of a name, as of trai for tran
 _MAX_LENGTH = 2000  # characters of a message, which may quote a file
 
 
@@ -29,18 +31,28 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shortened)
 
 
-def unknown(kind: str, name: str, names: Iterable[str]) -> FsbenchError:
+def unknown(kind: str, name: str, valid: Iterable[str], owner: str | None = None) -> FsbenchError:
     """Return the error for an unknown name, with the closest valid name or, if none is close, all of them.
 
     Args:
         kind: What the name stands for, such as "head" or "backbone".
         name: The unknown name.
-        names: The valid names.
+        valid: The valid names.
+        owner: What the valid names belong to, such as "recipe 'erm'"; None: to fsbench.
     """
-    valid = {each.lower(): each for each in sorted(names)}
-    closest = get_close_matches(name.lower(), valid, n=1, cutoff=0.5)
-    hint = f"did you mean {valid[closest[0]]!r}?" if closest else f"known: {', '.join(valid.values())}"
-    return FsbenchError(f"unknown {kind} {name!r}; {hint}")
+    names = sorted(valid)
+    closest = max(names, key=lambda each: _similarity(name.lower(), each.lower()), default=None)
+    problem = f"{owner} has no {kind} {name!r}" if owner else f"unknown {kind} {name!r}"
+    if closest is None or max(_similarity(name.lower(), closest.lower())) < _SIMILAR:
+        return FsbenchError(f"{problem}; choose {', '.join(names) or 'none'}")
+    return FsbenchError(f"{problem}; did you mean {closest!r}?")
+
+
+def _similarity(typed: str, name: str) -> tuple[float, float]:
+    """Return the similarity to a name, or to its beginning if almost equal to that, and to the whole name."""
+    typed, name = typed.lstrip("-"), name.lstrip("-")
+    whole, beginning = (SequenceMatcher(None, text, typed).ratio() for text in (name, name[: len(typed)]))
+    return max(whole, beginning if beginning >= _BEGINNING else 0), whole
 
 
 @contextmanager

@@ -22,12 +22,21 @@ class Bar:
         unit: What is counted, such as "images".
         live: Bar of a terminal; None: none.
         lines: Whether to print a line each time another tenth is done.
+        quiet: Whether to print nothing.
     """
 
     def __init__(
-        self, name: str, total: int | None, unit: str, live: "Progress | None" = None, *, lines: bool = False
+        self,
+        name: str,
+        total: int | None,
+        unit: str,
+        live: "Progress | None" = None,
+        *,
+        lines: bool = False,
+        quiet: bool = False,
     ) -> None:
-        self._name, self._total, self._unit, self._live, self._lines = name, total, unit, live, lines
+        self._name, self._total, self._unit, self._live = name, total, unit, live
+        self._lines, self._quiet = lines, quiet
         self._task = live.add_task(name, total=total, unit=unit) if live else None
         self._done, self._tenth = 0, 0
         self._began = self._said = time.monotonic()
@@ -52,16 +61,9 @@ class Bar:
 
     def line(self, text: str) -> None:
         """Print a line in a log; a live bar needs none."""
-        if self._live is None:
+        if self._live is None and not self._quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
-
-
-class _Silent(Bar):
-    """The progress of a job that says nothing."""
-
-    def line(self, text: str) -> None:
-        """Print nothing."""
 
 
 @contextmanager
@@ -80,10 +82,8 @@ def progress(
     Yields:
         The bar that counts what is done.
     """
-    if quiet:
-        yield _Silent(name, total, unit)
-    elif not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield Bar(name, total, unit, lines=lines)
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Bar(name, total, unit, lines=lines, quiet=quiet)
     else:
         with _live_bar() as live:
             yield Bar(name, total, unit, live)

@@ -6,7 +6,8 @@
     no-augment = true
 
 Each table configures one command, such as `[evaluate]` or `[data.prepare]`; each key is one of its flags.
-Flags on the command line override those in the file.
+Flags on the command line override those in the file. The names in all tables are checked, whichever command
+runs.
 """
 
 import tomllib
@@ -28,11 +29,12 @@ _KINDS: dict[type, tuple[str, tuple[type, ...]]] = {  # what a value must be, an
 }
 
 
-def from_file(_: "App", command: tuple[str, ...], arguments: "ArgumentCollection") -> None:
+def from_file(app: "App", command: tuple[str, ...], arguments: "ArgumentCollection") -> None:
     """Add the flags of the file of `--config` to those of the command line; cyclopts calls this.
 
     Raises:
-        FsbenchError: the file cannot be read, has no table of the command, or a key or value is wrong.
+        FsbenchError: The file cannot be read, has no table of the command, or has an unknown table or key, or
+            a wrong value.
     """
     from cyclopts import Token
 
@@ -40,16 +42,16 @@ def from_file(_: "App", command: tuple[str, ...], arguments: "ArgumentCollection
     if config is None or not config.tokens:
         return
     path = Path(config.tokens[-1].value)
+    table = _document(path)
+    root = app.app_stack.stack[-1][0]
+    _check_names(root, table, path, (root.name[0],))
+    for name in command:
+        if name not in table:
+            raise FsbenchError(f"{path}: has no table [{'.'.join(command)}]")
+        table = table[name]
     typed = [argument for argument in arguments if argument.tokens]
-    flags = {
-        name.removeprefix("--"): argument
-        for argument in arguments
-        for name in argument.names
-        if name.startswith("--") and argument is not config and argument.show
-    }
-    for key, value in _table(path, command).items():
-        if key not in flags:
-            raise unknown(f"key of [{'.'.join(command)}] in {path}", key, flags)
+    flags = _flags(arguments)
+    for key, value in table.items():
         argument = flags[key]
         values = _values(key, value, argument, path)
         if argument not in typed:
@@ -75,37 +77,54 @@ def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection")
         for token in argument.tokens:
             if kinds & {str, Path, bool} or token.value in choices:
                 continue
-            name = token.keyword or argument.name
-            if not kinds:
-                raise unknown(f"value of {name}", token.value, choices)
-            kind = int if int in kinds else float
+            *others, last_choice = [*(_KINDS[kind][0] for kind in kinds), *choices]
+            expected = f"{', '.join(others)} or {last_choice}" if others else last_choice
             try:
-                kind(token.value)
+                if not kinds:
+                    raise ValueError
+                (int if int in kinds else float)(token.value)
             except ValueError:
-                expected = " or ".join([_KINDS[kind][0], *choices])
+                name = token.keyword or argument.name
                 raise FsbenchError(f"{name} must be {expected}, but is {token.value!r}") from None
 
 
-def _table(path: Path, command: tuple[str, ...]) -> dict[str, Any]:
-    """The table of a command in a file."""
+def _document(path: Path) -> dict[str, Any]:
+    """The tables of a file."""
     from fsbench._util.files import reason
 
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise FsbenchError(f"{path}: not a TOML file ({error})") from error
-    name = ".".join(command)
-    for key, value in document.items():
-        if not isinstance(value, dict):
-            raise FsbenchError(f"{path}: {key} must be in the table of its command, such as [{name}]")
-    table: Any = document
-    for part in command:
-        table = table.get(part) if isinstance(table, dict) else None
-    if not isinstance(table, dict):
-        raise FsbenchError(f"{path}: has no table [{name}], only {', '.join(document) or 'nothing'}")
-    return table
+
+
+def _check_names(app: "App", tables: dict[str, Any], path: Path, line: tuple[str, ...]) -> None:
+    """Refuse tables that are no commands below those of `line`, and keys that are no flags of theirs."""
+    commands = [name for name in app if not name.startswith("-")]
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise FsbenchError(f"{path}: {name} must be in the table of its command, such as [evaluate]")
+        if name not in commands:
+            raise unknown("command", name, commands, f"{path}: {' '.join(line)}")
+        if any(not each.startswith("-") for each in app[name]):
+            _check_names(app[name], table, path, (*line, name))
+            continue
+        flags = _flags(app[name].assemble_argument_collection(default_parameter=app.default_parameter))
+        for key in table:
+            if key not in flags:
+                raise unknown("key", key, flags, f"{path}: [{'.'.join((*line[1:], name))}]")
+
+
+def _flags(arguments: "ArgumentCollection") -> dict[str, "Argument"]:
+    """The flags of a command that a file can set, without their dashes."""
+    return {
+        name.removeprefix("--"): argument
+        for argument in arguments
+        for name in argument.names
+        if name.startswith("--") and name != "--config" and argument.show
+    }
 
 
 def _values(key: str, value: Any, argument: "Argument", path: Path) -> list[str]:

@@ -14,7 +14,8 @@ def in_house_style(error: CycloptsError, program: str) -> FsbenchError:
         case UnknownCommandError(app=app, unused_tokens=[token, *_]) if app:
             return unknown("command", token, [name for name in app if not name.startswith("-")])
         case UnknownOptionError():
-            names = [name for argument in error.argument_collection for name in argument.names]
+            arguments = [argument for argument in error.argument_collection if argument.show]
+            names = [name for argument in arguments for name in argument.names if name.startswith("--")]
             return unknown("flag", error.token.keyword or error.token.value, names)
         case UnusedCliTokensError(unused_tokens=[token, *_]):
             return FsbenchError(f"unexpected argument {token!r}; {help_line}")

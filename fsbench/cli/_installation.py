@@ -25,10 +25,7 @@ PACKAGES = (
     "torch", "torchvision", "numba", "numpy", "scipy", "h5py", "safetensors", "pandas", "pillow",
     "matplotlib", "timm", "datasets", "tensorboard", "umap-learn",
 )  # fmt: skip
-FRAGILE = (
-    "torchvision",
-    "numba",
-)  # built against one torch and some numpys, and fail to import beside others
+FRAGILE = ("torchvision", "numba")  # built against one torch and some numpys; fail to import beside others
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time in a period: what a container may use
 
@@ -61,7 +58,7 @@ class Checkup:
     versions: dict[str, str]  # fsbench, python and packages; those that are not installed are left out
     commit: str | None  # of the checkout that fsbench runs from
     broken: dict[str, str]  # packages that cannot be imported, and why
-    devices: tuple[Device, ...]  # the one that is used unasked comes first
+    devices: tuple[Device, ...]  # the default one comes first
     cuda: str | None  # why a card cannot be used, where there is one
     threads: int  # that torch computes with on the CPU
     cores: int  # that this process may use
@@ -173,11 +170,11 @@ def _why_no_cuda() -> str | None:
         return None
     if torch.version.cuda is None:
         return f"there is an NVIDIA driver, but torch {torch.__version__} is built without CUDA"
-    with warnings.catch_warnings(record=True) as said:  # torch says as a warning what is wrong with a driver
+    with warnings.catch_warnings(record=True) as messages:  # torch warns of what is wrong with a driver
         warnings.simplefilter("always")
         if torch.cuda.is_available():
             return None
-    why = str(said[0].message).splitlines()[0] if said else "it finds no device"
+    why = str(messages[0].message).splitlines()[0] if messages else "it finds no device"
     return f"there is an NVIDIA driver, but torch {torch.__version__} cannot use CUDA ({why})"
 
 

@@ -6,17 +6,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from fsbench._util.errors import FsbenchError
 from fsbench.cli import _names
 from fsbench.cli._help import default_text
 
 if TYPE_CHECKING:
+    from cyclopts.argument import ArgumentCollection
+
     from fsbench._util.session import Session
+
+
+def _check_tasks(arguments: "ArgumentCollection") -> None:
+    """Refuse settings of tasks beside a pinned task list, which would have no effect."""
+    typed = [argument.name for argument in arguments if argument.tokens]
+    for name in typed:
+        if "--tasks" in typed and name not in ("--tasks", "--dataset", "--split"):
+            raise FsbenchError(
+                f"{name} has no effect with --tasks, whose lists define the tasks; leave out one of the two"
+            )
+
 
 # Groups of `--help`, in their order.
 ARGUMENTS = Group("Arguments", sort_key=1)
 DATA = Group("Data", sort_key=2)
 MODEL = Group("Model", sort_key=3)
-TASKS = Group("Tasks", sort_key=4)
+TASKS = Group("Tasks", sort_key=4, validator=_check_tasks)
 HEADS = Group("Heads", sort_key=5)
 TRAINING = Group("Training", sort_key=6)
 OUTPUT = Group("Output", sort_key=7)
@@ -54,7 +68,8 @@ Force = Annotated[bool, Parameter(group=OUTPUT, help="Repeat finished work and r
 Over = Annotated[
     Literal["classes", "tasks"],
     Parameter(
-        group=OUTPUT, help="What p-values are about: new classes, or only other tasks from these images."
+        group=OUTPUT,
+        help="What p-values are about: new classes, or only other tasks from the same images.",
     ),
 ]
 
@@ -65,7 +80,7 @@ class Common:
     """Parameters of every command.
 
     Attributes:
-        config: TOML file with flags of this command in a table of its name. Typed flags win.
+        config: TOML file with a table of flags per command, such as [evaluate]. Typed flags override it.
         json: Print JSON and nothing else.
     """
 
@@ -80,13 +95,13 @@ class Computing(Common):
 
     Attributes:
         device: Where to compute: auto, cpu, cuda, cuda:1 or mps.
-        cache: Folder of prepared images and features. Default: $FSBENCH_CACHE, or your cache folder.
-        quiet: Print no progress on stderr.
+        cache: Folder of prepared images and features; None: the default one.
+        quiet: Whether to print no progress.
     """
 
     device: str = "auto"
-    cache: Path | None = None
-    quiet: bool = False
+    cache: Cache = None
+    quiet: Quiet = False
 
     @property
     def session(self) -> "Session":
@@ -111,10 +126,10 @@ class Weights:
     """How to read a backbone that fsbench did not train.
 
     Attributes:
-        backbone: Architecture of a weights file: one of these, timm:NAME, torchvision:NAME or
+        backbone: Architecture of a weights file: one of the choices, timm:NAME, torchvision:NAME or
             ./mine.py:function.
-        image_size: Input size in pixels. Required for architectures of fsbench and for your own functions;
-            other backbones define their own.
+        image_size: Input size in pixels. Required for your own functions, and for weights files with an
+            architecture of fsbench. Default: the size that the backbone was trained with.
     """
 
     backbone: Annotated[_names.Backbone | None, Parameter(metavar="NAME")] = None

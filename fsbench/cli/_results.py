@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fsbench.cli._output import escaped, table
+from fsbench._util.terminal import escaped, table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -24,9 +24,9 @@ def compare(
 
     Args:
         results: Result files, or folders of them.
-        against: Which pairs: all, or each result against the first or the best one.
+        against: Pairs to compare: all, or each result with the first or the best one.
     """
-    from fsbench.report.compare import compare, table
+    from fsbench.report.compare import compare, tables
 
     comparison = compare(results, against, over)
-    answer(common, comparison, table(comparison))
+    answer(common, comparison, *tables(comparison))

@@ -22,13 +22,14 @@ def list_(*, cache: Cache = None, common: Common = Common()) -> None:
     """List the data sets that fsbench knows and which of them are prepared."""
     from fsbench.data.summary import list_datasets, overview
 
-    answer(common, list_datasets(cache), overview(cache))
+    answer(common, list_datasets(cache), *overview(cache))
 
 
 @app.command(
     sort_key=1,
     help_epilogue="Examples: fsbench data prepare cifar-fs ~/data/cifar-fs\n"
     "          fsbench data prepare omniglot --download",
+    usage="Usage: fsbench data prepare [OPTIONS] NAME [PATH]",
 )
 def prepare(
     name: Annotated[DataSet, DATA_SET, Parameter(show_choices=False)],
@@ -46,9 +47,9 @@ def prepare(
 
     Args:
         name: A data set that fsbench knows (see: fsbench data list) or a name for your own.
-        path: Folder of the images, or ./mine.py:function that returns them.
+        path: Folder of the images, or ./mine.py:function that returns them. Not needed with --download.
         download: Download the data set from its publisher, where that is possible.
-        image_size: Resize to this square. Default: the original size, or 96 where sizes differ.
+        image_size: Store images as squares of this size. Default: the original size, or 96 if sizes differ.
     """
     from fsbench.data import preparation
     from fsbench.data.summary import contents, describe
@@ -56,7 +57,7 @@ def prepare(
     store = preparation.prepare(
         name, path, cache=cache, image_size=image_size, download=download, force=force, quiet=quiet
     )
-    answer(common, contents(store), describe(store))
+    answer(common, contents(store), *describe(store))
 
 
 @app.command(sort_key=2, help_epilogue="Example: fsbench data show cifar-fs")
@@ -70,10 +71,10 @@ def show(
     """Show the classes, images and fingerprints of a prepared data set.
 
     Args:
-        name: The data set; for one that is not prepared, this says what it needs.
+        name: Name of the data set. If it is not prepared, the error says how to prepare it.
     """
     from fsbench.data.loading import find_store
     from fsbench.data.summary import contents, describe
 
     path = find_store(name, cache)
-    answer(common, contents(path), describe(path))
+    answer(common, contents(path), *describe(path))

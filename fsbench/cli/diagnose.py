@@ -12,6 +12,7 @@ from fsbench.cli._output import answer
 app = App(
     name="diagnose",
     help_epilogue="Example: fsbench diagnose runs/erm/best.safetensors runs/mixup/best.safetensors",
+    usage="Usage: fsbench diagnose [OPTIONS] [CHECKPOINT...]",
 )
 
 

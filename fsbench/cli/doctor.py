@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App
 
+from fsbench._util.terminal import escaped, table
 from fsbench.cli._options import Cache, Common
-from fsbench.cli._output import answer, escaped, table
+from fsbench.cli._output import answer
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -34,15 +34,17 @@ class TaskFlags:
         split: Split whose classes are sampled.
         n_way: Classes per task; several numbers give several results.
         n_shot: Support images per class; several numbers give several results.
-        n_query: Query images per class, or all images that are not support.
+        n_query: Query images per class; all: all images of the class that are not support images.
         n_tasks: Number of tasks.
         seed: Random seed of the tasks.
         query_alpha: Draw the classes' shares of the queries from a symmetric Dirichlet distribution with this
             parameter. Default: equal shares.
-        least_shot: Draw the support images of each class between this number and N_SHOT. Default: N_SHOT.
+        least_shot: Draw the number of support images of each class between this number and --n-shot.
+            Default: --n-shot for every class.
         classes: Sample tasks from these classes only. Default: all classes of the split.
-        disjoint: Use each image in at most one task; the images limit the number of tasks.
-        tasks: Pinned task lists in place of the settings above: shipped ones by name, or .toml files.
+        disjoint: Use each image in at most one task. The number of images then limits the number of tasks.
+        tasks: Pinned task lists: shipped ones by name, or .toml files. They take the place of all settings of
+            this group but --dataset and --split. Default: none.
     """
 
     dataset: Annotated[tuple[_names.DataSet, ...], DATA_SET, Parameter(metavar="NAME...")] = ()
@@ -102,7 +104,6 @@ class OutputFlags:
     Attributes:
         out: Results folder.
         details: Also write tables of the classes, their confusion and the hardest tasks.
-        force: Evaluate again and replace existing results.
         plot: Also draw the results: a sweep, a cross-domain matrix or a heat map (.png, .svg or .pdf).
     """
 

@@ -33,7 +33,7 @@ def extract_features(
     Args:
         subject: Checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, or a
             weights file with --backbone.
-        dataset: Data set. Default: the one that the backbone was trained on.
+        dataset: Data set of the images. Default: the one that the backbone was trained on.
         split: Split of the data set.
         out: Feature file. Default: a file in the cache.
     """

@@ -9,7 +9,11 @@ from fsbench._util.errors import FsbenchError
 from fsbench.cli._options import OUTPUT, Common, Over
 from fsbench.cli._output import answer
 
-app = App(name="leaderboard", help_epilogue="Example: fsbench leaderboard results --published all")
+app = App(
+    name="leaderboard",
+    help_epilogue="Example: fsbench leaderboard results --published all",
+    usage="Usage: fsbench leaderboard [OPTIONS] [RESULTS]",
+)
 
 
 @app.default

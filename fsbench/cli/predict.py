@@ -22,9 +22,9 @@ class Folders:
     """Where the images are.
 
     Attributes:
-        support: Folder with one folder of labelled images per class; their numbers may differ.
-        query: Folder of the images to classify, with or without folders in it.
-        n_shot: Support images per class, the first ones by name. Default: all.
+        support: Folder with one folder of labelled images per class. Classes may differ in their number.
+        query: Folder of the images to classify, with or without subfolders.
+        n_shot: Number of support images per class, the first ones by name. Default: all.
     """
 
     support: Annotated[Path, Parameter(metavar="FOLDER")]
@@ -63,16 +63,16 @@ def predict(
     """Classify your own images from a few labelled ones.
 
     Query images that cannot be read are named, left out and counted; a support image that cannot be read ends
-    the command. Where query images are in folders named like the classes, accuracy is printed, too.
+    the command. If query images are in subfolders with the names of classes, accuracy is printed, too.
 
-    The probability of an image is the softmax of the head's scores. It sorts images by certainty and does not
-    promise how often they are right; the summary says more.
+    The probability of an image is the softmax of the head's scores. It ranks images by confidence but is not
+    calibrated: the summary compares it with accuracy.
 
     Args:
         subject: Checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, or a
             weights file with --backbone.
         out: CSV file with one row per query image.
-        sheet: Also write a contact sheet as an HTML page, which marks the least certain images.
+        sheet: Also write a contact sheet as an HTML page, which marks the least confident images.
     """
     from fsbench._util.files import atomic_write
     from fsbench.models import pretrained
@@ -99,4 +99,4 @@ def predict(
     if sheet is not None:
         sheets.write_sheet(outcome, folders.support, folders.query, sheet)
     written = "\n".join(str(path) for path in (out, sheet) if path is not None)
-    answer(common, text.as_json(outcome), f"{text.summary(outcome)}\n\n{written}")
+    answer(common, text.as_json(outcome), *text.parts(outcome), "", written)

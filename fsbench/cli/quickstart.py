@@ -18,7 +18,7 @@ def quickstart(
 ) -> None:
     """Train, evaluate and rank on embedded synthetic images.
 
-    Needs no data and takes some minutes on two processor cores.
+    This needs no data and takes some minutes on two processor cores.
 
     Args:
         out: Folder of all output.

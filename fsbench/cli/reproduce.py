@@ -29,7 +29,7 @@ def reproduce(
     Args:
         result: Result file.
         checkpoint: Evaluate this checkpoint instead of training again.
-        head: The head of the result where it is a file of code, which runs only if you name it here.
+        head: The head of the result, if it is your own code. It runs only if you name it here.
         out: Folder of the new run and result.
     """
     from fsbench.evaluation.flat import flatten

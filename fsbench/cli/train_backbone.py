@@ -27,8 +27,8 @@ class DataFlags:
     Attributes:
         dataset: Data set whose base classes are learnt.
         per_class: Number of images of each base class. Default: all.
-        label_noise: Fraction of base labels that are replaced by random ones.
-        augment: Augment images. Without it, accuracy is several points lower.
+        label_noise: Fraction of base labels that are replaced by random ones. Default: the recipe's.
+        augment: Augment images. Without augmentation, accuracy is several points lower.
     """
 
     dataset: Annotated[_names.DataSet, DATA_SET] = "glyphs"
@@ -61,16 +61,17 @@ class TrainingFlags:
     """Settings of the training; those of the recipe apply where none is given.
 
     Attributes:
-        preset: Variant of the recipe, such as fast or paper. Default: its first.
+        preset: Variant of the recipe. Default: its first, which is fast for shipped recipes.
         epochs: Epochs in total, or one number per stage. Default: the recipe's.
-        patience: Epochs without a better val accuracy that end a stage with early stopping (s2m2-r and
-            s2m2-e, preset paper). Default: the recipe's.
+        patience: End a stage after this many epochs without a higher accuracy on val classes. Only for stages
+            with early stopping (s2m2-r and s2m2-e, preset paper). Default: the recipe's.
         batch_size: Images per step. Default: the recipe's.
-        learning_rate: Learning rate. Default: the recipe's.
+        learning_rate: Highest learning rate of a stage. Default: the recipe's.
         seed: Random seed.
-        precision: Number format; auto chooses by the device.
-        compile: Use torch.compile; auto chooses by the device.
-        micro_batch: Most images per forward pass; smaller values save memory. Default: the batch size.
+        precision: Number format of the computation; auto: chosen by the device.
+        compile: Use torch.compile; auto: chosen by the device.
+        micro_batch: Largest number of images per forward pass; a smaller number saves memory. Default: the
+            batch size.
     """
 
     preset: Annotated[str | None, Parameter(metavar="NAME")] = None
@@ -99,12 +100,13 @@ def train_backbone(
 ) -> None:
     """Train a backbone with a recipe and print the path of its best checkpoint.
 
-    A run that was stopped continues when the same command is called again.
+    A run that was stopped continues when the same command is called again. A finished run is left unchanged.
 
     Args:
-        recipe: A shipped recipe, all of them, or the path of your own, ./mine.py.
-        out: Folder of the run; with recipe all, of the runs. Default: runs/ and a name made of the settings.
-        tensorboard: Write the log as TensorBoard events, too.
+        recipe: Shipped recipe, or the path of your own, ./mine.py; all: one run per shipped recipe.
+        out: Folder of the run; with recipe all, the folder of all runs. Default: runs/ and a name made
+            of the settings.
+        tensorboard: Also write the log as TensorBoard events.
     """
     from fsbench.models.checkpoint import load_provenance
     from fsbench.training.loop import train_backbone

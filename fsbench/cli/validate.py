@@ -9,7 +9,11 @@ from fsbench._util.errors import FsbenchError
 from fsbench.cli._options import OUTPUT, Common
 from fsbench.cli._output import answer
 
-app = App(name="validate", help_epilogue="Example: fsbench validate results --readme README.md")
+app = App(
+    name="validate",
+    help_epilogue="Example: fsbench validate results --readme README.md",
+    usage="Usage: fsbench validate [OPTIONS] [RESULTS]",
+)
 
 
 @app.default

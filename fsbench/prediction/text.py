@@ -1,10 +1,12 @@
 """A prediction as text for people and as plain values for programs."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
+from fsbench._util.terminal import as_text, escaped, table
 from fsbench.prediction.outcome import Prediction
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Mean probability of the predicted class and accuracy, in %, over 300 tasks of CIFAR-FS novel, 5-way 5-shot,
 # with a Conv4 trained by S2M2-E (l2 in place of cl2n); None: not measured.
@@ -66,8 +68,13 @@ def summary(prediction: Prediction) -> str:
         Several lines: the number of images of each class, the least confident images, the accuracy where
         query folders are named after classes, and what to keep in mind.
     """
+    return "\n".join(map(as_text, parts(prediction)))
+
+
+def parts(prediction: Prediction) -> list["str | Table"]:
+    """Return the lines of the summary, and its table of the classes."""
     n_images, n_classes = len(prediction.images), len(prediction.class_names)
-    lines = [
+    lines: list[str | Table] = [
         f"{count(n_images, 'query image')} classified by {prediction.head} ({prediction.preprocess}) on "
         f"{prediction.run}, from {count(sum(prediction.shots), 'support image')} of {n_classes} classes",
         meaning(prediction.head),
@@ -86,7 +93,7 @@ def summary(prediction: Prediction) -> str:
             f"Accuracy {100 * prediction.accuracy:.1f} %: {correct} of {labelled} images in folders that are "
             f"named after a class{other}",
         ]
-    return "\n".join([*lines, *notes(prediction)])
+    return [*lines, *notes(prediction)]
 
 
 def notes(prediction: Prediction) -> list[str]:
@@ -145,26 +152,20 @@ def _confusion(prediction: Prediction) -> dict[str, dict[str, int]]:
     }
 
 
-def _class_table(prediction: Prediction) -> str:
+def _class_table(prediction: Prediction) -> "Table":
     """One row per class; where classes are known, also what its images were confused with."""
     confusion = _confusion(prediction)
     rows = []
     for row, (name, shots) in enumerate(zip(prediction.class_names, prediction.shots, strict=True)):
-        cells: list[str | int] = [name, shots, int((prediction.predicted == row).sum())]
+        cells: list[str | int] = [escaped(name), shots, int((prediction.predicted == row).sum())]
         if confusion:
             numbers = confusion.get(name, {})
             wrong = sorted((pair for pair in numbers.items() if pair[0] != name), key=lambda pair: -pair[1])
             cells += [sum(numbers.values()), numbers.get(name, 0)]
-            cells.append(", ".join(f"{other} {number}" for other, number in wrong))
+            cells.append(escaped(", ".join(f"{other} {number}" for other, number in wrong)))
         rows.append(cells)
-    columns, align, widths = ["class", "support", "predicted"], ["left", "right", "right"], [40, None, None]
-    if confusion:
-        columns += ["actual", "correct", "confused with"]
-        align += ["right", "right", "left"]
-        widths += [None, None, 60]
-    return tabulate(
-        rows, columns, tablefmt="plain", colalign=align, disable_numparse=True, maxcolwidths=widths
-    )
+    counts = ["support", "predicted", *["actual", "correct"] * bool(confusion)]
+    return table(["class", *counts, *["confused with"] * bool(confusion)], rows, right=counts)
 
 
 def _least_confident(prediction: Prediction) -> list[str]:

@@ -25,6 +25,7 @@ from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.augment import train_augment
+from fsbench.models.checkpoint import load_provenance
 from fsbench.training import resume, saving
 from fsbench.training.failures import check_losses, check_weights, kept, place
 from fsbench.training.precision import ComputeSettings
@@ -85,8 +86,23 @@ def train_backbone(
             if not quiet:
                 sys.stderr.write(f"{run.text(session.device)}\n")
             _train(run, stopped, quiet)
+        elif run.is_writer and not session.quiet:
+            sys.stderr.write(f"{_finished_text(run)}\n")
         run.distributed.wait()  # until the first process has written
     return run
+
+
+def _finished_text(run: Run) -> str:
+    """Say what a finished run has reached, and what to do with it."""
+    best = load_provenance(run.best)
+    accuracy = (
+        "not validated" if best.val_accuracy is None else f"val accuracy {100 * best.val_accuracy:.2f} %"
+    )
+    return (
+        f"{run.folder}: the run is complete; its best checkpoint is of epoch {best.epoch} ({accuracy})\n"
+        f"to evaluate it: fsbench evaluate {run.best}\n"
+        "to replace it: the same command with --force"
+    )
 
 
 def _train(run: Run, stopped: resume.State | None, quiet: bool) -> None:

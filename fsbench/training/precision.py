@@ -35,7 +35,8 @@ class ComputeSettings:
 
     def text(self) -> str:
         """Describe the settings for people, one per line."""
-        return "\n".join(f"{name:<13} {value}" for name, value in vars(self).items())
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        return "\n".join(f"{name:<13} {value}" for name, value in values.items())
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which a step runs."""

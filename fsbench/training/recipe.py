@@ -101,8 +101,9 @@ class Recipe:
         return {**values, "stages": list(stages)}
 
     def text(self) -> str:
-        """Describe the recipe for people, one setting per line."""
-        return "\n".join(f"{name:<13} {_text(value)}" for name, value in self._values().items())
+        """Describe the recipe for people, one setting per line; settings that are None are left out."""
+        values = {name: value for name, value in self._values().items() if value is not None}
+        return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items())
 
     def _values(self) -> dict[str, Any]:
         """Return the recipe as plain values; steps are code and have none."""
@@ -117,10 +118,11 @@ class Recipe:
 def _text(value: object) -> str:
     """Write a setting for people."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(part)}" for name, part in value.items()) or "none"
+        parts = (f"{name} {_text(part)}" for name, part in value.items() if part is not None)
+        return ", ".join(parts) or "none"
     if isinstance(value, list | tuple):
         return "; ".join(map(_text, value)) or "none"
-    return "default" if value is None else str(value)
+    return str(value)
 
 
 def recipe_names() -> list[str]:
@@ -162,7 +164,7 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
     if preset is None:
         preset = next(iter(presets))
     if preset not in presets:
-        raise unknown(f"preset of recipe {path.stem}", preset, presets)
+        raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
     return _with_checked_steps(presets[preset], path) if is_file else presets[preset]
 
 

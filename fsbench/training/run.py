@@ -93,7 +93,9 @@ class Run:
 
     def text(self, device: torch.device) -> str:
         """Describe all resolved settings, so that a mistake shows before hours of training."""
-        text = f"{self.recipe.text()}\ndevice        {machine.device_name(device)}\n{self.compute.text()}"
+        scale = getattr(self.network.classifier, "scale", None)  # only of a cosine classifier
+        recipe = replace(self.recipe, scale=scale, dropout=self.network.backbone.dropout)
+        text = f"{recipe.text()}\ndevice        {machine.device_name(device)}\n{self.compute.text()}"
         if self.recipe.preset == "fast":
             text += "\nfast is the default preset, for short trainings; --preset chooses another one"
         return text

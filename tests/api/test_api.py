@@ -276,5 +276,5 @@ class TestMainJob:
         assert fsbench.compare(str(tmp_path)) == fsbench.compare([tmp_path])
 
     def test_options_that_do_not_exist_are_named(self):
-        with pytest.raises(FsbenchError, match="unknown option of train 'epoch'; did you mean 'epochs'"):
+        with pytest.raises(FsbenchError, match=r"train\(\) has no option 'epoch'; did you mean 'epochs'"):
             fsbench.train("erm", epoch=[1])  # type: ignore[call-arg]

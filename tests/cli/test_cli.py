@@ -73,6 +73,7 @@ class TestHelp:
         assert main([*command, "--help"]) == 0
         text = capsys.readouterr().out
         assert " ".join(["Usage: fsbench", *command]) in text
+        assert "[ARGS]" not in text
         assert "Example" in text or command in ([], ["data"])
         assert main(["help", *command]) == 0
         assert capsys.readouterr().out == text
@@ -286,6 +287,8 @@ TRAIN = (
 BAD = [  # command, what the line on stderr says
     ("evalute x", "unknown command 'evalute'; did you mean 'evaluate'?"),
     ("help evalute", "unknown command 'evalute'; did you mean 'evaluate'?"),
+    ("tran", "unknown command 'tran'; did you mean 'train-backbone'?"),
+    ("evaluate x --lr 5", "unknown flag '--lr'; choose --backbone, --base, "),
     ("data lst", "unknown command 'lst'; did you mean 'list'?"),
     ("evaluate", "SUBJECT... is missing; see: fsbench evaluate --help"),
     ("evaluate x --nway 5", "unknown flag '--nway'; did you mean '--n-way'?"),
@@ -304,17 +307,19 @@ BAD = [  # command, what the line on stderr says
     (EVALUATE + "--dataset cifar-sf", "unknown data set 'cifar-sf'; did you mean 'cifar-fs'?"),
     (EVALUATE + "--dataset cub", "cub"),
     (EVALUATE + "--tasks tiny", "unknown task list 'tiny'"),
+    (EVALUATE + "--tasks tiny --n-shot 1", "--n-shot has no effect with --tasks"),
+    (EVALUATE + "--seed 0 --tasks tiny", "--seed has no effect with --tasks"),
     (EVALUATE + "--device cuda:77", "device 'cuda:77' cannot be used here"),
     ("evaluate {here}/absent.safetensors", "absent.safetensors: no such file or directory"),
     ("evaluate {torn} --out {here}/results", "torn.safetensors: not a whole safetensors file"),
     ("evaluate {text} --out {here}/results", "text.h5: not a whole pickle or torch file"),
     ("evaluate {here} --out {here}/results", "is a directory"),
-    ("extract {best} --cache {cache} --split vall", "unknown value of --split 'vall'; did you mean 'val'?"),
+    ("extract {best} --cache {cache} --split vall", "--split must be base, val or novel, but is 'vall'"),
     ("extract {best} --cache {cache} --out {file}/f.h5", "cannot write {file}/f.h5: "),
     (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; did you mean 'conv4'?"),
     (TRAIN + "--dataset tinny", "unknown data set 'tinny'; did you mean 'tiny'?"),
     (TRAIN + "--image-size 8", "image_size must be at least 16 for conv4, but is 8"),
-    (TRAIN + "--preset cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'?"),
+    (TRAIN + "--preset cosin", "recipe 'erm' has no preset 'cosin'; did you mean 'cosine'?"),
     (TRAIN + "--epochs 0", "epochs must be at least 1, but is 0"),
     (TRAIN + "--out {file}", "cannot write {file}"),
     ("train-backbone ERM", "unknown recipe 'ERM'; did you mean 'erm'?"),

@@ -196,6 +196,12 @@ class TestCompletion:
             ("fsbench data ", {"list", "prepare", "show"}),
             ("fsbench evaluate x --n-q", {"--n-query"}),
             ("fsbench evaluate x --head near", {"nearest-mean"}),
+            ("fsbench evaluate x --head nearest-mean dist", {"distribution-calibration"}),
+            ("fsbench evaluate x --head nearest-mean tim sv", {"svm"}),
+            ("fsbench evaluate x --n-shot 1 5 --head tim --preprocess l2 c", {"cl2n"}),
+            ("fsbench evaluate x --dataset glyphs tin", {"tiny"}),
+            ("fsbench evaluate x --split val nearest", set()),
+            ("fsbench train-backbone --dataset tiny er", {"erm"}),
             ("fsbench train-backbone manif", {"manifold-mixup"}),
             ("fsbench train-backbone erm --dataset mini", {"mini-imagenet"}),
             ("fsbench evaluate x --dataset tin", {"tiny"}),
@@ -224,3 +230,17 @@ class TestCompletion:
         script = capsys.readouterr().out
         for word in ("train-backbone", "leaderboard", "manifold-mixup", "distribution-calibration"):
             assert word in script
+
+    def test_other_shells_get_files_where_a_name_may_be_a_path(self, capsys):
+        """Neither shell needs to be installed: these are the parts of the scripts that complete files."""
+        main(["completion", "zsh"])
+        zsh = capsys.readouterr().out
+        assert re.search(r"'\*:Checkpoints, feature files, .*:_files'", zsh)
+        assert re.search(r":\{compadd -- erm .* all; _files\}", zsh)
+        assert ":head:{compadd -- nearest-mean " in zsh
+        assert ":_files:_files" not in zsh
+        assert "cmds:_files" not in zsh
+        main(["completion", "fish"])
+        fish = capsys.readouterr().out
+        assert "-l tasks -r -F -a" in fish
+        assert "-F -a 'erm " in fish

@@ -118,20 +118,23 @@ def needed(command: App) -> list[str]:
 
 
 BAD = [  # file, what the line says
-    ("[evaluate]\nn-wya = 5\n", "unknown key of [evaluate] in {file} 'n-wya'; did you mean 'n-way'?"),
+    ("[evaluate]\nn-wya = 5\n", "{file}: [evaluate] has no key 'n-wya'; did you mean 'n-way'?"),
     ("[evaluate]\nn_way = 5\n", "'n_way'; did you mean 'n-way'?"),
-    ("[evaluate]\nconfig = 'b.toml'\n", "unknown key of [evaluate] in {file} 'config'"),
+    ("[evaluate]\nconfig = 'b.toml'\n", "{file}: [evaluate] has no key 'config'"),
     ("[evaluate]\nn-way = [5, 'ten']\n", "{file}: n-way must be an integer, but is 'ten'"),
     ("[evaluate]\nn-tasks = 1e3\n", "{file}: n-tasks must be an integer, but is 1000.0"),
     ("[evaluate]\nn-tasks = [10]\n", "{file}: n-tasks must be an integer, but is [10]"),
     ("[evaluate]\nquery-alpha = '2'\n", "{file}: query-alpha must be a number, but is '2'"),
     ("[evaluate]\nout = 5\n", "{file}: out must be text, but is 5"),
     ("[evaluate]\nquiet = 'yes'\n", "{file}: quiet must be true or false, but is 'yes'"),
-    ("[evaluate]\nsplit = 'test'\n", "unknown value of --split 'test'; known: base, novel, val"),
+    ("[evaluate]\nsplit = 'test'\n", "--split must be base, val or novel, but is 'test'"),
     ("[evaluate]\nn-way = []\n", "{file}: n-way must have a value, but is []"),
     ("n-way = 5\n", "{file}: n-way must be in the table of its command, such as [evaluate]"),
-    ("[evalaute]\nn-way = 5\n", "{file}: has no table [evaluate], only evalaute"),
-    ("", "{file}: has no table [evaluate], only nothing"),
+    ("[evalaute]\nn-way = 5\n", "{file}: fsbench has no command 'evalaute'; did you mean 'evaluate'?"),
+    ("", "{file}: has no table [evaluate]"),
+    ("[evaluate]\n[trian-backbone]\n", "{file}: fsbench has no command 'trian-backbone'; did you mean"),
+    ("[evaluate]\n[data.prepar]\n", "{file}: fsbench data has no command 'prepar'; did you mean 'prepare'?"),
+    ("[evaluate]\n[train-backbone]\nepoch = 5\n", "{file}: [train-backbone] has no key 'epoch'; did you"),
     ("[evaluate\n", "{file}: not a TOML file"),
     ("[evaluate]\nn-way = 5\nn-way = 6\n", "{file}: not a TOML file"),
 ]

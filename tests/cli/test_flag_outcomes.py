@@ -122,7 +122,7 @@ class TestEvaluation:
     def test_pinned_lists_are_asked(self, say: Say, tmp_path: Path):
         spec = TaskSpec(3, 1, 4, 25, seed=4)
         pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
-        (result,) = json.loads(say(self.LINE + "--tasks mine.toml"))
+        (result,) = json.loads(say("evaluate mine.h5 --tasks mine.toml --head nearest-mean --quiet --json"))
         assert (result["n_way"], result["n_tasks"], result["seed"]) == (3, 25, 4)
         assert result["task_digest"] == sampler.digest(LABELS, spec)
 

@@ -188,7 +188,7 @@ PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)
 REPRODUCTION = SimpleNamespace(before=RESULT, now=RESULT, line=lambda: "the same")
 DESCRIBED = {
     "fsbench.data.summary.contents": lambda path: {},
-    "fsbench.data.summary.describe": lambda path: "described",
+    "fsbench.data.summary.describe": lambda path: ["described"],
 }
 
 COMMANDS = {
@@ -206,7 +206,7 @@ COMMANDS = {
         "data list",
         {
             "fsbench.data.summary.list_datasets": lambda cache: [],
-            "fsbench.data.summary.overview": lambda cache: "-",
+            "fsbench.data.summary.overview": lambda cache: ["-"],
         },
         {
             "--cache": Row(
@@ -347,9 +347,17 @@ COMMANDS = {
             "--disjoint": Row("", {"tasks.0.disjoint": True}, TASKS),
             "--tasks": Row(
                 "x y",
-                {**{f"tasks.{name}": GONE for name, _ in arguments("0", TaskSpec())}, "tasks": ("x", "y")},
+                {
+                    **{
+                        f"tasks.{row}.{name}": GONE
+                        for row, spec in enumerate((TaskSpec(), TaskSpec()))
+                        for name in vars(spec)
+                    },
+                    "tasks": ("x", "y"),
+                },
                 OUTCOMES + "pinned_lists_are_asked",
                 {"read_task_list.name": "y"},
+                line="evaluate file",
             ),
             "--head": Row("ridge svm", {"heads": ("ridge", "svm")}, TRIED),
             "--preprocess": Row("l2 none", {"preprocess": ("l2", "none")}, TRIED),
@@ -382,7 +390,7 @@ COMMANDS = {
             "fsbench.prediction.sheet.check_name": lambda path: None,
             "fsbench.prediction.sheet.write_sheet": lambda *_: None,
             "fsbench.prediction.text.as_json": lambda prediction: {},
-            "fsbench.prediction.text.summary": lambda prediction: "summary",
+            "fsbench.prediction.text.parts": lambda prediction: ["summary"],
         },
         {
             "--support": Row(
@@ -430,7 +438,7 @@ COMMANDS = {
         "compare a b",
         {
             "fsbench.report.compare.compare": lambda *_: About(),
-            "fsbench.report.compare.table": lambda found: "table",
+            "fsbench.report.compare.tables": lambda found: ["table"],
         },
         {
             "--against": Row("first", {"against": "first"}, OUTCOMES + "pairs_are_those_that_are_asked_for"),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from fsbench._util import files
 from fsbench._util.errors import FsbenchError
+from fsbench._util.terminal import as_text
 from fsbench.cli import main
 from fsbench.data import glyphs, image_store
 from fsbench.data._build_store import UNEVEN_SIZE
@@ -240,7 +241,7 @@ class TestEmbedded:
         (tmp_path / "code.py").write_text("another way to draw")
         load("glyphs", "novel", cache)
         assert drawn == [*glyphs.NAMES, "glyphs"]
-        assert "glyphs, synthetic images\n" in describe(prepare("glyphs", cache=cache, quiet=True))
+        assert "glyphs, synthetic images" in describe(prepare("glyphs", cache=cache, quiet=True))
 
     @pytest.mark.parametrize("options", [{"path": Path()}, {"image_size": 84}, {"download": True}])
     def test_they_take_no_images(self, drawn, cache: Path, options):
@@ -285,7 +286,7 @@ class TestNames:
         prepare("mine", root, cache=cache, quiet=True)
         prepare("mine", root, cache=cache, image_size=9, quiet=True)
         image_store.store_path("torn", 84, cache).write_text("no store")
-        lines = overview(cache).splitlines()
+        lines = "\n".join(map(as_text, overview(cache))).splitlines()
         assert max(map(len, lines)) <= 80
         rows = {line.split()[0]: line for line in lines[1:] if line}
         assert rows["mine"].split() == ["mine", "2/1/3", "6,", "9", "px", "your", "own"]

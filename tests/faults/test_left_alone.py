@@ -201,7 +201,7 @@ def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Cal
             questions=150,
             session=session,
         ),
-        "compare": lambda: compare.table(compare.compare(paths)),
+        "compare": lambda: compare.tables(compare.compare(paths)),
         "plot": lambda: plots.save(plots.of_call(results), tmp_path / "plot.svg"),
         "leaderboard": lambda: leaderboard.update(tmp_path / "results", None),
         "prepare": lambda: prepare("other", tiny_folder, cache=tmp_path / "cache", quiet=True),

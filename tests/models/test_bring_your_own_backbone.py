@@ -158,12 +158,12 @@ class TestLibraries:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("timm:resnet5", "unknown model of timm 'resnet5'; did you mean 'resnet50'"),
+            ("timm:resnet5", "timm has no model 'resnet5'; did you mean 'resnet50'"),
             ("timm:test_vit.nonsense", "timm:test_vit.nonsense: cannot be had"),
-            ("torchvision:resnet19", "unknown model of torchvision 'resnet19'; did you mean 'resnet1"),
+            ("torchvision:resnet19", "torchvision has no model 'resnet19'; did you mean 'resnet1"),
             (
                 "torchvision:resnet18.IMAGENET",
-                "unknown weights of torchvision:resnet18 'IMAGENET'; did you mean",
+                "torchvision:resnet18 has no weights 'IMAGENET'; did you mean",
             ),
             ("torchvision:squeezenet1_1", "torchvision:squeezenet1_1: must end in a linear classifier"),
         ],

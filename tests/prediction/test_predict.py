@@ -411,5 +411,5 @@ class TestCommand:
         assert main(["predict", "--help"]) == 0
         said = " ".join(capsys.readouterr().out.split())
         assert "softmax of the head's scores" in said
-        assert "does not promise how often they are right" in said
+        assert "is not calibrated" in said
         assert "left out and counted" in said

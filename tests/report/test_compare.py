@@ -10,13 +10,18 @@ from scipy import stats as reference
 
 from fsbench import stats
 from fsbench._util.errors import FsbenchError
+from fsbench._util.terminal import as_text
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
-from fsbench.report.compare import compare, table
+from fsbench.report.compare import Comparison, compare, tables
 from tests.changed import changed
 
 BASE = result_files.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
 RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
+
+
+def text(comparison: Comparison) -> str:
+    return "\n".join(map(as_text, tables(comparison)))
 
 
 def made(correct, **changes) -> Result:
@@ -77,8 +82,8 @@ def test_other_tasks_are_compared_without_pairs(three: list[Path]):
     assert (pair.p_wilcoxon, pair.correlation) == (None, None)
     deviation = (first.var(ddof=1) + second.var(ddof=1)) ** 0.5
     assert pair.tasks_needed == stats.tasks_needed(pair.difference, deviation)
-    assert "Welch" in table(compare(three))
-    assert "Welch" not in table(compare(three[:2]))
+    assert "Welch" in text(compare(three))
+    assert "Welch" not in text(compare(three[:2]))
 
 
 def test_over_classes_values_are_paired_by_class(three: list[Path]):
@@ -103,7 +108,7 @@ def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
     assert pair.difference == pytest.approx((first - second).mean())
     assert pair.p_holm == pytest.approx(reference.ttest_rel(first, second).pvalue)
     assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
-    assert "over the tasks of both" in table(compare(paths))
+    assert "over the tasks of both" in text(compare(paths))
 
 
 def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_path: Path):
@@ -132,7 +137,7 @@ def test_without_class_values_nothing_is_claimed_of_classes(tmp_path: Path, thre
     assert comparison.adjusted_for == 1
     assert [pair.p_holm for pair in unknown] == [None, None]
     assert all(pair.p_tasks < 0.05 for pair in unknown)
-    assert "class values are missing" in table(comparison)
+    assert "class values are missing" in text(comparison)
 
 
 def test_p_values_are_adjusted_over_all_pairs(three: list[Path]):
@@ -200,7 +205,7 @@ class TestFolders:
         }  # fmt: skip
         assert [pair.question[-6:] for pair in found.pairs] == ["5w1s2q", "5w1s2q", "5w5s2q", "5w5s2q"]
         assert [Path(path).name for path in found.left_out] == ["5w1s2q-svm-l2-40t-s0.json"]
-        assert "svm" in table(found).splitlines()[-1]
+        assert "svm" in text(found).splitlines()[-1]
 
     def test_in_one_folder_all_is_compared(self, runs: list[Path]):
         found = compare(runs[:1])
@@ -265,24 +270,22 @@ def test_it_is_plain_json(three: list[Path]):
 
 def test_the_table(three: list[Path]):
     """Numbers follow from the values above; a change here is one that people see."""
-    assert table(compare(three)) == OVER_CLASSES
-    assert table(compare(three, "best", "tasks")) == OVER_TASKS
+    assert text(compare(three)) == OVER_CLASSES
+    assert text(compare(three, "best", "tasks")) == OVER_TASKS
 
 
 OVER_CLASSES = """\
 cifar-fs novel 5w1s2q
 
-            accuracy    ± tasks    ± classes    tasks
---------  ----------  ---------  -----------  -------
-erm            55.25       5.70        25.60       40
-mixup          64.75       5.32        28.12       40
-rotation       57.00       7.67        24.43       30
+          accuracy  ± tasks  ± classes  tasks
+erm          55.25     5.70      25.60     40
+mixup        64.75     5.32      28.12     40
+rotation     57.00     7.67      24.43     30
 
-A      B             A - B    ± tasks    ± classes       p    p (Holm)
------  ----------  -------  ---------  -----------  ------  ----------
-erm    mixup         -9.50       2.71         3.95  0.0016      0.0049
-erm    rotation *    -1.75       9.39         7.45  0.5721      0.5721
-mixup  rotation *    +7.75       9.18         8.07  0.0567      0.1133
+A      B           A - B  ± tasks  ± classes       p  p (Holm)
+erm    mixup       -9.50     2.71       3.95  0.0016    0.0049
+erm    rotation *  -1.75     9.39       7.45  0.5721    0.5721
+mixup  rotation *  +7.75     9.18       8.07  0.0567    0.1133
 
 ± tasks: 95 % half width in points over the tasks drawn from these images.
 ± classes: the same over new classes and their images. Neither interval covers training seeds.
@@ -293,20 +296,18 @@ p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
 OVER_TASKS = """\
 cifar-fs novel 5w1s2q
 
-            accuracy    ± tasks    ± classes    tasks
---------  ----------  ---------  -----------  -------
-erm            55.25       5.70        25.60       40
-mixup          64.75       5.32        28.12       40
-rotation       57.00       7.67        24.43       30
+          accuracy  ± tasks  ± classes  tasks
+erm          55.25     5.70      25.60     40
+mixup        64.75     5.32      28.12     40
+rotation     57.00     7.67      24.43     30
 
-A      B             A - B    ± tasks    ± classes        p    p (Holm)    p (Wilcoxon)    correlation    tasks needed
------  ----------  -------  ---------  -----------  -------  ----------  --------------  -------------  --------------
-mixup  erm           +9.50       2.71         3.95  <0.0001     <0.0001         <0.0001           0.88               9
-mixup  rotation *    +7.75       9.18         8.07   0.0963      0.1927               -              -              94
+A      B           A - B  ± tasks  ± classes        p  p (Holm)  p (Wilcoxon)  correlation  tasks needed
+mixup  erm         +9.50     2.71       3.95  <0.0001   <0.0001       <0.0001         0.88             9
+mixup  rotation *  +7.75     9.18       8.07   0.0963    0.1927             -            -            94
 
 ± tasks: 95 % half width in points over the tasks drawn from these images.
 ± classes: the same over new classes and their images. Neither interval covers training seeds.
 p: for other tasks from the same images, not for new classes.
 p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
 tasks needed: to find a true difference of this size with probability 0.8.
-*: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""  # noqa: E501 - as wide as the table is
+*: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""

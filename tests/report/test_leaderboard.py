@@ -97,6 +97,18 @@ class TestPages:
             assert leaderboard.stale(tmp_path, None) == [path]
             leaderboard.update(tmp_path, None)
 
+    @pytest.mark.parametrize("name", ["README.md", "published.md"])
+    def test_a_page_of_yours_is_not_replaced(self, tmp_path: Path, name: str):
+        result_files.write(tmp_path, made(10, 12))
+        (tmp_path / name).write_text("# Results\n\nMine.\n")
+        with pytest.raises(FsbenchError, match=f"{name}: not written by fsbench leaderboard, which would"):
+            leaderboard.update(tmp_path, None)
+        assert (tmp_path / name).read_text() == "# Results\n\nMine.\n"
+        assert not (tmp_path / "leaderboard.csv").exists()
+        (tmp_path / name).write_text("<!-- leaderboard:begin --><!-- leaderboard:end -->\nMine.\n")
+        assert tmp_path / name in leaderboard.update(tmp_path, tmp_path / name)
+        assert (tmp_path / name).read_text().endswith("Mine.\n")
+
     def test_links_lead_to_the_files(self):
         text = (GOLDEN / "results" / "README.md").read_text()
         links = [part.split(")")[0] for part in text.split("](")[1:]]

@@ -369,7 +369,7 @@ class TestCampaign:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("entries = 1", "unknown key of plan PLAN 'entries'; did you mean 'entry'?"),
+            ("entries = 1", "plan PLAN has no key 'entries'; did you mean 'entry'?"),
             ("", "plan PLAN: has no [[entry]]"),
             ("[[entry]", "plan PLAN: not a TOML file ("),
             ("entry = 1", "plan PLAN: entry must be a table"),

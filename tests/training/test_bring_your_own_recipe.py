@@ -88,4 +88,4 @@ def test_what_goes_wrong_is_one_line(train, change, message, capsys):
 
 def test_an_unknown_preset_is_named(train, capsys):
     assert train(MINE, "--preset", "won") == 2
-    assert "unknown preset of recipe mine 'won'; did you mean 'own'" in capsys.readouterr().err
+    assert "recipe 'mine' has no preset 'won'; did you mean 'own'" in capsys.readouterr().err

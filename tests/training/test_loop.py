@@ -141,6 +141,23 @@ def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_
         train(tmp_path / "run", cache, seed=3)
 
 
+def test_a_finished_run_says_what_to_do_with_it(cache: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "validate", lambda *_: {"val_accuracy": 0.4567})
+    spec, session = TrainingSpec("tiny"), Session(cache, CPU)
+    recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=64)
+    for part in (
+        "epoch 1/1 (class)",
+        "run: the run is complete; its best checkpoint is of epoch 1 (val accuracy 45.67 %)",
+    ):
+        run = train_backbone(recipe, spec, out=tmp_path / "run", session=session)
+        said = capsys.readouterr().err
+        assert part in said
+    assert f"fsbench evaluate {run.best}" in said
+    assert "--force" in said
+    train_backbone(recipe, spec, out=tmp_path / "run", session=replace(session, quiet=True))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     (stage,) = recipe.stages
@@ -157,11 +174,10 @@ def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
 def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
     wanted = [
-        *run.recipe.text().splitlines(),
+        *replace(run.recipe, dropout=0.0).text().splitlines(),
         f"device        {machine.device_name(CPU)}",
         "precision     float32",
         "compile       False",
-        "micro_batch   None",
         "fast is the default preset, for short trainings; --preset chooses another one",
     ]
     assert run.text(CPU).splitlines() == wanted

@@ -95,7 +95,7 @@ def test_names_may_be_written_either_way():
     ("name", "preset", "message"),
     [
         ("emr", None, "unknown recipe 'emr'; did you mean 'erm'"),
-        ("erm", "cosin", "unknown preset of recipe erm 'cosin'; did you mean 'cosine'"),
+        ("erm", "cosin", "recipe 'erm' has no preset 'cosin'; did you mean 'cosine'"),
         ("./absent.py", None, "file does not exist"),
     ],
 )
@@ -190,18 +190,14 @@ SHOWN = """\
 name          s2m2-r
 preset        paper
 paper         arXiv:1907.12087
-stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, patience default, \
+stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, \
 fresh_classifiers False; name manifold, epochs 2, \
 rate_factor 1.0, views 1, patience 1, fresh_classifiers False
 batch_size    32
 optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, nesterov False, \
 warm_up 0.0, cosine False, milestones none, cut 0.1
 classifier    cosine
-classifier_width default
-scale         default
-dropout       default
 augment       scale 0.08; 1.0, ratio 0.75; 1.3333333333333333, flip 0.5, jitter 0.4
-label_noise   default
 auxiliary_classifiers rotation 4
 overrides     epochs 4 + 2; batch_size 32"""
 

@@ -126,7 +126,10 @@ def test_cache_folder_argument_then_environment_then_default(monkeypatch, tmp_pa
 
 def test_unknown_suggests_the_closest_name_or_lists_all():
     assert "did you mean 'logistic'?" in str(unknown("head", "logistics", ["logistic", "ridge"]))
-    assert "known: logistic, ridge" in str(unknown("head", "xyz", ["ridge", "logistic"]))
+    assert str(unknown("preset", "slow", ["paper", "fast"], "recipe 'erm'")) == (
+        "recipe 'erm' has no preset 'slow'; choose fast, paper"
+    )
+    assert "choose logistic, ridge" in str(unknown("head", "xyz", ["ridge", "logistic"]))
 
 
 def test_write_errors_are_deferred_until_check(tmp_path: Path):

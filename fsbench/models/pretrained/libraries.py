@@ -38,7 +38,7 @@ def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     except ImportError as error:
         raise FsbenchError(f"timm:{name}: needs timm, which is not installed: pip install timm") from error
     if not timm.is_model(name.partition(".")[0]):
-        raise unknown("model of timm", name, timm.list_models())
+        raise unknown("model", name, timm.list_models(), "timm")
     with _weights_of(f"timm:{name}"):
         if pretrained:
             _check_hub(timm.models.get_pretrained_cfg(name))
@@ -77,10 +77,10 @@ def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     architecture, _, tag = name.partition(".")
     models = torchvision.models.list_models(module=torchvision.models)
     if architecture not in models:
-        raise unknown("model of torchvision", architecture, models)
+        raise unknown("model", architecture, models, "torchvision")
     choices = torchvision.models.get_model_weights(architecture)
     if tag and tag not in choices.__members__:
-        raise unknown(f"weights of torchvision:{architecture}", tag, choices.__members__)
+        raise unknown("weights", tag, choices.__members__, f"torchvision:{architecture}")
     weights = choices[tag] if tag else choices.DEFAULT
     # without weights these two would leave out the normalisation that theirs need
     quirks = {"transform_input": True, "init_weights": False}

@@ -1,32 +1,34 @@
-"""A comparison as text for the terminal."""
+"""A comparison as tables and text for the terminal."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
+from fsbench._util.terminal import escaped, table
 from fsbench.report.compare.pairs import Comparison, Pair
 from fsbench.report.pairwise import LEVEL
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 ENTRIES = ("", "accuracy", "± tasks", "± classes", "tasks")
 PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")
 OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # further columns of the claim over tasks
 
 
-def table(comparison: Comparison) -> str:
+def tables(comparison: Comparison) -> list["str | Table"]:
     """Write the accuracies in % and the pairs of each question, and how to read them.
 
     Args:
         comparison: The comparison.
 
     Returns:
-        Text of several lines.
+        Tables and lines of text.
     """
-    parts = []
+    parts: list[str | Table] = []
     over_tasks = comparison.over == "tasks"
     for question in dict.fromkeys(entry.question for entry in comparison.entries):
         accuracies = [
             (
-                entry.label,
+                escaped(entry.label),
                 f"{100 * entry.accuracy:.2f}",
                 _percent(entry.half_width),
                 _percent(entry.class_half_width),
@@ -36,15 +38,16 @@ def table(comparison: Comparison) -> str:
             if entry.question == question
         ]
         pairs = [_cells(pair, over_tasks) for pair in comparison.pairs if pair.question == question]
-        heads = (*PAIRS, *OVER_TASKS) if over_tasks else PAIRS
-        parts += [question, _plain(ENTRIES, accuracies, 1), _plain(heads, pairs, 2)]
-    return "\n\n".join([*parts, _notes(comparison)])
+        columns = (*PAIRS, *OVER_TASKS) if over_tasks else PAIRS
+        parts += [question, "", table(ENTRIES, accuracies, ENTRIES[1:]), ""]
+        parts += [table(columns, pairs, columns[2:]), ""]
+    return [*parts, _notes(comparison)]
 
 
 def _cells(pair: Pair, over_tasks: bool) -> tuple[str, ...]:
     shared = (
-        pair.first,
-        pair.second if pair.same_tasks else f"{pair.second} *",
+        escaped(pair.first),
+        escaped(pair.second if pair.same_tasks else f"{pair.second} *"),
         f"{100 * pair.difference:+.2f}",
         _percent(pair.half_width),
         _percent(pair.class_half_width),
@@ -98,9 +101,3 @@ def _notes(comparison: Comparison) -> str:
             f"Left out, because no other result answers the same question: {', '.join(comparison.left_out)}"
         )
     return "\n".join(notes)
-
-
-def _plain(head: Sequence[str], rows: Sequence[Sequence[str]], n_left: int) -> str:
-    """A plain table whose first `n_left` columns are words, the others numbers."""
-    align = ["left" if i < n_left else "right" for i in range(len(head))]
-    return tabulate(rows, head, tablefmt="simple", colalign=align, disable_numparse=True)

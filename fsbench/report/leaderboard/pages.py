@@ -19,6 +19,8 @@ from fsbench.report.pairwise import Over
 
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 
+_BEGINNING = 30  # characters by which a page is recognised as one that an earlier call wrote
+
 HEAD = """\
 # Results
 
@@ -58,10 +60,15 @@ def update(
         over: What ranks, bold type and p-values are about.
 
     Raises:
-        FsbenchError: no such folder, a file in it that is no result, a question with two results, or a
-            `readme` without the markers. Nothing is written then.
+        FsbenchError: no such folder, a file in it that is no result, a question with two results, a
+            `readme` without the markers, or a file of yours in the place of a page. Nothing is written then.
     """
     pages = _pages(folder, readme, published, memory_rows, over)
+    for path in {folder / "README.md", folder / "published.md"} & pages.keys() - {readme}:
+        if path.exists() and _read(path)[:_BEGINNING] != pages[path][:_BEGINNING]:
+            raise FsbenchError(
+                f"{path}: not written by fsbench leaderboard, which would replace it; rename it"
+            )
     for path, text in pages.items():
         write_text(path, text)
     return list(pages)
