@@ -20,14 +20,15 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
-from fsbench.report import leaderboard, pairwise
+from fsbench.report import leaderboard
 from fsbench.report.leaderboard import rows
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.published import SOURCES, beside, quotations
 from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import Spread, tables
 from fsbench.report.leaderboard.web import page
-from fsbench.report.pairwise import OVER, compare_pairs, of_result, of_seeds
+from fsbench.report.measured import of_result, of_seeds
+from fsbench.stats.all_pairs import OVER, compare_pairs, compared
 from tests.changed import another, changed
 
 READ = results.read
@@ -244,7 +245,7 @@ class TestComparison:
 
     @pytest.mark.parametrize("over", OVER)
     def test_holm_over_all_pairs(self, over):
-        p = pairwise.compared([of_result(result) for result in self.CLASSES], over).p
+        p = compared([of_result(result) for result in self.CLASSES], over).p
         smallest, middle = 3 * self.FIRST_THIRD, 2 * self.FIRST_SECOND  # 0.0392, 0.0702
         expected = [[1, middle, smallest], [middle, 1, self.SECOND_THIRD], [smallest, self.SECOND_THIRD, 1]]
         np.testing.assert_allclose(p, expected, rtol=1e-9)

@@ -14,7 +14,8 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import first_distinct, group_by
-from fsbench.report.pairwise import Over, Pairs, compare_pairs, of_result
+from fsbench.report.measured import of_result
+from fsbench.stats.all_pairs import Over, Pairs, compare_pairs
 
 Against = Literal["all", "first", "best"]
 Group = Mapping[Path, Result]  # results of one question, by their files

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from fsbench.report.compare.pairs import Comparison, Pair
-from fsbench.report.pairwise import LEVEL
+from fsbench.stats.all_pairs import LEVEL
 
 ENTRIES = ("", "accuracy", "± tasks", "± classes", "tasks")
 PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")

@@ -15,7 +15,7 @@ from fsbench.report.leaderboard.published import Shown, beside, quotations
 from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.leaderboard.web import page
-from fsbench.report.pairwise import Over
+from fsbench.stats.all_pairs import Over
 
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 

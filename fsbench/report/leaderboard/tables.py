@@ -19,8 +19,9 @@ from fsbench.report.leaderboard.wording import (
     notes,
     recipe,
 )
-from fsbench.report.pairwise import Compared, Over, compared, of_result, of_seeds
+from fsbench.report.measured import of_result, of_seeds
 from fsbench.stats import mean_and_half_width
+from fsbench.stats.all_pairs import Compared, Over, compared
 
 NAMED = ("backbone", "recipe", "epochs", "train seed", "head")  # the columns before the protocols
 

@@ -12,7 +12,7 @@ from fsbench._util.html import render
 from fsbench.report.leaderboard.published import Parts, Published, Quotation
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import QUOTED, lead
-from fsbench.report.pairwise import LEVEL, Compared
+from fsbench.stats.all_pairs import LEVEL, Compared
 
 UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
 

@@ -6,7 +6,7 @@ from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.models.identity import Model
 from fsbench.report.leaderboard.rows import family_key
-from fsbench.report.pairwise import FEWEST_SEEDS, LEVEL, Over
+from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL, Over
 from fsbench.tasks.sampler import SAMPLER
 
 QUOTED = (
