@@ -13,7 +13,7 @@ from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import results
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import first_distinct, group_by
+from fsbench.report.grouping import distinguishing, group_by
 from fsbench.report.measured import of_result
 from fsbench.stats.all_pairs import Over, Pairs, compare_pairs
 
@@ -276,18 +276,11 @@ def _pair(
 
 def _labels(read: Group) -> dict[Path, str]:
     """A name for each result: as much as distinguishes it from the others of its question, else its path."""
-    details = {path: _details(result) for path, result in read.items()}
-    names = [name for name in next(iter(details.values())) if len({d[name] for d in details.values()}) > 1]
-    candidates = (
-        [
-            (_question(read[path]), " ".join(detail[name] for name in names[:count]))
-            for path, detail in details.items()
-        ]
-        for count in range(1, len(names) + 1)
-    )
-    distinct = first_distinct(candidates)
-    labels = [label for _, label in distinct] if distinct else map(str, read)
-    return dict(zip(read, labels, strict=True))
+    questions = [_question(result) for result in read.values()]
+    details = distinguishing(questions, [_details(result) for result in read.values()])
+    labels = [" ".join(texts) for texts in details]
+    distinct = len(set(zip(questions, labels, strict=True))) == len(read)
+    return dict(zip(read, labels if distinct else map(str, read), strict=True))
 
 
 def _details(result: Result) -> dict[str, str]:

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing, group_by
+from fsbench.report.grouping import differing, distinguishing, group_by
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.tables import NAMED, Cell, Spread, tables
+from fsbench.report.leaderboard.tables import Cell, Spread, tables
 from fsbench.report.plots import labels
 from fsbench.report.plots.page import Section, at_most, page
 from fsbench.stats import mean_and_half_width
@@ -39,7 +39,7 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
     at_most("recipe-head", "panels", sum(len(table.columns) for table in comparable), MOST)
     sections, grids = [], []
     for table in comparable:
-        rows = labels.labels(table.lines, [name for name in NAMED if name != "head"])
+        rows = labels.labels(table.lines, without=("head",))
         heads = sorted({line.named["head"] for line in table.lines})
         panels: dict[str, dict[tuple[str, str], Number]] = {}
         for way, shot in table.columns:
@@ -94,16 +94,16 @@ def _question(result: Result) -> Hashable:
 def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     """Title and caption, and a matrix a recipe, of the results for one protocol."""
     source, target = _names(map(_source, same_question)), _names(map(_target, same_question))
-    best_heads = [_best_head(tried) for tried in group_by(same_question, _recipe).values()]
-    tried = [(*_recipe(results[0]), wording.head(results[0])) for results in best_heads]
-    same = [number for number, values in enumerate(zip(*tried, strict=True)) if len(set(values)) == 1]
+    best_heads = [_best_head(of_recipe) for of_recipe in group_by(same_question, _recipe).values()]
+    details = [_details(results[0]) for results in best_heads]
+    telling = differing(details)
     panels = {}
     several_seeds = False
-    for results, parts in zip(best_heads, tried, strict=True):
+    for results, texts in zip(best_heads, details, strict=True):
         cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
         for result in results:
             cells[source[_source(result)], target[_target(result)]].append(result)
-        title = "\n".join(part for number, part in enumerate(parts) if part and number not in same)
+        title = "\n".join(text for name, text in texts.items() if text and name in telling)
         panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
         several_seeds |= any(len({result.model.train_seed for result in cell}) > 1 for cell in cells.values())
     first = same_question[0]
@@ -111,7 +111,7 @@ def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     drawn = ", synthetic images" if any(result.data.synthetic for result in same_question) else ""
     protocol = f"{first.spec.n_way}-way {first.spec.n_shot}-shot"
     title = f"{protocol} accuracy in %, {first.data.split} classes{size}{drawn}"
-    common = ", ".join(tried[0][number] for number in same if tried[0][number])
+    common = ", ".join(text for name, text in details[0].items() if text and name not in telling)
     shown = [result for results in best_heads for result in results]
     epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
     caption = f"All: {common}. " if common else ""
@@ -201,7 +201,12 @@ def _recipe(result: Result) -> tuple[str, str, str]:
     return result.model.backbone or "", wording.recipe(result.model) if result.model.recipe else "", changes
 
 
-def _best_head(tried: Sequence[Result]) -> list[Result]:
+def _details(result: Result) -> dict[str, str]:
+    backbone, recipe, changes = _recipe(result)
+    return {"backbone": backbone, "recipe": recipe, "changes": changes, "head": wording.head(result)}
+
+
+def _best_head(of_recipe: Sequence[Result]) -> list[Result]:
     """Results of one head: without class counts if possible, in most cells, of highest mean accuracy."""
 
     def place(results: Sequence[Result]) -> tuple[bool, int, float]:
@@ -212,7 +217,7 @@ def _best_head(tried: Sequence[Result]) -> list[Result]:
             float(np.mean([result.outcome.accuracy for result in results])),
         )
 
-    return max(group_by(tried, wording.head).values(), key=place)
+    return max(group_by(of_recipe, wording.head).values(), key=place)
 
 
 def _over_seeds(cell: Sequence[Result]) -> Number:
