@@ -130,7 +130,7 @@ def _column(protocol: Protocol) -> str:
 def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
-        folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
+        folder = quote(f"{link_prefix}{line.result.path.parent.as_posix()}/")
         named["recipe"] = f"[{named['recipe']}]({folder})"
     elif all_runs:
         named["train seed"] = f"[{named['train seed']}]({quote(all_runs)})"

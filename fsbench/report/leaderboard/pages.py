@@ -120,9 +120,9 @@ def _without_collector() -> Iterator[None]:
 
 def with_block(text: str, begin: str, end: str, block: str) -> str | None:
     """A page with `block` between the markers `begin` and `end`; None where it lacks one of them."""
-    before, found_begin, rest = text.partition(begin)
-    _, found_end, after = rest.partition(end)
-    return f"{before}{begin}\n\n{block}\n{end}{after}" if found_begin and found_end else None
+    before, begin_marker, rest = text.partition(begin)
+    _, end_marker, after = rest.partition(end)
+    return f"{before}{begin}\n\n{block}\n{end}{after}" if begin_marker and end_marker else None
 
 
 def _readme(path: Path, block: str) -> str:

@@ -69,14 +69,14 @@ class Line:
     """A line of a table: one checkpoint and head, or the mean over training seeds.
 
     Attributes:
-        tried: One of its results.
+        result: One of its results.
         n_seeds: Number of training seeds; 1 for one checkpoint.
         details: Suffixes that distinguish it from otherwise identical lines.
         cells: Accuracies by protocol.
         in_mean: Whether a line above it holds the mean over its training seed and others.
     """
 
-    tried: Result
+    result: Result
     n_seeds: int
     details: tuple[str, ...]
     cells: Mapping[Protocol, Cell | Spread]
@@ -85,19 +85,19 @@ class Line:
     @property
     def named(self) -> dict[str, str]:
         """A text for each column in NAMED."""
-        model, several = self.tried.model, self.n_seeds > 1
+        model, several = self.result.model, self.n_seeds > 1
         return {
             "backbone": model.backbone or "-",
             "recipe": recipe(model),
             "epochs": epochs(replace(model, epoch=None) if several else model),
             "train seed": f"mean of {self.n_seeds} seeds" if several else _text(model.train_seed),
-            "head": head(self.tried),
+            "head": head(self.result),
         }
 
     @property
     def changes(self) -> str:
         """Changes of the recipe, and details that distinguish this line from similar ones; may be empty."""
-        return ", ".join(filter(None, [self.tried.model.overrides, *self.details]))
+        return ", ".join(filter(None, [self.result.model.overrides, *self.details]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,8 +198,8 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
     for family in in_order:
         several = len(family.rows) > 1
         if several:
-            lines.append(Line(family.rows[0].tried, len(family.rows), (), cells[id(family)]))
-        lines += [Line(row.tried, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
+            lines.append(Line(family.rows[0].result, len(family.rows), (), cells[id(family)]))
+        lines += [Line(row.result, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
     return Table(text, group, _with_details(lines), over, checkpoints, recipes)
 
 
@@ -212,7 +212,7 @@ def _spread(seeds: Sequence[Result]) -> Spread:
 def _with_details(lines: Sequence[Line]) -> list[Line]:
     """The lines with suffixes that distinguish otherwise identical ones."""
     labels = [(*line.named.values(), line.changes) for line in lines]
-    extras = distinguishing(labels, [line_details(line.tried) for line in lines])
+    extras = distinguishing(labels, [line_details(line.result) for line in lines])
     return [replace(line, details=extra) for line, extra in zip(lines, extras, strict=True)]
 
 

@@ -61,18 +61,18 @@ def group_details(first: Result) -> dict[str, str]:
     }
 
 
-def line_details(tried: Result) -> dict[str, str]:
+def line_details(result: Result) -> dict[str, str]:
     """Details that may distinguish rows with the same label, most telling first."""
-    data, model, head = tried.data, tried.model, tried.head
+    data, model, head = result.data, result.model, result.head
     first = {
         "classifier": f"{_or_dash(model.classifier)} classifier",
         "dropout": f"dropout {_or_dash(model.dropout)}",
         "transform": _or_dash(model.transform),
         "stored_size": f"images stored at {_or_dash(data.stored_size)} px",
-        "seed": f"task seed {tried.spec.seed}",
-        "n_tasks": f"{tried.spec.n_tasks:,} tasks",
+        "seed": f"task seed {result.spec.seed}",
+        "n_tasks": f"{result.spec.n_tasks:,} tasks",
     }
-    others = {name: f"{name} {_or_dash(value)}" for name, value in flatten(family_key(tried)).items()}
+    others = {name: f"{name} {_or_dash(value)}" for name, value in flatten(family_key(result)).items()}
     last = {
         "run": f"run {model.run}",
         "checkpoint": f"checkpoint {_or_dash(model.checkpoint):.8}",
@@ -95,10 +95,10 @@ def epochs(model: Model) -> str:
     return total if model.epoch in (None, model.epochs) else f"{model.epoch} of {total}"
 
 
-def head(tried: Result) -> str:
+def head(result: Result) -> str:
     """Head, preprocessing and marks."""
-    marks = "†" * tried.head.transductive + "‡" * tried.head.class_prior
-    return f"{tried.head.name} ({tried.head.preprocess}) {marks}".rstrip()
+    marks = "†" * result.head.transductive + "‡" * result.head.class_prior
+    return f"{result.head.name} ({result.head.preprocess}) {marks}".rstrip()
 
 
 def _or_dash(value: object) -> str:

@@ -128,7 +128,7 @@ def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
         )
 
 
-def at_most(kind: str, what: str, number: int, most: int) -> None:
+def at_most(kind: str, parts: str, number: int, most: int) -> None:
     """Refuse a figure with too many parts to be readable."""
     if number > most:
-        raise FsbenchError(f"{kind}: at most {most} {what} can be read, but there are {number}; pass fewer")
+        raise FsbenchError(f"{kind}: at most {most} {parts} can be read, but there are {number}; pass fewer")
