@@ -62,6 +62,9 @@ def reproduce(
 ) -> Reproduction:
     """Train and evaluate again what a result file describes, and compare the scores task by task.
 
+    Result files do not record micro-batches: a backbone that was trained with them is trained with whole
+    batches here, so its batch statistics differ.
+
     Args:
         path: The result file.
         checkpoint: Checkpoint that the result was made with; only the evaluation is run again.
