@@ -227,7 +227,7 @@ def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
     assert "erm-s0" not in text
     assert "(results/cifar-fs/mixup-s0" in text
     assert "**" not in text  # a run that is hidden may be better than those shown
-    assert "The single runs of means are not shown here." in text
+    assert "only the mean is shown here, not the single runs." in text
     whole = sections(tables([*seeds, once], "tasks"))
     assert len([line for line in whole.splitlines() if "conv4" in line]) == 4
     assert "**" in whole
@@ -368,8 +368,8 @@ class TestLead:
     def test_says_how_wide_intervals_are_over_classes(self):
         found = [made(10, 12, 14, class_half_width=0.072), made(8, 9, 10, n_shot=5, class_half_width=0.0904)]
         text = sections(tables(found))
-        assert "The half width over new classes and their images is 7.2-9.0 points." in text
-        assert "their images is 7.2 points." in sections(tables(found[:1]))
+        assert "Over new classes and their images, the half width is 7.2-9.0 points." in text
+        assert "their images, the half width is 7.2 points." in sections(tables(found[:1]))
 
     def test_says_nothing_of_classes_where_no_result_does(self):
         assert "new classes" not in sections(tables([made(10, 12, 14, class_half_width=None)]))

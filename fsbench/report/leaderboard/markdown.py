@@ -12,7 +12,10 @@ from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
 
-HIDDEN = "The single runs of means are not shown here. They take part in comparisons, so no run is bold."
+HIDDEN = (
+    "Of a recipe with several training seeds, only the mean is shown here, not the single runs. These take "
+    "part in the comparisons, so no single run is bold."
+)
 ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
 
 

@@ -28,8 +28,8 @@ head, with the score of every task. `fsbench leaderboard results` makes this pag
 [leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with
 one line per result.
 
-A table holds only results that may be compared: the same target images, source classes, image size, number
-of query images and knowledge of the class counts. Recipes link to their result files.
+The results in a table are comparable: they share the target images, the source classes, the image size, the
+number of query images and whether the class counts are known. Recipes link to their result files.
 
 ## Leaderboard
 

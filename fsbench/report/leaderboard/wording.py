@@ -19,9 +19,10 @@ ALL_PUBLISHED = (
 )
 
 _CLAIM = {  # what bold type is about, and the test
-    "classes": "on new classes and their images (claim over classes: paired t test over classes",
-    "tasks": "on other tasks from the same images (claim over tasks: paired t test on the same tasks, "
-    "Welch's t test on different tasks",
+    "classes": "on new classes and their images (a claim over classes). The test is the paired t test over "
+    "classes",
+    "tasks": "on other tasks from the same images (a claim over tasks). The test is the paired t test on the "
+    "same tasks and Welch's t test on different tasks",
 }
 
 
@@ -53,7 +54,7 @@ def heading(first: Result) -> str:
 def group_details(first: Result) -> dict[str, str]:
     """Details that may distinguish groups with the same heading, most telling first."""
     return {
-        "n_query": _queries(first),
+        "n_query": queries(first),
         "sampler": f"sampler {first.task.sampler}",
         "classes": f"classes {', '.join(first.spec.classes)}",
         "fingerprint": f"images {first.data.fingerprint or 'unknown':.8}",
@@ -109,10 +110,9 @@ def lead(group: Sequence[Result]) -> str:
     """Describe the numbers of a table."""
     first, n_tasks = group[0], {result.spec.n_tasks for result in group}
     number = f"{first.spec.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
-    covers = "tasks and images, but not of" if first.spec.disjoint else "tasks, but not of images, classes or"
     text = (
-        f"Accuracy in %, ± 95 % half width (Student-t) over {number}. The interval covers the choice of "
-        f"{covers} training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
+        f"Accuracy in %, ± 95 % half width (Student-t) over {number}. {interval_covers(first)}"
+        f"{_over_classes(group)} {queries(first).capitalize()}."
     )
     if first.data.synthetic:
         text += " The images are synthetic, drawn by code; the numbers say nothing about photographs."
@@ -124,6 +124,19 @@ def lead(group: Sequence[Result]) -> str:
             f"image files; sampler {SAMPLER} draws other images."
         )
     return text
+
+
+def interval_covers(first: Result) -> str:
+    """State what an interval over tasks covers, as a sentence."""
+    covers = "tasks and images, but not of" if first.spec.disjoint else "tasks, but not of images, classes or"
+    return f"The interval covers the choice of {covers} training seeds."
+
+
+def queries(first: Result) -> str:
+    """Describe the query images of a task."""
+    if first.spec.n_query is None:
+        return "all other images of a class are query images"
+    return f"{first.spec.n_query} query images per class"
 
 
 def notes(
@@ -140,9 +153,9 @@ def notes(
     if several_rows:
         parts.append(
             "Rows are sorted by backbone, then by accuracy in the first column. Bold: the best checkpoint of "
-            f"a column and those not significantly different from it at level {LEVEL} {_CLAIM[over]}, with "
-            "Holm's correction over all pairs of checkpoints in the column). Bold compares checkpoints, not "
-            "recipes."
+            f"a column, and those that do not differ significantly from it (level {LEVEL}) {_CLAIM[over]}, "
+            "with Holm's correction over all pairs of checkpoints in the column. Bold compares checkpoints, "
+            "not recipes."
         )
     if unclaimed:
         parts.append(
@@ -177,12 +190,4 @@ def _over_classes(group: Sequence[Result]) -> str:
     if not widths:
         return ""
     ends = dict.fromkeys(f"{width:.1f}" for width in (min(widths), max(widths)))
-    return f" The half width over new classes and their images is {'-'.join(ends)} points."
-
-
-def _queries(first: Result) -> str:
-    return (
-        f"{first.spec.n_query} query images per class"
-        if first.spec.n_query
-        else "all other images of a class are query images"
-    )
+    return f" Over new classes and their images, the half width is {'-'.join(ends)} points."

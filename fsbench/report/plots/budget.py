@@ -169,11 +169,11 @@ def recipes_of(of: Sequence[Point]) -> list[str]:
 
 def _caption(of: Sequence[Point]) -> str:
     return (
-        f"Above: mean accuracy; training seeds: {seeds_text(of)}. "
-        "Below: difference from ERM after as many epochs. "
-        "Bars: 95 % interval over new classes and training seeds, each for itself; hollow points have fewer "
-        f"than {FEWEST_SEEDS} seeds and no interval. Every point is a training of its own. All "
-        "seeds train on the same images."
+        f"Above: mean accuracy. Number of training seeds: {seeds_text(of)}. "
+        "Below: difference from ERM with the same number of epochs. "
+        "Bars: 95 % interval over new classes and training seeds, not corrected for several comparisons. "
+        f"Hollow points have fewer than {FEWEST_SEEDS} seeds and no interval. Each point is a separate "
+        "training. All seeds train on the same images."
     )
 
 

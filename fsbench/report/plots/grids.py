@@ -14,11 +14,11 @@ from fsbench.report.grouping import differing, distinguishing, group_by
 from fsbench.report.leaderboard import wording
 from fsbench.report.leaderboard.tables import Cell, Spread, tables
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import Section, at_most, page
+from fsbench.report.plots.page import LINE, Section, at_most, page
 from fsbench.stats import mean_and_half_width
 
 MOST = 12  # panels
-SEEDS = "Means of training seeds: with the lowest and the highest seed."
+SEEDS = "Below a mean over training seeds: the lowest and the highest seed."
 Number = tuple[float, str]  # accuracy, 0..1, and how it is written: ± is over tasks, a range over seeds
 Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
 Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
@@ -114,8 +114,8 @@ def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     common = ", ".join(text for name, text in details[0].items() if text and name not in telling)
     shown = [result for results in best_heads for result in results]
     epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
-    caption = f"All: {common}. " if common else ""
-    caption += f"Epochs: {', '.join(epochs)}. {labels.interval(shown, '±')}"
+    caption = f"The same for all: {common}. " if common else ""
+    caption += f"Epochs by source: {', '.join(epochs)}. {labels.interval(shown, '±')}"
     if several_seeds:
         caption += f" {SEEDS}"
     return (title, caption), (list(source.values()), list(target.values()), panels)
@@ -143,11 +143,13 @@ def _drawn(
         ]
     )
     for part, (rows, columns, panels), (high, wide, _) in zip(parts, grids, shapes, strict=True):
+        crowded = max(map(len, rows)) + wide * sum(len(name) + 2 for name in columns) > LINE
         every = part.subplots(high, wide, squeeze=False, sharey=True).flatten()
         shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
         for axes, (title, numbers) in zip(every, panels.items(), strict=False):
             of_panel = [mean for mean, _ in numbers.values()]
             _heat(axes, rows, columns, numbers, shared or of_panel)
+            axes.tick_params(axis="x", rotation=20 if crowded else 0)
             axes.set_title(title, fontsize="medium")
         for axes in every[len(panels) :]:
             axes.remove()
@@ -169,16 +171,14 @@ def _heat(
     )
     low, high = 100 * min(scale), 100 * max(scale)
     span = max(high - low, 1.0)
-    axes.imshow(means, cmap="Blues", vmin=low - 0.3 * span, vmax=high + 0.2 * span, aspect="auto")
-    for (i, j), mean in np.ndenumerate(means):
+    # Only the light half of the colours, on which black text is easy to read.
+    axes.imshow(means, cmap="Blues", vmin=low - 0.1 * span, vmax=high + span, aspect="auto")
+    for i, j in np.ndindex(means.shape):
         text = numbers.get((rows[i], columns[j]), (0, "-"))[1]
-        dark = mean > low + 0.55 * span
-        axes.text(j, i, text, ha="center", va="center", fontsize="small", color="white" if dark else "black")
+        axes.text(j, i, text, ha="center", va="center", fontsize="small")
     axes.set_xticks(range(len(columns)), columns, fontsize="small")
     axes.set_yticks(range(len(rows)), rows, fontsize="small")
     axes.tick_params(length=0)
-    if len(columns) > 4:
-        axes.tick_params(axis="x", rotation=20)
 
 
 def _number(cell: Cell | Spread) -> Number:
@@ -192,7 +192,7 @@ def _of_tasks(mean: float, half_width: float) -> Number:
 
 
 def _of_seeds(mean: float, lowest: float, highest: float) -> Number:
-    return mean, f"{100 * mean:.2f}\n({100 * lowest:.2f} to {100 * highest:.2f})"
+    return mean, f"{100 * mean:.2f}\n{100 * lowest:.2f}-{100 * highest:.2f}"
 
 
 def _recipe(result: Result) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import differing
+from fsbench.report.leaderboard import wording
 from fsbench.report.leaderboard.tables import Line
 
 _NUMBER = {"epochs": "{} epochs", "train seed": "seed {}"}  # how a bare number reads
@@ -28,18 +29,17 @@ def common(lines: Sequence[Line]) -> str:
     """Describe what all lines have in common, as a sentence; may be empty."""
     details = [_details(line) for line in lines]
     text = _joined(details[0], details[0].keys() - differing(details))
-    return f"All: {text}. " if text else ""
+    return f"The same for all: {text}. " if text else ""
 
 
 def interval(results: Sequence[Result], shown_as: str) -> str:
     """Describe tasks and intervals; `shown_as` is how intervals are drawn, such as "Bands"."""
     fewest, most = (limit(result.spec.n_tasks for result in results) for limit in (min, max))
     number = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    covers = "tasks and images, not of" if results[0].spec.disjoint else "tasks, not of images, classes or"
-    queries = "all other images as" if results[0].spec.n_query is None else f"{results[0].spec.n_query}"
+    queries = wording.queries(results[0]).capitalize()
     return (
-        f"Each number is a mean over {number} tasks with {queries} queries per class. {shown_as}: 95 % "
-        f"Student-t interval over tasks; it covers the drawing of {covers} training seeds."
+        f"Each number is the mean over {number} tasks. {queries}. {shown_as}: 95 % Student-t interval over "
+        f"tasks. {wording.interval_covers(results[0])}"
     )
 
 

@@ -21,6 +21,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
+LINE = 140  # characters of small text on a line of this width
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", ":", "-.")
@@ -48,7 +49,7 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     Returns:
         The figure, and the empty part of each section that its panels go into.
     """
-    captions = [fill(section.caption, 125) for section in sections]
+    captions = [fill(section.caption, LINE) for section in sections]
     heights = []
     for section, caption in zip(sections, captions, strict=True):
         heights += [section.height, 0.3 + 0.16 * caption.count("\n")]
@@ -66,7 +67,7 @@ def legend_below(
     """Write a legend below all panels, where it covers nothing: by default of lines with marks 0, 1, ..."""
     if handles is None:
         handles = [Line2D([], [], **mark(number)) for number in range(len(names))]
-    columns = max(1, min(3, 110 // (max(map(len, names)) + 8)))
+    columns = max(1, min(5, 110 // (max(map(len, names)) + 8)))
     part.legend(handles, names, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
 

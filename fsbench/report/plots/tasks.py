@@ -44,9 +44,9 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
 
 def _caption(table: Table) -> str:
     return (
-        "A line passes (x, y) when y % of the tasks are solved with an accuracy of at most x %: the further "
-        f"right, the better; the steeper, the more alike the tasks. {labels.common(table.lines)}"
-        f"{labels.interval(table.results, 'Mean ± in the legend')}"
+        "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further "
+        "to the right is better; on a steeper line, accuracies differ less between tasks. "
+        f"{labels.common(table.lines)}{labels.interval(table.results, '± in the legend')}"
     )
 
 
@@ -83,7 +83,6 @@ def _panel(axes: Axes, lines: Sequence[Line], protocol: Protocol) -> None:
             **mark(number),
         )
     n_way, n_shot = protocol
-    axes.set(
-        xlabel=f"{n_way}-way {n_shot}-shot accuracy of a task, %", ylabel="tasks up to it, %", ylim=(0, 100)
-    )
+    axes.set(xlabel=f"{n_way}-way {n_shot}-shot accuracy of a task, %", ylim=(0, 100))
+    axes.set_ylabel("tasks with at most this accuracy, %")
     axes.grid(alpha=0.3)

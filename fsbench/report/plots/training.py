@@ -19,8 +19,8 @@ from fsbench.training.validation import SPEC
 
 MOST = 10  # runs in a panel
 COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
-_LOSSES = "Loss terms: means over the epoch, as weighted in the loss."
-_TIME = "Minutes: those of training steps, without validation."
+_LOSSES = "Loss terms: mean of each weighted term of the loss over the epoch."
+_TIME = "Minutes: time of the training steps, without validation."
 
 
 def training_curves(folders: Sequence[Path]) -> Figure:
@@ -113,11 +113,12 @@ def _read(path: Path) -> pd.DataFrame:
 def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
     validated = any("val_accuracy" in log for log in logs)
     bands = (
-        f"Val accuracy: nearest mean over {SPEC.n_tasks:,} tasks of val classes, the same ones each epoch. "
+        f"Val accuracy: nearest-mean head on {SPEC.n_tasks:,} tasks of val classes, the same tasks in every "
+        "epoch. "
         "Bands: 95 % Student-t interval over tasks, not over training seeds. "
     )
     staged = any(log.stage.nunique() > 1 for log in logs)
-    starts = "Dotted upright lines: a further stage begins. " if staged else ""
+    starts = "Dotted vertical lines: the next stage begins. " if staged else ""
     return f"{bands if validated else ''}{starts}{last}"
 
 
