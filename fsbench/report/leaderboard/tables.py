@@ -17,6 +17,7 @@ from fsbench.report.leaderboard.wording import (
     heading,
     line_details,
     notes,
+    or_dash,
     recipe,
 )
 from fsbench.report.measured import of_result, of_seeds
@@ -90,7 +91,7 @@ class Line:
             "backbone": model.backbone or "-",
             "recipe": recipe(model),
             "epochs": epochs(replace(model, epoch=None) if several else model),
-            "train seed": f"mean of {self.n_seeds} seeds" if several else _text(model.train_seed),
+            "train seed": f"mean of {self.n_seeds} seeds" if several else or_dash(model.train_seed),
             "head": head(self.result),
         }
 
@@ -124,6 +125,11 @@ class Table:
     def columns(self) -> list[Protocol]:
         """The protocols, by ways and shots."""
         return list(self.checkpoints)
+
+    @property
+    def checkpoint_lines(self) -> list[Line]:
+        """The lines of single checkpoints, without means over training seeds."""
+        return [line for line in self.lines if line.n_seeds == 1]
 
     @property
     def legend(self) -> str:
@@ -191,9 +197,9 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
         means = {key: mean for key, seeds in of_family.items() if (mean := of_seeds(seeds))}
         recipes[protocol] = compared(list(means.values()), over)
         for key, seeds in of_family.items():
-            cells[key][protocol] = _spread(seeds)
+            cells[key][protocol] = spread(seeds)
         for key, rank, best in zip(means, recipes[protocol].ranks, recipes[protocol].best, strict=True):
-            cells[key][protocol] = replace(_spread(of_family[key]), compared=True, rank=rank, best=best)
+            cells[key][protocol] = replace(spread(of_family[key]), compared=True, rank=rank, best=best)
     lines = []
     for family in in_order:
         several = len(family.rows) > 1
@@ -203,8 +209,15 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
     return Table(text, group, _with_details(lines), over, checkpoints, recipes)
 
 
-def _spread(seeds: Sequence[Result]) -> Spread:
-    """The mean and the range of the accuracies of a recipe's training seeds."""
+def spread(seeds: Sequence[Result]) -> Spread:
+    """Compute the mean and the range of the accuracies of a recipe's training seeds.
+
+    Args:
+        seeds: A result of each seed.
+
+    Returns:
+        The mean and the range, not compared with other recipes.
+    """
     accuracies = [result.outcome.accuracy for result in seeds]
     return Spread(float(np.mean(accuracies)), min(accuracies), max(accuracies))
 
@@ -214,7 +227,3 @@ def _with_details(lines: Sequence[Line]) -> list[Line]:
     labels = [(*line.named.values(), line.changes) for line in lines]
     extras = distinguishing(labels, [line_details(line.result) for line in lines])
     return [replace(line, details=extra) for line, extra in zip(lines, extras, strict=True)]
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)

@@ -66,22 +66,22 @@ def line_details(result: Result) -> dict[str, str]:
     """Details that may distinguish rows with the same label, most telling first."""
     data, model, head = result.data, result.model, result.head
     first = {
-        "classifier": f"{_or_dash(model.classifier)} classifier",
-        "dropout": f"dropout {_or_dash(model.dropout)}",
-        "transform": _or_dash(model.transform),
-        "stored_size": f"images stored at {_or_dash(data.stored_size)} px",
+        "classifier": f"{or_dash(model.classifier)} classifier",
+        "dropout": f"dropout {or_dash(model.dropout)}",
+        "transform": or_dash(model.transform),
+        "stored_size": f"images stored at {or_dash(data.stored_size)} px",
         "seed": f"task seed {result.spec.seed}",
         "n_tasks": f"{result.spec.n_tasks:,} tasks",
     }
-    others = {name: f"{name} {_or_dash(value)}" for name, value in flatten(family_key(result)).items()}
+    others = {name: f"{name} {or_dash(value)}" for name, value in flatten(family_key(result)).items()}
     last = {
         "run": f"run {model.run}",
-        "checkpoint": f"checkpoint {_or_dash(model.checkpoint):.8}",
+        "checkpoint": f"checkpoint {or_dash(model.checkpoint):.8}",
         "feature_digest": f"features {data.feature_digest:.8}",
-        "base_digest": f"base features {_or_dash(head.base_digest):.8}",
+        "base_digest": f"base features {or_dash(head.base_digest):.8}",
     }
     others = {name: text for name, text in others.items() if name not in {*first, *last}}
-    others |= {"head_code": f"head's code {_or_dash(head.code):.8}", "seen": _or_dash(data.seen)}
+    others |= {"head_code": f"head's code {or_dash(head.code):.8}", "seen": or_dash(data.seen)}
     return {**first, **others, **last}
 
 
@@ -92,7 +92,7 @@ def recipe(model: Model) -> str:
 
 def epochs(model: Model) -> str:
     """Epochs of the training, and the epoch of the checkpoint where that is not the last."""
-    total = _or_dash(model.epochs)
+    total = or_dash(model.epochs)
     return total if model.epoch in (None, model.epochs) else f"{model.epoch} of {total}"
 
 
@@ -102,7 +102,8 @@ def head(result: Result) -> str:
     return f"{result.head.name} ({result.head.preprocess}) {marks}".rstrip()
 
 
-def _or_dash(value: object) -> str:
+def or_dash(value: object) -> str:
+    """A value as text; a dash for None."""
     return "-" if value is None else str(value)
 
 

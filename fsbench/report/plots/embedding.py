@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
 from fsbench.features.store import Features
-from fsbench.report.plots.page import Section, at_most, legend_below, mark, page
+from fsbench.report.plots.page import Section, at_most, grid, legend_below, mark, n_rows, page
 
 N_CLASSES, N_ITEMS = 10, 100
 MOST = 6  # panels
@@ -43,16 +43,12 @@ def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method =
         "between groups and the sizes of groups have no meaning."
     )
     wide = min(len(files), 2)
-    high = -(-len(files) // wide)
     title = f"{NEEDS[method][0]} of features, {', '.join(splits)}{synthetic}"
-    height = SIDE / wide * high + 0.3 + 0.2 * (1 + len(class_names) // 3)
+    height = SIDE / wide * n_rows(len(files), wide) + 0.3 + 0.2 * (1 + len(class_names) // 3)
     figure, (part,) = page([Section(title, caption, height)])
-    grid = part.subplots(high, wide, squeeze=False)
-    for axes, one, (values, names) in zip(grid.flat, files, shown, strict=False):
+    for axes, one, (values, names) in zip(grid(part, len(files), wide), files, shown, strict=True):
         _scatter(axes, _placed(values, seed, method), names, class_names)
         axes.set_title(f"{one.origin.run or ''}\n{_split(one)}", fontsize="small")
-    for axes in grid.flat[len(files) :]:
-        axes.remove()
     handles = [Line2D([], [], **{**mark(number), "linestyle": ""}) for number in range(len(class_names))]
     legend_below(part, class_names, handles)
     return figure

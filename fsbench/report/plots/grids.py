@@ -12,9 +12,9 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import differing, distinguishing, group_by
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.tables import Cell, Spread, tables
+from fsbench.report.leaderboard.tables import Cell, Spread, spread, tables
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import LINE, Section, at_most, page
+from fsbench.report.plots.page import LINE, Section, at_most, grid, n_rows, page
 from fsbench.stats import mean_and_half_width
 
 MOST = 12  # panels
@@ -135,24 +135,22 @@ def _drawn(
     shapes = []
     for rows, columns, panels in grids:
         wide = max(1, min(len(panels), 7 // len(columns)))
-        shapes.append((-(-len(panels) // wide), wide, 0.4 * len(rows) + 0.8))
+        shapes.append((wide, n_rows(len(panels), wide) * (0.4 * len(rows) + 0.8)))
     figure, parts = page(
         [
-            Section(title, caption, high * each + 0.3)
-            for (title, caption), (high, _, each) in zip(texts, shapes, strict=True)
+            Section(title, caption, height + 0.3)
+            for (title, caption), (_, height) in zip(texts, shapes, strict=True)
         ]
     )
-    for part, (rows, columns, panels), (high, wide, _) in zip(parts, grids, shapes, strict=True):
+    for part, (rows, columns, panels), (wide, _) in zip(parts, grids, shapes, strict=True):
         crowded = max(map(len, rows)) + wide * sum(len(name) + 2 for name in columns) > LINE
-        every = part.subplots(high, wide, squeeze=False, sharey=True).flatten()
         shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
-        for axes, (title, numbers) in zip(every, panels.items(), strict=False):
+        every = grid(part, len(panels), wide, sharey=True)
+        for axes, (title, numbers) in zip(every, panels.items(), strict=True):
             of_panel = [mean for mean, _ in numbers.values()]
             _heat(axes, rows, columns, numbers, shared or of_panel)
             axes.tick_params(axis="x", rotation=20 if crowded else 0)
             axes.set_title(title, fontsize="medium")
-        for axes in every[len(panels) :]:
-            axes.remove()
         part.supylabel(up, fontsize="medium")
         part.supxlabel(across, fontsize="medium")
     return figure
@@ -183,16 +181,12 @@ def _heat(
 
 def _number(cell: Cell | Spread) -> Number:
     if isinstance(cell, Spread):
-        return _of_seeds(cell.mean, cell.lowest, cell.highest)
+        return cell.mean, f"{100 * cell.mean:.2f}\n{100 * cell.lowest:.2f}-{100 * cell.highest:.2f}"
     return _of_tasks(cell.result.outcome.accuracy, cell.half_width)
 
 
 def _of_tasks(mean: float, half_width: float) -> Number:
     return mean, f"{100 * mean:.2f} ± {100 * half_width:.2f}"
-
-
-def _of_seeds(mean: float, lowest: float, highest: float) -> Number:
-    return mean, f"{100 * mean:.2f}\n{100 * lowest:.2f}-{100 * highest:.2f}"
 
 
 def _recipe(result: Result) -> tuple[str, str, str]:
@@ -229,8 +223,7 @@ def _over_seeds(cell: Sequence[Result]) -> Number:
         raise FsbenchError(f"cross-domain: {paths} would share a cell; give one of them")
     if len(kept) == 1:
         return _of_tasks(*mean_and_half_width(kept[0].accuracies))
-    seeds = [result.outcome.accuracy for result in kept]
-    return _of_seeds(float(np.mean(seeds)), min(seeds), max(seeds))
+    return _number(spread(kept))
 
 
 def _source(result: Result) -> Images:

@@ -61,6 +61,19 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     return figure, parts[::2]
 
 
+def n_rows(n_panels: int, n_columns: int) -> int:
+    """Return how many rows a grid of panels has."""
+    return -(-n_panels // n_columns)
+
+
+def grid(part: SubFigure, n_panels: int, n_columns: int, **options: Any) -> list[Axes]:
+    """Lay out panels in rows of `n_columns`; options are those of `subplots`."""
+    every = part.subplots(n_rows(n_panels, n_columns), n_columns, squeeze=False, **options).flatten()
+    for axes in every[n_panels:]:
+        axes.remove()
+    return list(every[:n_panels])
+
+
 def legend_below(
     part: Figure | SubFigure, names: Sequence[str], handles: Sequence[Any] | None = None
 ) -> None:

@@ -37,8 +37,7 @@ def ways_and_shots(results: Sequence[Result]) -> Figure:
 
 def _lines(table: Table) -> list[Line]:
     """Single checkpoints by name; means over seeds have another kind of interval."""
-    single = [line for line in table.lines if line.n_seeds == 1]
-    return sorted(single, key=lambda line: (*line.named.values(), line.changes))
+    return sorted(table.checkpoint_lines, key=lambda line: (*line.named.values(), line.changes))
 
 
 def _curves(line: Line, axis: int) -> dict[int, Curve]:
