@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
 from fsbench.features.store import Features
-from fsbench.report.plots.page import Section, at_most, grid, legend_below, mark, n_rows, page
+from fsbench.report.plots.page import Section, at_most, grid, legend_below, legend_height, mark, n_rows, page
 
 N_CLASSES, N_ITEMS = 10, 100
 MOST = 6  # panels
@@ -44,7 +44,7 @@ def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method =
     )
     wide = min(len(files), 2)
     title = f"{NEEDS[method][0]} of features, {', '.join(splits)}{synthetic}"
-    height = SIDE / wide * n_rows(len(files), wide) + 0.3 + 0.2 * (1 + len(class_names) // 3)
+    height = SIDE / wide * n_rows(len(files), wide) + 0.3 + legend_height(class_names)
     figure, (part,) = page([Section(title, caption, height)])
     for axes, one, (values, names) in zip(grid(part, len(files), wide), files, shown, strict=True):
         _scatter(axes, _placed(values, seed, method), names, class_names)

@@ -80,8 +80,17 @@ def legend_below(
     """Write a legend below all panels, where it covers nothing: by default of lines with marks 0, 1, ..."""
     if handles is None:
         handles = [Line2D([], [], **mark(number)) for number in range(len(names))]
-    columns = max(1, min(5, 110 // (max(map(len, names)) + 8)))
+    columns = _legend_columns(names)
     part.legend(handles, names, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+
+
+def legend_height(names: Sequence[str]) -> float:
+    """Return the height of a legend below panels, in inches."""
+    return 0.2 * n_rows(len(names), _legend_columns(names))
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    return max(1, min(5, 110 // (max(map(len, names)) + 8)))
 
 
 def save(figure: Figure, path: Path) -> None:

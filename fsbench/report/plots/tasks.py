@@ -11,7 +11,17 @@ from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import DASHES, Section, at_most, grid, legend_below, mark, n_rows, page
+from fsbench.report.plots.page import (
+    DASHES,
+    Section,
+    at_most,
+    grid,
+    legend_below,
+    legend_height,
+    mark,
+    n_rows,
+    page,
+)
 
 MOST_PANELS, MOST_LINES = 6, 8
 
@@ -41,7 +51,7 @@ def _section(table: Table) -> Section:
         "to the right is better; on a steeper line, accuracies differ less between tasks. "
         f"{labels.common(table.lines)}{labels.interval(table.results, '± in the legend')}"
     )
-    height = 3.2 * n_rows(len(table.columns), 2) + 0.3 + 0.2 * len(table.checkpoint_lines)
+    height = 3.2 * n_rows(len(table.columns), 2) + 0.3 + legend_height(_names(table))
     return Section(table.heading, caption, height)
 
 

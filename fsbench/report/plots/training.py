@@ -14,7 +14,16 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
 from fsbench.models import checkpoint
 from fsbench.report.grouping import first_distinct
-from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page
+from fsbench.report.plots.page import (
+    DASHES,
+    Section,
+    at_most,
+    label_ends,
+    legend_below,
+    legend_height,
+    mark,
+    page,
+)
 from fsbench.training.validation import SPEC
 
 MOST = 10  # runs in a panel
@@ -89,7 +98,7 @@ def _run_name(place: Path) -> str:
 
 
 def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:
-    return Section(title, caption, 3.6 + 0.2 * (len(logs) // 3))
+    return Section(title, caption, 3.6 + legend_height(list(logs)))
 
 
 def _read(path: Path) -> pd.DataFrame:
