@@ -28,9 +28,9 @@ def recipes() -> str:
     """A section a recipe: what its file says of it, its presets, and what was measured."""
     from fsbench.training.recipe import recipe_names
 
-    measured = [row for row in _measured() if row.tried.head.name == "nearest-mean"]
+    measured = [row for row in _measured() if row.result.head.name == "nearest-mean"]
     return "\n\n".join(
-        _recipe(name, [row for row in measured if row.tried.model.recipe == name]) for name in recipe_names()
+        _recipe(name, [row for row in measured if row.result.model.recipe == name]) for name in recipe_names()
     )
 
 
@@ -50,11 +50,11 @@ def _recipe(name: str, measured: list[Row]) -> str:
     ]
     rows = [
         [
-            row.tried.model.backbone,
-            ", ".join(filter(None, [row.tried.model.preset, row.tried.model.overrides])),
-            row.tried.model.train_seed,
-            row.tried.model.source,
-            row.tried.data.dataset,
+            row.result.model.backbone,
+            ", ".join(filter(None, [row.result.model.preset, row.result.model.overrides])),
+            row.result.model.train_seed,
+            row.result.model.source,
+            row.result.data.dataset,
             *_shots(row),
         ]
         for row in measured
@@ -81,15 +81,15 @@ def measured_heads() -> str:
     """A table a setting: all heads on the one training run that most heads were measured on."""
     settings: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in _measured():
-        tried = row.tried
-        without_prior = replace(tried, head=replace(tried.head, class_prior=False))
-        setting = f"{tried.model.backbone}, {wording.heading(without_prior)}"
-        settings[setting][tried.model.run].append(row)
+        result = row.result
+        without_prior = replace(result, head=replace(result.head, class_prior=False))
+        setting = f"{result.model.backbone}, {wording.heading(without_prior)}"
+        settings[setting][result.model.run].append(row)
     tables = []
     for setting, runs in settings.items():
         run = max(runs, key=lambda name: len(runs[name]))
         if len(runs[run]) > 2:
-            rows = [[wording.head(row.tried), *_shots(row)] for row in runs[run]]
+            rows = [[wording.head(row.result), *_shots(row)] for row in runs[run]]
             tables.append(f"{setting}, run `{run}`:\n\n{table(['head', '1-shot', '5-shot'], rows)}")
     return "\n\n".join(tables)
 

@@ -24,6 +24,18 @@ def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list
     return groups
 
 
+def differing(details: Sequence[Mapping[str, str]]) -> list[str]:
+    """List the details in which the members of a group differ.
+
+    Args:
+        details: Texts by name for each member, all with the same names.
+
+    Returns:
+        The names of those with several texts, in their order.
+    """
+    return [name for name in (details[0] if details else ()) if len({texts[name] for texts in details}) > 1]
+
+
 def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
     """Choose the details that distinguish each label from equal ones.
 
@@ -35,15 +47,13 @@ def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, st
         For each label its details in their order, no more than needed; empty for a label without an equal.
     """
     extras: list[tuple[str, ...]] = [()] * len(labels)
-    for name in details[0] if details else ():
-        if len({detail[name] for detail in details}) == 1:
-            continue
+    for name in differing(details):
         keys = list(zip(labels, extras, strict=True))
-        values = defaultdict(set)
+        texts = defaultdict(set)
         for key, detail in zip(keys, details, strict=True):
-            values[key].add(detail[name])
+            texts[key].add(detail[name])
         extras = [
-            (*key[1], detail[name]) if len(values[key]) > 1 else key[1]
+            (*key[1], detail[name]) if len(texts[key]) > 1 else key[1]
             for key, detail in zip(keys, details, strict=True)
         ]
     return extras

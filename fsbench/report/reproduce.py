@@ -1,9 +1,10 @@
 """Train and evaluate again what a result file describes, and compare the two results."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from msgspec import ValidationError, convert
 
 from fsbench import stats
 from fsbench._util import user_code
@@ -15,21 +16,10 @@ from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.training.loop import train_backbone
-from fsbench.training.overrides import resolve
+from fsbench.training.overrides import Overrides, resolve
 from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import Recipe, load_recipe
 from fsbench.training.run import TrainingSpec
-
-_PARSE: dict[str, Callable[[str], Any]] = {
-    "epochs": lambda text: [int(number) for number in text.split(" + ")],
-    "batch_size": int,
-    "learning_rate": float,
-    "patience": int,
-    "classifier": str,
-    "dropout": float,
-    "augment": lambda text: text != "off",
-    "label_noise": float,
-}
 
 
 @dataclass(frozen=True)
@@ -71,6 +61,9 @@ def reproduce(
     session: Session,
 ) -> Reproduction:
     """Train and evaluate again what a result file describes, and compare the scores task by task.
+
+    Result files do not record micro-batches: a backbone that was trained with them is trained with whole
+    batches here, so its batch statistics differ.
 
     Args:
         path: The result file.
@@ -137,14 +130,23 @@ def recipe_of(result: Result) -> Recipe:
         raise FsbenchError(f"{result.path}: does not say how its backbone was trained; name a --checkpoint")
     if model.recipe.endswith(".py"):  # a file of code would be run
         raise FsbenchError(f"{result.path}: recipe must be the name of one, but is {model.recipe}")
-    changed = {}
+    changes: dict[str, Any] = {}
     for part in filter(None, (model.overrides or "").split(", ")):
-        name, _, value = part.partition(" ")
+        name, _, text = part.partition(" ")
         try:
-            changed[name] = _PARSE[name](value)
-        except (KeyError, ValueError) as error:
+            changes[name] = _override(name, text)
+        except (KeyError, ValidationError) as error:
             raise FsbenchError(f"{result.path}: overrides contain {part!r}, which no recipe has") from error
-    return resolve(load_recipe(model.recipe, model.preset), **changed)
+    return resolve(load_recipe(model.recipe, model.preset), **changes)
+
+
+def _override(name: str, text: str) -> Any:
+    """The value of an override from the text that `resolve` records."""
+    kind = get_type_hints(Overrides)[name]
+    recorded = {"epochs": text.split(" + "), "augment": text != "off"}.get(name, text)
+    if recorded == "null":  # which would keep the recipe's own
+        raise ValidationError(f"{name} must have a value")
+    return convert(recorded, kind, strict=False)
 
 
 def _trained(path: Path, before: Result, out: Path, session: Session) -> Path:

@@ -1,5 +1,6 @@
-"""Statistics of accuracies: intervals, paired comparisons of two results, and corrections for many tests."""
+"""Statistics of accuracies: intervals, tests of two results and of all pairs of many, and corrections."""
 
+from fsbench.stats.all_pairs import Claim, Compared, Measured, Pairs, compare_pairs, compared, mean_over_seeds
 from fsbench.stats.intervals import (
     CONFIDENCE,
     DISJOINT_INTERVAL,
@@ -24,11 +25,18 @@ __all__ = [
     "CONFIDENCE",
     "DISJOINT_INTERVAL",
     "INTERVAL",
+    "Claim",
+    "Compared",
+    "Measured",
+    "Pairs",
     "class_values",
+    "compare_pairs",
+    "compared",
     "correlation",
     "field_half_width",
     "holm",
     "mean_and_half_width",
+    "mean_over_seeds",
     "paired_difference",
     "paired_p",
     "standard_deviation",

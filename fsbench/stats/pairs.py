@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from fsbench._util.errors import FsbenchError
+from fsbench.stats._t_test import Variance, paired, sum_of, t_test
 from fsbench.stats.intervals import CONFIDENCE, mean_and_half_width
 
 POWER = 0.8  # probability with which a planned comparison finds the difference
@@ -31,7 +32,7 @@ def paired_p(first: ArrayLike, second: ArrayLike) -> float:
         0.074
     """
     difference = _differences(first, second)
-    return _t_p(difference.mean(), difference.var(ddof=1) / len(difference), len(difference) - 1)
+    return float(t_test(difference.mean(), paired(difference))[1])
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
@@ -93,7 +94,7 @@ def welch_p(first: ArrayLike, second: ArrayLike) -> float:
         >>> round(welch_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6, 0.5]), 3)
         0.219
     """
-    return _t_p(*_welch(first, second))
+    return float(t_test(*_welch(first, second))[1])
 
 
 def welch_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
@@ -114,8 +115,8 @@ def welch_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]
         >>> print(f"{difference:.2f} ± {half_width:.2f}")
         0.20 ± 0.44
     """
-    difference, variance, freedom = _welch(first, second)
-    return difference, float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance))
+    difference, variance = _welch(first, second)
+    return difference, float(t_test(difference, variance)[0])
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
@@ -205,17 +206,7 @@ def _differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     return np.round(a - b, 12)
 
 
-def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
-    """Difference of the means, its variance and the Welch-Satterthwaite degrees of freedom."""
+def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, Variance]:
+    """Difference of the means and its variance."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
-    spread = parts[0] + parts[1]
-    weights = parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)
-    return float(a.mean() - b.mean()), float(spread), float(spread**2 / weights if weights > 0 else 1)
-
-
-def _t_p(difference: float, variance: float, freedom: float) -> float:
-    """Two-sided p-value of a t statistic; without any variance it is 1 for equal means, 0 for others."""
-    if variance == 0:
-        return float(difference == 0)
-    return float(2 * stats.t.sf(abs(difference) / np.sqrt(variance), freedom))
+    return float(a.mean() - b.mean()), sum_of(paired(a), paired(b))

@@ -287,8 +287,9 @@ erm    mixup       -9.50     2.71       3.95  0.0016    0.0049
 erm    rotation *  -1.75     9.39       7.45  0.5721    0.5721
 mixup  rotation *  +7.75     9.18       8.07  0.0567    0.1133
 
-± tasks: 95 % half width in points over the tasks drawn from these images.
-± classes: the same over new classes and their images. Neither interval covers training seeds.
+± tasks: 95 % half width in points, for other tasks from the same images.
+± classes: 95 % half width in points, for new classes and their images.
+Neither interval covers training seeds.
 p: for new classes and their images (narrower: --over tasks).
 p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
 *: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""
@@ -305,8 +306,9 @@ A      B           A - B  ± tasks  ± classes        p  p (Holm)  p (Wilcoxon) 
 mixup  erm         +9.50     2.71       3.95  <0.0001   <0.0001       <0.0001         0.88             9
 mixup  rotation *  +7.75     9.18       8.07   0.0963    0.1927             -            -            94
 
-± tasks: 95 % half width in points over the tasks drawn from these images.
-± classes: the same over new classes and their images. Neither interval covers training seeds.
+± tasks: 95 % half width in points, for other tasks from the same images.
+± classes: 95 % half width in points, for new classes and their images.
+Neither interval covers training seeds.
 p: for other tasks from the same images, not for new classes.
 p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
 tasks needed: to find a true difference of this size with probability 0.8.

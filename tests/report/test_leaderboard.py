@@ -20,14 +20,15 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
-from fsbench.report import leaderboard, pairwise
+from fsbench.report import leaderboard
 from fsbench.report.leaderboard import rows
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.published import SOURCES, beside, quotations
 from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import Spread, tables
 from fsbench.report.leaderboard.web import page
-from fsbench.report.pairwise import OVER, compare_pairs, of_result, of_seeds
+from fsbench.report.measured import of_result, of_seeds
+from fsbench.stats.all_pairs import OVER, compare_pairs, compared
 from tests.changed import another, changed
 
 READ = result_files.read
@@ -240,7 +241,7 @@ def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
     assert "erm-s0" not in text
     assert "(results/cifar-fs/mixup-s0" in text
     assert "**" not in text  # a run that is hidden may be better than those shown
-    assert "The single runs of means are not shown here." in text
+    assert "only the mean is shown here, not the single runs." in text
     whole = sections(tables([*seeds, once], "tasks"))
     assert len([line for line in whole.splitlines() if "conv4" in line]) == 4
     assert "**" in whole
@@ -258,7 +259,7 @@ class TestComparison:
 
     @pytest.mark.parametrize("over", OVER)
     def test_holm_over_all_pairs(self, over):
-        p = pairwise.compared([of_result(result) for result in self.CLASSES], over).p
+        p = compared([of_result(result) for result in self.CLASSES], over).p
         smallest, middle = 3 * self.FIRST_THIRD, 2 * self.FIRST_SECOND  # 0.0392, 0.0702
         expected = [[1, middle, smallest], [middle, 1, self.SECOND_THIRD], [smallest, self.SECOND_THIRD, 1]]
         np.testing.assert_allclose(p, expected, rtol=1e-9)
@@ -381,8 +382,8 @@ class TestLead:
     def test_says_how_wide_intervals_are_over_classes(self):
         found = [made(10, 12, 14, class_half_width=0.072), made(8, 9, 10, n_shot=5, class_half_width=0.0904)]
         text = sections(tables(found))
-        assert "The half width over new classes and their images is 7.2-9.0 points." in text
-        assert "their images is 7.2 points." in sections(tables(found[:1]))
+        assert "Over new classes and their images, the half width is 7.2-9.0 points." in text
+        assert "their images, the half width is 7.2 points." in sections(tables(found[:1]))
 
     def test_says_nothing_of_classes_where_no_result_does(self):
         assert "new classes" not in sections(tables([made(10, 12, 14, class_half_width=None)]))

@@ -8,7 +8,8 @@ import pytest
 from fsbench import stats
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
-from fsbench.report.pairwise import compare_pairs, of_result
+from fsbench.report.measured import of_result
+from fsbench.stats.all_pairs import compare_pairs
 from tests.changed import changed
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from scipy.stats import t as student
 
 from fsbench import stats
@@ -55,6 +56,12 @@ def cells(axes) -> dict[tuple[str, str], str]:
     }
     assert len(found) == len(rows) * len(columns)
     return found
+
+
+def luminance(colour) -> float:
+    """Relative luminance of WCAG 2.1."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour[:3]]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
 def every_axes(figure) -> list:
@@ -219,6 +226,23 @@ class TestRecipeByHead:
         assert cells(axes) == expected
         assert axes.get_title() == "5-way 1-shot accuracy, %"
 
+    @pytest.mark.parametrize("steps", [(0, 0.1, 0.2, 0.3), (0, 20, 40, 60)])
+    def test_numbers_are_easy_to_read_on_their_colours(self, steps):
+        """A contrast of 4.5, the level AA of WCAG 2.1, for small and large differences."""
+        recipes = [
+            changed(made(7, 8, recipe=f"r{n}", run=f"r{n}", checkpoint=f"r{n}"), accuracy=0.4 + n / 100)
+            for n in steps
+        ]
+        (axes,) = every_axes(plots.recipe_by_head(recipes))
+        (image,) = axes.images
+        for text in axes.texts:
+            column, row = map(int, text.get_position())
+            dark, light = sorted(
+                luminance(colour)
+                for colour in (to_rgb(text.get_color()), image.to_rgba(image.get_array()[row, column]))
+            )
+            assert (light + 0.05) / (dark + 0.05) > 4.5
+
     def test_a_panel_a_protocol(self):
         assert len(every_axes(plots.recipe_by_head(sweep()))) == 4
 
@@ -263,7 +287,7 @@ class TestCrossDomain:
         (axes,) = every_axes(figure := plots.cross_domain([*domains(), *second]))
         first = domains()[0].outcome.accuracy, second[0].outcome.accuracy
         low, high = (100 * end for end in sorted(first))
-        assert axes.texts[0].get_text() == f"{(low + high) / 2:.2f}\n({low:.2f} to {high:.2f})"
+        assert axes.texts[0].get_text() == f"{(low + high) / 2:.2f}\n{low:.2f}-{high:.2f}"
         assert "the lowest and the highest seed" in texts(figure).replace("\n", " ")
 
     def test_one_pair_is_no_matrix(self):
@@ -310,8 +334,22 @@ class TestFeatures:
         middles = np.array([points.mean(axis=0) for points in places])
         within = np.mean([np.linalg.norm(p - m, axis=1).mean() for p, m in zip(places, middles, strict=True)])
         assert within < 0.5 * np.linalg.norm(middles[:, None] - middles, axis=-1).mean()
-        assert {text.get_text() for text in axes.texts} < set(features.class_names)
         assert "synthetic images" in texts(figure)
+
+    def test_a_legend_names_the_classes_of_all_panels(self, features):
+        """A class has the same colour and marker in each panel."""
+        figure = plots.novel_features([features, features])
+        (part,) = figure.subfigs[::2]
+        (legend,) = part.legends
+        names = [text.get_text() for text in legend.get_texts()]
+        assert len(names) == 10
+        assert set(names) < set(features.class_names)
+        colours = [handle.get_markerfacecolor() for handle in legend.legend_handles]
+        for axes in every_axes(figure):
+            assert not axes.texts
+            assert [to_hex(points.get_facecolor()[0]) for points in axes.collections] == [
+                to_hex(colour) for colour in colours
+            ]
 
     @pytest.mark.parametrize(
         ("method", "module", "package"),

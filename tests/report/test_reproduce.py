@@ -1,5 +1,6 @@
 """A result that is run again."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,10 @@ def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: 
     path = result_files.write(tmp_path, changed(result_files.read(result_file), recipe=None))
     with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
         reproduce(path, out=tmp_path, session=Session(device=CPU))
+
+
+@pytest.mark.parametrize("part", ["epochs", "epochs 3 + x", "batch_size null", "dropout 0.x", "depth 3"])
+def test_overrides_that_no_recipe_has_are_refused(result_file: Path, part: str):
+    result = changed(result_files.read(result_file), recipe="erm", preset="fast", overrides=part)
+    with pytest.raises(FsbenchError, match=re.escape(f"overrides contain {part!r}, which no recipe has")):
+        recipe_of(result)

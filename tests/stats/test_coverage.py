@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.compare import compare_groups
-from fsbench.report.pairwise import compare_pairs, of_result, of_seeds
+from fsbench.report.measured import of_result, of_seeds
 from fsbench.stats import (
     class_values,
     field_half_width,
@@ -26,6 +26,7 @@ from fsbench.stats import (
     welch_difference,
     welch_p,
 )
+from fsbench.stats.all_pairs import compare_pairs
 from tests.changed import changed
 
 N_WAY, N_QUERY, BENCHMARKS = 5, 5, 1000

@@ -1,7 +1,7 @@
 """Compare result files in pairs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import isnan
 from pathlib import Path
@@ -13,8 +13,9 @@ from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import first_distinct, group_by
-from fsbench.report.pairwise import Over, Pairs, compare_pairs, of_result
+from fsbench.report.grouping import distinguishing, group_by
+from fsbench.report.measured import of_result
+from fsbench.stats.all_pairs import Over, Pairs, compare_pairs
 
 Against = Literal["all", "first", "best"]
 Group = Mapping[Path, Result]  # results of one question, by their files
@@ -161,7 +162,7 @@ def compare_groups(
     adjusted = iter(stats.holm(raw).tolist())
     shown = []
     for group, pairs, family in zip(groups, compared, families, strict=True):
-        p_holm = {pair: _known(next(adjusted)) for pair in family}
+        p_holm = {pair: _none_if_nan(next(adjusted)) for pair in family}
         files = list(group)
         for first, second in _shown(group, family, against):
             entries = [(labels[files[place]], group[files[place]]) for place in (first, second)]
@@ -197,14 +198,11 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
 def _key(result: Result, by_head: bool) -> dict[str, object]:
     """Values by name in which results that measure the same must agree."""
     data, head = result.data, result.head
-    kind_of_task = {
-        name: value for name, value in vars(result.spec).items() if name not in ("n_tasks", "seed")
-    }
     key: dict[str, object] = {
         "dataset": data.dataset,
         "split": data.split,
         "fingerprint": data.fingerprint,
-        **kind_of_task,
+        **vars(replace(result.spec, n_tasks=2, seed=0)),
         "sampler": result.task.sampler,
     }
     return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
@@ -263,9 +261,9 @@ def _pair(
         n_tasks=n_tasks,
         difference=difference,
         half_width=float(tasks.half_width[place]),
-        class_half_width=_known(classes.half_width[place]),
+        class_half_width=_none_if_nan(classes.half_width[place]),
         p_tasks=float(tasks.p[place]),
-        p_classes=_known(classes.p[place]),
+        p_classes=_none_if_nan(classes.p[place]),
         p_holm=p_holm,
         p_wilcoxon=stats.wilcoxon_p(x, y) if same else None,
         correlation=stats.correlation(x, y) if same else None,
@@ -275,18 +273,11 @@ def _pair(
 
 def _labels(read: Group) -> dict[Path, str]:
     """A name for each result: as much as distinguishes it from the others of its question, else its path."""
-    details = {path: _details(result) for path, result in read.items()}
-    names = [name for name in next(iter(details.values())) if len({d[name] for d in details.values()}) > 1]
-    candidates = (
-        [
-            (_question(read[path]), " ".join(detail[name] for name in names[:count]))
-            for path, detail in details.items()
-        ]
-        for count in range(1, len(names) + 1)
-    )
-    distinct = first_distinct(candidates)
-    labels = [label for _, label in distinct] if distinct else map(str, read)
-    return dict(zip(read, labels, strict=True))
+    questions = [_question(result) for result in read.values()]
+    details = distinguishing(questions, [_details(result) for result in read.values()])
+    labels = [" ".join(texts) for texts in details]
+    distinct = len(set(zip(questions, labels, strict=True))) == len(read)
+    return dict(zip(read, labels if distinct else map(str, read), strict=True))
 
 
 def _details(result: Result) -> dict[str, str]:
@@ -311,7 +302,7 @@ def _question(result: Result) -> str:
     return f"{data.dataset} {data.split} {result.spec.name}{', synthetic images' * data.synthetic}"
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     """A number as JSON has it: None for NaN, which says that nothing is claimed."""
     return None if isnan(value) else float(value)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from fsbench._util.terminal import escaped, table
 from fsbench.report.compare.pairs import Comparison, Pair
-from fsbench.report.pairwise import LEVEL
+from fsbench.stats.all_pairs import LEVEL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,8 +75,9 @@ def _p(value: float | None) -> str:
 def _notes(comparison: Comparison) -> str:
     """Explain the table, and each mark that occurs in it."""
     notes = [
-        "± tasks: 95 % half width in points over the tasks drawn from these images.",
-        "± classes: the same over new classes and their images. Neither interval covers training seeds.",
+        "± tasks: 95 % half width in points, for other tasks from the same images.",
+        "± classes: 95 % half width in points, for new classes and their images.",
+        "Neither interval covers training seeds.",
         {
             "classes": "p: for new classes and their images (narrower: --over tasks).",
             "tasks": "p: for other tasks from the same images, not for new classes.",

@@ -12,7 +12,10 @@ from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
 
-HIDDEN = "The single runs of means are not shown here. They take part in comparisons, so no run is bold."
+HIDDEN = (
+    "Of a recipe with several training seeds, only the mean is shown here, not the single runs. These take "
+    "part in the comparisons, so no single run is bold."
+)
 ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
 
 
@@ -130,7 +133,7 @@ def _column(protocol: Protocol) -> str:
 def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
-        folder = quote(f"{link_prefix}{line.tried.path.parent.as_posix()}/")
+        folder = quote(f"{link_prefix}{line.result.path.parent.as_posix()}/")
         named["recipe"] = f"[{named['recipe']}]({folder})"
     elif all_runs:
         named["train seed"] = f"[{named['train seed']}]({quote(all_runs)})"

@@ -15,7 +15,7 @@ from fsbench.report.leaderboard.published import Shown, beside, quotations
 from fsbench.report.leaderboard.spreadsheet import spreadsheet
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.leaderboard.web import page
-from fsbench.report.pairwise import Over
+from fsbench.stats.all_pairs import Over
 
 BEGIN, END = "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->"
 
@@ -30,8 +30,8 @@ head, with the score of every task. `fsbench leaderboard results` makes this pag
 [leaderboard.html](leaderboard.html) to sort, filter and compare, and [leaderboard.csv](leaderboard.csv) with
 one line per result.
 
-A table holds only results that may be compared: the same target images, source classes, image size, number
-of query images and knowledge of the class counts. Recipes link to their result files.
+The results in a table are comparable: they share the target images, the source classes, the image size, the
+number of query images and whether the class counts are known. Recipes link to their result files.
 
 ## Leaderboard
 
@@ -127,9 +127,9 @@ def _without_collector() -> Iterator[None]:
 
 def with_block(text: str, begin: str, end: str, block: str) -> str | None:
     """A page with `block` between the markers `begin` and `end`; None where it lacks one of them."""
-    before, found_begin, rest = text.partition(begin)
-    _, found_end, after = rest.partition(end)
-    return f"{before}{begin}\n\n{block}\n{end}{after}" if found_begin and found_end else None
+    before, begin_marker, rest = text.partition(begin)
+    _, end_marker, after = rest.partition(end)
+    return f"{before}{begin}\n\n{block}\n{end}{after}" if begin_marker and end_marker else None
 
 
 def _readme(path: Path, block: str) -> str:

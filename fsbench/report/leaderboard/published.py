@@ -14,11 +14,12 @@ gives it. The rest is as printed, too, except:
 """
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import Table
 
@@ -128,16 +129,13 @@ def quotations(*, memory_rows: bool = False) -> list[Quotation]:
     Rows that nobody has checked at their source are left out unless `memory_rows` is true.
     """
     with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    tables: dict[tuple[str, tuple[str, str]], dict[tuple[str, ...], list[dict[str, str]]]] = {}
-    for line in lines:
-        if memory_rows or not SOURCES[line["source"]].from_memory:
-            rows = tables.setdefault((_heading(line), (line["trained_on"], line["dataset"])), {})
-            names = ("backbone", "method", "venue", "image_size", "recipe", "source", "paper", "reported_by")
-            rows.setdefault(tuple(line[name] for name in names), []).append(line)
+        lines = [
+            line for line in csv.DictReader(file) if memory_rows or not SOURCES[line["source"]].from_memory
+        ]
+    tables = group_by(lines, lambda line: (_heading(line), (line["trained_on"], line["dataset"])))
     return [
-        _quotation(heading, pair, [_row(alike) for alike in rows.values()], left_out="setting")
-        for (heading, pair), rows in tables.items()
+        _quotation(heading, pair, [_row(alike) for alike in group_by(of_table, _method).values()], "setting")
+        for (heading, pair), of_table in tables.items()
     ]
 
 
@@ -174,7 +172,7 @@ def beside(
 
 
 def _backbones(table: Table) -> set[str | None]:
-    return {line.tried.model.backbone for line in table.lines}
+    return {line.result.model.backbone for line in table.lines}
 
 
 def _pair(table: Table) -> tuple[str, str] | None:
@@ -199,7 +197,6 @@ def _quotation(
     heading: str,
     pair: tuple[str, str],
     rows: Sequence[Published],
-    *,
     left_out: str = "",
     protocols: Collection[Protocol] | None = None,
 ) -> Quotation:
@@ -209,6 +206,11 @@ def _quotation(
     return Quotation(
         heading, pair, named, [one for one in columns if protocols is None or one in protocols], rows
     )
+
+
+def _method(line: Mapping[str, str]) -> Hashable:
+    """All but n_way and accuracies of a line."""
+    return tuple(value for name, value in line.items() if name != "n_way" and not name.endswith("-shot"))
 
 
 def _row(alike: Sequence[Mapping[str, str]]) -> Published:

@@ -10,6 +10,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Question, Result
 from fsbench.report.grouping import group_by
+from fsbench.tasks.spec import TaskSpec
 
 Protocol = tuple[int, int]  # n_way, n_shot
 
@@ -25,7 +26,7 @@ class Row:
     results: Mapping[Protocol, Result]
 
     @property
-    def tried(self) -> Result:
+    def result(self) -> Result:
         """Any of the results: they have the same model and head."""
         return next(iter(self.results.values()))
 
@@ -55,20 +56,21 @@ def groups(results: Iterable[Result]) -> list[list[Result]]:
     def place(group: list[Result]) -> tuple[Any, ...]:
         first = group[0]
         in_domain = first.model.source == first.data.dataset
-        return (first.data.synthetic, not in_domain, *_sortable(_group_key(first)))
+        images, spec, *rest = _group_key(first)
+        return (first.data.synthetic, not in_domain, *_sortable([*images, *vars(spec).values(), *rest]))
 
     return sorted(group_by(results, _group_key).values(), key=place)
 
 
 def _group_key(result: Result) -> tuple[Any, ...]:
     """Results that differ in one of these never share a table."""
-    data, spec, model = result.data, result.spec, result.model
-    return (
-        data.synthetic, data.dataset, data.split,
+    data, model = result.data, result.model
+    images = (
+        data.dataset, data.split,
         model.source, model.source_classes, model.per_class, model.image_size, result.head.class_prior,
-        spec.n_query, spec.query_alpha, spec.least_shot, spec.classes, spec.disjoint, result.task.sampler,
-        data.fingerprint, model.source_fingerprint,
     )  # fmt: skip
+    spec = replace(_any_protocol(result.spec), seed=0)
+    return images, spec, result.task.sampler, data.synthetic, data.fingerprint, model.source_fingerprint
 
 
 def family_key(result: Result) -> Question:
@@ -76,15 +78,19 @@ def family_key(result: Result) -> Question:
 
     All remaining fields distinguish families, so fields that are added later do so by themselves.
     """
-    spec = replace(result.spec, n_way=2, n_shot=result.spec.least_shot or 1, n_tasks=2)
     return Question(
-        task=replace(result.task, spec=spec),
+        task=replace(result.task, spec=_any_protocol(result.spec)),
         data=replace(result.data, feature_digest=""),
         model=replace(
             result.model, run="", checkpoint=None, train_seed=None, epoch=None, best_epoch=None
         ),
         head=replace(result.head, base_digest=None),
     )  # fmt: skip
+
+
+def _any_protocol(spec: TaskSpec) -> TaskSpec:
+    """The specification without what differs between the columns of a table, and the number of tasks."""
+    return replace(spec, n_way=2, n_shot=spec.least_shot or 1, n_tasks=2)
 
 
 def protocols(group: Iterable[Result]) -> list[Protocol]:
@@ -106,15 +112,15 @@ def families(group: Sequence[Result]) -> list[Family]:
             for column in columns
         ]
         first = family.rows[0]
-        return (*_sortable([first.tried.model.backbone]), [-mean for mean in means], _fixed(first))
+        return (*_sortable([first.result.model.backbone]), [-mean for mean in means], _fixed(first))
 
-    alike = group_by(sorted(_rows(group), key=_fixed), lambda row: family_key(row.tried)).values()
+    alike = group_by(sorted(_rows(group), key=_fixed), lambda row: family_key(row.result)).values()
     return sorted((family for rows in alike for family in _families(rows)), key=place)
 
 
 def _families(alike: Sequence[Row]) -> list[Family]:
     """One family where each row is another training seed, else one family per row."""
-    seeds = {row.tried.model.train_seed for row in alike}
+    seeds = {row.result.model.train_seed for row in alike}
     one_per_seed = None not in seeds and len(seeds) == len(alike)
     return [Family(alike)] if one_per_seed else [Family([row]) for row in alike]
 
@@ -148,10 +154,10 @@ def _row(results: Iterable[Result]) -> Row:
 
 def _fixed(row: Row) -> tuple[Any, ...]:
     """A place for each row that does not depend on the order of files."""
-    tried, model = row.tried, row.tried.model
+    result, model = row.result, row.result.model
     seed = (model.train_seed, model.epoch, model.best_epoch, model.run, model.checkpoint)
-    features = (tried.data.feature_digest, tried.head.base_digest, tried.spec.n_tasks)
-    return _sortable((*flatten(family_key(tried)).values(), *seed, *features))
+    features = (result.data.feature_digest, result.head.base_digest, result.spec.n_tasks)
+    return _sortable((*flatten(family_key(result)).values(), *seed, *features))
 
 
 def _sortable(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:

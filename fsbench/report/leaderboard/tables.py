@@ -17,10 +17,12 @@ from fsbench.report.leaderboard.wording import (
     heading,
     line_details,
     notes,
+    or_dash,
     recipe,
 )
-from fsbench.report.pairwise import Compared, Over, compared, of_result, of_seeds
+from fsbench.report.measured import of_result, of_seeds
 from fsbench.stats import mean_and_half_width
+from fsbench.stats.all_pairs import Compared, Over, compared
 
 NAMED = ("backbone", "recipe", "epochs", "train seed", "head")  # the columns before the protocols
 
@@ -68,14 +70,14 @@ class Line:
     """A line of a table: one checkpoint and head, or the mean over training seeds.
 
     Attributes:
-        tried: One of its results.
+        result: One of its results.
         n_seeds: Number of training seeds; 1 for one checkpoint.
         details: Suffixes that distinguish it from otherwise identical lines.
         cells: Accuracies by protocol.
         in_mean: Whether a line above it holds the mean over its training seed and others.
     """
 
-    tried: Result
+    result: Result
     n_seeds: int
     details: tuple[str, ...]
     cells: Mapping[Protocol, Cell | Spread]
@@ -84,19 +86,19 @@ class Line:
     @property
     def named(self) -> dict[str, str]:
         """A text for each column in NAMED."""
-        model, several = self.tried.model, self.n_seeds > 1
+        model, several = self.result.model, self.n_seeds > 1
         return {
             "backbone": model.backbone or "-",
             "recipe": recipe(model),
             "epochs": epochs(replace(model, epoch=None) if several else model),
-            "train seed": f"mean of {self.n_seeds} seeds" if several else _text(model.train_seed),
-            "head": head(self.tried),
+            "train seed": f"mean of {self.n_seeds} seeds" if several else or_dash(model.train_seed),
+            "head": head(self.result),
         }
 
     @property
     def changes(self) -> str:
         """Changes of the recipe, and details that distinguish this line from similar ones; may be empty."""
-        return ", ".join(filter(None, [self.tried.model.overrides, *self.details]))
+        return ", ".join(filter(None, [self.result.model.overrides, *self.details]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,11 @@ class Table:
     def columns(self) -> list[Protocol]:
         """The protocols, by ways and shots."""
         return list(self.checkpoints)
+
+    @property
+    def checkpoint_lines(self) -> list[Line]:
+        """The lines of single checkpoints, without means over training seeds."""
+        return [line for line in self.lines if line.n_seeds == 1]
 
     @property
     def legend(self) -> str:
@@ -190,20 +197,27 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
         means = {key: mean for key, seeds in of_family.items() if (mean := of_seeds(seeds))}
         recipes[protocol] = compared(list(means.values()), over)
         for key, seeds in of_family.items():
-            cells[key][protocol] = _spread(seeds)
+            cells[key][protocol] = spread(seeds)
         for key, rank, best in zip(means, recipes[protocol].ranks, recipes[protocol].best, strict=True):
-            cells[key][protocol] = replace(_spread(of_family[key]), compared=True, rank=rank, best=best)
+            cells[key][protocol] = replace(spread(of_family[key]), compared=True, rank=rank, best=best)
     lines = []
     for family in in_order:
         several = len(family.rows) > 1
         if several:
-            lines.append(Line(family.rows[0].tried, len(family.rows), (), cells[id(family)]))
-        lines += [Line(row.tried, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
+            lines.append(Line(family.rows[0].result, len(family.rows), (), cells[id(family)]))
+        lines += [Line(row.result, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
     return Table(text, group, _with_details(lines), over, checkpoints, recipes)
 
 
-def _spread(seeds: Sequence[Result]) -> Spread:
-    """The mean and the range of the accuracies of a recipe's training seeds."""
+def spread(seeds: Sequence[Result]) -> Spread:
+    """Compute the mean and the range of the accuracies of a recipe's training seeds.
+
+    Args:
+        seeds: A result of each seed.
+
+    Returns:
+        The mean and the range, not compared with other recipes.
+    """
     accuracies = [result.outcome.accuracy for result in seeds]
     return Spread(float(np.mean(accuracies)), min(accuracies), max(accuracies))
 
@@ -211,9 +225,5 @@ def _spread(seeds: Sequence[Result]) -> Spread:
 def _with_details(lines: Sequence[Line]) -> list[Line]:
     """The lines with suffixes that distinguish otherwise identical ones."""
     labels = [(*line.named.values(), line.changes) for line in lines]
-    extras = distinguishing(labels, [line_details(line.tried) for line in lines])
+    extras = distinguishing(labels, [line_details(line.result) for line in lines])
     return [replace(line, details=extra) for line, extra in zip(lines, extras, strict=True)]
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)

@@ -12,7 +12,7 @@ from fsbench._util.html import render
 from fsbench.report.leaderboard.published import Parts, Published, Quotation
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import QUOTED, lead
-from fsbench.report.pairwise import LEVEL, Compared
+from fsbench.stats.all_pairs import LEVEL, Compared
 
 UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
 
@@ -47,15 +47,15 @@ def _table(table: Table) -> dict[str, Any]:
 def _row(table: Table, line: Line) -> dict[str, Any]:
     """Return one row of measured results: a checkpoint, or a mean over training seeds."""
     named = line.named
-    label = (named["recipe"], line.changes, named["head"], line.tried.model.backbone, _seed(line))
-    folder = quote(f"{line.tried.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
+    label = (named["recipe"], line.changes, named["head"], line.result.model.backbone, _seed(line))
+    folder = quote(f"{line.result.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
     return {
         "named": [_named([(text, folder if name == "recipe" else "")]) for name, text in named.items()],
         "backbone": named["backbone"],
         "changes": line.changes,
         "label": ", ".join(filter(None, label)),
-        "recipe": line.tried.model.recipe,
-        "kind": "transductive" if line.tried.head.transductive else "inductive",
+        "recipe": line.result.model.recipe,
+        "kind": "transductive" if line.result.head.transductive else "inductive",
         "memory": False,
         "cells": [_cell(table, line.cells.get(column)) for column in table.columns],
     }

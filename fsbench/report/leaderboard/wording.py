@@ -6,7 +6,7 @@ from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.models.identity import Model
 from fsbench.report.leaderboard.rows import family_key
-from fsbench.report.pairwise import FEWEST_SEEDS, LEVEL, Over
+from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL, Over
 from fsbench.tasks.sampler import SAMPLER
 
 QUOTED = (
@@ -19,9 +19,10 @@ ALL_PUBLISHED = (
 )
 
 _CLAIM = {  # what bold type is about, and the test
-    "classes": "on new classes and their images (claim over classes: paired t test over classes",
-    "tasks": "on other tasks from the same images (claim over tasks: paired t test on the same tasks, "
-    "Welch's t test on different tasks",
+    "classes": "on new classes and their images (a claim over classes). The test is the paired t test over "
+    "classes",
+    "tasks": "on other tasks from the same images (a claim over tasks). The test is the paired t test on the "
+    "same tasks and Welch's t test on different tasks",
 }
 
 
@@ -53,7 +54,7 @@ def heading(first: Result) -> str:
 def group_details(first: Result) -> dict[str, str]:
     """Details that may distinguish groups with the same heading, most telling first."""
     return {
-        "n_query": _queries(first),
+        "n_query": queries(first),
         "sampler": f"sampler {first.task.sampler}",
         "classes": f"classes {', '.join(first.spec.classes)}",
         "fingerprint": f"images {first.data.fingerprint or 'unknown':.8}",
@@ -61,26 +62,26 @@ def group_details(first: Result) -> dict[str, str]:
     }
 
 
-def line_details(tried: Result) -> dict[str, str]:
+def line_details(result: Result) -> dict[str, str]:
     """Details that may distinguish rows with the same label, most telling first."""
-    data, model, head = tried.data, tried.model, tried.head
+    data, model, head = result.data, result.model, result.head
     first = {
-        "classifier": f"{_or_dash(model.classifier)} classifier",
-        "dropout": f"dropout {_or_dash(model.dropout)}",
-        "transform": _or_dash(model.transform),
-        "stored_size": f"images stored at {_or_dash(data.stored_size)} px",
-        "seed": f"task seed {tried.spec.seed}",
-        "n_tasks": f"{tried.spec.n_tasks:,} tasks",
+        "classifier": f"{or_dash(model.classifier)} classifier",
+        "dropout": f"dropout {or_dash(model.dropout)}",
+        "transform": or_dash(model.transform),
+        "stored_size": f"images stored at {or_dash(data.stored_size)} px",
+        "seed": f"task seed {result.spec.seed}",
+        "n_tasks": f"{result.spec.n_tasks:,} tasks",
     }
-    others = {name: f"{name} {_or_dash(value)}" for name, value in flatten(family_key(tried)).items()}
+    others = {name: f"{name} {or_dash(value)}" for name, value in flatten(family_key(result)).items()}
     last = {
         "run": f"run {model.run}",
-        "checkpoint": f"checkpoint {_or_dash(model.checkpoint):.8}",
+        "checkpoint": f"checkpoint {or_dash(model.checkpoint):.8}",
         "feature_digest": f"features {data.feature_digest:.8}",
-        "base_digest": f"base features {_or_dash(head.base_digest):.8}",
+        "base_digest": f"base features {or_dash(head.base_digest):.8}",
     }
     others = {name: text for name, text in others.items() if name not in {*first, *last}}
-    others |= {"head_code": f"head's code {_or_dash(head.code):.8}", "seen": _or_dash(data.seen)}
+    others |= {"head_code": f"head's code {or_dash(head.code):.8}", "seen": or_dash(data.seen)}
     return {**first, **others, **last}
 
 
@@ -91,17 +92,18 @@ def recipe(model: Model) -> str:
 
 def epochs(model: Model) -> str:
     """Epochs of the training, and the epoch of the checkpoint where that is not the last."""
-    total = _or_dash(model.epochs)
+    total = or_dash(model.epochs)
     return total if model.epoch in (None, model.epochs) else f"{model.epoch} of {total}"
 
 
-def head(tried: Result) -> str:
+def head(result: Result) -> str:
     """Head, preprocessing and marks."""
-    marks = "†" * tried.head.transductive + "‡" * tried.head.class_prior
-    return f"{tried.head.name} ({tried.head.preprocess}) {marks}".rstrip()
+    marks = "†" * result.head.transductive + "‡" * result.head.class_prior
+    return f"{result.head.name} ({result.head.preprocess}) {marks}".rstrip()
 
 
-def _or_dash(value: object) -> str:
+def or_dash(value: object) -> str:
+    """A value as text; a dash for None."""
     return "-" if value is None else str(value)
 
 
@@ -109,10 +111,9 @@ def lead(group: Sequence[Result]) -> str:
     """Describe the numbers of a table."""
     first, n_tasks = group[0], {result.spec.n_tasks for result in group}
     number = f"{first.spec.n_tasks:,} tasks" if len(n_tasks) == 1 else "the tasks (their number in brackets)"
-    covers = "tasks and images, but not of" if first.spec.disjoint else "tasks, but not of images, classes or"
     text = (
-        f"Accuracy in %, ± 95 % half width (Student-t) over {number}. The interval covers the choice of "
-        f"{covers} training seeds.{_over_classes(group)} {_queries(first).capitalize()}."
+        f"Accuracy in %, ± 95 % half width (Student-t) over {number}. {interval_covers(first)}"
+        f"{_over_classes(group)} {queries(first).capitalize()}."
     )
     if first.data.synthetic:
         text += " The images are synthetic, drawn by code; the numbers say nothing about photographs."
@@ -124,6 +125,19 @@ def lead(group: Sequence[Result]) -> str:
             f"image files; sampler {SAMPLER} draws other images."
         )
     return text
+
+
+def interval_covers(first: Result) -> str:
+    """State what an interval over tasks covers, as a sentence."""
+    covers = "tasks and images, but not of" if first.spec.disjoint else "tasks, but not of images, classes or"
+    return f"The interval covers the choice of {covers} training seeds."
+
+
+def queries(first: Result) -> str:
+    """Describe the query images of a task."""
+    if first.spec.n_query is None:
+        return "all other images of a class are query images"
+    return f"{first.spec.n_query} query images per class"
 
 
 def notes(
@@ -140,9 +154,9 @@ def notes(
     if several_rows:
         parts.append(
             "Rows are sorted by backbone, then by accuracy in the first column. Bold: the best checkpoint of "
-            f"a column and those not significantly different from it at level {LEVEL} {_CLAIM[over]}, with "
-            "Holm's correction over all pairs of checkpoints in the column). Bold compares checkpoints, not "
-            "recipes."
+            f"a column, and those that do not differ significantly from it (level {LEVEL}) {_CLAIM[over]}, "
+            "with Holm's correction over all pairs of checkpoints in the column. Bold compares checkpoints, "
+            "not recipes."
         )
     if unclaimed:
         parts.append(
@@ -177,12 +191,4 @@ def _over_classes(group: Sequence[Result]) -> str:
     if not widths:
         return ""
     ends = dict.fromkeys(f"{width:.1f}" for width in (min(widths), max(widths)))
-    return f" The half width over new classes and their images is {'-'.join(ends)} points."
-
-
-def _queries(first: Result) -> str:
-    return (
-        f"{first.spec.n_query} query images per class"
-        if first.spec.n_query
-        else "all other images of a class are query images"
-    )
+    return f" Over new classes and their images, the half width is {'-'.join(ends)} points."

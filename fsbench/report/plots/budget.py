@@ -10,9 +10,10 @@ from matplotlib.figure import Figure, SubFigure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
-from fsbench.report import pairwise
+from fsbench.report.measured import of_seeds
 from fsbench.report.plots.labels import without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
+from fsbench.stats.all_pairs import FEWEST_SEEDS, compare_pairs
 from fsbench.tasks.spec import TaskSpec
 
 REFERENCE = "erm"
@@ -131,10 +132,10 @@ def _mean(seeds: Sequence[Result]) -> float:
 
 def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
     """Half width of the difference over classes and seeds; None where it is unknown."""
-    both = pairwise.of_seeds(seeds), pairwise.of_seeds(reference)
+    both = of_seeds(seeds), of_seeds(reference)
     if both[0] is None or both[1] is None:
         return None
-    width = float(pairwise.compare_pairs([both[0], both[1]]).over["classes"].half_width[0, 1])
+    width = float(compare_pairs([both[0], both[1]]).over["classes"].half_width[0, 1])
     return None if np.isnan(width) else width
 
 
@@ -168,11 +169,11 @@ def recipes_of(of: Sequence[Point]) -> list[str]:
 
 def _caption(of: Sequence[Point]) -> str:
     return (
-        f"Above: mean accuracy; training seeds: {seeds_text(of)}. "
-        "Below: difference from ERM after as many epochs. "
-        "Bars: 95 % interval over new classes and training seeds, each for itself; hollow points have fewer "
-        f"than {pairwise.FEWEST_SEEDS} seeds and no interval. Every point is a training of its own. All "
-        "seeds train on the same images."
+        f"Above: mean accuracy. Number of training seeds: {seeds_text(of)}. "
+        "Below: difference from ERM with the same number of epochs. "
+        "Bars: 95 % interval over new classes and training seeds, not corrected for several comparisons. "
+        f"Hollow points have fewer than {FEWEST_SEEDS} seeds and no interval. Each point is a separate "
+        "training. All seeds train on the same images."
     )
 
 

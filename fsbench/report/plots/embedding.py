@@ -6,13 +6,13 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
 from fsbench.features.store import Features
-from fsbench.report.plots.page import COLOURS, MARKERS, Section, at_most, page
+from fsbench.report.plots.page import Section, at_most, grid, legend_below, legend_height, mark, n_rows, page
 
 N_CLASSES, N_ITEMS = 10, 100
 MOST = 6  # panels
@@ -33,23 +33,24 @@ def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method =
     if not files:
         raise FsbenchError("features: there are no feature files")
     at_most("features", "files", len(files), MOST)
-    names = sorted(set(map(_split, files)))
+    shown = [_some(one, seed) for one in files]
+    class_names = list(dict.fromkeys(name for _, names in shown for name in names))
+    splits = sorted(set(map(_split, files)))
     synthetic = ", synthetic images" if any(one.origin.synthetic for one in files) else ""
     caption = (
-        f"{NEEDS[method][0]} of unit-length features, seed {seed}: {N_CLASSES} classes, at most {N_ITEMS} "
-        "images each. Neighbourhoods mean something; distances between groups, their sizes and axes do not."
+        f"{NEEDS[method][0]} of unit-length features of {N_CLASSES} classes drawn with seed {seed}, at most "
+        f"{N_ITEMS} images each. Images that are close here have similar features. The axes, the distances "
+        "between groups and the sizes of groups have no meaning."
     )
     wide = min(len(files), 2)
-    high = -(-len(files) // wide)
-    title = f"{NEEDS[method][0]} of features, {', '.join(names)}{synthetic}"
-    figure, (part,) = page([Section(title, caption, SIDE / wide * high + 0.3)])
-    grid = part.subplots(high, wide, squeeze=False)
-    for axes, one in zip(grid.flat, files, strict=False):
-        values, labels = _some(one, seed)
-        _scatter(axes, _placed(values, seed, method), labels, one.class_names)
+    title = f"{NEEDS[method][0]} of features, {', '.join(splits)}{synthetic}"
+    height = SIDE / wide * n_rows(len(files), wide) + 0.3 + legend_height(class_names)
+    figure, (part,) = page([Section(title, caption, height)])
+    for axes, one, (values, names) in zip(grid(part, len(files), wide), files, shown, strict=True):
+        _scatter(axes, _placed(values, seed, method), names, class_names)
         axes.set_title(f"{one.origin.run or ''}\n{_split(one)}", fontsize="small")
-    for axes in grid.flat[len(files) :]:
-        axes.remove()
+    handles = [Line2D([], [], **{**mark(number), "linestyle": ""}) for number in range(len(class_names))]
+    legend_below(part, class_names, handles)
     return figure
 
 
@@ -57,8 +58,8 @@ def _split(features: Features) -> str:
     return f"{features.origin.dataset} ({features.origin.split})"
 
 
-def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Unit-length features of the drawn images, and their labels."""
+def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], list[str]]:
+    """Unit-length features of the drawn images, and the names of their classes."""
     draws = stream(seed, "plot", str(features.origin.dataset), str(features.origin.split))
     classes = np.unique(features.labels)
     drawn = draws.choice(classes, min(N_CLASSES, len(classes)), replace=False)
@@ -67,7 +68,8 @@ def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], NDArray[n
     )
     values = features.values[rows]
     norms = np.linalg.norm(values, axis=1, keepdims=True)
-    return values / np.where(norms > 0, norms, 1), features.labels[rows]
+    class_names = [features.class_names[label] for label in features.labels[rows]]
+    return values / np.where(norms > 0, norms, 1), class_names
 
 
 def _placed(values: NDArray[np.float32], seed: int, method: Method) -> NDArray[np.float32]:
@@ -93,21 +95,12 @@ def _placed(values: NDArray[np.float32], seed: int, method: Method) -> NDArray[n
 
 
 def _scatter(
-    axes: Axes, places: NDArray[np.float32], labels: NDArray[np.int32], names: Sequence[str]
+    axes: Axes, places: NDArray[np.float32], names: Sequence[str], class_names: Sequence[str]
 ) -> None:
-    """One colour and marker per class, and its name at the middle of its points."""
-    for number, label in enumerate(np.unique(labels)):
-        x, y = places[labels == label].T
-        colour = COLOURS[number % len(COLOURS)]
-        axes.scatter(x, y, s=10, color=colour, marker=MARKERS[number % len(MARKERS)], alpha=0.7, linewidths=0)
-        axes.text(
-            float(np.median(x)),
-            float(np.median(y)),
-            names[label].replace("/", "\n"),
-            ha="center",
-            va="center",
-            fontsize="x-small",
-            weight="bold",
-            path_effects=[withStroke(linewidth=2.5, foreground="white")],
-        )
+    """Draw points (n, 2) with the colour and marker of their class."""
+    for number, name in enumerate(class_names):
+        x, y = places[np.array(names) == name].T
+        if len(x):
+            style = mark(number)
+            axes.scatter(x, y, s=14, c=style["color"], marker=style["marker"], alpha=0.8, linewidths=0)
     axes.set(xticks=[], yticks=[])

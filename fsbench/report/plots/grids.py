@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing, group_by
+from fsbench.report.grouping import differing, distinguishing, group_by
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.tables import NAMED, Cell, Spread, tables
+from fsbench.report.leaderboard.tables import Cell, Spread, spread, tables
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import Section, at_most, page
+from fsbench.report.plots.page import LINE, Section, at_most, grid, n_rows, page
 from fsbench.stats import mean_and_half_width
 
 MOST = 12  # panels
-SEEDS = "Means of training seeds: with the lowest and the highest seed."
+SEEDS = "Below a mean over training seeds: the lowest and the highest seed."
 Number = tuple[float, str]  # accuracy, 0..1, and how it is written: ± is over tasks, a range over seeds
 Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
 Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
@@ -39,7 +39,7 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
     at_most("recipe-head", "panels", sum(len(table.columns) for table in comparable), MOST)
     sections, grids = [], []
     for table in comparable:
-        rows = labels.labels(table.lines, [name for name in NAMED if name != "head"])
+        rows = labels.labels(table.lines, without=("head",))
         heads = sorted({line.named["head"] for line in table.lines})
         panels: dict[str, dict[tuple[str, str], Number]] = {}
         for way, shot in table.columns:
@@ -94,16 +94,16 @@ def _question(result: Result) -> Hashable:
 def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     """Title and caption, and a matrix a recipe, of the results for one protocol."""
     source, target = _names(map(_source, same_question)), _names(map(_target, same_question))
-    best_heads = [_best_head(tried) for tried in group_by(same_question, _recipe).values()]
-    tried = [(*_recipe(results[0]), wording.head(results[0])) for results in best_heads]
-    same = [number for number, values in enumerate(zip(*tried, strict=True)) if len(set(values)) == 1]
+    best_heads = [_best_head(of_recipe) for of_recipe in group_by(same_question, _recipe).values()]
+    details = [_details(results[0]) for results in best_heads]
+    telling = differing(details)
     panels = {}
     several_seeds = False
-    for results, parts in zip(best_heads, tried, strict=True):
+    for results, texts in zip(best_heads, details, strict=True):
         cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
         for result in results:
             cells[source[_source(result)], target[_target(result)]].append(result)
-        title = "\n".join(part for number, part in enumerate(parts) if part and number not in same)
+        title = "\n".join(text for name, text in texts.items() if text and name in telling)
         panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
         several_seeds |= any(len({result.model.train_seed for result in cell}) > 1 for cell in cells.values())
     first = same_question[0]
@@ -111,11 +111,11 @@ def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     drawn = ", synthetic images" if any(result.data.synthetic for result in same_question) else ""
     protocol = f"{first.spec.n_way}-way {first.spec.n_shot}-shot"
     title = f"{protocol} accuracy in %, {first.data.split} classes{size}{drawn}"
-    common = ", ".join(tried[0][number] for number in same if tried[0][number])
+    common = ", ".join(text for name, text in details[0].items() if text and name not in telling)
     shown = [result for results in best_heads for result in results]
     epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
-    caption = f"All: {common}. " if common else ""
-    caption += f"Epochs: {', '.join(epochs)}. {labels.interval(shown, '±')}"
+    caption = f"The same for all: {common}. " if common else ""
+    caption += f"Epochs by source: {', '.join(epochs)}. {labels.interval(shown, '±')}"
     if several_seeds:
         caption += f" {SEEDS}"
     return (title, caption), (list(source.values()), list(target.values()), panels)
@@ -135,22 +135,22 @@ def _drawn(
     shapes = []
     for rows, columns, panels in grids:
         wide = max(1, min(len(panels), 7 // len(columns)))
-        shapes.append((-(-len(panels) // wide), wide, 0.4 * len(rows) + 0.8))
+        shapes.append((wide, n_rows(len(panels), wide) * (0.4 * len(rows) + 0.8)))
     figure, parts = page(
         [
-            Section(title, caption, high * each + 0.3)
-            for (title, caption), (high, _, each) in zip(texts, shapes, strict=True)
+            Section(title, caption, height + 0.3)
+            for (title, caption), (_, height) in zip(texts, shapes, strict=True)
         ]
     )
-    for part, (rows, columns, panels), (high, wide, _) in zip(parts, grids, shapes, strict=True):
-        every = part.subplots(high, wide, squeeze=False, sharey=True).flatten()
+    for part, (rows, columns, panels), (wide, _) in zip(parts, grids, shapes, strict=True):
+        crowded = max(map(len, rows)) + wide * sum(len(name) + 2 for name in columns) > LINE
         shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
-        for axes, (title, numbers) in zip(every, panels.items(), strict=False):
+        every = grid(part, len(panels), wide, sharey=True)
+        for axes, (title, numbers) in zip(every, panels.items(), strict=True):
             of_panel = [mean for mean, _ in numbers.values()]
             _heat(axes, rows, columns, numbers, shared or of_panel)
+            axes.tick_params(axis="x", rotation=20 if crowded else 0)
             axes.set_title(title, fontsize="medium")
-        for axes in every[len(panels) :]:
-            axes.remove()
         part.supylabel(up, fontsize="medium")
         part.supxlabel(across, fontsize="medium")
     return figure
@@ -169,30 +169,24 @@ def _heat(
     )
     low, high = 100 * min(scale), 100 * max(scale)
     span = max(high - low, 1.0)
-    axes.imshow(means, cmap="Blues", vmin=low - 0.3 * span, vmax=high + 0.2 * span, aspect="auto")
-    for (i, j), mean in np.ndenumerate(means):
+    # Only the light half of the colours, on which black text is easy to read.
+    axes.imshow(means, cmap="Blues", vmin=low - 0.1 * span, vmax=high + span, aspect="auto")
+    for i, j in np.ndindex(means.shape):
         text = numbers.get((rows[i], columns[j]), (0, "-"))[1]
-        dark = mean > low + 0.55 * span
-        axes.text(j, i, text, ha="center", va="center", fontsize="small", color="white" if dark else "black")
+        axes.text(j, i, text, ha="center", va="center", fontsize="small")
     axes.set_xticks(range(len(columns)), columns, fontsize="small")
     axes.set_yticks(range(len(rows)), rows, fontsize="small")
     axes.tick_params(length=0)
-    if len(columns) > 4:
-        axes.tick_params(axis="x", rotation=20)
 
 
 def _number(cell: Cell | Spread) -> Number:
     if isinstance(cell, Spread):
-        return _of_seeds(cell.mean, cell.lowest, cell.highest)
+        return cell.mean, f"{100 * cell.mean:.2f}\n{100 * cell.lowest:.2f}-{100 * cell.highest:.2f}"
     return _of_tasks(cell.result.outcome.accuracy, cell.half_width)
 
 
 def _of_tasks(mean: float, half_width: float) -> Number:
     return mean, f"{100 * mean:.2f} ± {100 * half_width:.2f}"
-
-
-def _of_seeds(mean: float, lowest: float, highest: float) -> Number:
-    return mean, f"{100 * mean:.2f}\n({100 * lowest:.2f} to {100 * highest:.2f})"
 
 
 def _recipe(result: Result) -> tuple[str, str, str]:
@@ -201,7 +195,12 @@ def _recipe(result: Result) -> tuple[str, str, str]:
     return result.model.backbone or "", wording.recipe(result.model) if result.model.recipe else "", changes
 
 
-def _best_head(tried: Sequence[Result]) -> list[Result]:
+def _details(result: Result) -> dict[str, str]:
+    backbone, recipe, changes = _recipe(result)
+    return {"backbone": backbone, "recipe": recipe, "changes": changes, "head": wording.head(result)}
+
+
+def _best_head(of_recipe: Sequence[Result]) -> list[Result]:
     """Results of one head: without class counts if possible, in most cells, of highest mean accuracy."""
 
     def place(results: Sequence[Result]) -> tuple[bool, int, float]:
@@ -212,7 +211,7 @@ def _best_head(tried: Sequence[Result]) -> list[Result]:
             float(np.mean([result.outcome.accuracy for result in results])),
         )
 
-    return max(group_by(tried, wording.head).values(), key=place)
+    return max(group_by(of_recipe, wording.head).values(), key=place)
 
 
 def _over_seeds(cell: Sequence[Result]) -> Number:
@@ -224,8 +223,7 @@ def _over_seeds(cell: Sequence[Result]) -> Number:
         raise FsbenchError(f"cross-domain: {paths} would share a cell; give one of them")
     if len(kept) == 1:
         return _of_tasks(*mean_and_half_width(kept[0].accuracies))
-    seeds = [result.outcome.accuracy for result in kept]
-    return _of_seeds(float(np.mean(seeds)), min(seeds), max(seeds))
+    return _number(spread(kept))
 
 
 def _source(result: Result) -> Images:

@@ -1,35 +1,45 @@
 """Texts of plots: names of lines, what all lines have in common, and what ± covers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fsbench.evaluation.result import Result
-from fsbench.report.leaderboard.tables import NAMED, Line
+from fsbench.report.grouping import differing
+from fsbench.report.leaderboard import wording
+from fsbench.report.leaderboard.tables import Line
 
-CHANGES = "changes"  # of the recipe, and details that distinguish similar lines
-_READ = {"epochs": "{} epochs", "train seed": "seed {}"}  # how a bare number reads
+_NUMBER = {"epochs": "{} epochs", "train seed": "seed {}"}  # how a bare number reads
 
 
-def labels(lines: Sequence[Line], names: Sequence[str] = NAMED) -> list[str]:
-    """Name each line of a table by what differs between the lines; by its recipe where nothing does."""
-    telling = [name for name in (*names, CHANGES) if _differs(lines, name)] or ["recipe"]
-    return [", ".join(_texts(line, telling)) for line in lines]
+def labels(lines: Sequence[Line], without: Collection[str] = ()) -> list[str]:
+    """Name each line of a table by what differs between the lines; by its recipe where nothing does.
+
+    Args:
+        lines: Lines of one table.
+        without: Columns that are shown in another way.
+
+    Returns:
+        The names.
+    """
+    details = [_details(line) for line in lines]
+    telling = [name for name in differing(details) if name not in without] or ["recipe"]
+    return [_joined(texts, telling) for texts in details]
 
 
 def common(lines: Sequence[Line]) -> str:
     """Describe what all lines have in common, as a sentence; may be empty."""
-    text = ", ".join(_texts(lines[0], [name for name in (*NAMED, CHANGES) if not _differs(lines, name)]))
-    return f"All: {text}. " if text else ""
+    details = [_details(line) for line in lines]
+    text = _joined(details[0], details[0].keys() - differing(details))
+    return f"The same for all: {text}. " if text else ""
 
 
 def interval(results: Sequence[Result], shown_as: str) -> str:
     """Describe tasks and intervals; `shown_as` is how intervals are drawn, such as "Bands"."""
     fewest, most = (limit(result.spec.n_tasks for result in results) for limit in (min, max))
     number = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    covers = "tasks and images, not of" if results[0].spec.disjoint else "tasks, not of images, classes or"
-    queries = "all other images as" if results[0].spec.n_query is None else f"{results[0].spec.n_query}"
+    queries = wording.queries(results[0]).capitalize()
     return (
-        f"Each number is a mean over {number} tasks with {queries} queries per class. {shown_as}: 95 % "
-        f"Student-t interval over tasks; it covers the drawing of {covers} training seeds."
+        f"Each number is the mean over {number} tasks. {queries}. {shown_as}: 95 % Student-t interval over "
+        f"tasks. {wording.interval_covers(results[0])}"
     )
 
 
@@ -38,17 +48,13 @@ def without_epochs(changes: str) -> str:
     return ", ".join(part for part in changes.split(", ") if not part.startswith("epochs "))
 
 
-def _texts(line: Line, names: Sequence[str]) -> list[str]:
-    texts = {name: text for name in names if (text := _text(line, name)) not in ("", "-")}
-    return [
-        _READ[name].format(text) if name in _READ and text[0].isdigit() else text
-        for name, text in texts.items()
-    ]
+def _details(line: Line) -> dict[str, str]:
+    return {**line.named, "changes": without_epochs(line.changes)}
 
 
-def _text(line: Line, name: str) -> str:
-    return without_epochs(line.changes) if name == CHANGES else line.named[name]
-
-
-def _differs(lines: Sequence[Line], name: str) -> bool:
-    return len({_text(line, name) for line in lines}) > 1
+def _joined(details: Mapping[str, str], names: Collection[str]) -> str:
+    """The details under these names, in their order."""
+    texts = [(name, text) for name, text in details.items() if name in names and text not in ("", "-")]
+    return ", ".join(
+        _NUMBER.get(name, "{}").format(text) if text[0].isdigit() else text for name, text in texts
+    )

@@ -21,6 +21,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
+LINE = 140  # characters of small text on a line of this width
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", ":", "-.")
@@ -48,7 +49,7 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     Returns:
         The figure, and the empty part of each section that its panels go into.
     """
-    captions = [fill(section.caption, 125) for section in sections]
+    captions = [fill(section.caption, LINE) for section in sections]
     heights = []
     for section, caption in zip(sections, captions, strict=True):
         heights += [section.height, 0.3 + 0.16 * caption.count("\n")]
@@ -60,14 +61,36 @@ def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
     return figure, parts[::2]
 
 
+def n_rows(n_panels: int, n_columns: int) -> int:
+    """Return how many rows a grid of panels has."""
+    return -(-n_panels // n_columns)
+
+
+def grid(part: SubFigure, n_panels: int, n_columns: int, **options: Any) -> list[Axes]:
+    """Lay out panels in rows of `n_columns`; options are those of `subplots`."""
+    every = part.subplots(n_rows(n_panels, n_columns), n_columns, squeeze=False, **options).flatten()
+    for axes in every[n_panels:]:
+        axes.remove()
+    return list(every[:n_panels])
+
+
 def legend_below(
     part: Figure | SubFigure, names: Sequence[str], handles: Sequence[Any] | None = None
 ) -> None:
     """Write a legend below all panels, where it covers nothing: by default of lines with marks 0, 1, ..."""
     if handles is None:
         handles = [Line2D([], [], **mark(number)) for number in range(len(names))]
-    columns = max(1, min(3, 110 // (max(map(len, names)) + 8)))
+    columns = _legend_columns(names)
     part.legend(handles, names, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+
+
+def legend_height(names: Sequence[str]) -> float:
+    """Return the height of a legend below panels, in inches."""
+    return 0.2 * n_rows(len(names), _legend_columns(names))
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    return max(1, min(5, 110 // (max(map(len, names)) + 8)))
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -128,7 +151,7 @@ def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
         )
 
 
-def at_most(kind: str, what: str, number: int, most: int) -> None:
+def at_most(kind: str, parts: str, number: int, most: int) -> None:
     """Refuse a figure with too many parts to be readable."""
     if number > most:
-        raise FsbenchError(f"{kind}: at most {most} {what} can be read, but there are {number}; pass fewer")
+        raise FsbenchError(f"{kind}: at most {most} {parts} can be read, but there are {number}; pass fewer")

@@ -11,7 +11,17 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page, ticks_at
+from fsbench.report.plots.page import (
+    DASHES,
+    Section,
+    at_most,
+    label_ends,
+    legend_below,
+    legend_height,
+    mark,
+    page,
+    ticks_at,
+)
 
 AXES = (("n_way", "way"), ("n_shot", "shot"))
 MOST = 24  # lines in a panel
@@ -37,8 +47,7 @@ def ways_and_shots(results: Sequence[Result]) -> Figure:
 
 def _lines(table: Table) -> list[Line]:
     """Single checkpoints by name; means over seeds have another kind of interval."""
-    single = [line for line in table.lines if line.n_seeds == 1]
-    return sorted(single, key=lambda line: (*line.named.values(), line.changes))
+    return sorted(table.checkpoint_lines, key=lambda line: (*line.named.values(), line.changes))
 
 
 def _curves(line: Line, axis: int) -> dict[int, Curve]:
@@ -60,7 +69,7 @@ def _section(table: Table) -> Section:
     lines = _lines(table)
     cells = [cell for line in lines for cell in line.cells.values() if isinstance(cell, Cell)]
     caption = labels.common(lines) + labels.interval([cell.result for cell in cells], "Bands")
-    return Section(table.heading, caption, 3.6 + 0.2 * (len(lines) // 2))
+    return Section(table.heading, caption, 3.4 + legend_height(labels.labels(lines)))
 
 
 def _draw(part: SubFigure, table: Table) -> None:

@@ -11,7 +11,17 @@ from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import DASHES, Section, at_most, legend_below, mark, page
+from fsbench.report.plots.page import (
+    DASHES,
+    Section,
+    at_most,
+    grid,
+    legend_below,
+    legend_height,
+    mark,
+    n_rows,
+    page,
+)
 
 MOST_PANELS, MOST_LINES = 6, 8
 
@@ -26,38 +36,28 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     if not comparable:
         raise FsbenchError("task-accuracies: there are no results")
     at_most("task-accuracies", "panels", sum(len(table.columns) for table in comparable), MOST_PANELS)
-    high = [-(-len(table.columns) // 2) for table in comparable]
-    sections = [
-        Section(table.heading, _caption(table), 3.2 * rows + 0.3 + 0.2 * len(_lines(table)))
-        for table, rows in zip(comparable, high, strict=True)
-    ]
-    figure, parts = page(sections)
-    for part, table, rows in zip(parts, comparable, high, strict=True):
-        grid = part.subplots(rows, min(len(table.columns), 2), squeeze=False)
-        for axes, protocol in zip(grid.flat, table.columns, strict=False):
-            _panel(axes, _lines(table), protocol)
-        for axes in grid.flat[len(table.columns) :]:
-            axes.remove()
+    figure, parts = page([_section(table) for table in comparable])
+    for part, table in zip(parts, comparable, strict=True):
+        every = grid(part, len(table.columns), min(len(table.columns), 2))
+        for axes, protocol in zip(every, table.columns, strict=True):
+            _panel(axes, table.checkpoint_lines, protocol)
         legend_below(part, _names(table))
     return figure
 
 
-def _caption(table: Table) -> str:
-    return (
-        "A line passes (x, y) when y % of the tasks are solved with an accuracy of at most x %: the further "
-        f"right, the better; the steeper, the more alike the tasks. {labels.common(table.lines)}"
-        f"{labels.interval(table.results, 'Mean ± in the legend')}"
+def _section(table: Table) -> Section:
+    caption = (
+        "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further "
+        "to the right is better; on a steeper line, accuracies differ less between tasks. "
+        f"{labels.common(table.lines)}{labels.interval(table.results, '± in the legend')}"
     )
-
-
-def _lines(table: Table) -> list[Line]:
-    """Single checkpoints: a mean over seeds has no tasks."""
-    return [line for line in table.lines if line.n_seeds == 1]
+    height = 3.2 * n_rows(len(table.columns), 2) + 0.3 + legend_height(_names(table))
+    return Section(table.heading, caption, height)
 
 
 def _names(table: Table) -> list[str]:
     """Each line with its mean accuracy in every panel."""
-    lines = _lines(table)
+    lines = table.checkpoint_lines
     means = [
         ", ".join(
             table.text(cell) if (cell := line.cells.get(protocol)) else "-" for protocol in table.columns
@@ -83,7 +83,6 @@ def _panel(axes: Axes, lines: Sequence[Line], protocol: Protocol) -> None:
             **mark(number),
         )
     n_way, n_shot = protocol
-    axes.set(
-        xlabel=f"{n_way}-way {n_shot}-shot accuracy of a task, %", ylabel="tasks up to it, %", ylim=(0, 100)
-    )
+    axes.set(xlabel=f"{n_way}-way {n_shot}-shot accuracy of a task, %", ylim=(0, 100))
+    axes.set_ylabel("tasks with at most this accuracy, %")
     axes.grid(alpha=0.3)

@@ -14,13 +14,22 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import reason
 from fsbench.models import checkpoint
 from fsbench.report.grouping import first_distinct
-from fsbench.report.plots.page import DASHES, Section, at_most, label_ends, legend_below, mark, page
+from fsbench.report.plots.page import (
+    DASHES,
+    Section,
+    at_most,
+    label_ends,
+    legend_below,
+    legend_height,
+    mark,
+    page,
+)
 from fsbench.training.validation import SPEC
 
 MOST = 10  # runs in a panel
 COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
-_LOSSES = "Loss terms: means over the epoch, as weighted in the loss."
-_TIME = "Minutes: those of training steps, without validation."
+_LOSSES = "Loss terms: mean of each weighted term of the loss over the epoch."
+_TIME = "Minutes: time of the training steps, without validation."
 
 
 def training_curves(folders: Sequence[Path]) -> Figure:
@@ -89,7 +98,7 @@ def _run_name(place: Path) -> str:
 
 
 def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:
-    return Section(title, caption, 3.6 + 0.2 * (len(logs) // 3))
+    return Section(title, caption, 3.6 + legend_height(list(logs)))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -113,11 +122,12 @@ def _read(path: Path) -> pd.DataFrame:
 def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
     validated = any("val_accuracy" in log for log in logs)
     bands = (
-        f"Val accuracy: nearest mean over {SPEC.n_tasks:,} tasks of val classes, the same ones each epoch. "
+        f"Val accuracy: nearest-mean head on {SPEC.n_tasks:,} tasks of val classes, the same tasks in every "
+        "epoch. "
         "Bands: 95 % Student-t interval over tasks, not over training seeds. "
     )
     staged = any(log.stage.nunique() > 1 for log in logs)
-    starts = "Dotted upright lines: a further stage begins. " if staged else ""
+    starts = "Dotted vertical lines: the next stage begins. " if staged else ""
     return f"{bands if validated else ''}{starts}{last}"
 
 

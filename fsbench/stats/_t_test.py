@@ -1,0 +1,81 @@
+"""Student's t test, and the variances of differences that it is made with."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
+
+from fsbench.stats.intervals import CONFIDENCE
+
+Array = NDArray[np.float64]
+
+
+class Variance(NamedTuple):
+    """Estimated variances of means or of differences of means, of any shape; NaN where they are unknown.
+
+    Attributes:
+        value: The variances.
+        freedom: Their degrees of freedom, same shape.
+    """
+
+    value: Array
+    freedom: Array
+
+
+def t_test(difference: ArrayLike, variance: Variance) -> tuple[Array, Array]:
+    """Compute 95 % half widths and two-sided p-values of differences, element by element.
+
+    Args:
+        difference: Differences of means, any shape.
+        variance: Their variances, same shape.
+
+    Returns:
+        Half widths and p-values, same shape; NaN where the variance is. Without any variance p is 1 for equal
+        means and 0 for different ones.
+    """
+    difference, error = np.asarray(difference), np.sqrt(variance.value)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where((difference == 0) & (error == 0), 0.0, np.abs(difference) / error)
+    # A quantile takes long, and most degrees of freedom are equal.
+    freedoms, places = np.unique(variance.freedom, return_inverse=True)
+    quantiles = np.asarray(student.ppf((1 + CONFIDENCE) / 2, freedoms))[places].reshape(error.shape)
+    return quantiles * error, np.asarray(2 * student.sf(t, variance.freedom))
+
+
+def paired(differences: Array) -> Variance:
+    """Compute the variance of the mean of `differences` (n,) on the same tasks."""
+    n = len(differences)
+    return Variance(np.asarray(differences.var(ddof=1) / n), np.asarray(n - 1.0))
+
+
+def all_paired(values: Array) -> Variance:
+    """Compute the variance of the mean difference of each two rows of `values` (m, n), shape (m, m)."""
+    m, n = values.shape
+    centred = values - values.mean(axis=1, keepdims=True)
+    covariance = centred @ centred.T / (n - 1)
+    own = covariance.diagonal()
+    variance = np.maximum(own[:, None] + own - 2 * covariance, 0) / n
+    return Variance(variance, np.full((m, m), n - 1.0))
+
+
+def sum_of(first: Variance, second: Variance) -> Variance:
+    """Add variances of independent means, element by element, as Welch's test does.
+
+    Source:
+        Satterthwaite, Biometrics Bulletin 2 (1946), 110-114, for the degrees of freedom.
+    """
+    total, weight = first.value + second.value, _weight(first) + _weight(second)
+    return Variance(total, np.divide(total**2, weight, out=np.ones_like(weight), where=weight > 0))
+
+
+def sum_of_pairs(parts: Variance) -> Variance:
+    """Add each two of the variances (m,) of independent means, shape (m, m)."""
+    value, freedom = parts
+    return sum_of(Variance(value[:, None], freedom[:, None]), parts)
+
+
+def _weight(variance: Variance) -> Array:
+    """The part of a variance in Satterthwaite's formula; 0 where there is no variance."""
+    value, freedom = variance
+    return np.divide(value**2, freedom, out=np.zeros_like(value), where=value != 0)
