@@ -360,14 +360,14 @@ def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:
 
 def _specs(options: EvaluateOptions) -> list[TaskSpec]:
     """The specifications of all combinations of ways and shots."""
-    usual = TaskSpec()
+    default = TaskSpec()
     return [
         TaskSpec(
             n_way=n_way,
             n_shot=n_shot,
-            n_query=options.get("n_query", usual.n_query),
-            n_tasks=options.get("n_tasks", usual.n_tasks),
-            seed=options.get("seed", usual.seed),
+            n_query=options.get("n_query", default.n_query),
+            n_tasks=options.get("n_tasks", default.n_tasks),
+            seed=options.get("seed", default.seed),
         )
         for n_way, n_shot in product(
             _several(options.get("n_way", 5)), _several(options.get("n_shot", (1, 5)))

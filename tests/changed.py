@@ -23,7 +23,7 @@ def changed(result: Result, **changes: Any) -> Result:
 def another(field: str, value: object) -> object:
     """A value of the field that is not this one."""
     others = {"n_query": None, "query_alpha": 2.0, "least_shot": 1, "classes": ("a", "b"), "per_class": 5}
-    others |= {"stored_size": 80, "best_epoch": 7} if value is None else {}
+    others |= {"stored_size": 80, "best_epoch": 7, "micro_batch": 32} if value is None else {}
     if isinstance(value, bool):
         return not value
     return others.get(

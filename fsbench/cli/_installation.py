@@ -146,10 +146,10 @@ def _devices() -> Iterator[torch.device]:
 
 
 def _device(device: torch.device) -> Device:
-    usual = choose_compute(device)
+    compute = choose_compute(device)
     name = machine.device_name(device)
     return Device(
-        str(device), name, _bf16(device), usual.precision, usual.compile, machine.free_memory(device)
+        str(device), name, _bf16(device), compute.precision, compute.compile, machine.free_memory(device)
     )
 
 

@@ -13,7 +13,7 @@ from fsbench._util.session import Session
 from fsbench.data.image_split import ImageSplit
 from fsbench.features.extract import embed
 from fsbench.features.store import Features
-from fsbench.models.pretrained.transform import Transform, usual
+from fsbench.models.pretrained.transform import Transform, standard_transform
 
 Array = ArrayLike | Tensor
 Network = Callable[[Array], NDArray[np.float32]]  # images to features (n, d)
@@ -82,7 +82,7 @@ def embedded(
         if transform is None and image_size is None:
             raise FsbenchError("image_size is missing: uint8 images need it or a transform")
         size = image_size or array.shape[1]
-        resolved = usual(size) if transform is None else Transform("user", size, transform)
+        resolved = standard_transform(size) if transform is None else Transform("user", size, transform)
     else:
         kinds = "uint8 (n, h, w, 3) or float (n, 3, s, s)"
         raise FsbenchError(f"images must be {kinds}, but are {_kind(array)}")

@@ -120,6 +120,7 @@ class Provenance:
             best_epoch=self.best_epoch,
             train_seed=self.train_seed,
             precision=self.precision,
+            micro_batch=self.micro_batch,
         )
 
 

@@ -32,6 +32,7 @@ class Model:
         best_epoch: Epoch with the highest accuracy on val classes, of those validated.
         train_seed: Seed of the training.
         precision: Precision of the training.
+        micro_batch: Largest number of images per forward pass of the training; None: the whole batch.
     """
 
     run: str
@@ -53,3 +54,4 @@ class Model:
     best_epoch: int | None = None
     train_seed: int | None = None
     precision: str | None = None
+    micro_batch: int | None = None

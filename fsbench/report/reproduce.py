@@ -62,9 +62,6 @@ def reproduce(
 ) -> Reproduction:
     """Train and evaluate again what a result file describes, and compare the scores task by task.
 
-    Result files do not record micro-batches: a backbone that was trained with them is trained with whole
-    batches here, so its batch statistics differ.
-
     Args:
         path: The result file.
         checkpoint: Checkpoint that the result was made with; only the evaluation is run again.
@@ -164,7 +161,7 @@ def _trained(path: Path, before: Result, out: Path, session: Session) -> Path:
             seed=model.train_seed,
         ),
         out=out / "runs" / model.run,
-        compute=ComputeSettings(model.precision or "float32"),
+        compute=ComputeSettings(model.precision or "float32", micro_batch=model.micro_batch),
         session=session,
     )
     if run.provenance.source_fingerprint != model.source_fingerprint:

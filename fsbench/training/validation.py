@@ -16,7 +16,7 @@ from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
 from fsbench.models.backbones import Backbone
-from fsbench.models.pretrained.transform import usual
+from fsbench.models.pretrained.transform import standard_transform
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.recipe import Stage
 
@@ -75,7 +75,9 @@ def validate(backbone: Backbone, val: ImageSplit | None, device: torch.device) -
     if val is None:
         return {}
     session = Session(device=device, quiet=True)
-    values = l2(torch.from_numpy(embed(backbone, usual(backbone.image_size), val.pixels, session)), None)
+    values = l2(
+        torch.from_numpy(embed(backbone, standard_transform(backbone.image_size), val.pixels, session)), None
+    )
     accuracies = inference.accuracies(values, val.labels, SPEC, find_head("nearest-mean"))
     accuracy, half_width = stats.mean_and_half_width(accuracies)
     return {"val_accuracy": accuracy, "val_half_width": half_width}

@@ -21,7 +21,7 @@ from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as evaluate_file
 from fsbench.features import store as features
-from fsbench.models.pretrained.transform import usual
+from fsbench.models.pretrained.transform import standard_transform
 from fsbench.report.leaderboard import update
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.recipe import load_recipe
@@ -181,10 +181,10 @@ class TestModules:
         images = load("tiny", "novel", cache)
         model = MeanColour()
         wanted = fsbench.evaluate(model, dataset="tiny", image_size=16, cache=cache, **FEW)
-        made = usual(16).apply(torch.from_numpy(images.pixels))
+        made = standard_transform(16).apply(torch.from_numpy(images.pixels))
         for given in (
             {"images": images.pixels, "image_size": 16},
-            {"images": images.pixels, "transform": usual(16).apply},
+            {"images": images.pixels, "transform": standard_transform(16).apply},
             {"images": made},
         ):
             frame = fsbench.evaluate(model, images.labels, **given, **FEW)

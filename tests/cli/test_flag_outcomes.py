@@ -337,7 +337,7 @@ class TestTraining:
     def test_no_forward_exceeds_the_micro_batch(self, say: Say, forwards):
         path = Path(say(self.LINE + "--micro-batch 25").strip())
         assert [count for count, _ in forwards] == [20] * 6
-        assert checkpoint.load_provenance(path).micro_batch == 25
+        assert checkpoint.load_provenance(path).model.micro_batch == 25
 
     @pytest.mark.parametrize(("flags", "blocks"), [("", 0), ("--compile off", 0), ("--compile on", 4)])
     def test_blocks_are_compiled_where_that_is_asked_for(self, run_of, monkeypatch, flags: str, blocks: int):

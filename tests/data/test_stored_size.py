@@ -18,7 +18,7 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
-from fsbench.models.pretrained.transform import Transform, resize_crop, usual
+from fsbench.models.pretrained.transform import Transform, resize_crop, standard_transform
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
 from fsbench.training.overrides import resolve
@@ -41,7 +41,7 @@ class Texture(nn.Module):
 
 def network(size: int, transform: Transform | None = None) -> FeatureExtractor:
     model = Model(run="texture", backbone="texture", image_size=size, checkpoint="0" * 64)
-    return FeatureExtractor(Texture(), transform or usual(size), model)
+    return FeatureExtractor(Texture(), transform or standard_transform(size), model)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_module_on_a_data_set_is_told_too(cache: Path, caplog):
 
 
 def test_the_size_that_a_transform_resizes_to_is_stored():
-    assert usual(224).stored == 257
+    assert standard_transform(224).stored == 257
     assert resize_crop(256, 224).stored == 256
     assert Transform("mine", 200, lambda pixels: pixels).stored == 229
 

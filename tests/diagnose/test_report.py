@@ -27,7 +27,7 @@ from fsbench.heads.preprocess import l2
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
 from fsbench.models.checkpoint import load_network
-from fsbench.models.pretrained.transform import usual
+from fsbench.models.pretrained.transform import standard_transform
 from fsbench.training.loop import train_backbone
 from fsbench.training.overrides import resolve
 from fsbench.training.recipe import load_recipe
@@ -105,7 +105,7 @@ def test_base_scores_and_novel_features_are_those_of_the_trained_network(cache: 
     assert images.min() >= 0
     assert images.max() <= 1
     features = torch.from_numpy(
-        embed(backbone, usual(backbone.image_size), study.novel.pixels[:4], Session(quiet=True))
+        embed(backbone, standard_transform(backbone.image_size), study.novel.pixels[:4], Session(quiet=True))
     )
     torch.testing.assert_close(trained.features(images), features, rtol=1e-3, atol=1e-4)
     network, _ = load_network(path)

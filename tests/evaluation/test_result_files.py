@@ -40,8 +40,8 @@ def test_what_is_written_is_read(tmp_path: Path):
 
 FOLLOWS = {  # what follows from the checkpoint, the images or the head's code, which the path names
     "source", "source_fingerprint", "source_classes", "per_class", "seen", "backbone", "dropout", "recipe",
-    "preset", "overrides", "classifier", "epochs", "train_seed", "precision", "feature_digest", "base_digest",
-    "transductive", "class_prior", "synthetic",
+    "preset", "overrides", "classifier", "epochs", "train_seed", "precision", "micro_batch", "feature_digest",
+    "base_digest", "transductive", "class_prior", "synthetic",
 }  # fmt: skip
 
 

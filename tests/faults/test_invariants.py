@@ -37,7 +37,7 @@ from fsbench.heads import HEADS, Head
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import of_checkpoint
 from fsbench.models.pretrained.extractor import FeatureExtractor
-from fsbench.models.pretrained.transform import usual
+from fsbench.models.pretrained.transform import standard_transform
 from fsbench.report import leaderboard
 from fsbench.tasks.sampler import sample
 from fsbench.tasks.spec import TaskSpec
@@ -132,7 +132,9 @@ class Reads(torch.nn.Module):
 
 
 def reader() -> FeatureExtractor:
-    return FeatureExtractor(Reads(), usual(SIZE), Model(run="reads", backbone="reads", checkpoint="0" * 64))
+    return FeatureExtractor(
+        Reads(), standard_transform(SIZE), Model(run="reads", backbone="reads", checkpoint="0" * 64)
+    )
 
 
 def tells(support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ from fsbench.heads.base import base_statistics
 from fsbench.models import pretrained
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
-from fsbench.models.pretrained.transform import usual
+from fsbench.models.pretrained.transform import standard_transform
 from fsbench.prediction import predict, write_sheet
 from fsbench.report import compare, leaderboard, plots
 from fsbench.tasks import sampler
@@ -298,7 +298,9 @@ def test_a_module_is_left_as_it_was(cache: Path, images: str, failing: bool):
     novel = load("tiny", "novel", cache)
     given: dict[str, Any] = {"dataset": "tiny", "image_size": 16, "cache": cache}
     if images != "dataset":
-        pixels = novel.pixels if images == "uint8" else usual(16).apply(torch.tensor(novel.pixels))
+        pixels = (
+            novel.pixels if images == "uint8" else standard_transform(16).apply(torch.tensor(novel.pixels))
+        )
         given = {"images": pixels, "labels": novel.labels, "image_size": 16 if images == "uint8" else None}
     with unchanged(lambda: {**process(), **module_state(module)}):
         if failing:
@@ -313,7 +315,9 @@ def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
 ):
     module = user_module()
     module[-1].failing = True
-    backbone = FeatureExtractor(module, usual(16), Model(run="mine", backbone="mine", checkpoint="0" * 64))
+    backbone = FeatureExtractor(
+        module, standard_transform(16), Model(run="mine", backbone="mine", checkpoint="0" * 64)
+    )
     support, query = tiny_folder / "novel", tiny_folder / "novel" / "novel-0"
     with unchanged(lambda: {**process(), **module_state(module)}):
         with pytest.raises(RuntimeError, match="in the middle"):

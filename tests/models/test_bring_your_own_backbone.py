@@ -27,7 +27,7 @@ from fsbench.features.extract import embed, extract_features
 from fsbench.models import checkpoint, pretrained
 from fsbench.models.backbones import build
 from fsbench.models.pretrained import overlap
-from fsbench.models.pretrained.transform import resize_crop, usual
+from fsbench.models.pretrained.transform import resize_crop, standard_transform
 
 CPU = torch.device("cpu")
 SMALL = "timm:test_vit.r160_in1k"
@@ -96,7 +96,9 @@ class TestTransforms:
         assert len(names) == 6
 
     def test_fsbenchs_own_keep_theirs(self, pixels):
-        torch.testing.assert_close(usual(84).apply(pixels), eval_transform(pixels, 84), rtol=0, atol=0)
+        torch.testing.assert_close(
+            standard_transform(84).apply(pixels), eval_transform(pixels, 84), rtol=0, atol=0
+        )
 
 
 class TestLibraries:
@@ -430,7 +432,7 @@ class TestFunctions:
         assert found.model.run == f"mine.sized-{found.model.checkpoint[:8]}"
 
     def test_a_module_alone_takes_the_size_of_the_command(self, mine):
-        assert pretrained.find(f"{mine}:pooled", image_size=16).transform.name == usual(16).name
+        assert pretrained.find(f"{mine}:pooled", image_size=16).transform.name == standard_transform(16).name
         with pytest.raises(FsbenchError, match="must return a torch module, with --image-size, or a pair"):
             pretrained.find(f"{mine}:pooled")
 
@@ -497,7 +499,7 @@ class TestKeys:
                 backbone = pretrained.find(tmp_path / "same.pth", "conv4", size)
                 path, found = extract_features(backbone, "tiny", "novel", session=Session(cache, quiet=True))
                 made[path] = found.digest
-                assert store.read(path).about["transform"] == usual(size).name
+                assert store.read(path).about["transform"] == standard_transform(size).name
         assert len(made) == len(set(made.values())) == 4
 
     def test_equal_weights_in_two_files_are_one(self, tmp_path):

@@ -102,7 +102,7 @@ class TestPages:
     def test_a_page_of_yours_is_not_replaced(self, tmp_path: Path, name: str):
         result_files.write(tmp_path, made(10, 12))
         (tmp_path / name).write_text("# Results\n\nMine.\n")
-        with pytest.raises(FsbenchError, match=f"{name}: not written by fsbench leaderboard, which would"):
+        with pytest.raises(FsbenchError, match=f"{name}: is not a page of fsbench leaderboard, which would"):
             leaderboard.update(tmp_path, None)
         assert (tmp_path / name).read_text() == "# Results\n\nMine.\n"
         assert not (tmp_path / "leaderboard.csv").exists()

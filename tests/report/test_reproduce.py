@@ -43,18 +43,19 @@ def test_training_and_evaluation_give_the_same_scores_again(result_file: Path, c
     assert "every task scores the same" in found.line()
 
 
-def test_few_images_and_precision_are_those_of_the_result(cache: Path, tmp_path: Path):
+def test_few_images_precision_and_micro_batches_are_those_of_the_result(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     run = train_backbone(
         recipe,
         TrainingSpec("tiny", per_class=4),
         out=tmp_path / "run",
-        compute=ComputeSettings("bf16"),
+        compute=ComputeSettings("bf16", micro_batch=8),
         session=Session(cache, CPU, quiet=True),
     )
     spec, output = TaskSpec(5, 1, 3, 20), Output(tmp_path / "results")
     (result,) = evaluate(run.best, tasks=[spec], session=Session(cache), output=output)
-    assert (result.model.per_class, result.model.precision) == (4, "bf16")
+    model = result.model
+    assert (model.per_class, model.precision, model.micro_batch) == (4, "bf16", 8)
     path = tmp_path / "results" / result.path
     found = reproduce(path, out=tmp_path / "again", session=Session(cache, quiet=True))
     assert found.now.model.checkpoint == found.before.model.checkpoint

@@ -25,7 +25,7 @@ from fsbench.features.extract import embed
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
-from fsbench.models.pretrained.transform import usual
+from fsbench.models.pretrained.transform import standard_transform
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import fast, saving, validation
 from fsbench.training import loop as training
@@ -516,7 +516,7 @@ class TestFewImages:
         assert target.base is not None
         assert target.base.labels.tolist() == run.labels.tolist()
         network = checkpoint.read_backbone(run.best)[0]
-        expected = embed(network, usual(16), run.pixels.numpy(), Session(quiet=True))
+        expected = embed(network, standard_transform(16), run.pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(target.base.values, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(target.base_mean, expected.mean(axis=0), rtol=1e-4, atol=1e-5)
 

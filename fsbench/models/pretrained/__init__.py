@@ -32,7 +32,7 @@ from fsbench.models.pretrained import weight_files
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.libraries import timm_model, torchvision_model
 from fsbench.models.pretrained.overlap import IMAGENET_1K, Seen, imagenet_1k
-from fsbench.models.pretrained.transform import Transform, usual
+from fsbench.models.pretrained.transform import Transform, standard_transform
 
 _LIBRARIES: dict[str, Callable[..., FeatureExtractor]] = {
     "timm:": timm_model,
@@ -90,7 +90,7 @@ def of_checkpoint(path: Path) -> FeatureExtractor:
     if not ours:
         raise FsbenchError(f"{path}: is no checkpoint of fsbench; for other weights name their --backbone")
     backbone, provenance, sha256 = read_backbone(path)
-    transform = usual(provenance.image_size)
+    transform = standard_transform(provenance.image_size)
     model = replace(provenance.model, checkpoint=sha256, transform=transform.name)
     return FeatureExtractor(backbone, transform, model, provenance)
 
@@ -138,7 +138,7 @@ def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureE
         raise unknown("backbone", name, BACKBONES)
     if image_size is None:
         raise FsbenchError(f"--image-size is missing: {name} takes images of any size")
-    return FeatureExtractor(build(name, image_size), usual(image_size), Model(run=name))
+    return FeatureExtractor(build(name, image_size), standard_transform(image_size), Model(run=name))
 
 
 def _of_user(reference: str, image_size: int | None) -> FeatureExtractor:
@@ -163,7 +163,7 @@ def _of_user(reference: str, image_size: int | None) -> FeatureExtractor:
             "image size or Transform, with the name of its pretraining data as a third value where known, "
             f"but returned {_kinds(network, size, source)}"
         )
-    transform = size if isinstance(size, Transform) else usual(size)
+    transform = size if isinstance(size, Transform) else standard_transform(size)
     seen = None
     if source is not None:
         seen = imagenet_1k() if source == IMAGENET_1K else Seen(source, None)

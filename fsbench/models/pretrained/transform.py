@@ -32,8 +32,8 @@ class Transform:
         return self.resize or resized(self.size)
 
 
-def usual(size: int) -> Transform:
-    """The evaluation transform of fsbench's own backbones."""
+def standard_transform(size: int) -> Transform:
+    """Return the evaluation transform of the backbones of fsbench for images of `size` pixels."""
     return Transform(transform_name(size), size, partial(eval_transform, size=size), resized(size))
 
 
@@ -44,7 +44,7 @@ def resize_crop(
     mean: Sequence[float] = MEAN,
     std: Sequence[float] = STD,
 ) -> Transform:
-    """Make the usual transform of timm and torchvision: resize, cut out the centre, normalise.
+    """Make the common transform of timm and torchvision: resize, cut out the centre, normalise.
 
     Pixels are resized as uint8 with antialiasing; a few differ by two grey levels from those of Pillow.
 

@@ -72,10 +72,10 @@ class Point:
 
 
 def points(results: Sequence[Result]) -> dict[Setting, list[Point]]:
-    """The points of each setting, by images per class, recipe and epochs.
+    """Compute the points of each setting, by images per class, recipe and epochs.
 
     Raises:
-        FsbenchError: a result that does not say how its backbone was trained, or several of one seed.
+        FsbenchError: A result does not say how its backbone was trained, or there are several of one seed.
     """
     runs: dict[Setting, dict[Budget, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
@@ -140,36 +140,38 @@ def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float |
 
 
 def budgets(results: Sequence[Result]) -> Figure:
-    """Two rows of panels per setting: accuracy against epochs, and below it the difference from ERM.
+    """Draw two rows of panels per setting: accuracy against epochs, and below it the difference from ERM.
 
-    A column of panels per number of images of each base class, a line per recipe.
+    There is one column of panels per number of images of each base class, and one line per recipe.
 
     Raises:
-        FsbenchError: no recipe was trained with two budgets, or more than 6 panels side by side.
+        FsbenchError: No recipe was trained with two budgets, or there are more than 6 panels side by side.
     """
-    shown = {setting: of for setting, of in points(results).items() if len({p.epochs for p in of}) > 1}
+    shown = {
+        setting: group for setting, group in points(results).items() if len({p.epochs for p in group}) > 1
+    }
     if not shown:
         raise FsbenchError("budget: no setting has results of several numbers of epochs")
-    figure, parts = page([Section(setting.text(), _caption(of), 5.6) for setting, of in shown.items()])
-    for part, (setting, of) in zip(parts, shown.items(), strict=True):
-        _draw(part, setting, of)
+    figure, parts = page([Section(setting.text(), _caption(group), 5.6) for setting, group in shown.items()])
+    for part, (setting, group) in zip(parts, shown.items(), strict=True):
+        _draw(part, setting, group)
     return figure
 
 
-def seeds_text(of: Sequence[Point]) -> str:
-    """The number of training seeds of points, such as "3" or "1 to 3"."""
-    fewest, most = min(p.n_seeds for p in of), max(p.n_seeds for p in of)
+def seeds_text(group: Sequence[Point]) -> str:
+    """Return the number of training seeds of points, such as "3" or "1 to 3"."""
+    fewest, most = min(p.n_seeds for p in group), max(p.n_seeds for p in group)
     return str(fewest) if fewest == most else f"{fewest} to {most}"
 
 
-def recipes_of(of: Sequence[Point]) -> list[str]:
-    """The recipes of points: ERM, then the others by name."""
-    return sorted({p.recipe for p in of}, key=lambda name: (name != REFERENCE, name))
+def recipes_of(group: Sequence[Point]) -> list[str]:
+    """List the recipes of points: ERM, then the others by name."""
+    return sorted({p.recipe for p in group}, key=lambda name: (name != REFERENCE, name))
 
 
-def _caption(of: Sequence[Point]) -> str:
+def _caption(group: Sequence[Point]) -> str:
     return (
-        f"Above: mean accuracy. Number of training seeds: {seeds_text(of)}. "
+        f"Above: mean accuracy. Number of training seeds: {seeds_text(group)}. "
         "Below: difference from ERM with the same number of epochs. "
         "Bars: 95 % interval over new classes and training seeds, not corrected for several comparisons. "
         f"Hollow points have fewer than {FEWEST_SEEDS} seeds and no interval. Each point is a separate "
@@ -177,25 +179,25 @@ def _caption(of: Sequence[Point]) -> str:
     )
 
 
-def _draw(part: SubFigure, setting: Setting, of: Sequence[Point]) -> None:
-    columns = list(dict.fromkeys(point.per_class for point in of))
-    recipes = recipes_of(of)
+def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
+    columns = list(dict.fromkeys(point.per_class for point in group))
+    recipes = recipes_of(group)
     at_most("budget", "panels side by side", len(columns), MOST)
     above, below = part.subplots(2, len(columns), sharex="col", sharey="row", squeeze=False)
     for column, per_class in enumerate(columns):
         images = "all images" if per_class is None else f"{per_class} images"
         above[column].set_title(f"{images} per base class", fontsize="medium")
-        _panel(above[column], below[column], recipes, [p for p in of if p.per_class == per_class])
+        _panel(above[column], below[column], recipes, [p for p in group if p.per_class == per_class])
     above[0].set_ylabel(f"{setting.spec.n_way}-way {setting.spec.n_shot}-shot accuracy, %")
     below[0].set_ylabel("difference from ERM, points")
     legend_below(part, recipes)
 
 
-def _panel(above: Axes, below: Axes, recipes: Sequence[str], of: Sequence[Point]) -> None:
+def _panel(above: Axes, below: Axes, recipes: Sequence[str], group: Sequence[Point]) -> None:
     for number, recipe in enumerate(recipes):
-        own = [point for point in of if point.recipe == recipe]
-        above.plot([p.epochs for p in own], [100 * p.accuracy for p in own], **mark(number))
-        compared = [point for point in own if point.difference is not None]
+        row = [point for point in group if point.recipe == recipe]
+        above.plot([p.epochs for p in row], [100 * p.accuracy for p in row], **mark(number))
+        compared = [point for point in row if point.difference is not None]
         if compared:
             x = np.array([point.epochs for point in compared])
             y = np.array([100 * (point.difference or 0) for point in compared])
@@ -209,7 +211,7 @@ def _panel(above: Axes, below: Axes, recipes: Sequence[str], of: Sequence[Point]
                 **{**mark(number), "linestyle": "", "markerfacecolor": "w", "zorder": 4},
             )
     below.axhline(0, color="0.5", linewidth=0.8)
-    ticks_at(below, sorted({p.epochs for p in of}))
+    ticks_at(below, sorted({p.epochs for p in group}))
     below.set_xlabel("epochs")
     for axes in (above, below):
         axes.grid(alpha=0.3)
