@@ -20,10 +20,18 @@ from fsbench.evaluation import result_files
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
-from fsbench.evaluation.subjects import BaseNeed, Images, Subject, load_subjects, preprocessing, statistics_of
+from fsbench.evaluation.subjects import (
+    BaseNeed,
+    Images,
+    Subject,
+    base_need,
+    load_subjects,
+    preprocessing,
+    statistics_of,
+)
 from fsbench.heads import Head, find_head
 from fsbench.heads.base import BaseStatistics
-from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
+from fsbench.heads.preprocess import find_preprocess
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.tasks import sampler
 from fsbench.tasks.pinned import TaskList
@@ -60,9 +68,7 @@ class _Method:
     @property
     def need(self) -> BaseNeed:
         """What it uses of the base classes."""
-        if self.head.needs_base:
-            return BaseNeed.FEATURES
-        return BaseNeed.MEAN if self.preprocess in NEEDS_BASE_MEAN else BaseNeed.NOTHING
+        return base_need(self.head, self.preprocess)
 
 
 def evaluate(

@@ -19,6 +19,7 @@ from fsbench.data.image_split import first_of_each_class
 from fsbench.features import importers, store
 from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
+from fsbench.heads import Head
 from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.checkpoint import is_safetensors
@@ -33,6 +34,13 @@ class BaseNeed(IntEnum):
     NOTHING = 0
     MEAN = 1
     FEATURES = 2
+
+
+def base_need(head: Head, preprocess: str) -> BaseNeed:
+    """Return what a head uses of the base classes together with its preprocessing."""
+    if head.needs_base:
+        return BaseNeed.FEATURES
+    return BaseNeed.MEAN if preprocess in NEEDS_BASE_MEAN else BaseNeed.NOTHING
 
 
 @dataclass(frozen=True)

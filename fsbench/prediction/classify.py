@@ -16,11 +16,18 @@ from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import tried_squares
-from fsbench.evaluation.subjects import BaseNeed, Images, Subject, load_subjects, preprocessing, statistics_of
+from fsbench.evaluation.subjects import (
+    Images,
+    Subject,
+    base_need,
+    load_subjects,
+    preprocessing,
+    statistics_of,
+)
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.head import Head
-from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
+from fsbench.heads.preprocess import find_preprocess
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import _folders
 from fsbench.prediction.outcome import Prediction
@@ -129,7 +136,8 @@ def _base_features(
     backbone: FeatureExtractor, name: str, head: Head, step: str, session: Session
 ) -> Subject | None:
     """Features of the base classes, where the head or the preprocessing needs them."""
-    if step not in NEEDS_BASE_MEAN and not head.needs_base:
+    need = base_need(head, step)
+    if not need:
         return None
     if backbone.provenance is None:
         raise FsbenchError(
@@ -137,7 +145,7 @@ def _base_features(
             "on a data set of fsbench; use another head, or --preprocess l2 if only the preprocessing needs "
             "them"
         )
-    (subject,) = load_subjects(backbone, Images(split="base"), BaseNeed.MEAN, session)
+    (subject,) = load_subjects(backbone, Images(split="base"), need, session)
     return subject
 
 
