@@ -197,6 +197,13 @@ class TestBudgets:
         np.testing.assert_allclose(np.float64(bars.lines[0].get_ydata()), [-100 / 15, 200 / 15])
         assert "training seeds: 3." in texts(figure)
 
+    def test_captions_fit_into_the_page(self):
+        figure = plots.budgets(self.results(3))
+        figure.canvas.draw()
+        right = [text.get_window_extent().x1 for part in figure.subfigs for text in part.texts]
+        assert right
+        assert max(right) <= figure.bbox.x1
+
     def test_one_budget_is_no_curve(self):
         with pytest.raises(FsbenchError, match="budget: no setting has results of several numbers of epochs"):
             plots.budgets([trained_for("erm", 10, 0, 6, 7)])

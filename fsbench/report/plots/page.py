@@ -21,7 +21,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
-LINE = 140  # characters of small text on a line of this width
+LINE = 125  # characters of small text that fit on a line of this width
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", ":", "-.")
