@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench._util.machine import find_device
 from fsbench._util.session import Session
 from fsbench.data.augment import resized
@@ -401,9 +401,8 @@ def _on(module: nn.Module, device: torch.device) -> nn.Module:
     try:
         return deepcopy(module).to(device)
     except RuntimeError as error:
-        why = " ".join(str(error).split())
         raise FsbenchError(
-            f"device must be where the module is, as it cannot be copied to {str(device)!r} ({why})"
+            f"device must be that of the module, which cannot be copied to {str(device)!r} ({reason(error)})"
         ) from error
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason, write_text
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import write_text
 from fsbench._util.untrusted import InvalidValueError, check_file_name, typed
 from fsbench.evaluation.flat import nested
 from fsbench.evaluation.result import Question, Result

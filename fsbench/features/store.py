@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import atomic_hdf5
 from fsbench._util.untrusted import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
@@ -191,7 +191,7 @@ def read(path: Path, **expected: Attribute) -> Features:
     except FsbenchError:
         raise
     except Exception as error:  # HDF5 names no bounds to what a torn file raises
-        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.describe_error(error)})") from error
+        raise FsbenchError(f"{path}: not a readable feature store ({reason(error)})") from error
     if features.digest != digest:
         raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
@@ -218,7 +218,7 @@ def is_store(path: Path) -> bool:
     except Exception as error:
         if path.is_file():
             return True  # HDF5, but damaged: `read` says so
-        raise FsbenchError(f"cannot read {path}: {hdf5.describe_error(error)}") from error
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
 
 
 def are_finite(values: NDArray[np.float32]) -> bool:

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import atomic_write, reason, sha256_of
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import atomic_write, sha256_of
 from fsbench._util.untrusted import InvalidValueError, check_file_name, parse_json, typed
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble

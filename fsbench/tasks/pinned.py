@@ -18,8 +18,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from fsbench._util.content import content_folder
-from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import reason, write_text
+from fsbench._util.errors import FsbenchError, reason, unknown
+from fsbench._util.files import write_text
 from fsbench._util.untrusted import InvalidValueError, typed
 from fsbench.data.identity import Identity, explain_mismatch
 from fsbench.tasks.sampler import SAMPLER, digest

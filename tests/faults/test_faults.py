@@ -578,7 +578,7 @@ class TestProcesses:
     def test_leftovers_of_a_killed_download_are_removed(self, tmp_path: Path):
         (tmp_path / ".birds.abc.part" / "half").mkdir(parents=True)
         (tmp_path / ".birdsong.abc.part").mkdir()
-        download._arrive(tmp_path / "birds", lambda part: (part / "birds").mkdir())
+        download._download_whole(tmp_path / "birds", lambda part: (part / "birds").mkdir())
         assert {path.name for path in tmp_path.iterdir()} - {".birds.lock"} == {"birds", ".birdsong.abc.part"}
 
     @pytest.mark.slow

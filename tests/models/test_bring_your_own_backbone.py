@@ -153,7 +153,9 @@ class TestLibraries:
     def test_weights_that_cannot_be_had_are_one_line(self, name, tmp_path, monkeypatch, no_network):
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-        with pytest.raises(FsbenchError, match=f"{name}: cannot be had.*FILE --backbone {name}") as caught:
+        with pytest.raises(
+            FsbenchError, match=f"{name}: weights cannot be loaded.*FILE --backbone {name}"
+        ) as caught:
             pretrained.find(name)
         assert "\n" not in str(caught.value)
 
@@ -161,7 +163,7 @@ class TestLibraries:
         ("name", "message"),
         [
             ("timm:resnet5", "timm has no model 'resnet5'; did you mean 'resnet50'"),
-            ("timm:test_vit.nonsense", "timm:test_vit.nonsense: cannot be had"),
+            ("timm:test_vit.nonsense", "timm:test_vit.nonsense: weights cannot be loaded"),
             ("torchvision:resnet19", "torchvision has no model 'resnet19'; did you mean 'resnet1"),
             (
                 "torchvision:resnet18.IMAGENET",

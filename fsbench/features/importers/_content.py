@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util import safe_pickle
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.untrusted import InvalidValueError, hdf5
 
 
@@ -37,7 +36,7 @@ def read(path: Path) -> tuple[Any, int]:
     except (InvalidValueError, FsbenchError):
         raise
     except Exception as error:  # HDF5, NumPy and zipfile raise anything for a damaged file
-        raise InvalidValueError(f"cannot be read ({' '.join(str(error).split())[:120]})") from error
+        raise InvalidValueError(f"cannot be read ({reason(error)})") from error
     return safe_pickle.read(path), max_values
 
 

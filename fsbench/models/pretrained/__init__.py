@@ -23,8 +23,7 @@ import torch
 from torch import nn
 
 from fsbench._util import user_code
-from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench.models.backbones import BACKBONES, build
 from fsbench.models.checkpoint import is_checkpoint, is_safetensors, read_backbone
 from fsbench.models.identity import Model

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import overlap
 from fsbench.models.pretrained.extractor import FeatureExtractor
@@ -144,8 +144,7 @@ def _weights_of(subject: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        why = " ".join(str(error).split())[:150]
         raise FsbenchError(
-            f"{subject}: cannot be had, neither from the hub cache nor from the network ({why}); "
-            f"with its weights in a file: FILE --backbone {subject}"
+            f"{subject}: weights cannot be loaded from the cache or the network ({reason(error)}); "
+            f"if you have them in a file, use: FILE --backbone {subject}"
         ) from error

@@ -12,8 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.models.checkpoint import fit, is_safetensors
 
 _WITHIN = ("state", "state_dict", "model", "params")  # where training scripts put a state dict among others

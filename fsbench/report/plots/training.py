@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.models import checkpoint
 from fsbench.report.grouping import first_distinct
 from fsbench.report.plots.page import (
