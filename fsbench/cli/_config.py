@@ -67,7 +67,7 @@ def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection")
     """Take the last of flags that are typed twice and refuse wrong values; cyclopts would round 5.7 to 6.
 
     Raises:
-        FsbenchError: a value that its flag does not take.
+        FsbenchError: A value that its flag does not take.
     """
     for argument in arguments:
         if argument.tokens and argument.tokens[0].keyword:  # values of each occurrence are counted from 0

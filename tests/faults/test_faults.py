@@ -238,7 +238,7 @@ class TestChangedFiles:
 
         monkeypatch.setattr("fsbench.features.extract.stored_for", earlier)
         message = refused(lines(here, here / "out")["extract"], capsys)
-        assert "data set tiny: was prepared anew while it was read" in message
+        assert "data set tiny: was prepared again while it was read" in message
 
     def test_other_images_give_other_results(self, here: Path):
         line = lines(here, here)["evaluate"]

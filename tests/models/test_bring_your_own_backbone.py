@@ -435,7 +435,7 @@ class TestFunctions:
 
     def test_a_module_alone_takes_the_size_of_the_command(self, mine):
         assert pretrained.find(f"{mine}:pooled", image_size=16).transform.name == standard_transform(16).name
-        with pytest.raises(FsbenchError, match="must return a torch module, with --image-size, or a pair"):
+        with pytest.raises(FsbenchError, match="must return a torch module"):
             pretrained.find(f"{mine}:pooled")
 
     def test_a_module_and_a_transform(self, mine, pixels):
@@ -614,9 +614,9 @@ def test_evaluate_from_the_command_line(vit, tmp_path, capsys, caplog, monkeypat
         assert "images are stored at 16 px, but" in enlarged
         assert warning.endswith(f"on birds novel: {result['seen']}")
     assert main([*command[:4], *command[6:]]) == 2
-    assert "was trained on no data set of fsbench; name one with --dataset" in capsys.readouterr().err
+    assert "was not trained on a data set of fsbench; name one with --dataset" in capsys.readouterr().err
     assert main(["evaluate", str(vit[1]), "--dataset", "birds"]) == 2
-    assert "for other weights name their --backbone" in capsys.readouterr().err
+    assert "for other weights, add --backbone NAME" in capsys.readouterr().err
 
 
 def test_base_features_come_from_a_file_of_the_same_backbone(cache, tmp_path, capsys, monkeypatch):

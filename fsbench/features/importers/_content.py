@@ -1,4 +1,4 @@
-"""Content of a feature file as plain containers and arrays, for each kind of file."""
+"""Read the content of a feature file of any kind as plain containers and arrays."""
 
 import zipfile
 from pathlib import Path
@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[Any, int]:
 
 
 def describe(value: object) -> str:
-    """Return the type of a value for messages; its text may be too long."""
+    """Describe a value by its type, for messages."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 

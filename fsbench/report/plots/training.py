@@ -35,7 +35,7 @@ def training_curves(folders: Sequence[Path]) -> Figure:
     """Val accuracy with its band, and the loss terms, of the runs in these folders; a section per data set.
 
     Raises:
-        FsbenchError: a folder without a whole log or last checkpoint, or more than 10 runs in a section.
+        FsbenchError: A folder without a whole log or last checkpoint, or more than 10 runs in a section.
     """
     groups = _groups("training", folders)
     figure, parts = page(
@@ -55,7 +55,7 @@ def time_curves(places: Sequence[Path]) -> Figure:
     Each place is a run's folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
 
     Raises:
-        FsbenchError: as `training_curves`.
+        FsbenchError: As `training_curves`.
     """
     groups = _groups("time", places)
     figure, parts = page(
