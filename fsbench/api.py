@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench._util.machine import find_device
 from fsbench._util.session import Session
 from fsbench.data.augment import resized
 from fsbench.data.loading import load_for
-from fsbench.evaluation.arrays import Array, embedded, of_arrays, of_split
+from fsbench.evaluation.arrays import Array, embed_images, features_of_arrays, features_of_split
 from fsbench.evaluation.flat import as_row
 from fsbench.evaluation.result import Result
 from fsbench.evaluation.result_files import read_all
@@ -142,9 +142,9 @@ def evaluate(
         module = subject if options.get("device") is None else _on(subject, session.device)
         features = _of_module(module, labels, datasets, split, options, session)
     else:
-        features = [of_arrays(subject, labels, datasets, split)]
+        features = [features_of_arrays(subject, labels, datasets, split)]
     if isinstance(base, tuple):
-        base_features: Features | None = of_arrays(*base, (), "base")
+        base_features: Features | None = features_of_arrays(*base, (), "base")
     else:
         base_features = None if base is None else store.read(Path(base))
     name = options.get("name") or (type(subject).__name__ if isinstance(subject, nn.Module) else "features")
@@ -385,13 +385,13 @@ def _of_module(
 ) -> list[Features]:
     """Features of images in memory, or of prepared data sets."""
     images, image_size = options.get("images"), options.get("image_size")
-    network = partial(embedded, module, image_size, options.get("transform"), session)
+    network = partial(embed_images, module, image_size, options.get("transform"), session)
     if images is not None:
-        return [of_arrays(network(images), labels, datasets, split)]
+        return [features_of_arrays(network(images), labels, datasets, split)]
     if not datasets:
         raise FsbenchError("images are missing: a module needs them and labels, or the name of a dataset")
     fits = type(module).__name__, image_size, resized(image_size or 0), session.cache
-    return [of_split(load_for(dataset, split, *fits), network) for dataset in datasets]
+    return [features_of_split(load_for(dataset, split, *fits), network) for dataset in datasets]
 
 
 def _on(module: nn.Module, device: torch.device) -> nn.Module:
@@ -401,9 +401,8 @@ def _on(module: nn.Module, device: torch.device) -> nn.Module:
     try:
         return deepcopy(module).to(device)
     except RuntimeError as error:
-        why = " ".join(str(error).split())
         raise FsbenchError(
-            f"device must be where the module is, as it cannot be copied to {str(device)!r} ({why})"
+            f"device must be that of the module, which cannot be copied to {str(device)!r} ({reason(error)})"
         ) from error
 
 

@@ -29,8 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench.cli import app
 from fsbench.cli._app import parse
 from fsbench.cli.train_backbone import resolved

@@ -1,4 +1,4 @@
-"""The error that users see, suggestions for unknown names, and the message for exhausted memory."""
+"""The error that users see, suggestions for unknown names, and the wording of other libraries' errors."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ _OUT_OF_MEMORY = (  # parts of torch's errors on GPUs and CPUs; the last is oneD
 _SIMILAR = 0.5  # similarity, 0..1, from which a name is suggested
 _BEGINNING = 0.75  # the same for the beginning of a name, as of trai for tran
 _MAX_LENGTH = 2000  # characters of a message, which may quote a file
+_MAX_REASON = 200  # characters of another library's message
 
 
 class FsbenchError(Exception):
@@ -29,6 +30,17 @@ def printable(text: str) -> str:
     """Return a text of any origin as one line: shortened, with control characters escaped."""
     shortened = text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]} ..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shortened)
+
+
+def reason(error: Exception) -> str:
+    """Return the message of an error of another library as one line, to be quoted in an `FsbenchError`.
+
+    For errors of the operating system it has no path. For errors without a message it is their type.
+    """
+    if isinstance(error, MemoryError):
+        return "does not fit into memory"
+    text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return " ".join(text.split())[:_MAX_REASON] or type(error).__name__
 
 
 def unknown(kind: str, name: str, valid: Iterable[str], owner: str | None = None) -> FsbenchError:

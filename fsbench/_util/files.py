@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, reason
 
 if TYPE_CHECKING:
     import h5py
@@ -131,11 +131,6 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
-
-
-def reason(error: OSError) -> str:
-    """Return the operating system's message in lower case, without the path."""
-    return (error.strerror or str(error)).lower()
 
 
 class _DeferredErrors(FileIO):

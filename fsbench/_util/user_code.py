@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason, sha256_of
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import sha256_of
 
 _REFERENCE = re.compile(r"(.+\.py|[^\W\d]\w*(\.[^\W\d]\w*)*):[^\W\d]\w*")
 

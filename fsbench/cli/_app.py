@@ -34,7 +34,7 @@ def call(app: App, words: Sequence[str]) -> Any:
     """Run what the words of a command line ask for; the value that the command returns.
 
     Raises:
-        FsbenchError: an unknown command or flag, a missing or wrong value, or what the command raises.
+        FsbenchError: An unknown command or flag, a missing or wrong value, or what the command raises.
     """
     try:
         return app(list(words))
@@ -46,7 +46,7 @@ def parse(app: App, words: Sequence[str]) -> BoundArguments:
     """The arguments of a command as its function gets them, with defaults; nothing is run.
 
     Raises:
-        FsbenchError: an unknown command or flag, or a value that is missing or wrong.
+        FsbenchError: An unknown command or flag, or a value that is missing or wrong.
     """
     try:
         _, bound, _ = app.parse_args(list(words))

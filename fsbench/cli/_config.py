@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, reason, unknown
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -67,7 +67,7 @@ def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection")
     """Take the last of flags that are typed twice and refuse wrong values; cyclopts would round 5.7 to 6.
 
     Raises:
-        FsbenchError: a value that its flag does not take.
+        FsbenchError: A value that its flag does not take.
     """
     for argument in arguments:
         if argument.tokens and argument.tokens[0].keyword:  # values of each occurrence are counted from 0
@@ -90,8 +90,6 @@ def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection")
 
 def _document(path: Path) -> dict[str, Any]:
     """The tables of a file."""
-    from fsbench._util.files import reason
-
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

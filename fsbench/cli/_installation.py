@@ -74,7 +74,7 @@ def examine(cache: Path | None = None) -> Checkup:
     """Look at versions, devices, cache and data sets; nothing is written.
 
     Raises:
-        FsbenchError: the cache cannot be read.
+        FsbenchError: The cache cannot be read.
     """
     cuda = _why_no_cuda()  # first, since torch may say only once what is wrong
     folder = cache_folder(cache)

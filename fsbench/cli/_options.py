@@ -108,7 +108,7 @@ class Computing(Common):
         """Cache, device and progress as one value. On a CPU this also tunes the memory of the process.
 
         Raises:
-            FsbenchError: no such device.
+            FsbenchError: No such device.
         """
         from fsbench._util.machine import find_device
         from fsbench._util.session import Session

@@ -28,7 +28,7 @@ def quickstart(out: Path, session: Session) -> Path:
         The path of the leaderboard.
 
     Raises:
-        FsbenchError: a file cannot be written.
+        FsbenchError: A file cannot be written.
     """
     results = out / "results"
     for name in RECIPES:

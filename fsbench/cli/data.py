@@ -1,13 +1,21 @@
 """`fsbench data`: list, prepare and show data sets."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from fsbench._util.terminal import escaped, table
 from fsbench.cli._names import DataSet
 from fsbench.cli._options import DATA, DATA_SET, FLAGS, Cache, Common, Force, Quiet
 from fsbench.cli._output import answer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fsbench.data.summary import Contents
+    from fsbench.data.summary import DataSet as KnownDataSet
 
 app = App(
     name="data",
@@ -20,9 +28,10 @@ app = App(
 @app.command(name="list", sort_key=0, help_epilogue="Example: fsbench data list")
 def list_(*, cache: Cache = None, common: Common = Common()) -> None:
     """List the data sets that fsbench knows and which of them are prepared."""
-    from fsbench.data.summary import list_datasets, overview
+    from fsbench.data.summary import list_datasets
 
-    answer(common, list_datasets(cache), *overview(cache))
+    datasets = list_datasets(cache)
+    answer(common, datasets, *_overview(datasets))
 
 
 @app.command(
@@ -52,12 +61,12 @@ def prepare(
         image_size: Store images as squares of this size. Default: the original size, or 96 if sizes differ.
     """
     from fsbench.data import preparation
-    from fsbench.data.summary import contents, describe
+    from fsbench.data.summary import contents
 
     store = preparation.prepare(
         name, path, cache=cache, image_size=image_size, download=download, force=force, quiet=quiet
     )
-    answer(common, contents(store), *describe(store))
+    _answer_contents(common, contents(store))
 
 
 @app.command(sort_key=2, help_epilogue="Example: fsbench data show cifar-fs")
@@ -74,7 +83,34 @@ def show(
         name: Name of the data set. If it is not prepared, the error says how to prepare it.
     """
     from fsbench.data.loading import find_store
-    from fsbench.data.summary import contents, describe
+    from fsbench.data.summary import contents
 
-    path = find_store(name, cache)
-    answer(common, contents(path), *describe(path))
+    _answer_contents(common, contents(find_store(name, cache)))
+
+
+def _answer_contents(common: Common, store: "Contents") -> None:
+    """Print the name and the path of an image store, and a table with one line per split."""
+    rows = [
+        (split, part.classes, f"{part.images:,}", f"{part.height} x {part.width}", part.fingerprint[:12])
+        for split, part in store.splits.items()
+    ]
+    numbers = ("classes", "images", "pixels")
+    splits = table(("split", *numbers, "fingerprint"), rows, right=numbers)
+    answer(common, store, f"{store.name}{', synthetic images' * store.synthetic}", str(store.path), splits)
+
+
+def _overview(datasets: Sequence["KnownDataSet"]) -> tuple["Table", str]:
+    """Return a table of data sets, one line each; known ones fit into 80 characters."""
+    from fsbench.data.image_store import format_sizes
+
+    rows = [
+        (
+            escaped(dataset.name),
+            "unreadable" if dataset.classes is None else "/".join(map(str, dataset.classes)),
+            format_sizes(dataset.stores) if dataset.stores else "-",
+            dataset.about,
+        )
+        for dataset in datasets
+    ]
+    columns = ("data set", "classes", "prepared", "split or source")
+    return table(columns, rows), "\nClasses are base/val/novel. How to prepare one: fsbench data show NAME"

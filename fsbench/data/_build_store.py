@@ -22,7 +22,7 @@ UNEVEN_SIZE = 96  # stored size of images of different sizes: evaluation at 84 p
 
 @dataclass(frozen=True)
 class Survey:
-    """What the files of a listing say before they are decoded."""
+    """Digests and sizes of the files of a listing, read before they are decoded."""
 
     key: str  # SHA-256 of all names and bytes
     files: Mapping[str, str]  # digest of the bytes of each split, without names
@@ -31,7 +31,7 @@ class Survey:
 
 
 def survey_files(listing: Listing, *, quiet: bool) -> Survey:
-    """Look at names, bytes and sizes of all images."""
+    """Read names, bytes and sizes of all images, without decoding them."""
     rows = [
         (split, class_name, item)
         for split in sorted(listing)
@@ -88,7 +88,7 @@ def write_store(
 def _order(
     split: str, classes: Mapping[str, Mapping[str, Picture]], depth: BitDepth, *, quiet: bool
 ) -> tuple[list[tuple[str, str]], NDArray[np.uint8]]:
-    """Class name and item of each image in the order of the store, and the images' digests (n, 32)."""
+    """Return class name and item of each image in the order of the store, and the digests (n, 32)."""
     rows = [(name, item) for name in sorted(classes) for item in sorted(classes[name])]
     digests: dict[str, dict[str, bytes]] = {name: {} for name in classes}
     with progress(f"decode {split}", len(rows), "images", quiet=quiet) as bar:

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.error import HTTPError, URLError
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import atomic_write, exclusive_lock, reason
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import atomic_write, exclusive_lock
 from fsbench._util.progress import progress
 
 CUB_URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
@@ -25,7 +25,7 @@ def cifar100(folder: Path, *, quiet: bool) -> None:
     """Download CIFAR-100 with torchvision, which verifies it."""
     from torchvision.datasets import CIFAR100
 
-    _arrive(folder / "cifar-100-python", lambda part: _by_torchvision(CIFAR100, part, quiet=quiet))
+    _download_whole(folder / "cifar-100-python", lambda part: _by_torchvision(CIFAR100, part, quiet=quiet))
 
 
 def omniglot(folder: Path, *, quiet: bool) -> None:
@@ -36,7 +36,7 @@ def omniglot(folder: Path, *, quiet: bool) -> None:
         for background in (True, False):
             _by_torchvision(Omniglot, part, background=background, quiet=quiet)
 
-    _arrive(folder / "omniglot-py", get)
+    _download_whole(folder / "omniglot-py", get)
 
 
 def cub(folder: Path, *, quiet: bool) -> None:
@@ -47,7 +47,7 @@ def cub(folder: Path, *, quiet: bool) -> None:
         fetch(CUB_URL, CUB_MD5, archive, quiet=quiet)
         unpack(archive, part)
 
-    _arrive(folder / "CUB_200_2011", get)
+    _download_whole(folder / "CUB_200_2011", get)
 
 
 def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
@@ -59,7 +59,7 @@ def fetch(url: str, md5: str, path: Path, *, quiet: bool) -> None:
     """
     digest = hashlib.md5(usedforsecurity=False)
     with (
-        _opened(url) as answer,
+        _open_url(url) as answer,
         atomic_write(path) as part,
         part.open("wb") as file,
         progress(path.name, answer.length, "bytes", quiet=quiet) as bar,
@@ -80,16 +80,15 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     try:
         with tarfile.open(archive) as tar:
-            # Python has the filter since 3.11.4; before, only the checksum protects against bad archives.
+            # Python has the filter since 3.11.4; older versions rely on the checksum alone.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(folder)  # noqa: S202 - the line above filters
     except Exception as error:  # damaged or forged archives raise errors of many kinds
-        why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-        raise FsbenchError(f"cannot unpack {archive}: {why}") from error
+        raise FsbenchError(f"cannot unpack {archive}: {reason(error)}") from error
 
 
-def _arrive(target: Path, get: Callable[[Path], None]) -> None:
-    """Let `get` write the target into a new folder, then move it, so that it is complete or absent."""
+def _download_whole(target: Path, get: Callable[[Path], None]) -> None:
+    """Let `get` write the target into a temporary folder, then move it, so that it is complete or absent."""
     with exclusive_lock(target):
         for partial in target.parent.glob(f".{target.name}.*.part"):  # left by a killed process
             shutil.rmtree(partial, ignore_errors=True)
@@ -110,37 +109,30 @@ def _by_torchvision(dataset: Callable[..., object], folder: Path, *, quiet: bool
         try:
             dataset(folder, download=True, **options)
         except Exception as error:  # of sockets, archives, checksums or disks; torchvision catches none
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise FsbenchError(
-                f"{getattr(dataset, '__name__', dataset)} cannot be downloaded ({why})"
-            ) from error
+            name = getattr(dataset, "__name__", dataset)
+            raise FsbenchError(f"{name} cannot be downloaded ({reason(error)})") from error
 
 
-def _opened(url: str) -> HTTPResponse:
-    """The response to a request."""
+def _open_url(url: str) -> HTTPResponse:
+    """Request a URL and return the response."""
     try:
         answer: HTTPResponse = urllib.request.urlopen(url, timeout=60)  # noqa: S310 - publishers' own addresses
     except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
-        raise FsbenchError(f"{url}: cannot be fetched ({_why(error)})") from error
+        cause = error.reason if type(error) is URLError and isinstance(error.reason, OSError) else error
+        raise FsbenchError(f"{url}: cannot be fetched ({reason(cause)})") from error
     return answer
 
 
 def _blocks(url: str, answer: HTTPResponse) -> Iterator[bytes]:
-    """The content in parts of 1 MiB; errors of the connection are kept apart from those of the disk."""
+    """Yield the content in parts of 1 MiB; errors of the connection are told apart from those of the disk."""
     try:
         while block := answer.read(1 << 20):
             yield block
     except (OSError, HTTPException) as error:
-        raise FsbenchError(f"{url}: cannot be fetched ({_why(error)})") from error
+        raise FsbenchError(f"{url}: cannot be fetched ({reason(error)})") from error
     if answer.length:
         raise FsbenchError(
             f"{url}: cannot be fetched (the connection broke off, {answer.length:,} bytes are missing)"
         )
-
-
-def _why(error: Exception) -> str:
-    """The reason for a failed request."""
-    cause = error.reason if type(error) is URLError else error
-    return reason(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.data.folders import SPLIT_NAMES
 from fsbench.data.listing import Encoded, Listing, Picture
 
@@ -44,7 +44,7 @@ def hugging_face(root: Path) -> Listing | None:
 
 
 def _shards(root: Path) -> dict[str, list[Path]]:
-    """The table files of each split by its name, in order; all are novel if there are no splits."""
+    """List the table files of each split by its name, in order; without splits, all are novel."""
     if (root / "dataset_dict.json").is_file():
         folders = sorted(state.parent for state in root.glob("*/state.json"))
         return {folder.name: sorted(folder.glob("*.arrow")) for folder in folders}
@@ -58,7 +58,10 @@ def _shards(root: Path) -> dict[str, list[Path]]:
 
 
 def _classes(paths: list[Path]) -> dict[str, dict[str, Picture]]:
-    """The images of a split by class and item id: the file name if unique in its class, otherwise the row."""
+    """Return the images of a split by class and item id.
+
+    The item id is the file name if that is unique in its class, otherwise the row.
+    """
     rows: list[tuple[str, str | None, Picture]] = []
     for path in paths:
         try:
@@ -66,9 +69,7 @@ def _classes(paths: list[Path]) -> dict[str, dict[str, Picture]]:
         except (FsbenchError, OSError):
             raise
         except Exception as error:  # Arrow and its metadata raise errors of any kind for damaged files
-            raise FsbenchError(
-                f"{path}: not a table of images ({' '.join(str(error).split())[:120]})"
-            ) from error
+            raise FsbenchError(f"{path}: not a table of images ({reason(error)})") from error
     counts = Counter((label, file) for label, file, _ in rows)
     classes: dict[str, dict[str, Picture]] = {}
     for number, (label, file, picture) in enumerate(rows):
@@ -78,7 +79,7 @@ def _classes(paths: list[Path]) -> dict[str, dict[str, Picture]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str | None, Picture]]:
-    """Class name, file name and picture of each row of a table."""
+    """Yield class name, file name and picture of each row of a table."""
     table = _table(path)
     metadata = json.loads((table.schema.metadata or {}).get(b"huggingface", "{}"))
     features = metadata.get("info", {}).get("features", {})
@@ -113,7 +114,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str | None, Picture]]:
 
 
 def _table(path: Path) -> "pyarrow.Table":
-    """The validated table of a file."""
+    """Return the validated table of a file."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -126,5 +127,5 @@ def _table(path: Path) -> "pyarrow.Table":
             table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
         table.validate(full=True)  # by itself Arrow trusts every offset in a file
     except (pyarrow.ArrowException, OSError) as error:
-        raise FsbenchError(f"{path}: not a whole table ({' '.join(str(error).split())[:120]})") from error
+        raise FsbenchError(f"{path}: not a whole table ({reason(error)})") from error
     return table

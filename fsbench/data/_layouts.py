@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fsbench._util import safe_pickle
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.data.class_lists import PUBLISHED_SPLITS, class_list, cub_split, omniglot_split
 from fsbench.data.folders import classes_in, images_below, subfolders
 from fsbench.data.listing import SPLITS, Listing, Picture
@@ -111,7 +111,7 @@ def omniglot(root: Path) -> Listing | None:
 
 
 def _words(path: Path) -> list[str]:
-    """The words of a text file."""
+    """Return the words of a text file."""
     try:
         return path.read_text(encoding="utf-8").split()
     except ValueError as error:
@@ -119,24 +119,22 @@ def _words(path: Path) -> list[str]:
 
 
 def _below(folder: Path, name: str, table: Path) -> Path:
-    """The path of `name` in a folder; a table that names a path outside the folder is refused."""
+    """Return the path of `name` in a folder; refuse a table that names a path outside the folder."""
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise FsbenchError(f"{table}: {name!r} must lie below {folder}")
     return folder / name
 
 
 def _within(root: Path, name: str) -> Path:
-    """The folder `name` in `root`, or `root` itself without one: users pass either of the two."""
+    """Return the folder `name` in `root` if it exists, otherwise `root`: users pass either of the two."""
     return root / name if (root / name).is_dir() else root
 
 
 @contextmanager
 def _unpickled(path: Path) -> Iterator[Any]:
-    """The content of a Python 2 pickle; errors of the block that reads it become one that names the file."""
+    """Yield the content of a Python 2 pickle; errors in the block become one that names the file."""
     document = safe_pickle.read(path)
     try:
         yield document
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise FsbenchError(
-            f"{path}: is not the file of CIFAR-100 ({' '.join(str(error).split())})"
-        ) from error
+        raise FsbenchError(f"{path}: not a file of CIFAR-100 ({reason(error)})") from error

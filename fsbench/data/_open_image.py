@@ -11,8 +11,7 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.data.listing import Encoded, Picture
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -37,22 +36,20 @@ def open_image(picture: Path | Encoded) -> Iterator[Image.Image]:
 def regular_file(path: Path) -> Path:
     """Return the path unless it is a pipe or device, which may have no end."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     return path
 
 
 @contextmanager
-def naming(picture: Path | Encoded) -> Iterator[None]:
+def errors_naming(picture: Path | Encoded) -> Iterator[None]:
     """Turn every error of the block into one that names the image."""
     try:
         yield
     except Exception as error:  # Pillow's parsers raise errors of many kinds
-        if isinstance(error, UnidentifiedImageError):
-            why = "it is no image of a known format"
-        else:
-            why = reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+        unidentified = isinstance(error, UnidentifiedImageError)
+        cause = "it is not an image of a known format" if unidentified else reason(error)
         name = picture if isinstance(picture, Path) else picture.name
-        raise FsbenchError(f"image {name}: cannot be read ({' '.join(why.split())})") from error
+        raise FsbenchError(f"image {name}: cannot be read ({cause})") from error
 
 
 def map_in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) -> Iterator[list[T]]:
@@ -67,6 +64,6 @@ def map_in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) 
 
 @cache
 def _formats() -> list[str]:
-    """The accepted formats; Pillow passes files of some other formats to programs, as EPS to Ghostscript."""
+    """List the accepted formats; Pillow passes some others to programs, such as EPS to Ghostscript."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]

@@ -13,7 +13,7 @@ FORMAT = 2  # format 1 ordered images by the names of their files
 
 
 def write_header(file: h5py.File, attributes: Mapping[str, str | int]) -> None:
-    """Mark a new file as an image store with these attributes."""
+    """Write the format and these attributes into a new file."""
     file.attrs.update({"format": FORMAT, **attributes})
 
 
@@ -73,7 +73,7 @@ def begin_checksum(
     labels: NDArray[np.int32],
     digests: NDArray[np.uint8],
 ) -> "hashlib._Hash":
-    """The checksum of a split before its pixels are added."""
+    """Start the checksum of a split; its pixels are added later."""
     checksum = hashlib.sha256(repr((shape, tuple(class_names), tuple(items))).encode())
     checksum.update(np.ascontiguousarray(labels, dtype="<i4").data)
     checksum.update(np.ascontiguousarray(digests).data)

@@ -1,7 +1,7 @@
 """Reader of images that a user's function returns.
 
-The function takes no arguments and returns `{split: {class: items}}`. Splits are base, val and novel, of
-which some may be missing, and share no class. Items are `{item id: picture}` or a list of pictures, whose
+The function takes no arguments and returns `{split: {class: items}}`. Splits are base, val and novel; some
+may be missing, and no class is in two of them. Items are `{item id: picture}` or a list of pictures, whose
 indices become the ids. A picture is the path of an image file or an array of pixels (h, w, 3) uint8.
 """
 
@@ -49,7 +49,7 @@ def _mapping(value: Any, subject: str, form: str) -> Mapping[str, Any]:
 
 
 def _items(items: Any, subject: str) -> dict[str, Picture]:
-    """Pictures by item id."""
+    """Return pictures by item id."""
     if isinstance(items, list | tuple):
         items = {f"{index:08d}": picture for index, picture in enumerate(items)}
     named = _mapping(items, subject, "{item id: picture} or a list of pictures")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fsbench._util.threads import in_threads
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as usual in the field
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
 _GREY = (0.299, 0.587, 0.114)  # ITU-R 601-2 luma
 _ATTEMPTS = 10  # to draw a crop that fits; then the centre is used
 
@@ -82,7 +82,7 @@ def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: 
 
 
 def draw(rng: np.random.Generator, count: int, height: int, width: int, augment: Augment) -> Draws:
-    """Random choices for `count` images of height x width pixels."""
+    """Draw the random choices for `count` images of height x width pixels."""
     boxes = None if augment.scale is None else _crops(rng, count, height, width, augment.scale, augment.ratio)
     flipped = rng.random(count) < augment.flip
     factors = 1 + augment.jitter * (2 * rng.random((count, 3)) - 1)
@@ -90,7 +90,7 @@ def draw(rng: np.random.Generator, count: int, height: int, width: int, augment:
 
 
 def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
-    """The result of `train_augment` for these choices, on any device."""
+    """Compute the result of `train_augment` for given draws, on any device."""
     count, height, width = pixels.shape[:3]
     flipped, factors = (torch.from_numpy(x).to(pixels.device) for x in (draws.flipped, draws.factors))
     if draws.boxes is None:
@@ -107,7 +107,7 @@ def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
 
 
 def by_kernel(pixels: Tensor, size: int, draws: Draws) -> Tensor:
-    """The result of `train_augment` for these choices with crops, on torch's number of CPU threads."""
+    """Compute the result of `train_augment` for given draws with crops, on as many CPU threads as torch."""
     from fsbench.data._augment_numba import augment_images  # compiles on its first call, 2 s
 
     assert draws.boxes is not None
@@ -151,12 +151,12 @@ def eval_transform(pixels: Tensor, size: int) -> Tensor:
 
 
 def resized(size: int) -> int:
-    """The side, in pixels, to which evaluation at `size` pixels resizes images before it crops them."""
+    """Return the side, in pixels, to which evaluation at `size` pixels resizes images before the crop."""
     return int(1.15 * size)
 
 
 def transform_name(size: int) -> str:
-    """The name of the evaluation transform; features are stored under it."""
+    """Return the name of the evaluation transform, which is part of the key of features."""
     return f"resize-{resized(size)}-centre-{size}-imagenet-1"
 
 
@@ -168,7 +168,7 @@ def _crops(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> NDArray[np.int64]:
-    """Top, left, height and width of random crops, (count, 4), by the rule of RandomResizedCrop."""
+    """Draw top, left, height and width of crops, (count, 4), by the rule of RandomResizedCrop."""
     area = height * width * rng.uniform(*scale, (_ATTEMPTS, count))
     narrow, broad = map(math.log, ratio)
     shape = np.exp(rng.uniform(narrow, broad, (_ATTEMPTS, count)))
@@ -185,7 +185,7 @@ def _crops(
 
 
 def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
-    """Matrices (b, size, full) that resize `length` pixels, beginning at `start`, to `size` pixels.
+    """Return matrices (b, size, full) that resize `length` pixels, beginning at `start`, to `size` pixels.
 
     Bilinear with antialiasing as in Pillow and torchvision: the filter is a triangle as wide as an output
     pixel, at least one input pixel, cut off at the crop's edges.
@@ -201,7 +201,7 @@ def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
 
 
 def _centre(length: int, size: int, device: torch.device) -> Tensor:
-    """The matrix (1, size, length) that resizes to int(1.15 * size) and cuts out the centre."""
+    """Return the matrix (1, size, length) that resizes to int(1.15 * size) and cuts out the centre."""
     larger = resized(size)
     whole = _resize(
         torch.zeros(1, device=device), torch.full((1,), float(length), device=device), larger, length

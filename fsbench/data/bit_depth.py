@@ -43,7 +43,7 @@ class BitDepth:
             return self._used[stored, grey]
 
     def _determine(self) -> dict[tuple[int, bool], int]:
-        """The bits in use, by stored bits and whether the images are grey."""
+        """Return the bits in use, by stored bits and whether the images are grey."""
         largest = defaultdict(list)
         for part in map_in_threads(_largest_value, self._pictures, 1024):
             for kind, value in filter(None, part):
@@ -76,15 +76,15 @@ def is_grey(image: Image.Image) -> bool:
 def states_depth(image: Image.Image) -> bool:
     """Whether the file of an open image with more than 8 bits states how many bits its values use.
 
-    PGM has a largest value, to which Pillow scales, and 12-bit TIFF has a size of its own. PNG and TIFF of 16
-    or 32 bits have no reliable statement: sBIT of PNG describes scaled values, and MaxSampleValue of TIFF is
-    for statistics only.
+    PGM states a largest value, to which Pillow scales, and 12-bit TIFF has 12 bits per sample. PNG and TIFF
+    of 16 or 32 bits have no reliable statement: sBIT of PNG describes scaled values, and MaxSampleValue of
+    TIFF is for statistics only.
     """
     return image.format == "PPM" or stored_bits(image) == 12
 
 
 def used_bits(largest: int) -> int:
-    """The smallest usual bit depth that holds a value."""
+    """Return the smallest of the common bit depths that holds a value."""
     return next(bits for bits in _DEPTHS if largest < 1 << bits)
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-PUBLISHED_SPLITS = {"base": "train", "val": "val", "novel": "test"}  # our names, and those of the publishers
+PUBLISHED_SPLITS = {"base": "train", "val": "val", "novel": "test"}  # names in fsbench, and as published
 _LISTS = Path(__file__).parent / "splits"
 
 # Meta-Dataset (arXiv:1903.03096) uses the five smallest background alphabets for validation.
@@ -34,15 +34,15 @@ def class_list(name: str) -> dict[str, list[str]]:
 
 
 def listed_split(name: str, class_name: str) -> str | None:
-    """The split of a class in the published list of a data set; None for classes not in the list."""
+    """Return the split of a class in the published list of a data set; None for a class not in the list."""
     return next((split for split, names in class_list(name).items() if class_name in names), None)
 
 
 def cub_split(class_name: str) -> str | None:
-    """The split of a CUB class such as `001.Black_footed_Albatross`, by its number; None for other names.
+    """Return the split of a CUB class such as `001.Black_footed_Albatross`; None for other names.
 
-    Source: code of arXiv:1904.04232. Of the sorted classes every second one is base; the classes in between
-    are alternately val and novel.
+    Source: code of arXiv:1904.04232. Every second class is base; the classes in between are alternately val
+    and novel.
     """
     number, dot, _ = class_name.partition(".")
     if not dot or not number.isdecimal():
@@ -51,7 +51,7 @@ def cub_split(class_name: str) -> str | None:
 
 
 def omniglot_split(part: str, alphabet: str) -> str:
-    """The split of an Omniglot alphabet from the `background` or `evaluation` part (arXiv:1903.03096)."""
+    """Return the split of an alphabet in the `background` or `evaluation` part (arXiv:1903.03096)."""
     if part == "evaluation":
         return "novel"
     return "val" if alphabet in _OMNIGLOT_VAL else "base"

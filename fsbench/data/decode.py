@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, features
 from PIL import __version__ as pillow_version
 
 from fsbench._util.errors import FsbenchError
-from fsbench.data._open_image import map_in_threads, naming, open_image, regular_file
+from fsbench.data._open_image import errors_naming, map_in_threads, open_image, regular_file
 from fsbench.data.bit_depth import BitDepth, is_grey, is_negative_film, states_depth, stored_bits, to_8_bits
 from fsbench.data.listing import Encoded, Picture
 
@@ -19,7 +19,7 @@ _AT_ONCE = 1 << 24  # bytes of pixels in memory besides the file that is written
 
 
 def decoder() -> str:
-    """Versions of the libraries that decode images, for example "Pillow 12.0.0, libjpeg-turbo 3.1.2".
+    """Return the versions of the decoding libraries, for example "Pillow 12.0.0, libjpeg-turbo 3.1.2".
 
     The JPEG standard permits different rounding, so another decoder may give slightly different pixels.
     """
@@ -54,7 +54,9 @@ def pixel_digests(pictures: Sequence[Picture], depth: BitDepth | None = None) ->
 
 
 def native_pixels(picture: Picture, depth: BitDepth | None = None) -> NDArray[np.uint8]:
-    """RGB pixels (h, w, 3) of a picture at its own size: upright by its EXIF data, transparency on white.
+    """Decode a picture to RGB pixels (h, w, 3) at its native size.
+
+    The image is rotated as its EXIF data say; transparency is placed on white.
 
     Values of more than 8 bits are scaled from the range that the file states, otherwise from that of `depth`,
     which by default is determined from this picture alone.
@@ -64,7 +66,7 @@ def native_pixels(picture: Picture, depth: BitDepth | None = None) -> NDArray[np
     """
     if isinstance(picture, np.ndarray):
         return picture
-    with naming(picture), open_image(picture) as image:
+    with errors_naming(picture), open_image(picture) as image:
         return np.asarray(_rgb(image, depth or BitDepth([picture])))
 
 
@@ -84,10 +86,10 @@ def squares(
         yield np.stack(part)
 
 
-def tried_squares(
+def squares_or_errors(
     pictures: Sequence[Picture], size: int, depth: BitDepth | None = None
 ) -> Iterator[list[NDArray[np.uint8] | FsbenchError]]:
-    """As `squares`, but with the error in place of an image that cannot be read."""
+    """Yield the same as `squares`, with the error in place of an image that cannot be read."""
     depth = depth or BitDepth(pictures)
 
     def square_or_error(picture: Picture) -> NDArray[np.uint8] | FsbenchError:
@@ -111,30 +113,30 @@ def thumbnails(paths: Sequence[Path], side: int) -> Iterator[Image.Image]:
 
 
 def _at_once(size: int) -> int:
-    """How many squares are decoded before they are passed on."""
+    """Return how many squares are decoded before they are yielded."""
     return max(1, _AT_ONCE // (3 * size * size))
 
 
 def _inspect(picture: Picture) -> tuple[bytes, tuple[int, int]]:
-    """SHA-256 of the bytes, and width and height, of a picture."""
+    """Return the SHA-256 of the bytes, and width and height, of a picture."""
     if isinstance(picture, np.ndarray):
         height, width = picture.shape[:2]
         return hashlib.sha256(np.ascontiguousarray(picture).data).digest(), (width, height)
-    with naming(picture):
+    with errors_naming(picture):
         content = regular_file(picture).read_bytes() if isinstance(picture, Path) else picture.content
         with open_image(Encoded("", content)) as image:
             return hashlib.sha256(content).digest(), image.size
 
 
 def _digest(pixels: NDArray[np.uint8]) -> bytes:
-    """The digest of the size and pixels (h, w, 3) of an image."""
+    """Return the digest of the size and pixels (h, w, 3) of an image."""
     digest = hashlib.sha256(struct.pack("<qq", *pixels.shape[:2]))
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 
 def _square(picture: Picture, size: int, depth: BitDepth | None = None) -> NDArray[np.uint8]:
-    """The pixels (size, size, 3) of a picture."""
+    """Return the pixels (size, size, 3) of a picture."""
     pixels = native_pixels(picture, depth)
     if pixels.shape[:2] == (size, size):
         return pixels
@@ -142,14 +144,14 @@ def _square(picture: Picture, size: int, depth: BitDepth | None = None) -> NDArr
 
 
 def _thumbnail(path: Path, side: int, depth: BitDepth | None = None) -> Image.Image:
-    """A small copy of an image, in RGB."""
-    with naming(path), open_image(path) as image:
+    """Return a small copy of an image, in RGB."""
+    with errors_naming(path), open_image(path) as image:
         image.draft("RGB", (2 * side, 2 * side))  # decodes a JPEG at a half, a quarter or an eighth
         return ImageOps.contain(_rgb(image, depth or BitDepth([path])), (side, side))
 
 
 def _rgb(opened: Image.Image, depth: BitDepth) -> Image.Image:
-    """The first frame in RGB and upright: transparency on white, more than 8 bits scaled to 8."""
+    """Return the first frame in RGB, upright, with transparency on white and values scaled to 8 bits."""
     if opened.mode == "F":
         raise ValueError("its pixels are floats, not 8 or 16 bits")
     stored, grey = stored_bits(opened), is_grey(opened)

@@ -35,12 +35,12 @@ def class_folders(root: Path) -> Listing | None:
 
 
 def classes_in(root: Path) -> dict[str, dict[str, Picture]]:
-    """The images of each folder in `root`, by folder name and path within the folder."""
+    """List the images of each folder in `root`, by folder name and path within the folder."""
     return {folder.name: images_below(folder) for folder in subfolders(root)}
 
 
 def subfolders(root: Path) -> list[Path]:
-    """The visible folders in `root`, sorted by name; empty if `root` is not a folder."""
+    """List the visible folders in `root`, sorted by name; empty if `root` is not a folder."""
     if not root.is_dir():
         return []
     return sorted(
@@ -49,7 +49,7 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def images_below(folder: Path) -> dict[str, Picture]:
-    """The image files below `folder` by their path within it, recognised by their suffix.
+    """List the image files below `folder` by their path within it, recognised by their suffix.
 
     Raises:
         OSError: A folder cannot be read.
@@ -74,5 +74,5 @@ def _raise(error: OSError) -> None:
 
 
 def _is_visible(name: str) -> bool:
-    """Whether a file or folder belongs to the user: editors, macOS and archivers leave hidden ones behind."""
+    """Whether a file or folder is visible: editors, macOS and archivers leave hidden ones behind."""
     return not name.startswith(".") and name != "__MACOSX"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Identity:
-    """Which images a split holds.
+    """Identity of the images of a split.
 
     Attributes:
         fingerprint: Digest of the decoded pixels, in hexadecimal.
@@ -29,12 +29,12 @@ class Identity:
 
 
 def class_digest(images: Iterable[bytes]) -> bytes:
-    """The digest of a class from the digests of its images, in any order."""
+    """Compute the digest of a class from the digests of its images, in any order."""
     return hashlib.sha256(b"".join(sorted(images))).digest()
 
 
 def split_digest(classes: Iterable[Iterable[bytes]]) -> str:
-    """The digest of a split, in hexadecimal, from the digests of the images of each class."""
+    """Compute the digest of a split, in hexadecimal, from the digests of the images of each class."""
     return hashlib.sha256(b"".join(sorted(map(class_digest, classes)))).hexdigest()
 
 
@@ -49,13 +49,13 @@ def ordered(images: Mapping[str, Mapping[str, bytes]]) -> dict[str, list[str]]:
 
 
 def fingerprint(digests: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
-    """The fingerprint of stored images from their digests (n, 32) and sorted labels (n,)."""
+    """Compute the fingerprint of stored images from their digests (n, 32) and sorted labels (n,)."""
     starts = np.flatnonzero(np.diff(labels)) + 1
     return split_digest([[row.tobytes() for row in part] for part in np.split(digests, starts)])
 
 
 def explain_mismatch(files: str | None, decoder: str | None, actual: Identity) -> str:
-    """The end of a message on an unexpected fingerprint: it names the decoder if all files are the same.
+    """Return the end of a message on an unexpected fingerprint: the decoder, if only that differs, or "".
 
     Args:
         files: Digest of the files of the expected images; None if unknown.

@@ -2,9 +2,9 @@
 
 A store is `<cache>/images/<name>@<size>.h5`, with one group per split: `pixels` (n, height, width, 3) uint8,
 `labels` (n,) int32, `class_names`, `items` and `digests` (n, 32) of the images at native size, which order
-classes and items (`identity`). Its key is the digest of the files it was made from. Each split has a
-fingerprint, which depends neither on names nor on the stored size. Whatever is computed from images
-(features, results) names the fingerprint, never just the data set.
+classes and items (`identity`). The key of a store is the digest of the files it was made from. Each split has
+a fingerprint, which depends neither on names nor on the stored size. Features and results record the
+fingerprint in addition to the name of the data set.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import cache_folder, reason
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import cache_folder
 from fsbench._util.untrusted import InvalidValueError, hdf5
 from fsbench.data import identity
 from fsbench.data._store_writer import FORMAT, begin_checksum
@@ -25,12 +25,12 @@ from fsbench.data.identity import Identity
 from fsbench.data.image_split import ImageSplit
 from fsbench.data.listing import SPLITS
 
-_HEADER = 1 << 24  # bytes; the names of a store lie at its beginning, and few calls read all of it
+_HEADER = 1 << 24  # bytes at the beginning of a store that contain all its names
 
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """What a store says about a split, without its images.
+    """Description of a split in a store, without its images.
 
     Attributes:
         path: The store.
@@ -46,12 +46,12 @@ class SplitInfo:
 
 
 def store_path(name: str, size: int, cache: Path | None = None) -> Path:
-    """The path of the store of a data set at a size in pixels, whether or not it exists."""
+    """Return the path of the store of a data set at a size in pixels, whether or not it exists."""
     return cache_folder(cache) / "images" / f"{name}@{size}.h5"
 
 
 def prepared_stores(cache: Path | None = None) -> dict[str, dict[int, Path]]:
-    """The stores in the cache: those of each data set, by the size of their images.
+    """List the stores in the cache: those of each data set, by the size of their images.
 
     Raises:
         FsbenchError: The cache cannot be read.
@@ -72,7 +72,7 @@ def prepared_stores(cache: Path | None = None) -> dict[str, dict[int, Path]]:
 
 
 def format_sizes(sizes: Iterable[int]) -> str:
-    """Sizes of stores, for people."""
+    """Format the sizes of stores, such as "32, 96 px"."""
     return ", ".join(map(str, sorted(sizes))) + " px"
 
 
@@ -115,7 +115,7 @@ def read(path: Path, split: str) -> ImageSplit:
 
 
 def split_info(path: Path, split: str) -> SplitInfo:
-    """What a store says about a split, without reading its images.
+    """Describe a split of a store without reading its images.
 
     Raises:
         FsbenchError: As for `read`.
@@ -127,7 +127,7 @@ def split_info(path: Path, split: str) -> SplitInfo:
 
 
 def fingerprints(path: Path) -> tuple[tuple[str, str], ...]:
-    """The name and fingerprint of each split of a store.
+    """Return the name and fingerprint of each split of a store.
 
     Raises:
         FsbenchError: The store cannot be read.
@@ -141,7 +141,7 @@ def fingerprints(path: Path) -> tuple[tuple[str, str], ...]:
 
 
 def digests(path: Path, split: str) -> list[bytes]:
-    """The digest of each image of a split at native size, in order.
+    """Return the digest of each image of a split at native size, in order.
 
     Raises:
         FsbenchError: As for `read`.
@@ -152,7 +152,7 @@ def digests(path: Path, split: str) -> list[bytes]:
 
 
 def split_group(file: h5py.File, split: str) -> h5py.Group:
-    """The group of an open store that holds a split.
+    """Return the group of an open store that holds a split.
 
     Raises:
         FsbenchError: The store has no such split.
@@ -184,12 +184,12 @@ def open_store(path: Path) -> Iterator[h5py.File]:
         raise
     except Exception as error:  # HDF5 raises errors of any kind for damaged files, also while they are read
         raise FsbenchError(
-            f"{path}: not a readable image store ({hdf5.describe_error(error)}); prepare it again"
+            f"{path}: not a readable image store ({reason(error)}); prepare it again"
         ) from error
 
 
 def _identity(file: h5py.File, group: h5py.Group) -> Identity:
-    """The identity of a split."""
+    """Return the identity of a split."""
     attributes, decoder = hdf5.attributes(group), hdf5.attributes(file)["decoder"]
     return Identity(str(attributes["fingerprint"]), str(attributes["files"]), str(decoder))
 

@@ -21,8 +21,8 @@ def load(name: str, split: str, cache: Path | None = None, at_least: int = 0) ->
         name: A prepared data set, or `NAME@SIZE` for its store of one size.
         split: `base`, `val` or `novel`.
         cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
-        at_least: Of stores of several sizes, the smallest with at least this side in pixels is read,
-            otherwise the largest.
+        at_least: Side in pixels. If there are stores of several sizes, the smallest one of at least this side
+            is read, or the largest one if all are smaller.
 
     Returns:
         Images, labels and names of the split.
@@ -64,8 +64,8 @@ def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
     Args:
         name: A prepared data set, or `NAME@SIZE` for its store of one size.
         cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
-        at_least: Of stores of several sizes, the smallest with at least this side in pixels is found,
-            otherwise the largest.
+        at_least: Side in pixels. If there are stores of several sizes, the smallest one of at least this side
+            is found, or the largest one if all are smaller.
 
     Returns:
         Path of the store.
@@ -103,8 +103,8 @@ def stored_for(
 ) -> SplitInfo:
     """Find the stored images of a split that fit a network.
 
-    If all stores are smaller than the network's input but the images on the disk are not, a larger store is
-    built from them. This, and images that have to be enlarged for the network, is logged as a warning.
+    If all stores are smaller than the network's input but the original images are not, a larger store is
+    built from the originals. A warning is logged in this case, and if images must be enlarged.
 
     Args:
         name: A prepared data set.
@@ -154,9 +154,9 @@ def load_for(
 def shared_with_base(
     name: str, split: str, source: str, fingerprint: str, cache: Path | None = None
 ) -> list[int]:
-    """Rows of a split whose images are also base images of the data set `source`, pixel by pixel.
+    """List the rows of a split whose images are also base images of the data set `source`, pixel by pixel.
 
-    The list is also empty if this is unknown: no store in the cache has base images of that fingerprint.
+    The list is also empty if no store in the cache holds base images with that fingerprint.
 
     Args:
         name: The data set of the split.

@@ -75,7 +75,7 @@ def prepare(
 def draw_embedded(name: str, cache: Path | None, *, force: bool = False, quiet: bool = False) -> Path:
     """Draw an embedded data set unless its store exists; the key is the digest of the code that draws it."""
     store, key = image_store.store_path(name, glyphs.SIZE, cache), sha256_of(Path(glyphs.__file__))
-    if force or not image_store.has_key(store, key):  # most calls need no lock: a cache may be read-only
+    if force or not image_store.has_key(store, key):  # checked first: a read-only cache has no locks
         with exclusive_lock(store):
             if force or not image_store.has_key(store, key):
                 listing = glyphs.draw(name, quiet=quiet)
@@ -85,7 +85,7 @@ def draw_embedded(name: str, cache: Path | None, *, force: bool = False, quiet: 
 
 
 def enlarge(name: str, key: str, origin: str, size: int, cache: Path | None) -> Path | None:
-    """Store the same files at another size; None if they no longer exist or have changed.
+    """Store the same files at another size and return the path; None if they are missing or have changed.
 
     Args:
         name: The data set.
@@ -127,9 +127,9 @@ def _download(name: str, path: Path | None, cache: Path | None, *, quiet: bool) 
     """Download a data set and return its folder."""
     source = SOURCES.get(name)
     if source is None or source.download is None:
-        able = ", ".join(other for other in SOURCES if SOURCES[other].download)
+        downloadable = ", ".join(other for other in SOURCES if SOURCES[other].download)
         raise FsbenchError(
-            f"--download: available only for {able}, but the data set is {name}; "
+            f"--download: available only for {downloadable}, but the data set is {name}; "
             f"{registry.how_to_prepare(name)}"
         )
     folder = path or cache_folder(cache) / "downloads" / name

@@ -1,6 +1,6 @@
 """The known data sets: their splits, the layouts that are read, and where they come from.
 
-To add a data set, add a `Source` to `SOURCES`; a layout of its own is a function in `_layouts.py`.
+To add a data set, add a `Source` to `SOURCES`. For a new layout, add a function to `_layouts.py`.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fsbench._util import user_code
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.data import _download, _layouts, _user_function
 from fsbench.data._hugging_face import hugging_face
 from fsbench.data.class_lists import cub_split, listed_split
@@ -86,8 +85,8 @@ SOURCES: dict[str, Source] = {
         download=_download.omniglot,
     ),
 }
-_OWN_READERS = (hugging_face, split_folders, class_folders)
-_OWN_LAYOUTS = "{base,val,novel}/<class>/* or <class>/*, or be a folder of Hugging Face's datasets"
+_GENERIC_READERS = (hugging_face, split_folders, class_folders)
+_GENERIC_LAYOUTS = "{base,val,novel}/<class>/* or <class>/*, or be a folder of Hugging Face's datasets"
 
 
 def read(name: str, path: Path) -> Listing:
@@ -112,10 +111,10 @@ def read(name: str, path: Path) -> Listing:
 
 
 def how_to_prepare(name: str) -> str:
-    """The commands that prepare a data set."""
+    """Return the commands that prepare a data set."""
     source = SOURCES.get(name)
     download = f", or fsbench data prepare {name} --download" if source and source.download else ""
-    layouts = source.layouts if source else _OWN_LAYOUTS
+    layouts = source.layouts if source else _GENERIC_LAYOUTS
     return f"use fsbench data prepare {name} PATH, where PATH must hold {layouts}{download}"
 
 
@@ -125,13 +124,13 @@ def _read_folder(name: str, path: Path, source: Source | None) -> Listing:
         if not path.is_dir():
             state = "is a file" if path.exists() else "does not exist"
             raise FsbenchError(f"PATH {path}: must be a folder of images, but {state}")
-        for reader in source.readers if source else _OWN_READERS:
+        for reader in source.readers if source else _GENERIC_READERS:
             listing = reader(path)
             if listing is not None:
                 return listing
     except OSError as error:
         raise FsbenchError(f"cannot read {error.filename or path}: {reason(error)}") from error
-    raise FsbenchError(f"data set {name}: {path} must hold {source.layouts if source else _OWN_LAYOUTS}")
+    raise FsbenchError(f"data set {name}: {path} must hold {source.layouts if source else _GENERIC_LAYOUTS}")
 
 
 def _check_published(name: str, source: Source, path: Path, listing: Listing) -> None:
@@ -141,7 +140,7 @@ def _check_published(name: str, source: Source, path: Path, listing: Listing) ->
         expected, actual = ("/".join(map(str, numbers)) for numbers in (source.n_classes, counts))
         raise FsbenchError(
             f"data set {name}: must have {expected} base/val/novel classes, but {path} has {actual}; "
-            "give another data set a name of its own"
+            "choose another name for a different data set"
         )
     for split, classes in listing.items():
         for class_name in classes:
@@ -149,7 +148,7 @@ def _check_published(name: str, source: Source, path: Path, listing: Listing) ->
             if published not in (None, split):
                 raise FsbenchError(
                     f"data set {name}: class {class_name} must be in split {published}, as published, but is "
-                    f"in {split}; move it, or give the data set a name of its own"
+                    f"in {split}; move it, or choose another name for a different data set"
                 )
 
 

@@ -1,18 +1,13 @@
-"""List data sets and describe their stores, as values and as tables for people."""
+"""List data sets and describe their stores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.terminal import escaped, table
 from fsbench.data import glyphs, image_store
 from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class SplitContents:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an image store holds.
+    """Contents of an image store.
 
     Attributes:
         name: Name of the data set.
@@ -126,35 +121,8 @@ def contents(path: Path) -> Contents:
         return Contents(str(file.attrs["name"]), path, bool(file.attrs["synthetic"]), splits)
 
 
-def describe(path: Path) -> tuple[str, str, "Table"]:
-    """Describe an image store: its name, its path and a table with one line per split."""
-    store = contents(path)
-    rows = [
-        (split, part.classes, f"{part.images:,}", f"{part.height} x {part.width}", part.fingerprint[:12])
-        for split, part in store.splits.items()
-    ]
-    numbers = ("classes", "images", "pixels")
-    splits = table(("split", *numbers, "fingerprint"), rows, right=numbers)
-    return f"{store.name}{', synthetic images' * store.synthetic}", str(path), splits
-
-
-def overview(cache: Path | None = None) -> tuple["Table", str]:
-    """Describe known and prepared data sets, one line each; known ones fit into 80 characters."""
-    rows = [
-        (
-            escaped(dataset.name),
-            "unreadable" if dataset.classes is None else "/".join(map(str, dataset.classes)),
-            image_store.format_sizes(dataset.stores) if dataset.stores else "-",
-            dataset.about,
-        )
-        for dataset in list_datasets(cache)
-    ]
-    columns = ("data set", "classes", "prepared", "split or source")
-    return table(columns, rows), "\nClasses are base/val/novel. How to prepare one: fsbench data show NAME"
-
-
 def _classes(name: str, *stores: Path) -> tuple[int, ...] | None:
-    """The number of classes of each split: of the first store, or as published if there is none."""
+    """Return the number of classes of each split: of the first store, or as published without a store."""
     if stores:
         try:
             splits = contents(stores[0]).splits

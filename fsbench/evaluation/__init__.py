@@ -1,4 +1,4 @@
-"""Evaluation: features, tasks and a head give a result, which is one file."""
+"""Evaluation: measure a head on tasks of features, and write one result file."""
 
 import lazy_loader
 

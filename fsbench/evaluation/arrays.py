@@ -1,4 +1,4 @@
-"""Features of what lies in memory: arrays, tensors, and modules with images."""
+"""Features from memory: arrays, tensors, and modules with images."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,18 +19,20 @@ Array = ArrayLike | Tensor
 Network = Callable[[Array], NDArray[np.float32]]  # images to features (n, d)
 
 
-def of_arrays(values: Array, labels: Array | None, datasets: Sequence[str], split: str) -> Features:
-    """Features (n, d) with labels (n,), integers or names; `datasets` is the name of their data set, if any.
+def features_of_arrays(values: Array, labels: Array | None, datasets: Sequence[str], split: str) -> Features:
+    """Arrange features (n, d) with labels (n,), integers or names, by class.
+
+    `datasets` contains the name of their data set, or nothing.
 
     Raises:
-        FsbenchError: other shapes or types, features that are not finite, or several names.
+        FsbenchError: Shapes or types are wrong, features are not finite, or there are several names.
     """
-    array = _plain("features", values)
+    array = _as_numpy("features", values)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise FsbenchError(f"features must be numbers of shape (n, d), but are {_kind(array)}")
+        raise FsbenchError(f"features must be numbers of shape (n, d), but are {_describe(array)}")
     if labels is None:
-        raise FsbenchError("labels are missing: features and images need one each")
-    label_array = _plain("labels", labels)
+        raise FsbenchError("labels are missing: every feature or image needs a label")
+    label_array = _as_numpy("labels", labels)
     if label_array.shape != array.shape[:1]:
         raise FsbenchError(f"labels must have shape ({len(array)},), but have {label_array.shape}")
     if not np.isfinite(array).all():
@@ -47,8 +49,8 @@ def of_arrays(values: Array, labels: Array | None, datasets: Sequence[str], spli
     )
 
 
-def of_split(images: ImageSplit, network: Network) -> Features:
-    """Features of one split of a prepared data set."""
+def features_of_split(images: ImageSplit, network: Network) -> Features:
+    """Compute the features of one split of a prepared data set."""
     about: dict[str, str | int | float] = {
         "dataset": images.dataset,
         "split": images.split,
@@ -61,21 +63,22 @@ def of_split(images: ImageSplit, network: Network) -> Features:
     return Features(network(images.pixels), images.labels, images.class_names, about)
 
 
-def embedded(
+def embed_images(
     module: nn.Module,
     image_size: int | None,
     transform: Callable[[Tensor], Tensor] | None,
     session: Session,
     images: Array,
 ) -> NDArray[np.float32]:
-    """Features (n, d) of float images (n, 3, s, s), or of uint8 images (n, h, w, 3) after a transform.
+    """Compute features (n, d) of float images (n, 3, s, s), or of transformed uint8 images (n, h, w, 3).
 
-    That is `transform`, or the one of fsbench's own backbones for `image_size` pixels.
+    The transform is `transform`, or that of the backbones of fsbench for `image_size` pixels.
 
     Raises:
-        FsbenchError: other images, no transform where one is needed, or a module that returns no features.
+        FsbenchError: The images have another shape or type, a transform is missing, or the module does not
+            return features.
     """
-    array = _plain("images", images)
+    array = _as_numpy("images", images)
     if array.ndim == 4 and array.dtype.kind == "f":
         array, resolved = array.astype(np.float32), Transform("none", array.shape[3], lambda batch: batch)
     elif array.ndim == 4 and array.dtype == np.uint8 and array.shape[3] == 3:
@@ -85,12 +88,12 @@ def embedded(
         resolved = standard_transform(size) if transform is None else Transform("user", size, transform)
     else:
         kinds = "uint8 (n, h, w, 3) or float (n, 3, s, s)"
-        raise FsbenchError(f"images must be {kinds}, but are {_kind(array)}")
+        raise FsbenchError(f"images must be {kinds}, but are {_describe(array)}")
     return embed(module, resolved, array, session)
 
 
-def _plain(name: str, values: Array) -> NDArray[Any]:
-    """The values as a NumPy array, in the memory that they lie in where that can be."""
+def _as_numpy(name: str, values: Array) -> NDArray[Any]:
+    """Convert values to a NumPy array, without a copy if possible."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
@@ -100,5 +103,5 @@ def _plain(name: str, values: Array) -> NDArray[Any]:
         raise FsbenchError(f"{name} must form an array, but do not ({error})") from error
 
 
-def _kind(values: NDArray[Any]) -> str:
+def _describe(values: NDArray[Any]) -> str:
     return f"{values.dtype} {values.shape}"

@@ -1,4 +1,4 @@
-"""Break one accuracy down: accuracy of each class, confusion of classes, hardest tasks."""
+"""Details of one result: accuracy of each class, confusion of classes, hardest tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,10 +45,10 @@ def breakdown(
     labels: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> Breakdown:
-    """Make the tables of one evaluation.
+    """Compute the tables of one evaluation.
 
-    A class can be confused only with classes of the same task; percentages are of all queries of the actual
-    class, in whichever tasks they were.
+    A class can be confused only with classes of the same task. Percentages are of all queries of the actual
+    class, over all tasks.
 
     Args:
         batches: Tasks and predicted classes (tasks, queries), as `inference.predictions` yields them.

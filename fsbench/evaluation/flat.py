@@ -9,7 +9,7 @@ from fsbench.models.identity import Model
 from fsbench.models.pretrained.overlap import reworded
 from fsbench.tasks.spec import TaskSpec
 
-_HEAD = {"name": "head", "code": "head_code"}  # fields of the head that have other names in flat form
+_HEAD = {"name": "head", "code": "head_code"}  # fields of the head with other names in flat form
 
 
 def flatten(result: Result | Question) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def as_row(result: Result) -> dict[str, Any]:
         result: The result.
 
     Returns:
-        What was evaluated, accuracy and 95 % half widths in percent, then all other single values by plain
-        name, and the path of the file.
+        Data set, run, head and tasks; accuracy and 95 % half widths in percent; all other single values by
+        name; and the path of the file.
     """
     flat, outcome = flatten(result), result.outcome
     for name in ("accuracy", "half_width", "class_half_width"):  # in percent below
@@ -64,18 +64,20 @@ def as_row(result: Result) -> dict[str, Any]:
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a flat result file (schema 1) as those of a nested one, not yet checked."""
-    rest = dict(flat)
-    if isinstance(rest.get("seen"), str):
-        rest["seen"] = reworded(rest["seen"])
+    """Convert the values of a flat result file (schema 1) to those of a nested one, without checks."""
+    remaining = dict(flat)
+    if isinstance(remaining.get("seen"), str):
+        remaining["seen"] = reworded(remaining["seen"])
 
-    def taken(kind: type, names: Mapping[str, str] = {}) -> dict[str, Any]:
+    def take(kind: type, names: Mapping[str, str] = {}) -> dict[str, Any]:
         pairs = ((field.name, names.get(field.name, field.name)) for field in fields(kind))
-        return {name: rest.pop(key) for name, key in pairs if key in rest}
+        return {name: remaining.pop(key) for name, key in pairs if key in remaining}
 
-    task = {"spec": taken(TaskSpec), **({"sampler": rest.pop("sampler")} if "sampler" in rest else {})}
-    parts = {"data": taken(Data), "model": taken(Model), "head": taken(HeadSettings, _HEAD)}
-    return {"task": task, **parts, "outcome": taken(Outcome), **rest}
+    task = {"spec": take(TaskSpec)}
+    if "sampler" in remaining:
+        task["sampler"] = remaining.pop("sampler")
+    parts = {"data": take(Data), "model": take(Model), "head": take(HeadSettings, _HEAD)}
+    return {"task": task, **parts, "outcome": take(Outcome), **remaining}
 
 
 def _values(part: Any) -> dict[str, Any]:

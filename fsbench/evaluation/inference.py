@@ -18,19 +18,19 @@ from fsbench.tasks import sampler
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 
-# Bytes of gathered features; heads take about three times as much beside them. On a CPU a batch that stays in
-# its caches is four times faster than a large one; a GPU wants enough tasks to fill it.
+# Bytes of gathered features; heads need about three times as much in addition. On a CPU, a batch that fits
+# into the caches is four times as fast as a large one; a GPU needs many tasks at once.
 _LARGEST_BATCH = {"cpu": 1 << 25, "cuda": 1 << 28}
 
 
 @dataclass(frozen=True, eq=False)
 class MappedFeatures:
-    """Features that do not fit into memory; it has the methods of a tensor that tasks use.
+    """Features that do not fit into memory, with those methods of a tensor that `predictions` uses.
 
     Attributes:
         stored: Features, shape (n, d), mapped from a file.
-        device: Device of the rows that are read.
-        preprocess: Preprocessing of rows (m, d), each by itself.
+        device: Device to which rows are read.
+        preprocess: Preprocessing of rows (m, d), independent for each row.
     """
 
     stored: NDArray[np.float32]
@@ -64,15 +64,15 @@ def predictions(
 ) -> Iterator[tuple[Tasks, NDArray[np.int16]]]:
     """Draw tasks and predict their queries, batch by batch.
 
-    The number of tasks in a batch depends on free memory. On a CPU it changes no prediction; on other devices
-    it can where classes are equal up to rounding.
+    The number of tasks in a batch depends on free memory. On a CPU it does not affect predictions; on other
+    devices it can, if the logits of two classes are equal up to rounding.
 
     Args:
         values: Preprocessed features, shape (n, d).
         labels: Their sorted labels, shape (n,).
         spec: The tasks.
         head: The few-shot classifier.
-        class_names: Names of the classes, for specifications that choose some.
+        class_names: Names of the classes; needed if `spec.classes` selects classes.
         base: Statistics of base features, for heads that need them.
         quiet: Whether no progress is shown.
 
@@ -80,17 +80,19 @@ def predictions(
         A batch of tasks and the predicted classes, shape (tasks, queries), -1 where there is no query.
 
     Raises:
-        FsbenchError: The labels cannot give such tasks, or the head cannot take them.
+        FsbenchError: There are too few classes or images for such tasks, or the head cannot take them.
     """
     if spec.least_shot is not None and not head.uneven:
-        raise FsbenchError(f"head {head.paper}: must be given as many shots in every class, not {spec.name}")
+        raise FsbenchError(
+            f"head {head.paper}: needs the same number of shots in every class, not {spec.name}"
+        )
     at_once = _tasks_at_once(values, labels, spec)
     seed = stream_seed(spec.seed, "head")
     first = 0
     with progress("evaluate", spec.n_tasks, "tasks", quiet=quiet) as bar:
         for tasks in sampler.blocks(labels, spec, class_names, at_once):
             keys = torch.arange(first, first + len(tasks)) + seed
-            yield tasks, _predicted(values, tasks, keys, head, base)
+            yield tasks, _predict(values, tasks, keys, head, base)
             first += len(tasks)
             bar.update(len(tasks))
 
@@ -121,30 +123,32 @@ def count_correct(tasks: Tasks, predicted: NDArray[np.int16]) -> NDArray[np.int6
 
 
 def _tasks_at_once(values: Tensor | MappedFeatures, labels: NDArray[np.integer], spec: TaskSpec) -> int:
+    """Return how many tasks are predicted together."""
     per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
     bytes_per_task = spec.n_way * per_class * values.shape[1] * values.itemsize
     largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
     return max(1, min(largest, free_memory(values.device) // 8) // bytes_per_task)
 
 
-def _predicted(
+def _predict(
     values: Tensor | MappedFeatures, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
-    """Predict tasks, those with the same number of queries together."""
+    """Predict the queries of tasks; tasks with the same number of queries are classified together."""
     queries = tasks.queries
     if (queries == tasks.query.shape[1]).all():
-        return _classified(values, tasks, keys, head, base)
+        return _classify(values, tasks, keys, head, base)
     predicted = np.full(tasks.query.shape, -1, dtype=np.int16)
     for count in np.unique(queries):
         same = queries == count
         part = Tasks(tasks.support[same], tasks.query[same, :count], tasks.answers[same, :count])
-        predicted[same, :count] = _classified(values, part, keys[torch.from_numpy(same)], head, base)
+        predicted[same, :count] = _classify(values, part, keys[torch.from_numpy(same)], head, base)
     return predicted
 
 
-def _classified(
+def _classify(
     values: Tensor | MappedFeatures, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
+    """Predict the queries of tasks with equal numbers of queries, (tasks, queries)."""
     device = values.device
     support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
     query = _gather(values, torch.from_numpy(tasks.query).to(device))  # (tasks, queries, d)
@@ -152,10 +156,10 @@ def _classified(
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)
     logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
-    # argmax is twenty times slower where classes are not the last in memory
+    # argmax is twenty times as slow if classes are not the last axis in memory.
     return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
 
 
 def _gather(values: Tensor | MappedFeatures, rows: Tensor) -> Tensor:
-    """Rows of `values` (n, d) in the shape of `rows`, (..., d)."""
+    """Return the rows of `values` (n, d) for indices `rows` (...), shape (..., d)."""
     return values.index_select(0, rows.flatten()).view(*rows.shape, values.shape[1])

@@ -28,7 +28,7 @@ class Task:
     """The tasks of an evaluation.
 
     Attributes:
-        spec: Ways, shots, queries, number of tasks and seed; `n_tasks` is the number that there are.
+        spec: Ways, shots, queries, number of tasks and seed; `n_tasks` is the actual number.
         sampler: Version of the sampler that draws them.
     """
 
@@ -38,15 +38,15 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The images that tasks are made of, and their features.
+    """The images of the tasks, and their features.
 
     Attributes:
-        dataset: Data set, the target of a cross-domain evaluation.
+        dataset: Data set; in a cross-domain evaluation, the target.
         split: `base`, `val` or `novel`.
-        fingerprint: Digest of the decoded images; None for feature files that do not hold it.
+        fingerprint: Digest of the decoded images; None for feature files that do not contain it.
         stored_size: Side of the stored images in pixels; smaller ones were enlarged for the network.
         synthetic: Whether the images are drawn by code.
-        seen: What is known of classes or images of this split that the backbone was trained on.
+        seen: One line about classes or images of this split that the backbone was trained on.
         feature_digest: SHA-256 of the features and labels.
     """
 
@@ -66,10 +66,10 @@ class HeadSettings:
     Attributes:
         name: Name of the head, or `./mine.py:head`.
         preprocess: Name of the preprocessing.
-        transductive: Whether it looks at all query images of a task together.
+        transductive: Whether it uses all query images of a task together.
         class_prior: Whether it uses the number of query images per class.
         code: SHA-256 of the file of a head that is not part of fsbench.
-        base_digest: SHA-256 of the base features, where head or preprocessing uses them.
+        base_digest: SHA-256 of the base features; None if neither head nor preprocessing uses them.
     """
 
     name: str
@@ -87,16 +87,16 @@ class Outcome:
     Attributes:
         task_digest: SHA-256 of the tasks' item indices.
         accuracy: Mean over tasks, 0 to 1.
-        half_width: 95 % half width of it over tasks.
-        interval: Kind of this half width.
+        half_width: 95 % half width of the accuracy over tasks.
+        interval: Name of the interval, such as `fsbench.stats.INTERVAL`.
         class_half_width: 95 % half width over classes and their images, by the jackknife.
         class_values: `fsbench.stats.class_values`, one value per class, to 9 decimals.
         extract_seconds: Time to extract the features of the split, once for all evaluations.
         evaluate_seconds: Time of this evaluation.
         device: Device that it ran on.
         versions: Versions of fsbench, Python and the libraries.
-        commit: Git commit of fsbench, where it is known.
-        queries: Query images of each task, one number where all tasks have the same; None: as specified.
+        commit: Git commit of fsbench, if known.
+        queries: Query images of each task, or one number if it is the same for all; None: as specified.
         correct: Correct answers of each task.
     """
 
@@ -117,7 +117,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is evaluated and how: equal questions have equal outcomes, up to time and device.
+    """An evaluation without its outcome. Equal questions have equal outcomes, except for time and device.
 
     Attributes:
         task: The tasks.
@@ -153,7 +153,7 @@ class Question:
 
     @property
     def _digest(self) -> str:
-        """Digest of what the rest of the path does not show."""
+        """Digest of the values that the rest of the path does not contain."""
         # The base features of a checkpoint follow from it.
         base = None if self.model.checkpoint else self.head.base_digest
         parts = (
@@ -201,18 +201,18 @@ class Result:
         queries, correct = self.outcome.queries, self.outcome.correct
         if queries is None and self.spec.n_query:
             queries = self.spec.n_way * self.spec.n_query
-        right: NDArray[Any]
+        n_correct: NDArray[Any]
         try:
-            right = np.frombuffer(bytes(correct), dtype=np.uint8)  # five times as fast as from a tuple
+            n_correct = np.frombuffer(bytes(correct), dtype=np.uint8)  # five times as fast as from a tuple
         except ValueError:  # some are above 255
-            right = np.asarray(correct, dtype=np.float64)
-        return right / np.asarray(queries, dtype=np.float64)
+            n_correct = np.asarray(correct, dtype=np.float64)
+        return n_correct / np.asarray(queries, dtype=np.float64)
 
     @property
     def image_identity(self) -> tuple[str, str]:
-        """Key that is equal for two results only if their tasks are drawn from the same images.
+        """Key of the images: the fingerprint, or the digest of the features if there is no fingerprint.
 
-        The fingerprint proves it. Where a feature file has none, only identical features do.
+        Two results have equal keys only if their tasks are drawn from the same images.
         """
         if self.data.fingerprint is None:
             return "features", self.data.feature_digest
@@ -220,15 +220,15 @@ class Result:
 
     @property
     def task_identity(self) -> tuple[str, TaskSpec, tuple[str, str]]:
-        """Key that is equal for two results only if task t holds the same images in both, for every t.
+        """Key of the tasks: two results have equal keys only if task t is the same in both, for every t.
 
-        Task t depends on the specification, the seed and t alone, so the number of tasks is no part of the
-        key: the shorter list is the beginning of the longer one.
+        The key does not contain the number of tasks: of two lists with equal keys, the shorter one is the
+        beginning of the longer one.
         """
         return self.task.sampler, replace(self.spec, n_tasks=2), self.image_identity
 
     def line(self) -> str:
-        """One line with data set, tasks, head and accuracy."""
+        """Return one line with data set, tasks, head and accuracy."""
         spec, data, source = self.spec, self.data, self.model.source
         plain = spec.name == f"{spec.n_way}w{spec.n_shot}s{spec.n_query}q"
         return (

@@ -1,4 +1,4 @@
-"""Result files: one JSON file per result, whose path is unique to its question."""
+"""Result files: one JSON file per result, at a path that is unique to its question."""
 
 import json
 import os
@@ -10,25 +10,30 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason, write_text
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import write_text
 from fsbench._util.untrusted import InvalidValueError, check_file_name, typed
 from fsbench.evaluation.flat import nested
 from fsbench.evaluation.result import Question, Result
 
-OTHERS = ("bench", "budget", "diagnose", "tuning")  # folders with files of other kinds, or pages of their own
-SCHEMA = 2  # keys with a default came later: files without them still load; schema 1 was flat
+OTHER_FOLDERS = (
+    "bench",
+    "budget",
+    "diagnose",
+    "tuning",
+)  # folders whose files are not part of the leaderboard
+SCHEMA = 2  # schema 1 was flat; keys with a default were added later, so that files without them still load
 
 
 def to_json(result: Result) -> dict[str, Any]:
-    """The result as plain JSON values, schema number first."""
-    return {"schema": SCHEMA, **_plain(result)}
+    """Convert a result to plain JSON values, schema number first."""
+    return {"schema": SCHEMA, **_json_value(result)}
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+def _json_value(value: Any) -> Any:
+    """Convert dataclasses to dictionaries and tuples to lists."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _json_value(getattr(value, field.name)) for field in fields(value)}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -48,7 +53,7 @@ def write(folder: Path, result: Result) -> Path:
 
 
 def _lines(values: Mapping[str, Any], indent: str = "") -> str:
-    """JSON with one key per line, so that a change of one number is one line of a diff."""
+    """Format JSON with one key per line, so that a change of one number is one line of a diff."""
     inner = f"{indent}  "
     lines = (
         f"{inner}{json.dumps(key)}: {_lines(value, inner) if isinstance(value, dict) else json.dumps(value)}"
@@ -67,8 +72,8 @@ def read(path: Path) -> Result:
         The result.
 
     Raises:
-        FsbenchError: The file cannot be read, is not JSON, has an unknown schema, keys or types, values out
-            of range, names that lead out of the results folder, or scores that do not fit the accuracy.
+        FsbenchError: The file cannot be read, is not JSON, has an unknown schema, key or type, a value out of
+            range, a name that leads out of the results folder, or scores that contradict the accuracy.
     """
     try:
         document = msgspec.json.decode(path.read_bytes())
@@ -92,7 +97,7 @@ def check_names(question: Question) -> None:
     """Refuse names that would lead out of the results folder.
 
     Raises:
-        InvalidValueError: The first one is named.
+        InvalidValueError: A name is not that of a file or folder.
     """
     check_file_name("dataset", question.data.dataset)
     check_file_name("run", question.model.run)
@@ -104,7 +109,7 @@ def check_names(question: Question) -> None:
 
 
 def _check_scores(result: Result) -> None:
-    """Refuse scores that do not belong to these tasks or to this accuracy."""
+    """Refuse scores that contradict the number of tasks, the queries or the accuracy."""
     n_tasks, outcome = result.spec.n_tasks, result.outcome
     values = outcome.class_values
     if values is not None and (len(values) < 2 or max(map(abs, values)) > len(values)):
@@ -125,17 +130,17 @@ def _check_scores(result: Result) -> None:
 
 
 def paths(folder: Path) -> list[Path]:
-    """Every result file below a folder, sorted; folders with files of other kinds are left out.
+    """List every result file below a folder, sorted, without those in `OTHER_FOLDERS`.
 
     Raises:
-        FsbenchError: The folder does not exist, or one in it cannot be read.
+        FsbenchError: The folder does not exist, or a folder in it cannot be read.
     """
     if not folder.is_dir():
         raise FsbenchError(f"results folder {folder}: there is no such folder")
     files: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=_refuse):
         if Path(place) == folder:
-            folders[:] = (name for name in folders if name not in OTHERS)
+            folders[:] = (name for name in folders if name not in OTHER_FOLDERS)
         files += (Path(place, name) for name in names if name.endswith(".json"))
     return sorted(files, key=lambda path: path.parts)
 

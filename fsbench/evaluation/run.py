@@ -1,4 +1,4 @@
-"""From a checkpoint or a feature file to results: one for each data set, task list and head."""
+"""Evaluate a checkpoint or a feature file: one result for each data set, task list and head."""
 
 import hashlib
 import time
@@ -38,7 +38,7 @@ from fsbench.tasks.pinned import TaskList
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 
-USUAL = (TaskSpec(n_shot=1), TaskSpec(n_shot=5))
+DEFAULT_TASKS = (TaskSpec(n_shot=1), TaskSpec(n_shot=5))
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Output:
 
     Attributes:
         folder: Results folder; None: results are not written.
-        force: Whether existing results are made again instead of read.
-        details: Whether tables of classes, their confusion and the hardest tasks are written beside each
+        force: Whether to compute existing results again.
+        details: Whether to write tables of the classes, their confusion and the hardest tasks beside each
             result.
     """
 
@@ -59,7 +59,7 @@ class Output:
 
 @dataclass(frozen=True)
 class _Method:
-    """A head by name, and the preprocessing that it is used with."""
+    """A head with its name, and the preprocessing of its features."""
 
     name: str
     head: Head
@@ -67,13 +67,13 @@ class _Method:
 
     @property
     def need(self) -> BaseNeed:
-        """What it uses of the base classes."""
+        """The base features that head and preprocessing use."""
         return base_need(self.head, self.preprocess)
 
 
 def evaluate(
     subject: Path | FeatureExtractor | Subject,
-    tasks: Sequence[TaskSpec | TaskList] = USUAL,
+    tasks: Sequence[TaskSpec | TaskList] = DEFAULT_TASKS,
     heads: Sequence[str] = ("nearest-mean",),
     *,
     preprocess: Sequence[str] = (),
@@ -83,13 +83,15 @@ def evaluate(
 ) -> list[Result]:
     """Evaluate features on few-shot tasks and write one result file per combination.
 
-    All arguments are checked before the first result is made. Existing results are read, not made again.
+    All arguments are checked before the first result is computed. Existing results are read, not computed
+    again.
 
     Args:
         subject: A checkpoint, a feature file, a backbone, or features in memory.
-        tasks: Specifications, or pinned lists, which are refused for images that they were not pinned over.
+        tasks: Specifications or pinned lists; a list is refused for images other than those it is pinned to.
         heads: Names of heads, or functions such as `./mine.py:head`.
-        preprocess: Names of preprocessing steps, each combined with each head; none: each head's own.
+        preprocess: Names of preprocessing steps, each combined with each head; empty: the default of each
+            head.
         images: Data sets, split and base features.
         session: Cache, device and progress.
         output: Where results are written.
@@ -98,21 +100,22 @@ def evaluate(
         The results, by data set, head, preprocessing and tasks.
 
     Raises:
-        FsbenchError: An argument for which no result can be made.
+        FsbenchError: An argument is unknown or does not fit the others.
     """
     methods = [_method(name, step) for name in heads for step in preprocess or ("",)]
     need = max((method.need for method in methods), default=BaseNeed.NOTHING)
     subjects = load_subjects(subject, images, need, session)
-    specs = [[_spec(one, images.split, task) for task in tasks] for one in subjects]
+    specs = [[_spec(loaded, images.split, task) for task in tasks] for loaded in subjects]
     return [
         result
-        for one, of_subject in zip(subjects, specs, strict=True)
+        for loaded, subject_specs in zip(subjects, specs, strict=True)
         for method in methods
-        for result in _results(one, images.split, of_subject, method, session, output)
+        for result in _results(loaded, images.split, subject_specs, method, session, output)
     ]
 
 
 def _method(name: str, preprocess: str) -> _Method:
+    """Find a head by name; an empty `preprocess` stands for the default of the head."""
     head = find_head(name)
     step = preprocess or head.preprocess
     find_preprocess(step)
@@ -120,12 +123,12 @@ def _method(name: str, preprocess: str) -> _Method:
 
 
 def _spec(subject: Subject, split: str, task: TaskSpec | TaskList) -> TaskSpec:
-    """The specification of tasks that the images of a subject can give, with their number."""
+    """Return the specification with the actual number of tasks; refuse tasks that do not fit the images."""
     labels, names = subject.features.labels, subject.features.class_names
     dataset = subject.features.origin.dataset
     if isinstance(task, TaskList):
         if (task.dataset, task.split) != (dataset, split):
-            raise FsbenchError(f"--tasks: the list is of {task.dataset} {task.split}, not {dataset} {split}")
+            raise FsbenchError(f"--tasks: the list is for {task.dataset} {task.split}, not {dataset} {split}")
         task.check(labels, names, subject.features.identity)
         task = task.spec
     return replace(task, n_tasks=sampler.count(labels, task, names))
@@ -139,10 +142,10 @@ def _results(
     session: Session,
     output: Output,
 ) -> list[Result]:
-    """The results of one head for several specifications; existing ones are read."""
+    """Evaluate one head with several specifications; existing results are read."""
     questions = [_question(subject, split, spec, method) for spec in specs]
-    again = output.force or output.details
-    existing = [None if again else _existing(output.folder, question) for question in questions]
+    recompute = output.force or output.details
+    existing = [None if recompute else _existing(output.folder, question) for question in questions]
     if all(existing):
         return [result for result in existing if result]
     advice = "results so far are kept; free some of it, or use another --device"
@@ -156,7 +159,7 @@ def _results(
 
 
 def _preprocessed(subject: Subject, step: str, device: torch.device) -> Tensor | MappedFeatures:
-    """The features of a subject as a head takes them, on the device, shape (n, d)."""
+    """Return the preprocessed features of a subject on the device, (n, d)."""
     values, preprocess = subject.features.values, preprocessing(step, subject.base_mean, device)
     if isinstance(values, np.memmap):
         return MappedFeatures(values, device, preprocess)
@@ -164,6 +167,7 @@ def _preprocessed(subject: Subject, step: str, device: torch.device) -> Tensor |
 
 
 def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> Question:
+    """Return the question of one evaluation; refuse names that cannot be part of a path."""
     origin, head = subject.features.origin, method.head
     question = Question(
         task=Task(spec=spec, sampler=sampler.SAMPLER),
@@ -245,7 +249,7 @@ def _answer(
 
 
 def _class_values(accuracies: NDArray[np.float64], classes: NDArray[np.integer]) -> tuple[float, ...] | None:
-    """The value of each class, in class order, to 9 decimals; None where a class is in every task."""
+    """Return the value of each class, in class order, to 9 decimals; None if a class is in every task."""
     in_tasks = np.unique(classes, return_counts=True)[1]
     if in_tasks.max() == len(accuracies):
         return None
@@ -253,7 +257,7 @@ def _class_values(accuracies: NDArray[np.float64], classes: NDArray[np.integer])
 
 
 def _existing(folder: Path | None, question: Question) -> Result | None:
-    """The result file of this very question; a file of other features or tasks does not count."""
+    """Read the result of exactly this question; None if there is no file or it is of another question."""
     path = folder and folder / question.path
     if path is None or not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What is evaluated: features of one split, extracted by a backbone or loaded from a file."""
+"""Subjects of evaluations: features of one split, extracted by a backbone or loaded from a file."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from fsbench.models.pretrained.extractor import FeatureExtractor
 
 
 class BaseNeed(IntEnum):
-    """What heads and preprocessing use of the base classes; each value includes those before it."""
+    """Which base features heads and preprocessing need; each value includes those before it."""
 
     NOTHING = 0
     MEAN = 1
@@ -37,7 +37,7 @@ class BaseNeed(IntEnum):
 
 
 def base_need(head: Head, preprocess: str) -> BaseNeed:
-    """Return what a head uses of the base classes together with its preprocessing."""
+    """Return which base features a head and its preprocessing need."""
     if head.needs_base:
         return BaseNeed.FEATURES
     return BaseNeed.MEAN if preprocess in NEEDS_BASE_MEAN else BaseNeed.NOTHING
@@ -48,9 +48,9 @@ class Images:
     """The images that tasks are drawn from.
 
     Attributes:
-        datasets: Names of data sets; none: the one that a backbone was trained on or a file holds.
+        datasets: Names of data sets; empty: the data set of the backbone's training or of the feature file.
         split: `base`, `val` or `novel`.
-        base: File of base features, where heads need them and the backbone was not trained by fsbench.
+        base: File of base features, for heads that need them and backbones that fsbench did not train.
     """
 
     datasets: Sequence[str] = ()
@@ -60,13 +60,13 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Features to evaluate, with the backbone that they come from.
+    """Features to evaluate, and the backbone that computed them.
 
     Attributes:
         features: Features of the split that tasks are drawn from.
         model: The backbone.
         base: Features of the images that the backbone was trained on, for heads that use them.
-        stored_mean: Mean of the base features, shape (d,), where a file holds it without them.
+        stored_mean: Mean of the base features, shape (d,), if a file contains only their mean.
     """
 
     features: Features
@@ -76,7 +76,7 @@ class Subject:
 
     @cached_property
     def base_mean(self) -> NDArray[np.float32] | None:
-        """Mean of the base features, shape (d,); None where there are none."""
+        """Mean of the base features, shape (d,); None if unknown."""
         if self.base is None:
             return self.stored_mean
         mean: NDArray[np.float32] = self.base.values.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -84,7 +84,7 @@ class Subject:
 
     @cached_property
     def base_digest(self) -> str | None:
-        """SHA-256 of the base features, or of their mean where a file holds no more; None without any."""
+        """SHA-256 of the base features, or of their mean if only that is known; None if neither is."""
         if self.base is not None:
             return self.base.digest
         mean = self.base_mean
@@ -104,7 +104,7 @@ def preprocessing(
 
 
 def statistics_of(base: Features | None, device: torch.device) -> BaseStatistics:
-    """Mean and covariance of each base class, from features without preprocessing."""
+    """Compute mean and covariance of each base class, from features without preprocessing."""
     assert base is not None
     values, labels = (torch.tensor(x, device=device) for x in (base.values, base.labels))
     return base_statistics(values, labels)
@@ -113,7 +113,7 @@ def statistics_of(base: Features | None, device: torch.device) -> BaseStatistics
 def subject_of(
     text: str, architecture: str | None = None, image_size: int | None = None
 ) -> Path | FeatureExtractor:
-    """Resolve what a user names: a file, a backbone such as `timm:resnet50`, or weights with an architecture.
+    """Resolve a name: a file, a backbone such as `timm:resnet50`, or a weights file with an architecture.
 
     Raises:
         FsbenchError: The backbone cannot be loaded.
@@ -126,12 +126,12 @@ def subject_of(
 def load_subjects(
     subject: Path | FeatureExtractor | Subject, images: Images, need: BaseNeed, session: Session
 ) -> list[Subject]:
-    """Load one subject for each data set that a backbone is evaluated on, or the one that a file holds.
+    """Load one subject per data set that a backbone is evaluated on, or the one subject of a feature file.
 
     Args:
-        subject: A checkpoint, a feature file, a backbone, or a subject as it is.
+        subject: A checkpoint, a feature file, a backbone, or a subject, which is returned unchanged.
         images: Data sets, split and base features.
-        need: What heads and preprocessing use of the base classes.
+        need: Which base features heads and preprocessing need.
         session: Cache, device and progress.
 
     Returns:
@@ -151,8 +151,8 @@ def load_subjects(
         extractor = of_checkpoint(subject) if isinstance(subject, Path) else subject
         subjects = list(_of_backbone(extractor, images, bool(need), base, session))
     first = subjects[0]
-    mean, whole = BaseNeed.MEAN, BaseNeed.FEATURES
-    if (need == whole and first.base is None) or (need == mean and first.base_mean is None):
+    lacks_features = need == BaseNeed.FEATURES and first.base is None
+    if lacks_features or (need == BaseNeed.MEAN and first.base_mean is None):
         raise FsbenchError(
             f"{first.model.run}: the head or preprocess needs base features; name them with --base FILE"
         )
@@ -162,31 +162,31 @@ def load_subjects(
 def _of_backbone(
     extractor: FeatureExtractor, images: Images, with_base: bool, base: Path | None, session: Session
 ) -> Iterator[Subject]:
-    """Features of each data set, extracted or read from the cache."""
+    """Yield the features of each data set, extracted or read from the cache."""
     model = extractor.model
     base_features = None if base is None else _base_of(base, model.checkpoint, model.run)
     if with_base and base_features is None and extractor.provenance is not None:
         base_features = _base_features(extractor, session)
     datasets = images.datasets or ([] if extractor.dataset is None else [extractor.dataset])
     if not datasets:
-        raise FsbenchError(f"{model.run}: was trained on no data set of fsbench; name one with --dataset")
+        raise FsbenchError(f"{model.run}: was not trained on a data set of fsbench; name one with --dataset")
     for dataset in datasets:
         _, features = extract_features(extractor, dataset, images.split, session)
         yield Subject(features, model, base_features)
 
 
 def _base_features(extractor: FeatureExtractor, session: Session) -> Features:
-    """Features of the images that a backbone was trained on: the first of each base class, or all."""
+    """Return the features of the images that a backbone was trained on: the first of each class, or all."""
     trained = extractor.provenance
     assert trained is not None
     _, base = extract_features(extractor, trained.source, "base", session)
     identity = base.identity
     assert identity is not None
     if identity.fingerprint != trained.source_fingerprint:
-        why = explain_mismatch(trained.source_files, trained.source_decoder, identity)
+        cause = explain_mismatch(trained.source_files, trained.source_decoder, identity)
         raise FsbenchError(
             f"data set {trained.source}: base features are needed, but the prepared images are not those "
-            f"that {trained.run} was trained on{why}"
+            f"that {trained.run} was trained on{cause}"
         )
     if trained.per_class is None:
         return base
@@ -195,7 +195,7 @@ def _base_features(extractor: FeatureExtractor, session: Session) -> Features:
 
 
 def _of_store(path: Path, images: Images, base: Path | None) -> Subject:
-    """Features in a feature store, which must be of the requested images."""
+    """Read a feature store, which must be of the requested images."""
     features = store.read(path)
     origin = features.origin
     for dataset in images.datasets:
@@ -209,7 +209,7 @@ def _of_store(path: Path, images: Images, base: Path | None) -> Subject:
 
 
 def _base_of(base: Path, checkpoint: str | None, subject: str) -> Features:
-    """Base features in a file, which must come from the same backbone."""
+    """Read a file of base features, which must come from the same backbone."""
     features = store.read(base)
     if features.origin.checkpoint != checkpoint:
         raise FsbenchError(f"--base {base}: its features come from another checkpoint than {subject}")
@@ -217,9 +217,9 @@ def _base_of(base: Path, checkpoint: str | None, subject: str) -> Features:
 
 
 def _of_import(path: Path, raw: importers.RawFeatures, images: Images, base: Path | None) -> Subject:
-    """Features in a file of another project, which does not name its data set."""
+    """Read a feature file of another project, which does not name its data set."""
     if len(images.datasets) != 1:
-        raise FsbenchError(f"feature file {path}: does not say its data set; name it with --dataset, one")
+        raise FsbenchError(f"feature file {path}: does not name its data set; name one with --dataset")
     (dataset,) = images.datasets
     imported = importers.read(path, dataset, images.split, raw)
     base_features = None

@@ -1,4 +1,4 @@
-"""Extract the features of a split of images with a backbone, into a feature store."""
+"""Extract the features of a split with a backbone and write them to a feature store."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from fsbench.models.pretrained import overlap
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import Transform
 
-_PIXELS = 256 * 112 * 112  # per batch: networks of libraries are large and take large images
+_PIXELS = 256 * 112 * 112  # per batch; limits the memory of large networks with large images
 _log = logging.getLogger(__name__)
 
 
@@ -41,11 +41,11 @@ def embed(
 ) -> NDArray[np.float32]:
     """Compute the features of images in evaluation mode, without gradients.
 
-    The network is left in the mode that it was in, each submodule by itself.
+    Afterwards each submodule of the network is in the same mode as before.
 
     Args:
         network: Module from images (b, 3, s, s) to features (b, d).
-        transform: From pixels to images.
+        transform: Transform from pixels to images.
         pixels: Images, shape (n, h, w, 3).
         session: Device of the network, and whether progress is shown.
 
@@ -53,13 +53,13 @@ def embed(
         Features, shape (n, d).
 
     Raises:
-        FsbenchError: The network returns something else than features (b, d).
+        FsbenchError: The network does not return features (b, d).
     """
     values = np.empty((0, 0), dtype=np.float32)
     at_once = min(256, max(1, _PIXELS // transform.size**2))
     with (
         _evaluation_mode(network),
-        torch.no_grad(),  # not inference mode: what a module keeps for itself must serve in training, too
+        torch.no_grad(),  # not inference mode: a module may keep tensors and use them in training
         progress("extract", len(pixels), "images", quiet=session.quiet) as bar,
     ):
         for start in range(0, len(pixels), at_once):
@@ -78,7 +78,7 @@ def embed(
 
 @contextmanager
 def _evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode in the block; then each submodule is as before, such as a frozen batch norm."""
+    """Set evaluation mode in the block, then restore the mode of each submodule."""
     modes = [(module, module.training) for module in network.modules()]
     try:
         network.eval()
@@ -97,9 +97,9 @@ def extract_features(
     out: Path | None = None,
     force: bool = False,
 ) -> tuple[Path, Features]:
-    """Extract the features of a split, or read them where they were extracted before.
+    """Extract the features of a split, or read them from an existing file.
 
-    Logs a warning where the backbone was trained on classes or images of the split, and where images are
+    A warning is logged if the backbone was trained on classes or images of the split, and if images are
     enlarged for it.
 
     Args:
@@ -107,16 +107,16 @@ def extract_features(
         dataset: Name of a prepared data set.
         split: `base`, `val` or `novel`.
         session: Cache, device and progress.
-        out: Feature file. Default: a file in the cache, named by a digest of backbone, images, their stored
-            size, class names and transform, so that other features are another file.
-        force: Whether an existing file is replaced.
+        out: Feature file. Default: a file in the cache whose name contains a digest of backbone, images,
+            stored size, class names and transform.
+        force: Whether to replace an existing file.
 
     Returns:
         The path of the feature store, and its content.
 
     Raises:
-        FsbenchError: The data set cannot be read, the features are not finite, `out` is a store of something
-            else, or the store cannot be written.
+        FsbenchError: The data set cannot be read, the features are not finite, `out` holds other features, or
+            the store cannot be written.
     """
     transform, run = extractor.transform, extractor.model.run
     info = stored_for(dataset, split, run, transform.size, transform.stored, session.cache)
@@ -130,21 +130,21 @@ def extract_features(
     digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()[:12]
     name = f"{dataset.partition('@')[0]}-{split}-{digest}.h5"
     path = out or cache_folder(session.cache) / "features" / run / name
-    if path.exists() and not force:  # most calls need no lock, and a read-only cache has none
+    if path.exists() and not force:  # checked first: a read-only cache has no locks
         features = store.read(path, **key)
     else:
         with exclusive_lock(path):
             if path.exists() and not force:
                 features = store.read(path, **key)
             else:
-                features = _extracted(extractor, dataset, split, info, key, session)
+                features = _extract(extractor, dataset, split, info, key, session)
                 store.write(path, features)
     warn_of_seen(features)
     return path, features
 
 
 def warn_of_seen(features: Features) -> None:
-    """Log a warning where the backbone of features was trained on classes or images of their split."""
+    """Log a warning if the backbone of features was trained on classes or images of their split."""
     origin = features.origin
     if origin.seen:
         _log.warning(
@@ -153,23 +153,23 @@ def warn_of_seen(features: Features) -> None:
 
 
 def _seen(extractor: FeatureExtractor, images: ImageSplit, dataset: str, cache: Path | None) -> str:
-    """What the backbone was trained on of the split, in one line; empty where that is nothing or unknown.
+    """Describe in one line which classes or images of the split the backbone was trained on; "" if unknown.
 
-    Images that lie in two splits of one data set are reported when it is prepared.
+    Images in two splits of one data set are reported when it is prepared.
     """
     if extractor.seen is not None:
         return overlap.text(extractor.seen, images.dataset, images.class_names)
     trained = extractor.provenance
     if trained is None or trained.source == images.dataset:
         return ""
-    both = shared_with_base(dataset, images.split, trained.source, trained.source_fingerprint, cache)
-    if not both:
+    rows = shared_with_base(dataset, images.split, trained.source, trained.source_fingerprint, cache)
+    if not rows:
         return ""
-    first = f"{images.class_names[images.labels[both[0]]]}/{images.items[both[0]]}"
-    return f"trained on {len(both)} of its {len(images.items)} images (for example {first})"
+    first = f"{images.class_names[images.labels[rows[0]]]}/{images.items[rows[0]]}"
+    return f"trained on {len(rows)} of its {len(images.items)} images (for example {first})"
 
 
-def _extracted(
+def _extract(
     extractor: FeatureExtractor,
     dataset: str,
     split: str,
@@ -177,12 +177,12 @@ def _extracted(
     key: Mapping[str, Attribute],
     session: Session,
 ) -> Features:
-    """The features of a split, extracted now."""
+    """Extract the features of a split."""
     began = time.perf_counter()
     model = extractor.model
     images = image_store.read(info.path, split)
     if images.identity != info.identity:
-        raise FsbenchError(f"data set {dataset}: was prepared anew while it was read; try again")
+        raise FsbenchError(f"data set {dataset}: was prepared again while it was read; try again")
     with memory_advice(f"{model.run} on images of {dataset}", "free some of it, or use another --device"):
         network = extractor.network.to(session.device).to(memory_format=torch.channels_last)
         values = embed(network, extractor.transform, images.pixels, session)

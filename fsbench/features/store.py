@@ -1,7 +1,7 @@
-"""The feature store: one HDF5 file of features, labels and where they come from, whole or absent.
+"""The feature store: one HDF5 file of features, labels and their origin, complete or absent.
 
-Its key is content, not a name: a reader states what it expects (checkpoint, split fingerprint, transform)
-and a file made from anything else is refused.
+A reader states what it expects (checkpoint, fingerprint of the split, transform), and any other file is
+refused.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import atomic_hdf5
 from fsbench._util.untrusted import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
@@ -28,7 +28,7 @@ Attribute = str | int | float
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Images and backbone that features come from; None stands for what a file does not hold.
+    """Images and backbone of features; None stands for values that a file does not contain.
 
     Attributes:
         dataset: Data set.
@@ -38,7 +38,7 @@ class Origin:
         decoder: Library that decoded them.
         stored_size: Side of the stored images in pixels.
         synthetic: Whether the images are drawn by code.
-        seen: What is known of classes or images of this split that the backbone was trained on.
+        seen: One line about classes or images of this split that the backbone was trained on; may be empty.
         run: Name of the training run.
         checkpoint: Digest of the backbone.
         transform: Name of the transform from stored to network images.
@@ -61,10 +61,10 @@ class Origin:
     seconds: float | None = None
 
     def model(self, run: str) -> Model:
-        """The backbone; `run` is its name where the file holds none.
+        """Return the backbone; `run` is its name if the file does not contain one.
 
         Raises:
-            FsbenchError: The provenance is not one.
+            FsbenchError: The provenance is invalid.
         """
         try:
             made_by = parse_json(self.provenance)
@@ -83,10 +83,10 @@ class Features:
     """Features of one split of a data set by one backbone.
 
     Attributes:
-        values: Features, shape (n, d), float32. Those of a large file are mapped and read-only.
+        values: Features, shape (n, d), float32; mapped and read-only for a large file.
         labels: Class indices, shape (n,), int32, sorted, from 0 to `len(class_names)` - 1.
         class_names: One name per class.
-        about: Attributes of the file, those of `Origin` among them.
+        about: Attributes of the file, including those of `Origin`.
     """
 
     values: NDArray[np.float32]
@@ -102,10 +102,9 @@ class Features:
             FsbenchError: An attribute has another type.
         """
         try:
-            plain = {name: value for name, value in self.about.items() if name != "provenance"}
-            origin = typed(
-                plain, Origin, other_keys=True
-            )  # the provenance is long, and checked where it is read
+            # The provenance exceeds the limit on texts; `Origin.model` checks it.
+            others = {name: value for name, value in self.about.items() if name != "provenance"}
+            origin = typed(others, Origin, other_keys=True)
             provenance = str(self.about.get("provenance", "{}"))
             return replace(origin, provenance=provenance, seen=reworded(origin.seen))
         except InvalidValueError as error:
@@ -113,7 +112,7 @@ class Features:
 
     @property
     def identity(self) -> Identity | None:
-        """Identity of the images; None for a file that does not hold it."""
+        """Identity of the images; None if the file does not contain it."""
         origin = self.origin
         if origin.fingerprint is None:
             return None
@@ -168,7 +167,7 @@ def read(path: Path, **expected: Attribute) -> Features:
         The features with their provenance.
 
     Raises:
-        FsbenchError: The file does not exist, is no feature store or damaged, or an entry of `about` differs.
+        FsbenchError: The file is missing, damaged or not a feature store, or an entry of `about` differs.
     """
     try:
         most = hdf5.capacity(path)
@@ -190,8 +189,8 @@ def read(path: Path, **expected: Attribute) -> Features:
         _check(features)
     except FsbenchError:
         raise
-    except Exception as error:  # HDF5 names no bounds to what a torn file raises
-        raise FsbenchError(f"{path}: not a readable feature store ({hdf5.describe_error(error)})") from error
+    except Exception as error:  # HDF5 raises errors of any kind for damaged files
+        raise FsbenchError(f"{path}: not a readable feature store ({reason(error)})") from error
     if features.digest != digest:
         raise FsbenchError(f"{path}: features do not match their digest; extract them again")
     return features
@@ -218,16 +217,16 @@ def is_store(path: Path) -> bool:
     except Exception as error:
         if path.is_file():
             return True  # HDF5, but damaged: `read` says so
-        raise FsbenchError(f"cannot read {path}: {hdf5.describe_error(error)}") from error
+        raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
 
 
 def are_finite(values: NDArray[np.float32]) -> bool:
-    """Whether all of the features (n, d) are numbers; a mask of all of them would take more memory."""
+    """Whether all features (n, d) are finite; sums of rows take less memory than a mask of all values."""
     return bool(np.isfinite(values.sum(axis=1, dtype=np.float64)).all())
 
 
 def _check(features: Features) -> None:
-    """Refuse parts that do not fit each other, and what no head can take."""
+    """Refuse features that do not fit the labels, and values that are not finite."""
     values, labels, names = features.values, features.labels, features.class_names
     if len(values) != len(labels) or not values.size:
         raise InvalidValueError(f"features {values.shape} do not fit labels {labels.shape}")

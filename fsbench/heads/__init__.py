@@ -2,13 +2,13 @@
 
 A head is a function `(support, query) -> logits` on float32 tensors on one device: support
 (tasks, n_way, n_shot, d), query (tasks, queries, d), logits (tasks, queries, n_way). It keeps no state, reads
-no global random stream and treats every task by itself, so results do not depend on how tasks are batched: on
-a CPU to the last bit (`batching.py`), elsewhere up to rounding. Features are preprocessed before they reach a
-head (`preprocess.py`).
+no global random stream and treats every task independently. So results do not depend on how tasks are
+batched: on a CPU to the last bit (`batching.py`), elsewhere up to rounding. Features are preprocessed before
+they reach a head (`preprocess.py`).
 
-To add a head, write a file `_NAME.py` beside this one and an entry in `HEADS`. A head of your own needs no
-change here: it is a function or a `Head`, named as `./mine.py:head` or `package.module:head`, or by an entry
-point in the group `fsbench.heads` of an installed package.
+To add a head to fsbench, write a file `_NAME.py` beside this one and an entry in `HEADS`. Your own head needs
+no change here: pass a function or a `Head` as `./mine.py:head` or `package.module:head`, or install a package
+with an entry point in the group `fsbench.heads`.
 """
 
 from importlib.metadata import entry_points
@@ -98,7 +98,7 @@ HEADS: dict[str, Head] = {
     "soft-kmeans": Head(soft_kmeans, "EASY, arXiv:2201.09699", "cl2n", transductive=True, class_prior=True),
 }
 
-# Names that papers and other projects use; they are suggested in the error, not accepted.
+# Names in papers and other projects; the error for an unknown head suggests the name in fsbench.
 _OTHER_NAMES = {
     **dict.fromkeys(("protonet", "prototypical", "prototypical-networks", "simpleshot"), "nearest-mean"),
     **dict.fromkeys(("ncm", "nearest-class-mean", "nearest-centroid"), "nearest-mean"),

@@ -23,7 +23,7 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
 
     Source:
         Liu, Song, Qin (arXiv:1911.10713). As in the code of Realistic Transductive Few-Shot
-        (arXiv:2204.11181), queries are scored where they are, not shifted.
+        (arXiv:2204.11181), unshifted queries are scored.
 
     Example:
         >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
@@ -35,7 +35,7 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
 
 
 def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """Class means that include the queries, (tasks, n_way, d).
+    """Compute class means that include the queries, (tasks, n_way, d).
 
     Queries are shifted so that their mean is that of the support. Each point then belongs to the class whose
     support mean has the largest cosine similarity, weighted by the softmax of SCALE times the similarities,
@@ -57,12 +57,12 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
     products = torch.cat([product(means, points.mT), shifted[:, :-1]], dim=2)
     cosine = products * _inverse_root(squares) * _inverse_root(_squares(means).mT)
     nearest = cosine.max(dim=1, keepdim=True).indices
-    own = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points and queries)
-    own[..., :n_support] *= labels.sum(dim=1, keepdim=True)  # padding belongs to no class
-    empty = own.sum(dim=2, keepdim=True) == 0  # (tasks, n_way, 1)
-    weights = (SCALE * cosine).softmax(dim=1) * own
+    assigned = torch.zeros_like(cosine).scatter_(1, nearest, 1.0)  # (tasks, n_way, points and queries)
+    assigned[..., :n_support] *= labels.sum(dim=1, keepdim=True)  # padding belongs to no class
+    empty = assigned.sum(dim=2, keepdim=True) == 0  # (tasks, n_way, 1)
+    weights = (SCALE * cosine).softmax(dim=1) * assigned
     weights[..., :n_support] += empty * labels
-    weights /= own.sum(dim=2, keepdim=True) + counts * empty
+    weights /= assigned.sum(dim=2, keepdim=True) + counts * empty
     of_support, of_query = weights.tensor_split([n_support], dim=2)
     moved = of_query.sum(dim=2, keepdim=True) * shift
     return product(of_support, points, product(of_query, query, moved))

@@ -8,11 +8,8 @@ from torch import Tensor
 from fsbench.heads import _sgd
 from fsbench.heads.batching import product, widened
 
-EPOCHS = (
-    101,
-    201,
-    301,
-)  # epochs before each score: the published code runs range(301), scores at 100, 200, 300
+# Epochs before each score: the published code runs range(301) and scores at 100, 200 and 300.
+EPOCHS = (101, 201, 301)
 EPSILON = 1e-5  # added to the norm of a feature
 
 
@@ -21,8 +18,8 @@ def cosine_sgd(
 ) -> Tensor:
     """Score queries by a weight-normalised cosine classifier trained on the support by SGD.
 
-    Features enter as they are. As in the published code, the scale is 2, the length of each class's weights
-    is learnt as well, and the initial weights are those of nn.Linear.
+    As in the published code, the scale is 2, the length of each class's weights is learnt as well, and the
+    initial weights are those of nn.Linear.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -58,13 +55,13 @@ def cosine_sgd_snapshots(
     keys: Tensor,
     epochs: Sequence[int] = EPOCHS,
 ) -> Tensor:
-    """Logits of `cosine_sgd` after each number of epochs of one run, (len(epochs), tasks, queries, n_way)."""
+    """Return the logits of `cosine_sgd` after each number of epochs, (len(epochs), tasks, queries, n_way)."""
     chunks = _sgd.chunks(support, query, shots, keys)
     return torch.cat([_classify(*chunk, epochs) for chunk in chunks], dim=1)
 
 
 def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: Sequence[int]) -> Tensor:
-    """Logits of some tasks."""
+    """Return the logits of one chunk of tasks."""
     _, n_way, _, d = support.shape
     support, query = widened(support), widened(query)
     points = support / (torch.linalg.vector_norm(support, dim=-1, keepdim=True) + EPSILON)

@@ -1,7 +1,7 @@
 """Distribution calibration: logistic regression on the support and on draws from normals near it.
 
-Yang, Liu, Xu, ICLR 2021, arXiv:2101.06395. Each support feature borrows mean and covariance from the base
-classes nearest to it. The settings are those of the published code.
+Yang, Liu, Xu, ICLR 2021, arXiv:2101.06395. The normal of a support feature has the mean and covariance of the
+base classes nearest to it. The settings are those of the published code.
 """
 
 import math
@@ -14,8 +14,8 @@ from fsbench.heads._random import bits
 from fsbench.heads._support import linear_logits, task_chunks
 from fsbench.heads.base import BaseStatistics
 
-NEAREST = 2  # base classes that a support feature borrows from
-SPREAD = 0.21  # added to every entry of a covariance, not to its diagonal alone
+NEAREST = 2  # base classes used for each support feature
+SPREAD = 0.21  # added to every entry of a covariance, not only to its diagonal
 DRAWS = 750  # per class; each of its shots gets int(DRAWS / shots)
 _TASKS_AT_ONCE = {"cpu": 1, "cuda": 16}
 BYTES_PER_TASK = 1 << 28  # memory of the draws and the fit
@@ -32,7 +32,7 @@ def distribution_calibration(
         support: Support features, (tasks, n_way, n_shot, d).
         query: Query features, (tasks, queries, d).
         shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
-        base: Statistics of the base features, as the backbone gives them.
+        base: Statistics of the base features before preprocessing.
         keys: One number per task, int64 (tasks,); the draws depend on it alone.
 
     Returns:
@@ -55,16 +55,16 @@ def distribution_calibration(
 
 
 def _classify(base: BaseStatistics, support: Tensor, query: Tensor, shots: Tensor, keys: Tensor) -> Tensor:
-    """Logits of some tasks with the same shots, fitted together."""
+    """Return the logits of tasks with the same shots, fitted together."""
     n_tasks, n_way = support.shape[:2]
     class_keys = bits(keys.unsqueeze(1), torch.arange(n_way, device=keys.device))  # (tasks, n_way)
-    of_classes = []
+    points_by_class = []
     for c, count in enumerate(shots[0].tolist()):
         real = support[:, c, :count]
         drawn = calibrated_draws(real, base, class_keys[:, c], DRAWS // count)
-        of_classes.append(torch.cat([real, drawn], dim=1))
-    points = torch.cat(of_classes, dim=1).double()  # (tasks, points, d)
-    sizes = torch.tensor([len(rows[0]) for rows in of_classes], device=query.device)
+        points_by_class.append(torch.cat([real, drawn], dim=1))
+    points = torch.cat(points_by_class, dim=1).double()  # (tasks, points, d)
+    sizes = torch.tensor([len(rows[0]) for rows in points_by_class], device=query.device)
     labels = torch.eye(n_way, dtype=torch.float64, device=query.device).repeat_interleave(sizes, dim=1)
     labels = labels.expand(n_tasks, -1, -1)
     centre = points.mean(dim=1, keepdim=True)
@@ -81,18 +81,18 @@ def calibrated_draws(support: Tensor, base: BaseStatistics, keys: Tensor, count:
     factors of the base classes and a row of ones are stacked.
     """
     n_tasks, n_shot, d = support.shape
-    away = torch.cdist(support, base.means, compute_mode="donot_use_mm_for_euclid_dist")
-    nearest = away.topk(NEAREST, largest=False).indices  # (tasks, n_shot, NEAREST)
+    distances = torch.cdist(support, base.means, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.topk(NEAREST, largest=False).indices  # (tasks, n_shot, NEAREST)
     mean = (base.means[nearest].sum(dim=2) + support) / (NEAREST + 1)
-    borrowed = base.factors[nearest].flatten(2, 3) / math.sqrt(NEAREST)  # (tasks, n_shot, rank, d)
-    spread = borrowed.new_full((n_tasks, n_shot, 1, d), math.sqrt(SPREAD))
-    factor = torch.cat([borrowed, spread], dim=2)
+    base_factor = base.factors[nearest].flatten(2, 3) / math.sqrt(NEAREST)  # (tasks, n_shot, rank, d)
+    spread = base_factor.new_full((n_tasks, n_shot, 1, d), math.sqrt(SPREAD))
+    factor = torch.cat([base_factor, spread], dim=2)
     noise = normals(keys, n_shot * count * factor.shape[2]).to(factor.dtype)
     return (noise.view(n_tasks, n_shot, count, -1) @ factor + mean.unsqueeze(2)).flatten(1, 2)
 
 
 def normals(keys: Tensor, count: int) -> Tensor:
-    """Standard normals that depend only on the key and their place, float32 (tasks, count).
+    """Draw standard normals that depend only on the key and their index, float32 (tasks, count).
 
     Each pair of normals is computed from two numbers of 24 bits. Source: Box and Muller (1958).
     """

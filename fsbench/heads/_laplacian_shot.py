@@ -16,8 +16,7 @@ def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) 
     """Score queries by distance to the rectified class means and agreement with their neighbours.
 
     Neighbours have weight 0.7 with one shot and 0.3 with more, on average over the classes of a task. These
-    are the values of arXiv:2204.11181 for balanced mini-ImageNet, so no head is tuned on the data set on
-    which it is measured.
+    are the values of arXiv:2204.11181 for balanced mini-ImageNet; they are not tuned on the evaluated data.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -48,7 +47,7 @@ def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) 
 
 
 def _neighbours(query: Tensor) -> Tensor:
-    """1 at [t, j, i] if query j is among the NEIGHBOURS nearest to query i, else 0; not symmetric."""
+    """Return 1 at [t, j, i] if query j is among the NEIGHBOURS nearest to query i, else 0; not symmetric."""
     gram = product(query, query.mT)
     closeness = 2 * gram - gram.diagonal(dim1=1, dim2=2).unsqueeze(2)  # |q_i|^2 - |q_i - q_j|^2
     closeness.diagonal(dim1=1, dim2=2).fill_(-torch.inf)

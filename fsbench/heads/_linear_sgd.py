@@ -43,7 +43,7 @@ def linear_sgd(
 
 
 def _classify(support: Tensor, query: Tensor, shots: Tensor, keys: Tensor, epochs: int) -> Tensor:
-    """Logits of some tasks; the intercept is the weight of a constant feature, decayed like the others."""
+    """Return the logits of one chunk of tasks; the intercept is the weight of a constant feature 1."""
     _, n_way, _, d = support.shape
     initial = _sgd.initial_weights(keys, n_way, d + 1, bound=d**-0.5)
     weights = _sgd.train(F.pad(support, (0, 1), value=1.0), initial, shots, keys, (epochs,), cosine=False)

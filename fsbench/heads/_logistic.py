@@ -13,9 +13,9 @@ MOST_NEWTON, MOST_CG, MOST_HALVINGS = 30, 200, 20
 def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by multinomial logistic regression on the support.
 
-    It minimises the summed cross-entropy plus half the squared weights, with intercepts that are not
-    penalised. This is the objective of scikit-learn's LogisticRegression at C = 1 for three classes or
-    more; for two classes that one has a single weight vector.
+    The objective is the summed cross-entropy plus half the squared weights; intercepts are not penalised. It
+    is that of scikit-learn's LogisticRegression at C = 1 for three or more classes. For two classes,
+    scikit-learn fits a single weight vector instead.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -40,7 +40,7 @@ def logistic(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Ten
 
 
 def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Minimise the cross-entropy plus half the squared weights, each task by itself.
+    """Minimise the cross-entropy plus half the squared weights of each task.
 
     points (tasks, points, d), best with mean zero, labels (tasks, n_way, points), one-hot, both in double
     precision, both zero where a point is padding -> weights (tasks, n_way, d), intercepts (tasks, n_way, 1).
@@ -68,18 +68,18 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         # Because of the penalty, the curvature of the objective along the weights is at least 1. So the error
         # of the weights is at most their gradient, that of a logit at most this times the length of its
         # point.
-        wrong = (square * torch.maximum(longest, unit.square().amax(dim=1, keepdim=True))).sqrt()
-        unfinished = wrong > TOLERANCE
+        error_bound = (square * torch.maximum(longest, unit.square().amax(dim=1, keepdim=True))).sqrt()
+        unfinished = error_bound > TOLERANCE
         if not unfinished.any():
             break
-        enough = square * torch.where(unfinished, 0.01 * wrong.clamp_max(1).square(), 1.0)
-        step = _newton_step(basis, wide, probabilities, unit, residual, enough)
+        tolerance = square * torch.where(unfinished, 0.01 * error_bound.clamp_max(1).square(), 1.0)
+        step = _newton_step(basis, wide, probabilities, unit, residual, tolerance)
         by_weights, by_intercept = step[..., :-1], unit * step[..., -1:]
         by_scores = product(by_weights, basis.mT) + by_intercept
         size = torch.ones_like(loss)
         for _ in range(MOST_HALVINGS):
-            tried = _evaluate(labels, weights + size * by_weights, scores + size * by_scores)[1]
-            worse = tried > loss * (1 + 1e-12)  # rounding is no reason to halve
+            new_loss = _evaluate(labels, weights + size * by_weights, scores + size * by_scores)[1]
+            worse = new_loss > loss * (1 + 1e-12)  # rounding is no reason to halve
             if not worse.any():
                 break
             size = torch.where(worse, size / 2, size)
@@ -91,24 +91,24 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _in_fewer_dimensions(points: Tensor) -> Tensor:
-    """Points (tasks, points, points) with the same inner products: the Cholesky factor of the Gram matrix."""
+    """Return points (tasks, points, points) with the same inner products: a Cholesky factor."""
     gram = product(points, points.mT)
     diagonal = gram.diagonal(dim1=1, dim2=2)
-    number = torch.finfo(gram.dtype)
-    diagonal += 4 * gram.shape[1] * number.eps * diagonal.sum(dim=1, keepdim=True) + number.tiny
-    # What was added is as large as rounding errors, and makes dependent points factorisable.
+    limits = torch.finfo(gram.dtype)
+    # As large as rounding errors; it makes the Gram matrix of dependent points positive definite.
+    diagonal += 4 * gram.shape[1] * limits.eps * diagonal.sum(dim=1, keepdim=True) + limits.tiny
     factor: Tensor = torch.linalg.cholesky(gram)
     return factor
 
 
 def _evaluate(labels: Tensor, weights: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithms of the probabilities (tasks, n_way, points) and the loss (tasks, 1, 1)."""
+    """Return the logarithms of the probabilities (tasks, n_way, points) and the loss (tasks, 1, 1)."""
     log_probabilities = scores.log_softmax(dim=1)
     return log_probabilities, _sum(weights.square()) / 2 - _sum(labels * log_probabilities)
 
 
 def _error_and_curvature(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels minus probabilities (tasks, n_way, points), and the sums of p (1 - p) (tasks, n_way, 1).
+    """Return labels minus probabilities (tasks, n_way, points), and the sums of p (1 - p) (tasks, n_way, 1).
 
     For p near 1, 1 - p is the sum of the other probabilities: a difference would leave only rounding errors.
     """
@@ -120,30 +120,30 @@ def _error_and_curvature(probabilities: Tensor, labels: Tensor) -> tuple[Tensor,
 
 
 def _newton_step(
-    basis: Tensor, wide: Tensor, probabilities: Tensor, unit: Tensor, residual: Tensor, enough: Tensor
+    basis: Tensor, wide: Tensor, probabilities: Tensor, unit: Tensor, residual: Tensor, tolerance: Tensor
 ) -> Tensor:
-    """Solve Hessian @ step = residual by conjugate gradients, until the squared residual is `enough`.
+    """Solve Hessian @ step = residual by conjugate gradients, up to a squared residual of `tolerance`.
 
     `wide` is the basis, `widened`.
     """
-    step, ahead, square = torch.zeros_like(residual), residual, _sum(residual.square())
+    step, direction, square = torch.zeros_like(residual), residual, _sum(residual.square())
     for _ in range(MOST_CG):
-        unfinished = square > enough
+        unfinished = square > tolerance
         if not unfinished.any():
             break
-        scores = product(ahead[..., :-1], basis.mT) + unit * ahead[..., -1:]  # (tasks, n_way, points)
+        scores = product(direction[..., :-1], basis.mT) + unit * direction[..., -1:]  # (tasks, n_way, points)
         change = probabilities * scores
         change = change.addcmul(probabilities, change.sum(dim=1, keepdim=True), value=-1)
         pull = product(change, wide)[..., : basis.shape[2]]
-        curved = torch.cat([ahead[..., :-1] + pull, unit * change.sum(dim=2, keepdim=True)], dim=2)
-        rate = torch.where(unfinished, square / _sum(ahead * curved), 0.0)
-        step, residual = step + rate * ahead, residual - rate * curved
+        curved = torch.cat([direction[..., :-1] + pull, unit * change.sum(dim=2, keepdim=True)], dim=2)
+        rate = torch.where(unfinished, square / _sum(direction * curved), 0.0)
+        step, residual = step + rate * direction, residual - rate * curved
         before, square = square, torch.where(unfinished, _sum(residual.square()), square)
         share = torch.where(unfinished, square / before, 0.0)  # the square of a finished task may be 0
-        ahead = residual + share * ahead
+        direction = residual + share * direction
     return step
 
 
 def _sum(values: Tensor) -> Tensor:
-    """Sum over all but the tasks, shape (tasks, 1, 1)."""
+    """Sum over all axes but the first, shape (tasks, 1, 1)."""
     return values.sum(dim=(1, 2), keepdim=True)

@@ -33,6 +33,9 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
 
 
 def distance_logits(means: Tensor, query: Tensor) -> Tensor:
-    """Logits (tasks, queries, n_way) of query (tasks, queries, d) by distance to means (tasks, n_way, d)."""
+    """Compute logits (tasks, queries, n_way) from distances of query (tasks, queries, d) to class means.
+
+    means are (tasks, n_way, d).
+    """
     squares = torch.linalg.vector_norm(means, dim=-1, keepdim=True).square()  # in one pass
     return product(means, query.mT, squares, beta=-1, alpha=2).mT

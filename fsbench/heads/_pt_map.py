@@ -57,12 +57,12 @@ def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tenso
 
 
 def transport(score: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """The plan exp(score + row + column) whose query sums are 1 and class sums queries / n_way.
+    """Find the plan exp(score + row + column) whose query sums are 1 and class sums queries / n_way.
 
     score (tasks, n_way, queries) and an initial guess of the classes' terms (tasks, n_way, 1), which only
     affects the number of rounds -> plan, classes' terms. Sinkhorn's iteration corrects the two kinds of sums
-    in turn until those of the queries are within TOLERANCE of 1. Each task stops by itself, so batching
-    changes no answer. Source: Cuturi (arXiv:1306.0895) algorithm 1.
+    in turn until those of the queries are within TOLERANCE of 1. Every task has its own number of rounds, so
+    batching changes no result. Source: Cuturi (arXiv:1306.0895) algorithm 1.
     """
     per_class = score.shape[2] / score.shape[1]
     kernel = (score + log_scale).softmax(dim=1)  # the first row sum corrects the factor of a query

@@ -1,4 +1,4 @@
-"""Random numbers computed from a key and a place alone, in any order and on any device."""
+"""Random numbers computed from a key and an index alone, in any order and on any device."""
 
 import torch
 from torch import Tensor
@@ -10,24 +10,24 @@ LAST_SHIFT = 31
 
 
 def bits(keys: Tensor, places: Tensor) -> Tensor:
-    """64 random bits for each key and place, int64 of the shape to which the two broadcast.
+    """Return 64 random bits for each key and index, int64 of the shape to which the two broadcast.
 
-    The bits can be used as keys in turn, so that one key gives a tree of independent streams.
+    The bits can be used as further keys, so that one key gives a tree of independent streams.
     """
     return _scramble(_scramble(keys + _signed(STEP)) + places * _signed(STEP))
 
 
 def uniforms(keys: Tensor, count: int) -> Tensor:
-    """Uniform numbers in [0, 1), multiples of 2**-24, float32 (..., count) for keys (...)."""
+    """Draw uniform numbers in [0, 1), multiples of 2**-24, float32 (..., count) for keys (...)."""
     words = bits(keys.unsqueeze(-1), torch.arange((count + 1) // 2, device=keys.device))
     halves = torch.stack([words >> 40, words], dim=-1).flatten(-2)[..., :count]
     return (halves & 0xFFFFFF).float() / (1 << 24)
 
 
 def permutations(keys: Tensor, n: int) -> Tensor:
-    """A permutation of n < 2**31 numbers for each key, int64 (..., n) for keys (...).
+    """Draw a permutation of n < 2**31 numbers for each key, int64 (..., n) for keys (...).
 
-    All are equally likely, to n parts in 2**32. A Fisher-Yates shuffle from the last place down.
+    All permutations are equally likely, to n parts in 2**32: a Fisher-Yates shuffle from the last place down.
     """
     places = torch.arange(n, device=keys.device)
     partners = (((bits(keys.unsqueeze(-1), places) >> 32) & 0xFFFFFFFF) * (places + 1)) >> 32
@@ -41,12 +41,12 @@ def permutations(keys: Tensor, n: int) -> Tensor:
 
 
 def _scramble(state: Tensor) -> Tensor:
-    """Output function of splitmix64 on int64; the masks make right shifts fill with zeros."""
+    """Apply the output function of splitmix64 to int64; the masks make right shifts fill with zeros."""
     for shift, factor in ROUNDS:
         state = (state ^ ((state >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor)
     return state ^ ((state >> LAST_SHIFT) & ((1 << (64 - LAST_SHIFT)) - 1))
 
 
 def _signed(word: int) -> int:
-    """64 bits as a signed number, as torch holds them; its sums and products wrap around."""
+    """Convert a 64-bit word to a signed number, whose sums and products wrap around in torch."""
     return word - (1 << 64) if word >> 63 else word

@@ -21,8 +21,8 @@ def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor
         Logits, (tasks, queries, n_way): estimates of the one-hot class.
 
     Source:
-        R2-D2, Bertinetto et al. (arXiv:1805.08136) eq. 4-6. The paper learns the penalty with the backbone,
-        and a scale of all logits that changes no answer; for a given backbone the penalty is fixed.
+        R2-D2, Bertinetto et al. (arXiv:1805.08136) eq. 4-6. The paper learns the penalty together with the
+        backbone, and a scale of all logits, which changes no prediction. Here the penalty is fixed.
 
     Example:
         >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)

@@ -1,13 +1,13 @@
 """Linear and cosine classifiers by stochastic gradient descent, computed exactly on inner products.
 
-The weight vector v of a class starts at u and moves by multiples of itself and of support vectors x. So it
-remains a combination of the basis (all x, all u). SGD needs only two things of v: its products with the x,
-for logits, and its product with itself, for the weight norm. Both follow from
+The weight vector v of a class starts at u. Each step adds multiples of v and of support vectors x, so v
+remains a linear combination of the basis (all x, all u). SGD uses v only in products with the x, for logits,
+and with itself, for the weight norm. Both follow from
 
     coefficients  b, v = sum_i b_i basis_i            scores  s, s_i = v . basis_i            v . v = b . s
 
 which are linear in v. Adding e x_j to v adds e to b_j, and e times row j of the Gram matrix of the basis to
-s. A step costs n_way (n_shot + 1) numbers per class instead of d, and rounds only the same sums.
+s. A step costs n_way (n_shot + 1) numbers per class instead of d. The results differ only by rounding.
 
 The weights of the cosine classifier are a v with a = g / |v|, where weight normalisation learns the length g.
 With r = sum_j error_j x_j the gradient with respect to a v, the chain rule gives the gradients (r . v) / |v|
@@ -37,7 +37,7 @@ _EPOCHS_AT_ONCE = 16  # epochs shuffled together by torch
 def chunks(
     support: Tensor, query: Tensor, shots: Tensor | None, keys: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Chunks of support, query, shots and keys with as many tasks as a device trains well together."""
+    """Split support, query, shots and keys into chunks of as many tasks as train efficiently together."""
     _, n_way, n_shot, d = support.shape
     floats = _FLOATS_AT_ONCE.get(support.device.type, _FLOATS_ELSEWHERE)
     at_once = max(1, floats // (n_way * (n_shot + 1) * d))
@@ -45,7 +45,7 @@ def chunks(
 
 
 def initial_weights(keys: Tensor, n_way: int, width: int, bound: float) -> Tensor:
-    """Weights uniform in [-bound, bound), (tasks, n_way, width), determined by the key of each task."""
+    """Draw weights uniform in [-bound, bound), (tasks, n_way, width), determined by the key of each task."""
     return bound * (2 * uniforms(bits(keys, keys.new_zeros(())), n_way * width).view(-1, n_way, width) - 1)
 
 
@@ -55,9 +55,9 @@ def train(
     """Train on the support and return the weights after each number of epochs, (tasks, len(epochs) n_way, d).
 
     support (tasks, n_way, n_shot, d), initial weights (tasks, n_way, d), shots (tasks, n_way): rows of
-    support beyond them are padding, keys (tasks,) int64 for the order of every epoch. If `cosine`, it
-    minimises the cross-entropy of COSINE_SCALE times weight-normalised scores, otherwise that of plain
-    scores, by mini-batches of BATCH. The last batch of an epoch may be short.
+    support beyond them are padding, keys (tasks,) int64 for the order of every epoch. The loss is the
+    cross-entropy of the scores; if `cosine`, of COSINE_SCALE times weight-normalised scores. Mini-batches
+    have BATCH points; the last one of an epoch may be smaller.
 
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
@@ -147,6 +147,6 @@ def _train_in_step(
 
 
 def _orders(keys: Tensor, epochs: int, n_points: int) -> Iterator[Tensor]:
-    """The order of support points in each epoch, (tasks, n_points)."""
+    """Yield the order of support points in each epoch, (tasks, n_points)."""
     for block in torch.arange(1, epochs + 1, device=keys.device).split(_EPOCHS_AT_ONCE):
         yield from permutations(bits(keys.unsqueeze(1), block), n_points).unbind(1)

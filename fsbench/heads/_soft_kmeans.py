@@ -13,8 +13,8 @@ UPDATES = 29  # the published loop makes 30, but classifies by the distances to 
 def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by their negative squared distance to the class means, times TEMPERATURE.
 
-    A class mean moves to the mean of its support and of the queries, weighted by their soft assignment. A
-    class weighs its queries as if it had queries / n_way of them, so it is given the class prior.
+    A class mean moves to the mean of its support and of the queries, weighted by their soft assignment. The
+    queries of each class have a total weight of queries / n_way: the head uses the class prior.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).

@@ -13,12 +13,12 @@ from fsbench.heads.batching import product
 
 
 def real_rows(support: Tensor, shots: Tensor) -> Tensor:
-    """Mask of the rows of support (tasks, n_way, n_shot, d) that are not padding, (tasks, n_way, n_shot)."""
+    """Return which rows of support (tasks, n_way, n_shot, d) are not padding, (tasks, n_way, n_shot)."""
     return torch.arange(support.shape[2], device=support.device) < shots.unsqueeze(2)
 
 
 def shots_of(support: Tensor, shots: Tensor | None) -> Tensor:
-    """Shots of each class (tasks, n_way): `shots`, or n_shot if that is None."""
+    """Return the shots of each class (tasks, n_way): `shots`, or n_shot if that is None."""
     n_tasks, n_way, n_shot, _ = support.shape
     return torch.full((n_tasks, n_way), n_shot, device=support.device) if shots is None else shots
 
@@ -32,12 +32,12 @@ def task_chunks(
 
 
 def mean_shots(support: Tensor, shots: Tensor | None) -> Tensor:
-    """Mean shots of the classes of each task, (tasks, 1, 1); some settings of papers depend on it."""
+    """Return the mean shots over the classes of each task, (tasks, 1, 1)."""
     return shots_of(support, shots).to(support.dtype).mean(dim=1).view(-1, 1, 1)
 
 
 def one_hot(support: Tensor, shots: Tensor | None = None) -> Tensor:
-    """One-hot classes of the support, (tasks, n_way, n_way * n_shot); zero for padding."""
+    """Return the one-hot classes of the support, (tasks, n_way, n_way * n_shot); zero for padding."""
     n_tasks, n_way, n_shot, _ = support.shape
     labels = torch.eye(n_way, dtype=support.dtype, device=support.device).repeat_interleave(n_shot, dim=1)
     if shots is None:
@@ -46,7 +46,7 @@ def one_hot(support: Tensor, shots: Tensor | None = None) -> Tensor:
 
 
 def class_means(support: Tensor, shots: Tensor | None = None) -> Tensor:
-    """Mean of each class of support (tasks, n_way, n_shot, d), without padding: (tasks, n_way, d)."""
+    """Compute the class means (tasks, n_way, d) of support (tasks, n_way, n_shot, d) without padding."""
     n_tasks, n_way, n_shot, _ = support.shape
     if n_shot == 1:
         return support.squeeze(2)
@@ -59,7 +59,7 @@ def class_means(support: Tensor, shots: Tensor | None = None) -> Tensor:
 
 
 def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Centred support, to which linear classifiers with free intercepts are fitted, in double precision.
+    """Centre the support in double precision; linear classifiers with free intercepts are fitted to it.
 
     support (tasks, n_way, n_shot, d), shots (tasks, n_way) or None -> mean of all points (tasks, 1, d),
     points minus the mean (tasks, points, d), one-hot classes (tasks, n_way, points). Points and classes of
@@ -77,7 +77,7 @@ def centred(support: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor, Tens
 
 
 def linear_logits(query: Tensor, centre: Tensor, weights: Tensor, intercepts: Tensor) -> Tensor:
-    """Logits (tasks, queries, n_way) of linear classifiers fitted to points minus a centre (tasks, 1, d).
+    """Compute logits (tasks, queries, n_way) of classifiers fitted to points minus a centre (tasks, 1, d).
 
     Weights (tasks, n_way, d) and intercepts (tasks, n_way, 1) are in double precision.
     """

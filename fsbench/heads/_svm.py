@@ -14,8 +14,8 @@ _FLOATS_AT_ONCE = 1 << 21  # size of the systems that are solved together
 def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Score queries by linear support vector machines with squared hinge loss, one class against the rest.
 
-    It minimises what scikit-learn's LinearSVC does at C = 1, for which squared hinge and one against the rest
-    are the defaults. The intercept is the weight of a constant feature 1 and penalised like the others.
+    The objective is that of scikit-learn's LinearSVC with its defaults: C = 1, squared hinge loss, one class
+    against the rest. The intercept is the weight of a constant feature 1 and penalised like the others.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -45,7 +45,7 @@ def svm(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
 
 
 def _classify(support: Tensor, query: Tensor, shots: Tensor) -> Tensor:
-    """Logits of some tasks, fitted together."""
+    """Return the logits of one chunk of tasks, fitted together."""
     n_tasks, n_way = support.shape[:2]
     points = support.flatten(1, 2).double()  # exact at any scale of the features
     gram = product(points, points.mT) + 1  # the constant feature's product

@@ -14,9 +14,9 @@ TEMPERATURE = 15.0
 STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
 _FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features, so that a thousand passes stay in the processor's cache
 
-# From the logarithms of probabilities (tasks, n_way, queries) and the means of the probabilities over queries
-# (tasks, n_way, 1) to the gradient of the entropy terms with respect to each probability, times the number of
-# queries. It is determined up to a term that is the same for every class, since probabilities sum to one.
+# (logarithms of probabilities (tasks, n_way, queries), means of probabilities over queries (tasks, n_way, 1))
+# -> gradient of the entropy terms with respect to each probability, times the number of queries. The gradient
+# is determined up to a term that is the same for every class, since probabilities sum to one.
 EntropyGradient = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -47,9 +47,9 @@ def tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
 def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
     """Fit class weights as TIM-GD does, with Tsallis entropies, which suit imbalanced queries.
 
-    All three terms of the loss have weight 1. The alpha of the entropies is 2 with one shot, 7 with five or
-    more on average over the classes of a task, and 5 between, where the published settings tune nothing.
-    The cross-entropy remains Shannon's.
+    All three terms of the loss have weight 1. The alpha of the entropies is 2 for one shot, 7 for five or
+    more shots on average over the classes of a task, and 5 in between, where no value is published. The
+    cross-entropy remains Shannon's.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -86,7 +86,7 @@ def _tsallis(alpha: Tensor, log_each: Tensor, mean: Tensor) -> Tensor:
 
 
 def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Chunks of support, query and shots with as many tasks as a device adapts well together."""
+    """Split support, query and shots into chunks of as many tasks as are adapted efficiently together."""
     support, query = widened(support), widened(query)
     floats = (support.shape[1] * support.shape[2] + query.shape[1]) * query.shape[2]  # of one task
     at_once = max(1, _FLOATS_AT_ONCE // floats) if query.device.type == "cpu" else len(query)
@@ -96,7 +96,7 @@ def _chunks(support: Tensor, query: Tensor, shots: Tensor | None) -> Iterator[tu
 def _adapt(
     support: Tensor, query: Tensor, shots: Tensor, ce_weight: float, entropies: EntropyGradient
 ) -> Tensor:
-    """Logits of the queries after STEPS of Adam on the class weights, starting at the class means.
+    """Return the logits of the queries after STEPS of Adam on the class weights, from the class means.
 
     Logits are -TEMPERATURE / 2 times the squared distance to the weights, here without the squared length of
     the feature. Adam divides each coordinate by its own gradients, so its path depends on the basis, and
@@ -105,9 +105,8 @@ def _adapt(
     labels = one_hot(support, shots)  # (tasks, n_way, points)
     n_support, n_query = labels.shape[2], query.shape[1]
     points = torch.cat([support.flatten(1, 2), query], dim=1)  # (tasks, points, d)
-    share = points.new_full(
-        (len(points), 1, n_support + n_query), 1 / n_query
-    )  # weight of a point in the loss
+    # Weight of each point in the loss.
+    share = points.new_full((len(points), 1, n_support + n_query), 1 / n_query)
     share[..., :n_support] = (
         ce_weight * labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True)
     )

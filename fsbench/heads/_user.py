@@ -12,7 +12,7 @@ from fsbench.heads.head import Head
 
 
 def user_head(name: str, reference: str) -> Head:
-    """A head outside fsbench: a function, used on features without preprocessing, or a `Head`."""
+    """Load a head from user code: a `Head`, or a function, which gets features without preprocessing."""
     code = user_code.load_reference(reference, "head")
     if isinstance(code.value, Head):
         head = code.value
@@ -24,7 +24,7 @@ def user_head(name: str, reference: str) -> Head:
 
 
 def _checked(name: str, classify: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A user's function, with a check of what it returns: with NaN, no class has the largest logit."""
+    """Wrap a user's function with a check that it returns logits of the right shape, without NaN."""
 
     @wraps(classify)
     def checked(support: Tensor, query: Tensor, **options: Tensor) -> Tensor:

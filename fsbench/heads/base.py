@@ -1,4 +1,4 @@
-"""Statistics of the base classes, which heads such as distribution calibration borrow from."""
+"""Statistics of the base classes, which heads such as distribution calibration use."""
 
 import math
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ class BaseStatistics:
 
 
 def base_statistics(features: Tensor, labels: Tensor) -> BaseStatistics:
-    """Compute the statistics of base features, as the backbone gives them.
+    """Compute mean and covariance of each base class.
 
-    The centred features of a class are already a factor of their covariance. So nothing is decomposed
-    unless a class has more images than a feature has values. Factors of small classes end in rows of zeros.
+    The centred features of a class are already a factor of their covariance. A QR decomposition is needed
+    only for a class with more images than d. Factors of small classes end in rows of zeros.
 
     Args:
-        features: Base features, (n, d).
+        features: Base features before preprocessing, (n, d).
         labels: Class of each feature, (n,).
 
     Returns:

@@ -1,9 +1,9 @@
-"""Products whose bits depend on no other task, no place in memory and no number of threads.
+"""Matrix products whose bits do not depend on other tasks, memory addresses or the number of threads.
 
-The matrix library of a CPU chooses the order of its sums, and so the last bits, by the place in a cache line
-where a matrix begins, by whether a batch has one matrix or more, and by how many threads share a product.
-On a CPU, every head therefore passes features through `widened` and multiplies by `product`, and the caller
-of a head shares the tasks among threads. On other devices these functions change nothing.
+On a CPU, the matrix library chooses the order of its sums, and so the last bits, by the alignment of a matrix
+to cache lines, by whether a batch has one matrix or more, and by how many threads share a product. Every head
+therefore passes features through `widened` and multiplies by `product`, and the caller of a head shares the
+tasks among threads. On other devices these functions change nothing.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def product(
     """
     n_tasks, m, n = len(left), left.shape[1], right.shape[2]
     if left.device.type == "cpu":
-        if m * n % WIDTH and n > 1 and right.stride(2) == 1:  # then the place of the answer matters as well
+        if m * n % WIDTH and n > 1 and right.stride(2) == 1:  # the alignment of the answer matters as well
             right = widened(right)
             plus = widened(plus) if plus is not None and plus.shape[2] > 1 else plus
         left, right = aligned(left), aligned(right)
@@ -104,8 +104,8 @@ def aligned(matrices: Tensor) -> Tensor:
 def shared_among_threads(head: Callable[..., Tensor], bytes_per_task: int = 1) -> Callable[..., Tensor]:
     """Share the tasks of a head among threads, each of which computes its tasks alone.
 
-    It uses as many threads as torch, or fewer if memory is short. On other devices than a CPU, the head is
-    called as it is.
+    It uses as many threads as torch, or fewer if memory is short. On devices other than the CPU, the head is
+    called directly.
 
     Args:
         head: Function of support, query and further tensors, all with one entry per task.
@@ -124,8 +124,8 @@ def shared_among_threads(head: Callable[..., Tensor], bytes_per_task: int = 1) -
     def shared(support: Tensor, query: Tensor, **options: Any) -> Tensor:
         if query.device.type != "cpu" or torch.get_num_threads() == 1:
             return head(support, query, **options)
-        of_memory = max(1, free_memory(query.device) // 2 // bytes_per_task)
-        parts = min(len(query), torch.get_num_threads(), of_memory)
+        fit_in_memory = max(1, free_memory(query.device) // 2 // bytes_per_task)
+        parts = min(len(query), torch.get_num_threads(), fit_in_memory)
         tensors = {name: value for name, value in options.items() if isinstance(value, Tensor)}
         shares = zip(*(x.tensor_split(parts) for x in (support, query, *tensors.values())), strict=True)
 

@@ -14,7 +14,7 @@ from fsbench.heads.batching import shared_among_threads
 
 @dataclass(frozen=True)
 class Head:
-    """A few-shot classifier: its function, and what readers of its numbers must know.
+    """A few-shot classifier: its function, and the properties that a result must state.
 
     A head is called like its function. Beside support and query, the function may take these arguments, which
     are recognised by their names:
@@ -31,9 +31,9 @@ class Head:
         paper: Name and source of the method.
         preprocess: Preprocessing that the head is used with unless another one is chosen, a key of
             `PREPROCESS`.
-        transductive: The head looks at the query images of a task together.
+        transductive: The head uses the query images of a task together.
         class_prior: The head uses the number of query images of each class.
-        bytes_per_task: Memory that a task needs beside its features; limits how many are computed at once.
+        bytes_per_task: Memory per task in addition to its features; it limits how many are computed at once.
         code: SHA-256 of the file that contains a user's head; None for the heads of fsbench.
 
     Example:
@@ -85,16 +85,16 @@ class Head:
         keys: Tensor | None = None,
         base: BaseStatistics | None = None,
     ) -> Tensor:
-        """Compute logits, (tasks, queries, n_way), passing on the options that the function takes.
+        """Compute logits, (tasks, queries, n_way), with those options that the function takes.
 
-        `shots` are passed on whenever they are given, `keys` are 0, 1, 2 ... by default. On a CPU, threads
-        share the tasks of the heads of fsbench; a user's code is not called from several threads.
+        `shots` are always passed on if given; `keys` default to 0, 1, 2 ... On a CPU, threads share the tasks
+        of the heads of fsbench. A user's code is never called from several threads.
         """
         options: dict[str, Tensor | BaseStatistics | None] = {} if shots is None else {"shots": shots}
         if self.random:
             options["keys"] = torch.arange(len(query), device=query.device) if keys is None else keys
         if self.needs_base:
             options["base"] = base
-        ours = self.code is None
-        classify = shared_among_threads(self.classify, self.bytes_per_task) if ours else self.classify
+        is_user_code = self.code is not None
+        classify = self.classify if is_user_code else shared_among_threads(self.classify, self.bytes_per_task)
         return classify(support, query, **options)

@@ -9,7 +9,7 @@ from fsbench._util.errors import FsbenchError, unknown
 
 
 def unchanged(features: Tensor, base_mean: Tensor | None) -> Tensor:  # noqa: ARG001 - all share one signature
-    """Return features as the backbone gives them; its name in `PREPROCESS` is `none` ("UN" in SimpleShot).
+    """Return features unchanged; the name in `PREPROCESS` is `none` ("UN" in SimpleShot).
 
     Args:
         features: Features, (..., d).

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import atomic_write, reason, sha256_of
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import atomic_write, sha256_of
 from fsbench._util.untrusted import InvalidValueError, check_file_name, parse_json, typed
 from fsbench.models.backbones import Backbone, build
 from fsbench.models.classifiers import Network, assemble
@@ -24,7 +24,7 @@ FORMAT = "fsbench-checkpoint-1"
 
 @dataclass(frozen=True)
 class _Settings:
-    """Those settings of a recipe that are read again."""
+    """Settings of a recipe that are read back from a checkpoint."""
 
     overrides: tuple[str, ...]
     classifier: str
@@ -35,7 +35,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a checkpoint was trained; two are equal if they are of the same run, at any epoch.
+    """How a checkpoint was trained; provenances of one run are equal, whatever the epoch.
 
     Attributes:
         run: Name of the training run.
@@ -87,7 +87,7 @@ class Provenance:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes it this run and no other, with the settings of its recipe, as JSON values by name."""
+        """The values that identify the run, with the settings of its recipe, as JSON values by name."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
         identity: dict[str, Any] = json.loads(json.dumps({**values.pop("settings"), **values}))
         return identity
@@ -101,7 +101,7 @@ class Provenance:
 
     @property
     def model(self) -> Model:
-        """The part that identifies the backbone in feature stores and results."""
+        """The values that identify the backbone in feature stores and results."""
         return Model(
             run=self.run,
             backbone=self.backbone,
@@ -134,7 +134,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **e
         extra: Further JSON values to keep.
 
     Raises:
-        FsbenchError: The provenance holds a value that could not be read again.
+        FsbenchError: The provenance holds a value that `read` would refuse.
     """
     about = {**asdict(provenance), **extra}
     try:
@@ -143,12 +143,12 @@ def write(path: Path, tensors: Mapping[str, Tensor], provenance: Provenance, **e
         raise FsbenchError(f"checkpoint {path}: {error}") from error
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with atomic_write(path) as part:
-        # one entry: safetensors writes several in random order, and equal weights shall be equal files
+        # One entry: safetensors writes several in random order, and equal weights must give equal files.
         part.write_bytes(save(plain, metadata={FORMAT: json.dumps(about)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and everything else that `write` was given, as plain JSON values.
+    """Read the tensors and all other values that `write` stored, as plain JSON values.
 
     Raises:
         FsbenchError: The file cannot be read, is damaged, or was not written by fsbench.
@@ -158,7 +158,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
-    """Tensors, all JSON values, and the provenance among them."""
+    """Return the tensors, all JSON values, and the provenance among them."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -176,13 +176,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do, whole or torn: the length of a header and its brace."""
+    """Whether a file begins like a safetensors file, even if damaged: header length, then a brace."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is a whole checkpoint of fsbench, by its metadata."""
+    """Whether a file is an undamaged checkpoint of fsbench, by its metadata."""
     try:
         with safe_open(path, framework="pt") as file:
             return FORMAT in (file.metadata() or {})
@@ -206,10 +206,10 @@ def load_provenance(path: Path) -> Provenance:
 
 
 def as_provenance(about: Mapping[str, Any]) -> Provenance:
-    """Convert JSON values, some of which may be of something else, to a provenance.
+    """Convert JSON values to a provenance; other keys are ignored.
 
     Raises:
-        InvalidValueError: One is missing, of another type or out of range.
+        InvalidValueError: A value is missing, of another type or out of range.
     """
     provenance = typed(about, Provenance, other_keys=True)
     try:
@@ -257,17 +257,17 @@ def load_network(path: Path) -> tuple[Network, Provenance]:
     claimed = backbone.feature_dim * provenance.n_outputs
     if claimed > sum(tensor.numel() for tensor in tensors.values()):
         raise FsbenchError(f"checkpoint {path}: claims {claimed:,} classifier weights, more than it holds")
-    with torch.random.fork_rng(devices=[]):  # layers draw weights, which are then replaced
+    with torch.random.fork_rng(devices=[]):  # layers draw initial weights, which are then replaced
         network = assemble(backbone, len(provenance.class_names), provenance.settings)
     fit(network, tensors, path)
     return network.eval().requires_grad_(False), provenance
 
 
 def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Copy weights into a module that they fit exactly.
+    """Copy weights into a module; names and shapes must be equal.
 
     Raises:
-        FsbenchError: a weight is missing, unknown or of another shape; the first one is named.
+        FsbenchError: A weight is missing, unknown or of another shape; the message names the first one.
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | weights.keys()):

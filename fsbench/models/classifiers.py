@@ -18,13 +18,13 @@ STORED_AUXILIARY = "extra_heads"
 class CosineClassifier(nn.Module):
     """Cosine classifier with one learned norm per class: `scale * norm_c * cos(feature, direction_c)`.
 
-    It is Baseline++ as its authors and S2M2 train it: a weight-normalised linear layer without bias on
+    This is the classifier of Baseline++ and S2M2: a weight-normalised linear layer without bias on
     unit-length features. Because the norms are learned, logits are not bounded by the scale.
 
     Args:
         feature_dim: Number of features d.
         n_classes: Number of classes.
-        scale: Factor of all logits. Default: 2, or 10 for more than 200 classes, the authors' rule.
+        scale: Factor of all logits. Default: 2, or 10 for more than 200 classes, as in the authors' code.
 
     Source:
         Chen et al., ICLR 2019, arXiv:1904.04232, section 3.2.

@@ -1,27 +1,27 @@
-"""Which backbone made features, and how it was trained: the part of a result that says what was tried."""
+"""Identity of a backbone: its architecture, weights and training. Features and results record it."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
-LARGEST_IMAGE = 4096  # pixels a side, as of image stores
+LARGEST_IMAGE = 4096  # side in pixels; the same limit as of image stores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A backbone and its training; None stands for what is not known.
+    """A backbone and its training; None stands for unknown values.
 
     Attributes:
-        run: Name of the training run or feature file; it names the folder of results.
+        run: Name of the training run or feature file; the folder of results has this name.
         backbone: Architecture, such as `conv4` or `timm:resnet50.a1_in1k`.
         image_size: Side of the square images that the network takes, in pixels.
         transform: Name of the transform from stored to network images.
-        checkpoint: SHA-256 of the checkpoint file, or of the name and weights of another network.
+        checkpoint: SHA-256 of the checkpoint file; for other networks, of name and weights.
         source: Data set that it was trained on.
         source_fingerprint: Fingerprint of the images that it was trained on.
         source_classes: Number of classes that it was trained on.
-        per_class: Images of each of them that it was trained on; None also where these are all.
+        per_class: Number of training images per class; None also if all images were used.
         recipe: Training recipe.
         preset: Preset of the recipe.
         overrides: Changes of the preset, such as `batch_size 64, patience 2`.

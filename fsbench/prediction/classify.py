@@ -15,7 +15,7 @@ from fsbench._util.progress import Bar, progress
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.bit_depth import BitDepth
-from fsbench.data.decode import tried_squares
+from fsbench.data.decode import squares_or_errors
 from fsbench.evaluation.subjects import (
     Images,
     Subject,
@@ -165,7 +165,7 @@ def _embed(
     digests: list[bytes] = []
     errors: list[str] = []
     remaining = iter(names)
-    for part in tried_squares([folder / name for name in names], side, depth):
+    for part in squares_or_errors([folder / name for name in names], side, depth):
         squares = []
         for square, name in zip(part, remaining, strict=False):  # part first: zip then skips no name
             if isinstance(square, FsbenchError):

@@ -1,4 +1,4 @@
-"""Student's t test, and the variances of differences that it is made with."""
+"""Student's t test, and the variances of differences that it uses."""
 
 from typing import NamedTuple
 
@@ -38,28 +38,28 @@ def t_test(difference: ArrayLike, variance: Variance) -> tuple[Array, Array]:
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where((difference == 0) & (error == 0), 0.0, np.abs(difference) / error)
     # A quantile takes long, and most degrees of freedom are equal.
-    freedoms, places = np.unique(variance.freedom, return_inverse=True)
-    quantiles = np.asarray(student.ppf((1 + CONFIDENCE) / 2, freedoms))[places].reshape(error.shape)
+    freedoms, indices = np.unique(variance.freedom, return_inverse=True)
+    quantiles = np.asarray(student.ppf((1 + CONFIDENCE) / 2, freedoms))[indices].reshape(error.shape)
     return quantiles * error, np.asarray(2 * student.sf(t, variance.freedom))
 
 
-def paired(differences: Array) -> Variance:
+def paired_variance(differences: Array) -> Variance:
     """Compute the variance of the mean of `differences` (n,) on the same tasks."""
     n = len(differences)
     return Variance(np.asarray(differences.var(ddof=1) / n), np.asarray(n - 1.0))
 
 
-def all_paired(values: Array) -> Variance:
-    """Compute the variance of the mean difference of each two rows of `values` (m, n), shape (m, m)."""
+def all_paired_variances(values: Array) -> Variance:
+    """Compute the variance of the mean difference of every pair of rows of `values` (m, n), shape (m, m)."""
     m, n = values.shape
     centred = values - values.mean(axis=1, keepdims=True)
     covariance = centred @ centred.T / (n - 1)
-    own = covariance.diagonal()
-    variance = np.maximum(own[:, None] + own - 2 * covariance, 0) / n
+    variances = covariance.diagonal()
+    variance = np.maximum(variances[:, None] + variances - 2 * covariance, 0) / n
     return Variance(variance, np.full((m, m), n - 1.0))
 
 
-def sum_of(first: Variance, second: Variance) -> Variance:
+def add_variances(first: Variance, second: Variance) -> Variance:
     """Add variances of independent means, element by element, as Welch's test does.
 
     Source:
@@ -69,13 +69,13 @@ def sum_of(first: Variance, second: Variance) -> Variance:
     return Variance(total, np.divide(total**2, weight, out=np.ones_like(weight), where=weight > 0))
 
 
-def sum_of_pairs(parts: Variance) -> Variance:
-    """Add each two of the variances (m,) of independent means, shape (m, m)."""
-    value, freedom = parts
-    return sum_of(Variance(value[:, None], freedom[:, None]), parts)
+def add_all_pairs(variances: Variance) -> Variance:
+    """Add every pair of the variances (m,) of independent means, shape (m, m)."""
+    value, freedom = variances
+    return add_variances(Variance(value[:, None], freedom[:, None]), variances)
 
 
 def _weight(variance: Variance) -> Array:
-    """The part of a variance in Satterthwaite's formula; 0 where there is no variance."""
+    """A variance's term in the denominator of Satterthwaite's formula; 0 where there is no variance."""
     value, freedom = variance
     return np.divide(value**2, freedom, out=np.zeros_like(value), where=value != 0)

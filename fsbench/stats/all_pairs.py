@@ -1,8 +1,8 @@
 """Differences between all pairs of accuracies: over tasks, over classes and over training seeds.
 
-A claim says what a difference is expected to hold for. Over tasks: other tasks from the same images. Over
-classes: new classes with their images. Both are made here for single results (claims about checkpoints) and
-for means over training seeds (claims about recipes).
+A claim over tasks is about other tasks from the same images. A claim over classes is about new classes with
+new images. Both are computed for single results (claims about checkpoints) and for means over training seeds
+(claims about recipes).
 """
 
 from collections import defaultdict
@@ -13,25 +13,25 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench.stats._t_test import Array, Variance, all_paired, sum_of, sum_of_pairs, t_test
+from fsbench.stats._t_test import Array, Variance, add_all_pairs, add_variances, all_paired_variances, t_test
 from fsbench.stats.pairs import holm
 
-Over = Literal["classes", "tasks"]  # what a claim is about; the wider one is the default everywhere
+Over = Literal["classes", "tasks"]  # what a claim is about; the more general one is the default everywhere
 OVER: tuple[Over, ...] = get_args(Over)
-LEVEL = 0.05  # familywise: the chance that any of several equal pairs is called significantly different
-FEWEST_SEEDS = 3  # of a recipe that is compared with others
+LEVEL = 0.05  # familywise error rate: probability of any false positive among all pairs
+FEWEST_SEEDS = 3  # a recipe needs at least so many training seeds to be compared with others
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An accuracy with the values from which its intervals follow: of one result, or of several seeds.
+    """The accuracy of one result, or its mean over training seeds, with the values that intervals need.
 
     Attributes:
         accuracy: The accuracy, 0 to 1.
         scores: Accuracy of each task, shape (n_tasks,).
-        class_values: Value of each class, shape (classes,); None where it is unknown.
-        task_identity: Equal only for lists of the same tasks.
-        image_identity: Equal only for the same images.
+        class_values: Value of each class (`fsbench.stats.class_values`), shape (classes,); None if unknown.
+        task_identity: Key of the tasks; equal keys mean the same tasks, up to the length of the list.
+        image_identity: Key of the images; equal keys mean the same images.
         n_seeds: Number of training seeds.
         seed_variance: Variance of the mean over seeds; 0 for a single result.
     """
@@ -47,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """A claim about all differences; NaN: nothing is claimed.
+    """Intervals and p-values of all differences, over tasks or over classes; NaN where they are unknown.
 
     Attributes:
         half_width: 95 % half widths, shape (m, m).
@@ -63,8 +63,8 @@ class Pairs:
     """All pairs of m accuracies.
 
     Attributes:
-        difference: The row's accuracy minus the column's, shape (m, m).
-        over: The claim about it over classes, and the one over tasks.
+        difference: Accuracy of the row minus accuracy of the column, shape (m, m).
+        over: The claims about `difference`: over classes and over tasks.
     """
 
     difference: Array
@@ -99,12 +99,12 @@ def mean_over_seeds(seeds: Sequence[Measured]) -> Measured | None:
 def compare_pairs(measured: Sequence[Measured]) -> Pairs:
     """Compare all pairs of accuracies that answer one question.
 
-    Over tasks: the paired t test on the tasks that both lists hold, Welch's test where the tasks are others;
-    the difference is over the same tasks as the test. Over classes: the t test over the differences of class
-    values, paired class by class; nothing is claimed where class values are missing or the images are not
-    proved to be the same. Both add the variances over training seeds where there are some, with the degrees
-    of freedom of Satterthwaite (Biometrics Bulletin 1946). What varies between the classes from seed to seed
-    is then counted twice, so the claim about recipes is a little cautious.
+    Over tasks: the paired t test on the tasks that both lists contain, or Welch's test for unrelated lists.
+    The difference is that of the means over the tested tasks. Over classes: the paired t test on class
+    values. The claim is NaN if class values are missing or if the images are not known to be the same. Both
+    claims add the variances over training seeds, if any, with the degrees of freedom of Satterthwaite. The
+    variation between classes from seed to seed is then counted twice, so claims about recipes are slightly
+    conservative.
 
     Args:
         measured: m accuracies that answer one question.
@@ -117,11 +117,11 @@ def compare_pairs(measured: Sequence[Measured]) -> Pairs:
     """
     difference, over_tasks = _over_tasks(measured)
     variances: dict[Over, Variance] = {"classes": _over_classes(measured), "tasks": over_tasks}
-    seeds = np.array([one.seed_variance for one in measured])
-    if seeds.any():
-        freedom = np.array([one.n_seeds - 1.0 for one in measured])
-        over_seeds = sum_of_pairs(Variance(seeds, freedom))
-        variances = {over: sum_of(variance, over_seeds) for over, variance in variances.items()}
+    seed_variances = np.array([accuracy.seed_variance for accuracy in measured])
+    if seed_variances.any():
+        freedom = np.array([accuracy.n_seeds - 1.0 for accuracy in measured])
+        over_seeds = add_all_pairs(Variance(seed_variances, freedom))
+        variances = {over: add_variances(variance, over_seeds) for over, variance in variances.items()}
     return Pairs(
         difference, {over: Claim(*t_test(difference, variance)) for over, variance in variances.items()}
     )
@@ -143,7 +143,7 @@ class Compared:
     Attributes:
         accuracies: The accuracies, shape (m,), 0 to 1.
         pairs: All pairs of them.
-        p: p-values adjusted over all pairs, shape (m, m); NaN where nothing is claimed.
+        p: p-values adjusted over all pairs, shape (m, m); NaN where they are unknown.
     """
 
     accuracies: Array
@@ -152,11 +152,11 @@ class Compared:
 
     @property
     def ranks(self) -> list[int | None]:
-        """1 + the number of significantly better ones; None for one that no claim is made of."""
+        """1 + the number of significantly better accuracies; None for an accuracy without any p-value."""
         better = (self.pairs.difference.T > 0) & (self.p < LEVEL)
         return [
-            1 + int(count) if claimed or len(self.p) == 1 else None
-            for count, claimed in zip(better.sum(axis=1), self._claimed, strict=True)
+            1 + int(count) if has_p or len(self.p) == 1 else None
+            for count, has_p in zip(better.sum(axis=1), self._has_p, strict=True)
         ]
 
     @property
@@ -165,12 +165,12 @@ class Compared:
         if len(self.p) < 2:
             return [False] * len(self.p)
         highest = int(self.accuracies.argmax())
-        claimed = self._claimed[highest]
-        return [bool(claimed if place == highest else p >= LEVEL) for place, p in enumerate(self.p[highest])]
+        has_p = self._has_p[highest]
+        return [bool(has_p if i == highest else p >= LEVEL) for i, p in enumerate(self.p[highest])]
 
     @property
-    def _claimed(self) -> NDArray[np.bool_]:
-        """Whether each is compared with any other one."""
+    def _has_p(self) -> NDArray[np.bool_]:
+        """Whether each accuracy has a p-value with any other one, (m,)."""
         others = ~np.isnan(self.p) & ~np.eye(len(self.p), dtype=bool)
         return np.asarray(others.any(axis=1))
 
@@ -178,7 +178,7 @@ class Compared:
 def compared(measured: Sequence[Measured], over: Over) -> Compared:
     """Compare accuracies with each other, with p-values adjusted by Holm's method.
 
-    All pairs are one family, so any of them may be picked after the fact, for example those with the best
+    All pairs are one family, so any of them may be selected afterwards, for example those of the highest
     accuracy.
 
     Args:
@@ -189,23 +189,24 @@ def compared(measured: Sequence[Measured], over: Over) -> Compared:
         All pairs, ranks and the best.
     """
     pairs = compare_pairs(measured)
-    return Compared(np.array([one.accuracy for one in measured]), pairs, _adjusted(pairs.over[over].p))
+    accuracies = np.array([accuracy.accuracy for accuracy in measured])
+    return Compared(accuracies, pairs, _adjusted(pairs.over[over].p))
 
 
 def _over_tasks(measured: Sequence[Measured]) -> tuple[Array, Variance]:
     """Differences and their variances over tasks, each (m, m)."""
-    means = np.array([one.accuracy for one in measured])
+    means = np.array([accuracy.accuracy for accuracy in measured])
     difference = means[:, None] - means
-    number = np.array([len(one.scores) for one in measured], dtype=np.float64)
-    own = np.array([one.scores.var(ddof=1) for one in measured]) / number
-    variance = sum_of_pairs(Variance(own, number - 1))  # Welch's test
-    for places in _alike([one.task_identity for one in measured]):
-        for shortest in sorted({len(measured[place].scores) for place in places}):
-            longer = [place for place in places if len(measured[place].scores) >= shortest]
-            scores = np.stack([measured[place].scores[:shortest] for place in longer])
+    n_tasks = np.array([len(accuracy.scores) for accuracy in measured], dtype=np.float64)
+    variances = np.array([accuracy.scores.var(ddof=1) for accuracy in measured]) / n_tasks
+    variance = add_all_pairs(Variance(variances, n_tasks - 1))  # Welch's test
+    for rows in _rows_by_key([accuracy.task_identity for accuracy in measured]):
+        for shortest in sorted({len(measured[row].scores) for row in rows}):
+            longer = [row for row in rows if len(measured[row].scores) >= shortest]
+            scores = np.stack([measured[row].scores[:shortest] for row in longer])
             mean, block = scores.mean(axis=1), np.ix_(longer, longer)
             difference[block] = mean[:, None] - mean
-            variance.value[block], variance.freedom[block] = all_paired(scores)
+            variance.value[block], variance.freedom[block] = all_paired_variances(scores)
     return difference.round(12), variance  # rounded, so that the difference of equal means is 0
 
 
@@ -213,18 +214,21 @@ def _over_classes(measured: Sequence[Measured]) -> Variance:
     """Variances of the differences over classes, (m, m)."""
     shape = (len(measured), len(measured))
     variance = Variance(np.full(shape, np.nan), np.ones(shape))
-    numbers = [0 if one.class_values is None else len(one.class_values) for one in measured]
-    for places in _alike([(one.image_identity, n) for one, n in zip(measured, numbers, strict=True)]):
-        values = [values for place in places if (values := measured[place].class_values) is not None]
-        if values:  # all of these places have them or none
-            block = np.ix_(places, places)
-            variance.value[block], variance.freedom[block] = all_paired(np.stack(values))
+    keys = [
+        (accuracy.image_identity, 0 if accuracy.class_values is None else len(accuracy.class_values))
+        for accuracy in measured
+    ]
+    for rows in _rows_by_key(keys):
+        values = [values for row in rows if (values := measured[row].class_values) is not None]
+        if values:  # rows with equal keys have class values either all or none
+            block = np.ix_(rows, rows)
+            variance.value[block], variance.freedom[block] = all_paired_variances(np.stack(values))
     return variance
 
 
-def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
-    """The places of equal keys."""
-    places = defaultdict(list)
-    for place, key in enumerate(keys):
-        places[key].append(place)
-    return list(places.values())
+def _rows_by_key(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Group the indices of equal keys."""
+    rows = defaultdict(list)
+    for row, key in enumerate(keys):
+        rows[key].append(row)
+    return list(rows.values())

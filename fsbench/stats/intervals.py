@@ -1,4 +1,4 @@
-"""Means with intervals; what an interval covers depends on what the values are.
+"""Means with intervals. What an interval covers depends on the values.
 
 | values | the interval covers |
 |---|---|
@@ -45,7 +45,7 @@ def mean_and_half_width(values: ArrayLike) -> tuple[float, float]:
         >>> print(f"{mean:.2f} ± {half_width:.2f}")
         3.00 ± 1.96
     """
-    sample = _several(values)
+    sample = _vector(values)
     half_width = _t_quantile(len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample))
     return float(sample.mean()), float(half_width)
 
@@ -94,11 +94,11 @@ def standard_deviation(values: ArrayLike) -> float:
         >>> round(standard_deviation([1, 2, 3, 4, 5]), 3)
         1.581
     """
-    return float(_several(values).std(ddof=1))
+    return float(_vector(values).std(ddof=1))
 
 
-def _several(values: ArrayLike) -> NDArray[np.float64]:
-    """Values as a vector in double precision, at least two."""
+def _vector(values: ArrayLike) -> NDArray[np.float64]:
+    """Convert values to a vector in double precision; refuse fewer than two."""
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or len(sample) < 2:
         raise FsbenchError(f"values must be a vector of at least 2 numbers, but have shape {sample.shape}")

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from fsbench._util.errors import FsbenchError
-from fsbench.stats._t_test import Variance, paired, sum_of, t_test
+from fsbench.stats._t_test import Variance, add_variances, paired_variance, t_test
 from fsbench.stats.intervals import CONFIDENCE, mean_and_half_width
 
 POWER = 0.8  # probability with which a planned comparison finds the difference
@@ -32,7 +32,7 @@ def paired_p(first: ArrayLike, second: ArrayLike) -> float:
         0.074
     """
     difference = _differences(first, second)
-    return float(t_test(difference.mean(), paired(difference))[1])
+    return float(t_test(difference.mean(), paired_variance(difference))[1])
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
@@ -139,8 +139,8 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     """
     raw = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(raw, kind="stable")  # NaN comes last
-    left = np.maximum(np.count_nonzero(~np.isnan(raw)) - np.arange(len(raw)), 1)
-    adjusted = np.maximum.accumulate(raw[order] * left)
+    n_remaining = np.maximum(np.count_nonzero(~np.isnan(raw)) - np.arange(len(raw)), 1)
+    adjusted = np.maximum.accumulate(raw[order] * n_remaining)
     result = np.empty_like(raw)
     result[order] = np.minimum(adjusted, 1)
     return result
@@ -176,8 +176,8 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
 
     Args:
         difference: True difference of the means.
-        deviation: Standard deviation of the paired differences, or sqrt(var(a) + var(b)) for two lists of as
-            many tasks each.
+        deviation: Standard deviation of the paired differences, or sqrt(var(a) + var(b)) for two unrelated
+            lists of the same length.
         power: Probability of finding the difference, above 0 and below 1.
 
     Returns:
@@ -192,8 +192,8 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
     """
     if difference == 0:
         return None
-    tail, reach = stats.norm.ppf((1 + CONFIDENCE) / 2), stats.norm.ppf(power)
-    return math.ceil(((tail + reach) * deviation / difference) ** 2 + tail**2 / 2)
+    z_confidence, z_power = stats.norm.ppf((1 + CONFIDENCE) / 2), stats.norm.ppf(power)
+    return math.ceil(((z_confidence + z_power) * deviation / difference) ** 2 + z_confidence**2 / 2)
 
 
 def _differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
@@ -209,4 +209,4 @@ def _differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, Variance]:
     """Difference of the means and its variance."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    return float(a.mean() - b.mean()), sum_of(paired(a), paired(b))
+    return float(a.mean() - b.mean()), add_variances(paired_variance(a), paired_variance(b))

@@ -14,10 +14,10 @@ _STREAM = 0xF5BE7C4  # second word of the key: separates these numbers from othe
 
 
 def random_block(seed: int, needed: int, start: int, stop: int, stream: int = _STREAM) -> NDArray[np.uint64]:
-    """The `needed` random numbers of each task `start` to `stop`, 32 bits each, shape (tasks, needed).
+    """Return the `needed` random numbers of each task `start` to `stop`, 32 bits each, (tasks, needed).
 
     One Philox counter step yields four words. The block of a task is rounded up to whole steps, so that every
-    task starts at a step of its own.
+    task begins with a new step.
     """
     steps = -(-needed // 4)
     generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))
@@ -27,7 +27,7 @@ def random_block(seed: int, needed: int, start: int, stop: int, stream: int = _S
 
 
 def ordered_subsets(sizes: NDArray[np.integer], random: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Ordered draws without replacement from range(sizes[r]) for each row r, shape of `random`.
+    """Draw in order and without replacement from range(sizes[r]) for each row r, shape of `random`.
 
     These are the first steps of a Fisher-Yates shuffle, for all rows at once: step i takes one of the entries
     i to sizes[r] - 1 and puts entry i in its place. `random` (rows, draws) is uniform in [0, 2**32). If a row
@@ -51,10 +51,11 @@ def ordered_subsets(sizes: NDArray[np.integer], random: NDArray[np.uint64]) -> N
 def places_outside_support(
     items: NDArray[np.int64], shots: NDArray[np.integer], width: int, largest: int
 ) -> NDArray[np.int64]:
-    """The `width` lowest places of a class that are not support, ascending, (tasks, n_way, width).
+    """Return the `width` lowest places of each class that are not support, ascending, (tasks, n_way, width).
 
-    Support are the first `shots` (tasks, n_way) of items (tasks, n_way, n_shot), all below `largest`. With
-    the support sorted, s_0 < s_1 < ..., the j-th place outside is j plus the number of i with s_i - i <= j.
+    The support are the first `shots` (tasks, n_way) of items (tasks, n_way, n_shot), all below `largest`.
+    With the support sorted, s_0 < s_1 < ..., the j-th place outside is j plus the number of i with
+    s_i - i <= j.
     """
     n_shot = items.shape[2]
     support = np.where(np.arange(n_shot) < shots[:, :, None], items, largest + n_shot)
@@ -66,7 +67,7 @@ def places_outside_support(
 def dirichlet_counts(
     random: NDArray[np.uint64], alpha: float, total: int, limits: NDArray[np.integer]
 ) -> NDArray[np.int64]:
-    """How many of `total` queries each class gets, (tasks, n_way), at most `limits` (tasks, n_way).
+    """Divide `total` queries among the classes of each task, (tasks, n_way), at most `limits` (tasks, n_way).
 
     The proportions are Dirichlet(alpha), from gamma variates by inversion. Queries are assigned one by one to
     the class that is furthest below its proportion (Webster's method), which rounds without bias and respects
@@ -86,7 +87,7 @@ def dirichlet_counts(
 def disjoint_items(
     first: tuple[int, ...], sizes: tuple[int, ...], n_way: int, per_class: int, n_tasks: int, seed: int
 ) -> NDArray[np.int64]:
-    """Items of tasks that share none, (tasks, n_way, per_class), drawn one task after the other.
+    """Draw tasks that share no item, one after the other, (tasks, n_way, per_class).
 
     A task takes n_way of the classes that still have `per_class` unused items. The list ends when fewer
     classes are left or after n_tasks. Class c is the run of sizes[c] items that begins at first[c].
@@ -97,10 +98,10 @@ def disjoint_items(
         begin + ordered_subsets(np.array([size]), part[None])[0]
         for begin, size, part in zip(first, sizes, np.split(words, np.cumsum(sizes)[:-1]), strict=True)
     ]
-    most = min(n_tasks, sum(sizes) // (n_way * per_class))
+    max_tasks = min(n_tasks, sum(sizes) // (n_way * per_class))
     used = np.zeros(len(sizes), dtype=np.int64)
-    tasks = np.empty((most, n_way, per_class), dtype=np.int64)
-    for t, draw in enumerate(random_block(seed, n_way, 0, most)):
+    tasks = np.empty((max_tasks, n_way, per_class), dtype=np.int64)
+    for t, draw in enumerate(random_block(seed, n_way, 0, max_tasks)):
         available = np.flatnonzero(np.array(sizes) - used >= per_class)
         if len(available) < n_way:
             return tasks[:t]

@@ -18,8 +18,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from fsbench._util.content import content_folder
-from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import reason, write_text
+from fsbench._util.errors import FsbenchError, reason, unknown
+from fsbench._util.files import write_text
 from fsbench._util.untrusted import InvalidValueError, typed
 from fsbench.data.identity import Identity, explain_mismatch
 from fsbench.tasks.sampler import SAMPLER, digest
@@ -128,7 +128,7 @@ def pin(
 
 
 def class_sizes_of(labels: NDArray[np.integer]) -> tuple[tuple[int, int], ...]:
-    """Runs of (number of classes, images in each) of sorted labels (n,)."""
+    """Return the runs of (number of classes, images in each) of sorted labels (n,)."""
     sizes = np.unique(labels, return_counts=True)[1].tolist()
     return tuple((len(list(run)), size) for size, run in groupby(sizes))
 
@@ -209,6 +209,6 @@ def task_list_names() -> list[str]:
 
 
 def _describe(sizes: tuple[tuple[int, int], ...]) -> str:
-    """Class sizes in words, the first three runs of them."""
+    """Describe the first three runs of class sizes in words."""
     runs = [f"{classes} class{'es' if classes > 1 else ''} of {images} images" for classes, images in sizes]
     return ", ".join(runs[:3]) + (" ..." if len(runs) > 3 else "")

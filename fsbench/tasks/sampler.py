@@ -26,7 +26,7 @@ _ENTRIES_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """Some tasks, as indices of items; -1 fills rows that are shorter than others.
+    """A batch of tasks as indices of items; -1 pads rows that are shorter than others.
 
     A slice or a boolean mask selects tasks: `tasks[:10]`.
 
@@ -75,7 +75,7 @@ def sample(
         labels: Class of each item, sorted, (n,).
         spec: What the tasks look like.
         start: First task, 0 or more.
-        stop: Task after the last one; None, or more than there are: the end of the list.
+        stop: Task after the last one; None, or a number beyond the end of the list: the end of the list.
         class_names: Name of each label; needed if `spec.classes` selects classes.
 
     Returns:
@@ -189,10 +189,10 @@ def digest(labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[st
 
 
 def rows_of(tasks: Tasks) -> NDArray[np.int32]:
-    """Write each task as one row of items, support before query: what digests are computed from.
+    """Arrange each task as one row of items, support before query. Digests are computed from these rows.
 
     Args:
-        tasks: Some tasks.
+        tasks: A batch of tasks.
 
     Returns:
         Little-endian int32, (tasks, n_way * n_shot + queries).
@@ -208,7 +208,7 @@ def rows_of(tasks: Tasks) -> NDArray[np.int32]:
 def _classes(
     labels: NDArray[np.integer], spec: TaskSpec, class_names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First item and number of items of each class that tasks are drawn from, checked against `spec`."""
+    """Return first item and number of items of each class to draw from; refuse what `spec` cannot use."""
     classes, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     if spec.classes:
         for name in spec.classes:

@@ -48,7 +48,7 @@ class TaskSpec:
     disjoint: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values of other types, and those that no data set could satisfy."""
+        """Refuse values of other types or out of range, and settings that exclude each other."""
         self._convert()
         smallest = {"n_way": 2, "n_shot": 1, "n_query": 1, "n_tasks": 2, "seed": 0, "least_shot": 1}
         for name, least in smallest.items():
@@ -73,7 +73,7 @@ class TaskSpec:
             raise FsbenchError(f"classes must differ from each other, but are {', '.join(self.classes)}")
 
     def _convert(self) -> None:
-        """Convert NumPy numbers and lists, and refuse values of other types; True is no number."""
+        """Convert NumPy numbers and lists, and refuse values of other types; True does not count as 1."""
         for field in fields(self):
             value = getattr(self, field.name)
             try:

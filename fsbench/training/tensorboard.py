@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.models.checkpoint import Provenance
 from fsbench.training.run import Run
 

@@ -26,6 +26,7 @@ from fsbench.cli import app, main
 from fsbench.cli._config import _kinds
 from fsbench.cli._installation import Checkup
 from fsbench.data.augment import OFF, Augment
+from fsbench.data.summary import Contents
 from fsbench.evaluation import result_files
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import fast
@@ -186,10 +187,7 @@ BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
 CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())
 PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)
 REPRODUCTION = SimpleNamespace(before=RESULT, now=RESULT, line=lambda: "the same")
-DESCRIBED = {
-    "fsbench.data.summary.contents": lambda path: {},
-    "fsbench.data.summary.describe": lambda path: ["described"],
-}
+DESCRIBED = {"fsbench.data.summary.contents": lambda path: Contents("mine", path, False, {})}
 
 COMMANDS = {
     "quickstart": Command(
@@ -204,15 +202,8 @@ COMMANDS = {
     ),
     "data list": Command(
         "data list",
-        {
-            "fsbench.data.summary.list_datasets": lambda cache: [],
-            "fsbench.data.summary.overview": lambda cache: ["-"],
-        },
-        {
-            "--cache": Row(
-                "elsewhere", {"cache": Path("elsewhere")}, CLI + "data", {"overview.cache": Path("elsewhere")}
-            )
-        },
+        {"fsbench.data.summary.list_datasets": lambda cache: []},
+        {"--cache": Row("elsewhere", {"cache": Path("elsewhere")}, CLI + "data")},
     ),
     "data prepare": Command(
         "data prepare mine images",

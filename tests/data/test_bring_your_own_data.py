@@ -146,7 +146,7 @@ class TestHuggingFace:
         [
             (
                 {"bytes": b"no image", "path": None},
-                "arrow row 0: cannot be read .it is no image of a known format",
+                "arrow row 0: cannot be read .it is not an image of a known format",
             ),
             (None, "arrow row 0: must have an image, but has none"),
         ],

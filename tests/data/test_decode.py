@@ -14,7 +14,14 @@ from PIL import Image
 from fsbench._util.errors import FsbenchError
 from fsbench.data import decode
 from fsbench.data.bit_depth import BitDepth
-from fsbench.data.decode import decoder, inspect_files, native_pixels, pixel_digests, squares, tried_squares
+from fsbench.data.decode import (
+    decoder,
+    inspect_files,
+    native_pixels,
+    pixel_digests,
+    squares,
+    squares_or_errors,
+)
 from fsbench.data.listing import Encoded
 
 SIZE = 4
@@ -299,7 +306,7 @@ def test_a_data_set_has_one_depth_so_that_dark_images_stay_dark(tmp_path: Path, 
     ]
     depth = BitDepth(every)
     assert next(squares([dark], 16, depth)).max() == 16
-    assert max(square.max() for square in next(tried_squares([dark], 16, depth))) == 16
+    assert max(square.max() for square in next(squares_or_errors([dark], 16, depth))) == 16
     assert next(pixel_digests([dark], depth)) == next(pixel_digests(every))
     assert len(caplog.records) == 3  # one for each BitDepth
     assert next(squares([dark], 16)).max() == 255  # alone, it is all that is known
@@ -308,7 +315,7 @@ def test_a_data_set_has_one_depth_so_that_dark_images_stay_dark(tmp_path: Path, 
 def test_an_image_that_cannot_be_read_does_not_matter_to_the_depth_of_others(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(png16(ramp(12)))
     (tmp_path / "b.png").write_bytes(png16(ramp(16))[:100])
-    first, second = next(tried_squares([tmp_path / "a.png", tmp_path / "b.png"], 16))
+    first, second = next(squares_or_errors([tmp_path / "a.png", tmp_path / "b.png"], 16))
     np.testing.assert_array_equal(first, GREY_RAMP)
     assert isinstance(second, FsbenchError)
 
@@ -354,8 +361,8 @@ def floats(path: Path) -> None:
 
 
 BROKEN = [
-    ("empty.png", lambda path: path.write_bytes(b""), "it is no image of a known format"),
-    ("text.jpg", lambda path: path.write_text("no image"), "it is no image of a known format"),
+    ("empty.png", lambda path: path.write_bytes(b""), "it is not an image of a known format"),
+    ("text.jpg", lambda path: path.write_text("no image"), "it is not an image of a known format"),
     ("torn.png", torn, "truncated"),
     ("absent.png", lambda path: None, "no such file or directory"),
     ("folder.png", lambda path: path.mkdir(), "is a directory"),

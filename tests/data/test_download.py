@@ -79,7 +79,7 @@ class TestFetch:
             def read(self, size: int | None = -1) -> bytes:
                 raise ConnectionResetError(104, "Connection reset by peer")
 
-        monkeypatch.setattr(download, "_opened", lambda url: Reset())
+        monkeypatch.setattr(download, "_open_url", lambda url: Reset())
         with pytest.raises(FsbenchError, match=r"^a: cannot be fetched \(connection reset by peer\)$"):
             download.fetch("a", MD5, tmp_path / "a.tgz", quiet=True)
         assert not list(tmp_path.iterdir())

@@ -14,13 +14,11 @@ from PIL import Image
 
 from fsbench._util import files
 from fsbench._util.errors import FsbenchError
-from fsbench._util.terminal import as_text
 from fsbench.cli import main
-from fsbench.data import glyphs, image_store
+from fsbench.data import glyphs, image_store, summary
 from fsbench.data._build_store import UNEVEN_SIZE
 from fsbench.data.loading import find_store, load, splits_of
 from fsbench.data.preparation import prepare
-from fsbench.data.summary import describe, overview
 
 RNG = np.random.default_rng(0)
 IMAGES = {  # as they lie on a disk, in the order in which they are stored
@@ -241,7 +239,7 @@ class TestEmbedded:
         (tmp_path / "code.py").write_text("another way to draw")
         load("glyphs", "novel", cache)
         assert drawn == [*glyphs.NAMES, "glyphs"]
-        assert "glyphs, synthetic images" in describe(prepare("glyphs", cache=cache, quiet=True))
+        assert summary.contents(prepare("glyphs", cache=cache, quiet=True)).synthetic
 
     @pytest.mark.parametrize("options", [{"path": Path()}, {"image_size": 84}, {"download": True}])
     def test_they_take_no_images(self, drawn, cache: Path, options):
@@ -282,11 +280,12 @@ class TestNames:
             "or fsbench data prepare cub --download\n"
         )
 
-    def test_overview_fits_a_terminal(self, root: Path, cache: Path):
+    def test_the_list_fits_a_terminal(self, root: Path, cache: Path, capsys):
         prepare("mine", root, cache=cache, quiet=True)
         prepare("mine", root, cache=cache, image_size=9, quiet=True)
         image_store.store_path("torn", 84, cache).write_text("no store")
-        lines = "\n".join(map(as_text, overview(cache))).splitlines()
+        assert main(["data", "list", "--cache", str(cache)]) == 0
+        lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= 80
         rows = {line.split()[0]: line for line in lines[1:] if line}
         assert rows["mine"].split() == ["mine", "2/1/3", "6,", "9", "px", "your", "own"]

@@ -165,7 +165,7 @@ def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
     store.write(tmp_path / "mine.h5", clusters())
     spec = TaskSpec(3, 2, 2, 20, least_shot=1)
     (tmp_path / "mine.py").write_text("def head(support, query): return query @ support.mean(2).mT\n")
-    with pytest.raises(FsbenchError, match="as many shots in every class"):
+    with pytest.raises(FsbenchError, match="the same number of shots in every class"):
         evaluate(
             tmp_path / "mine.h5",
             tasks=[spec],
@@ -283,7 +283,7 @@ class TestOfCheckpoints:
         ({"preprocess": ["cl2n"]}, "name them with --base FILE"),
         (
             {"tasks": [pinned.read_task_list("cifar-fs-novel-5w1s")]},
-            "--tasks: the list is of cifar-fs novel, not mine novel",
+            "--tasks: the list is for cifar-fs novel, not mine novel",
         ),
     ],
 )
@@ -445,5 +445,5 @@ class TestFilesOfOthers:
 
     def test_must_be_given_a_data_set(self, tmp_path: Path):
         self.write(tmp_path / "output.plk")
-        with pytest.raises(FsbenchError, match="does not say its data set; name it with --dataset, one"):
+        with pytest.raises(FsbenchError, match="does not name its data set; name one with --dataset"):
             evaluate(tmp_path / "output.plk", output=Output(tmp_path), **SMALL)

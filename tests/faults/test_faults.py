@@ -238,7 +238,7 @@ class TestChangedFiles:
 
         monkeypatch.setattr("fsbench.features.extract.stored_for", earlier)
         message = refused(lines(here, here / "out")["extract"], capsys)
-        assert "data set tiny: was prepared anew while it was read" in message
+        assert "data set tiny: was prepared again while it was read" in message
 
     def test_other_images_give_other_results(self, here: Path):
         line = lines(here, here)["evaluate"]
@@ -578,7 +578,7 @@ class TestProcesses:
     def test_leftovers_of_a_killed_download_are_removed(self, tmp_path: Path):
         (tmp_path / ".birds.abc.part" / "half").mkdir(parents=True)
         (tmp_path / ".birdsong.abc.part").mkdir()
-        download._arrive(tmp_path / "birds", lambda part: (part / "birds").mkdir())
+        download._download_whole(tmp_path / "birds", lambda part: (part / "birds").mkdir())
         assert {path.name for path in tmp_path.iterdir()} - {".birds.lock"} == {"birds", ".birdsong.abc.part"}
 
     @pytest.mark.slow

@@ -201,7 +201,7 @@ class TestCode:
         with Image.open(tmp_path / "a.png") as opened:
             assert opened.format == "EPS"
         with pytest.raises(
-            FsbenchError, match=r"a\.png: cannot be read \(it is no image of a known format\)"
+            FsbenchError, match=r"a\.png: cannot be read \(it is not an image of a known format\)"
         ):
             list(squares([tmp_path / "a.png"], 8))
 
@@ -536,13 +536,13 @@ class TestImages:
         (tmp_path / "zero.png").symlink_to("/dev/zero")
         for name in ("pipe.png", "zero.png"):
             for read in (lambda path: list(squares([path], 8)), lambda path: list(inspect_files([path]))):
-                with pytest.raises(FsbenchError, match="it is no regular file"):
+                with pytest.raises(FsbenchError, match="it is not a regular file"):
                     read(tmp_path / name)
 
     @pytest.mark.parametrize("form", ["PDF", "ICO", "TGA", "PCX", "SGI", "EPS"])
     def test_other_formats_with_the_suffix_of_an_image(self, form: str, tmp_path: Path):
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png", form)
-        with pytest.raises(FsbenchError, match="it is no image of a known format"):
+        with pytest.raises(FsbenchError, match="it is not an image of a known format"):
             list(inspect_files([tmp_path / "a.png"]))
 
     def test_decompression_bombs_when_warnings_are_not_errors(self, tmp_path: Path):

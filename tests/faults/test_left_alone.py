@@ -335,7 +335,7 @@ def test_a_module_runs_on_another_device_as_a_copy(cache: Path):
 def test_a_module_that_cannot_be_copied_is_told_to_stay_where_it_is():
     module = nn.Linear(3, 3)
     module.computed = module.weight * 2  # not a leaf: torch refuses to copy it
-    with pytest.raises(FsbenchError, match="device must be where the module is, as it cannot be copied"):
+    with pytest.raises(FsbenchError, match="device must be that of the module, which cannot be copied"):
         fsbench.evaluate(module, dataset="tiny", device="meta", **FEW)
 
 

@@ -294,7 +294,7 @@ class TestUnreadable:
         assert run(trained, folders, "--out", tmp_path / "out.csv") == 0
         said = capsys.readouterr()
         assert said.err.splitlines() == [
-            f"fsbench: image {query}/{name}: cannot be read (it is no image of a known format)"
+            f"fsbench: image {query}/{name}: cannot be read (it is not an image of a known format)"
             for name in ("deep/er/broken.png", "novel-0/009.jpg")
         ]
         assert "query images left out because they cannot be read: 2" in said.out

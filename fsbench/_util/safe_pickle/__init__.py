@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.safe_pickle._builders import BUILDERS, RefusedError
 from fsbench._util.safe_pickle._interpreter import Interpreter
 

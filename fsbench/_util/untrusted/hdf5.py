@@ -15,7 +15,7 @@ import numpy as np
 from h5py import h5z
 from numpy.typing import NDArray
 
-from fsbench._util.files import read_or_map, reason
+from fsbench._util.files import read_or_map
 from fsbench._util.untrusted.values import MAX_TEXT, InvalidValueError
 
 EXPANSION = 64  # bytes in memory that one byte of a file may expand to
@@ -56,14 +56,6 @@ def check_text_heaps(path: Path, within: int | None = None) -> None:
                     raise InvalidValueError("a text heap has an object of length zero")
                 position += step
             heap = data.find(_HEAP, heap + 1, stop)
-
-
-def describe_error(error: Exception) -> str:
-    """Return one line about an exception of h5py, which can be of any kind for a damaged file."""
-    if isinstance(error, MemoryError):
-        return "does not fit into memory"
-    text = reason(error) if isinstance(error, OSError) else str(error)
-    return " ".join(text.split())[:200] or type(error).__name__
 
 
 def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, max_values: int) -> h5py.Dataset:

@@ -54,7 +54,7 @@ def read(path: Path, dataset: str, split: str, raw: RawFeatures | None = None) -
         path: The feature file.
         dataset: Name of the data set. Feature files do not contain it, so it cannot be verified.
         split: "base", "val" or "novel".
-        raw: What `recognise` returned for this file, so that it is not read again.
+        raw: The value that `recognise` returned for this file; avoids reading it twice.
 
     Returns:
         The features, float32, sorted by class. Class names are the labels of the file, in ascending order.
@@ -139,8 +139,8 @@ def _sorted_by_class(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], tuple[str, ...]]:
     """Return features and labels sorted by class, and the class names.
 
-    Within a class, items are sorted by the bytes of their features, so that tasks contain the same images
-    whatever the order of the file: other projects shuffle images and store no item ids.
+    Within a class, items are sorted by the bytes of their features: other projects shuffle images and store
+    no item ids, and tasks should not depend on the order in the file.
     """
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise InvalidValueError(f"labels must be 1-dimensional integers, but are {describe(labels)}")

@@ -1,4 +1,4 @@
-"""Content of a feature file as plain containers and arrays, for each kind of file."""
+"""Read the content of a feature file of any kind as plain containers and arrays."""
 
 import zipfile
 from pathlib import Path
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util import safe_pickle
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.untrusted import InvalidValueError, hdf5
 
 
@@ -37,12 +36,12 @@ def read(path: Path) -> tuple[Any, int]:
     except (InvalidValueError, FsbenchError):
         raise
     except Exception as error:  # HDF5, NumPy and zipfile raise anything for a damaged file
-        raise InvalidValueError(f"cannot be read ({' '.join(str(error).split())[:120]})") from error
+        raise InvalidValueError(f"cannot be read ({reason(error)})") from error
     return safe_pickle.read(path), max_values
 
 
 def describe(value: object) -> str:
-    """Return the type of a value for messages; its text may be too long."""
+    """Describe a value by its type, for messages."""
     return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 

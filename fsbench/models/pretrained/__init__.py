@@ -1,16 +1,16 @@
-"""Backbones that are evaluated without further training, whoever trained them.
+"""Pretrained backbones: checkpoints, models of timm and torchvision, user functions and weights files.
 
     name                                      backbone
     best.safetensors                          a checkpoint of fsbench
-    timm:resnet50.a1_in1k                     a model of timm, its weights from the hub cache or the hub
-    torchvision:resnet50.IMAGENET1K_V2        a model of torchvision, likewise
-    ./mine.py:network, package.module:network your function, which returns a torch module
-    FILE with an architecture                 weights of conv4 ... wrn28-10, or of any of the last three
+    timm:resnet50.a1_in1k                     a model of timm, with weights from the hub or its cache
+    torchvision:resnet50.IMAGENET1K_V2        a model of torchvision, with downloaded or cached weights
+    ./mine.py:network, package.module:network a user function that returns a torch module
+    FILE with an architecture                 weights of a backbone of fsbench or of any model above
 
-Your function takes no arguments. It returns a module from images (b, 3, s, s) to features (b, d), or a pair
-of the module and its input: the side of its images in pixels, which are then transformed as for fsbench's own
-backbones, or a `Transform`. A third value names the data that the module was pretrained on; novel classes
-among those of `imagenet-1k` are then counted.
+A user function takes no arguments. It returns a module from images (b, 3, s, s) to features (b, d), or a pair
+of the module and either the side of its images in pixels or a `Transform`. With a side, images are
+transformed as for the backbones of fsbench. A third value may name the pretraining data; for `imagenet-1k`,
+novel classes that were part of it are then reported.
 """
 
 import hashlib
@@ -23,8 +23,7 @@ import torch
 from torch import nn
 
 from fsbench._util import user_code
-from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench.models.backbones import BACKBONES, build
 from fsbench.models.checkpoint import is_checkpoint, is_safetensors, read_backbone
 from fsbench.models.identity import Model
@@ -41,7 +40,7 @@ _LIBRARIES: dict[str, Callable[..., FeatureExtractor]] = {
 
 
 def is_network(name: str) -> bool:
-    """Whether a name is that of a network, not of a file."""
+    """Whether a name denotes a network instead of a file."""
     return name.startswith(tuple(_LIBRARIES)) or user_code.is_reference(name)
 
 
@@ -51,17 +50,17 @@ def find(
     """Load a backbone by name or file.
 
     Args:
-        name: One of the forms above.
-        architecture: Architecture of a file of weights that does not hold its own.
+        name: Name or file, in one of the forms listed in this module's docstring.
+        architecture: Architecture of a weights file that does not state it.
         image_size: Side of the images in pixels, for architectures of fsbench and for user functions that
             return a module alone.
 
     Returns:
-        The network without a classifier, with its transform and what is known of its training.
+        The network without a classifier, with its transform and its identity.
 
     Raises:
-        FsbenchError: The backbone does not exist or cannot be read, its weights are of another network, or
-            `architecture` or `image_size` is given where none is taken, or missing where it is needed.
+        FsbenchError: The backbone does not exist or cannot be read, its weights do not fit the architecture,
+            or `architecture` or `image_size` is missing or not allowed for this backbone.
     """
     if architecture is not None:
         if is_checkpoint(Path(name)):
@@ -69,9 +68,9 @@ def find(
                 f"--backbone {architecture}: checkpoint {name} of fsbench names its own backbone; "
                 "leave out --backbone and --image-size"
             )
-        return _of_file(Path(name), architecture, image_size)
+        return _load_weights_file(Path(name), architecture, image_size)
     if is_network(str(name)):
-        return _identified(_network(str(name), image_size, pretrained=True))
+        return _with_identity(_network(str(name), image_size, pretrained=True))
     if image_size is not None:
         raise FsbenchError(f"--image-size {image_size}: checkpoint {name} has its own")
     return of_checkpoint(Path(name))
@@ -84,32 +83,31 @@ def of_checkpoint(path: Path) -> FeatureExtractor:
         FsbenchError: The file cannot be read, or is not a checkpoint of fsbench.
     """
     try:
-        ours = is_safetensors(path)
+        if not is_safetensors(path):
+            raise FsbenchError(f"{path}: not a checkpoint of fsbench; for other weights, add --backbone NAME")
     except OSError as error:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
-    if not ours:
-        raise FsbenchError(f"{path}: is no checkpoint of fsbench; for other weights name their --backbone")
     backbone, provenance, sha256 = read_backbone(path)
     transform = standard_transform(provenance.image_size)
     model = replace(provenance.model, checkpoint=sha256, transform=transform.name)
     return FeatureExtractor(backbone, transform, model, provenance)
 
 
-def _of_file(path: Path, architecture: str, image_size: int | None) -> FeatureExtractor:
-    """The backbone of a file of weights."""
+def _load_weights_file(path: Path, architecture: str, image_size: int | None) -> FeatureExtractor:
+    """Load the weights of a file into the architecture."""
     untrained = _network(architecture, image_size, pretrained=False)
     weights = weight_files.read(path)
     n_classes = None
     if architecture in BACKBONES:
-        weight_files.fit_own(untrained.network, weights, path)
+        weight_files.fit_backbone(untrained.network, weights, path)
     else:
-        n_classes = weight_files.fit_named(untrained.network, weights, untrained.classifier, path)
+        n_classes = weight_files.fit_by_name(untrained.network, weights, untrained.classifier, path)
     same_classes = n_classes is not None and n_classes == untrained.n_classes
-    return _identified(replace(untrained, seen=untrained.seen if same_classes else None), path.stem)
+    return _with_identity(replace(untrained, seen=untrained.seen if same_classes else None), path.stem)
 
 
-def _identified(extractor: FeatureExtractor, file: str = "") -> FeatureExtractor:
-    """The extractor with the digest of its weights, also in its name where that does not identify them."""
+def _with_identity(extractor: FeatureExtractor, file: str = "") -> FeatureExtractor:
+    """Add the identity of the network; its run name contains a digest if name and file are ambiguous."""
     name, digest, seen = extractor.model.run, _digest(extractor), extractor.seen
     run = "-".join(filter(None, [name.replace(":", "-"), file, digest[:8] if file or extractor.code else ""]))
     model = Model(
@@ -124,16 +122,16 @@ def _identified(extractor: FeatureExtractor, file: str = "") -> FeatureExtractor
     return replace(extractor, network=extractor.network.eval(), model=model)
 
 
-@torch.random.fork_rng(devices=[])  # layers draw weights, which are then replaced
+@torch.random.fork_rng(devices=[])  # layers draw initial weights, which are then replaced
 def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureExtractor:
-    """The network of that name, not yet identified; a user's function decides on its weights."""
+    """Build a network by name, still without identity; a user function decides whether it is pretrained."""
     for prefix, make in _LIBRARIES.items():
         if name.startswith(prefix):
             if image_size is not None:
                 raise FsbenchError(f"--image-size {image_size}: {name} comes with its own")
             return make(name.removeprefix(prefix), pretrained=pretrained)
     if user_code.is_reference(name):
-        return _of_user(name, image_size)
+        return _call_user_function(name, image_size)
     if name not in BACKBONES:
         raise unknown("backbone", name, BACKBONES)
     if image_size is None:
@@ -141,8 +139,8 @@ def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureE
     return FeatureExtractor(build(name, image_size), standard_transform(image_size), Model(run=name))
 
 
-def _of_user(reference: str, image_size: int | None) -> FeatureExtractor:
-    """The network that a user's function returns."""
+def _call_user_function(reference: str, image_size: int | None) -> FeatureExtractor:
+    """Call a user function and check the network that it returns."""
     function = user_code.load_reference(reference, "backbone")
     if not callable(function.value):
         kind = type(function.value).__name__
@@ -158,10 +156,11 @@ def _of_user(reference: str, image_size: int | None) -> FeatureExtractor:
         and isinstance(size, int | Transform)
         and isinstance(source, str | None)
     ):
+        returned = [type(value).__name__ for value in (network, size, source) if value is not None]
         raise FsbenchError(
-            f"backbone {reference}: must return a torch module, with --image-size, or a pair of module and "
-            "image size or Transform, with the name of its pretraining data as a third value where known, "
-            f"but returned {_kinds(network, size, source)}"
+            f"backbone {reference}: must return a torch module (then add --image-size), or module and image "
+            "size or Transform, and optionally the name of the pretraining data, "
+            f"but returned {' and '.join(returned)}"
         )
     transform = size if isinstance(size, Transform) else standard_transform(size)
     seen = None
@@ -170,12 +169,8 @@ def _of_user(reference: str, image_size: int | None) -> FeatureExtractor:
     return FeatureExtractor(network, transform, Model(run=function.name), seen=seen, code=function.digest)
 
 
-def _kinds(*values: object) -> str:
-    return " and ".join(type(value).__name__ for value in values if value is not None)
-
-
 def _digest(extractor: FeatureExtractor) -> str:
-    """SHA-256 of the name of a network, the code of a user's function, and all weights by name."""
+    """Compute the SHA-256 of the name of a network, the code of a user function, and all weights by name."""
     digest = hashlib.sha256(repr((extractor.model.run, extractor.code)).encode())
     for name, tensor in extractor.network.state_dict().items():
         if isinstance(tensor, torch.Tensor):

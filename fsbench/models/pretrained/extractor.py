@@ -1,4 +1,4 @@
-"""A network that turns images into features, with what tells its features from those of others."""
+"""A network that turns images into features, with its transform and its identity."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ class FeatureExtractor:
 
     Attributes:
         network: Module from images (b, 3, s, s) to features (b, d).
-        transform: From stored pixels to images.
-        model: What the network is and how it was trained; it becomes part of results.
+        transform: Transform from stored pixels to images.
+        model: Identity and training of the network, as recorded in results.
         provenance: How a checkpoint of fsbench was trained; None for other networks.
-        seen: Classes that it was pretrained on, where the evaluated ones may be among them.
-        classifier: Names of the layers that were removed from it.
+        seen: Classes that it was pretrained on; None if unknown or not shared with evaluated data.
+        classifier: Names of the classifier layers that were removed.
         n_classes: Outputs of the removed classifier.
-        code: SHA-256 of the file of a user's function.
+        code: SHA-256 of the file of a user function.
     """
 
     network: nn.Module

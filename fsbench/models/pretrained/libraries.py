@@ -1,4 +1,4 @@
-"""Backbones of timm and torchvision, without their classifiers, each with the transform it is used with."""
+"""Backbones of timm and torchvision without their classifiers, each with its evaluation transform."""
 
 import math
 import re
@@ -9,15 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import overlap
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.overlap import Seen
 from fsbench.models.pretrained.transform import resize_crop
 
-# What a tag of timm's says of the images: resnet50.a1_in1k, convnext_tiny.in12k_ft_in1k ... The whole
-# ImageNet of fall 2011 is called 21k or 22k.
+# Parts of timm's tags that name the pretraining data, as in resnet50.a1_in1k and convnext_tiny.in12k_ft_in1k.
+# The whole ImageNet of fall 2011 is called 21k or 22k.
 _SUBSETS = {
     "in1k": overlap.IMAGENET_1K,
     "in12k": "imagenet-12k",
@@ -27,10 +27,10 @@ _SUBSETS = {
 
 
 def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
-    """A model of timm, with the weights of its tag or untrained.
+    """Load a model of timm, with the weights of its tag or untrained.
 
     Raises:
-        FsbenchError: timm is not installed, has no such model or tag, or its weights cannot be had.
+        FsbenchError: timm is not installed, has no such model or tag, or the weights cannot be loaded.
     """
     try:
         import timm
@@ -52,7 +52,7 @@ def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     tag = f".{about['tag']}" if about.get("tag") else ""
     return FeatureExtractor(
         network,
-        transform=resize_crop(  # cropping modes differ in what they do with images that are no squares
+        transform=resize_crop(  # timm's cropping modes are equal for square images
             math.floor(height / config["crop_pct"]),
             height,
             config["interpolation"],
@@ -67,12 +67,14 @@ def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
 
 
 def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
-    """A classifier of torchvision, with default weights, those of a tag (resnet50.IMAGENET1K_V1), or none.
+    """Load a classifier of torchvision, with default weights, those of a tag, or none.
+
+    An example of a name with a tag is `resnet50.IMAGENET1K_V1`.
 
     Raises:
-        FsbenchError: torchvision has no such model or weights, or they cannot be had.
+        FsbenchError: torchvision has no such model or weights, or the weights cannot be loaded.
     """
-    import torchvision  # takes a second, and few need it
+    import torchvision  # here, since the import takes a second
 
     architecture, _, tag = name.partition(".")
     models = torchvision.models.list_models(module=torchvision.models)
@@ -82,9 +84,9 @@ def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     if tag and tag not in choices.__members__:
         raise unknown("weights", tag, choices.__members__, f"torchvision:{architecture}")
     weights = choices[tag] if tag else choices.DEFAULT
-    # without weights these two would leave out the normalisation that theirs need
-    quirks = {"transform_input": True, "init_weights": False}
-    options = quirks if architecture in ("googlenet", "inception_v3") and not pretrained else {}
+    # Without weights, these two architectures omit the normalisation that their weights need.
+    normalised = {"transform_input": True, "init_weights": False}
+    options = normalised if architecture in ("googlenet", "inception_v3") and not pretrained else {}
     with _weights_of(f"torchvision:{name}"):
         network = torchvision.models.get_model(
             architecture, weights=weights if pretrained else None, **options
@@ -94,24 +96,24 @@ def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     if not linear or network.get_submodule(linear[-1]).out_features != n_classes:
         raise FsbenchError(f"torchvision:{name}: must end in a linear classifier, which it does not")
     network.set_submodule(linear[-1], nn.Identity())
-    used = weights.transforms()
+    preset = weights.transforms()
     return FeatureExtractor(
         network,
         transform=resize_crop(
-            used.resize_size[0], used.crop_size[0], used.interpolation.value, used.mean, used.std
+            preset.resize_size[0], preset.crop_size[0], preset.interpolation.value, preset.mean, preset.std
         ),
         model=Model(run=f"torchvision:{architecture}.{weights.name}"),
         classifier=(linear[-1],),
         n_classes=n_classes,
-        seen=overlap.imagenet_1k(),  # whatever else it was pretrained on
+        seen=overlap.imagenet_1k(),  # some weights were pretrained on more data
     )
 
 
 def _check_hub(about: Any) -> None:
-    """Fail at once where weights must be fetched without a network: the client tries for a minute.
+    """Fail at once if weights must be downloaded from an unreachable hub; its client tries for a minute.
 
     Raises:
-        FsbenchError: there are no weights to fetch.
+        FsbenchError: There are no weights to download.
     """
     from huggingface_hub import constants, get_session
 
@@ -123,12 +125,12 @@ def _check_hub(about: Any) -> None:
 
 
 def _seen_by(tag: str, n_classes: int) -> Seen:
-    """The classes that a tag of timm's names, and those of its classifier."""
+    """Return the classes of the data sets in a tag of timm, and of the classifier."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
     subsets = [_SUBSETS[part] for part in re.split(r"[._]", tag) if part in _SUBSETS]
-    of_classifier = infer_imagenet_subset({"num_classes": n_classes})
-    names = dict.fromkeys([*subsets, *([of_classifier] if of_classifier else [])])
+    classifier_subset = infer_imagenet_subset({"num_classes": n_classes})
+    names = dict.fromkeys([*subsets, *([classifier_subset] if classifier_subset else [])])
     if not names:
         return Seen(tag.removeprefix(".") or "images", None)
     classes: dict[str, str] = {}
@@ -140,12 +142,11 @@ def _seen_by(tag: str, n_classes: int) -> Seen:
 
 @contextmanager
 def _weights_of(subject: str) -> Iterator[None]:
-    """Say in one line that weights cannot be had: both libraries raise whatever their downloaders do."""
+    """Turn every error of loading weights into one line: both libraries raise errors of their downloaders."""
     try:
         yield
     except Exception as error:
-        why = " ".join(str(error).split())[:150]
         raise FsbenchError(
-            f"{subject}: cannot be had, neither from the hub cache nor from the network ({why}); "
-            f"with its weights in a file: FILE --backbone {subject}"
+            f"{subject}: weights cannot be loaded from the cache or the network ({reason(error)}); "
+            f"if you have them in a file, use: FILE --backbone {subject}"
         ) from error

@@ -1,8 +1,8 @@
 """Classes of a data set that a backbone was pretrained on.
 
-Classes that were learned in pretraining are not novel: all classes of mini-ImageNet and tiered-ImageNet are
-ImageNet-1k's (Ravi and Larochelle, ICLR 2017; Ren et al., arXiv:1803.00676), and the page of CUB-200-2011
-warns that its images overlap with ImageNet's.
+Classes that were learned in pretraining are not novel. All classes of mini-ImageNet and tiered-ImageNet are
+classes of ImageNet-1k (Ravi and Larochelle, ICLR 2017; Ren et al., arXiv:1803.00676), and the page of
+CUB-200-2011 warns that its images overlap with those of ImageNet.
 """
 
 import re
@@ -35,8 +35,8 @@ class Seen:
 
 
 def imagenet_1k() -> Seen:
-    """The 1,000 classes of ImageNet-1k."""
-    from torchvision.models import ResNet18_Weights  # takes a second to import, and few need it
+    """Return the 1,000 classes of ImageNet-1k."""
+    from torchvision.models import ResNet18_Weights  # here, since the import takes a second
 
     ids, names = _SYNSETS.read_text(encoding="utf-8").split(), ResNet18_Weights.DEFAULT.meta["categories"]
     return Seen(IMAGENET_1K, dict(zip(ids, names, strict=True)))
@@ -75,17 +75,17 @@ def text(seen: Seen, dataset: str, class_names: Sequence[str]) -> str:
 
 
 def reworded(seen: str) -> str:
-    """Return a line of `text`, or one about shared images, in today's words; old files hold other words."""
+    """Replace the wording of older versions in a line about pretraining, as it is stored in old files."""
     for old, new in _OLD_WORDS.items():
         seen = re.sub(old, new, seen)
     return seen
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """A class name as lower-case words, without the number that CUB puts in front."""
+    """Split a class name into lower-case words, without the leading number of CUB."""
     return tuple(re.findall(r"[^\W_]+", re.sub(r"^\d+\.", "", name).lower()))
 
 
 def _ends(words: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
-    """The last word, the last two, ... all of them."""
+    """Return all suffixes: the last word, the last two words, ... all words."""
     return (words[start:] for start in range(len(words)))

@@ -12,10 +12,10 @@ from fsbench.data.augment import MEAN, STD, eval_transform, resized, transform_n
 
 @dataclass(frozen=True)
 class Transform:
-    """From pixels (b, h, w, 3) uint8 to images (b, 3, size, size) float32, on their device.
+    """Transform from pixels (b, h, w, 3) uint8 to images (b, 3, size, size) float32 on the same device.
 
     Attributes:
-        name: Name of the transform; transforms that give other images have other names.
+        name: Name of the transform; different transforms have different names.
         size: Side of the images, in pixels.
         apply: The transform.
         resize: Side to which images are resized before the crop, in pixels; None: unknown.
@@ -28,7 +28,7 @@ class Transform:
 
     @property
     def stored(self) -> int:
-        """Side of stored images, in pixels, that are neither resized twice nor enlarged."""
+        """Side in pixels at which images should be stored, so that they need not be resized twice."""
         return self.resize or resized(self.size)
 
 
@@ -76,7 +76,7 @@ def _resize_crop(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Tensor:
-    from torchvision.transforms.v2 import functional as F  # takes a second, and few need it
+    from torchvision.transforms.v2 import functional as F  # here, since the import takes a second
 
     images = pixels.permute(0, 3, 1, 2)
     images = F.resize(images, [resize, resize], F.InterpolationMode(interpolation), antialias=True)

@@ -1,4 +1,4 @@
-"""Files of weights that others have saved: safetensors, or torch files, read without running code."""
+"""Weights files of other projects: safetensors or torch files, read without running code."""
 
 import pickle
 import warnings
@@ -12,20 +12,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.models.checkpoint import fit, is_safetensors
 
-_WITHIN = ("state", "state_dict", "model", "params")  # where training scripts put a state dict among others
+_STATE_DICT_KEYS = (
+    "state",
+    "state_dict",
+    "model",
+    "params",
+)  # under which training scripts store a state dict
 _WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
-_PARTS = ("backbone.", "feature.", "encoder.")  # what a backbone is called beside its classifier
+_BACKBONE_PREFIXES = ("backbone.", "feature.", "encoder.")  # of weights beside those of a classifier
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, without the names of wrappers, in the order that they were saved in.
+    """Read the tensors of a file by name, without the prefixes of wrappers, in their stored order.
 
     Raises:
-        FsbenchError: unreadable, damaged, needs code to be loaded, or holds no state dict.
+        FsbenchError: The file is unreadable or damaged, needs code to be loaded, or has no state dict.
     """
     try:
         tensors = load_file(path) if is_safetensors(path) else _torch_file(path)
@@ -39,34 +43,35 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def _torch_file(path: Path) -> dict[str, Tensor]:
+    """Read the state dict of a file of `torch.save`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old forms of files, which load all the same
+            warnings.simplefilter("ignore")  # torch warns of old formats, which it can load
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
                     if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                        raise pickle.UnpicklingError("torch packs nothing, and what is packed has no bounds")
+                        raise pickle.UnpicklingError("torch compresses nothing; the size could be unlimited")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
         raise FsbenchError(
-            f"{path}: holds more than tensors and plain values, or is no torch file"
+            f"{path}: holds more than tensors and plain values, or is not a torch file"
         ) from error
-    except Exception as error:  # torch names no bounds to what a torn file raises
+    except Exception as error:  # torch raises errors of any kind for damaged files
         raise FsbenchError(f"{path}: not a whole torch file ({type(error).__name__})") from error
-    for name in _WITHIN:
+    for name in _STATE_DICT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     tensors = content if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(name, str) and _is_plain(value) for name, value in tensors.items()):
-        places = ", ".join(_WITHIN)
-        raise FsbenchError(f"{path}: must hold tensors by name, as they are or under one of {places}")
+        keys = ", ".join(_STATE_DICT_KEYS)
+        raise FsbenchError(f"{path}: must hold tensors by name, at the top level or under one of {keys}")
     return tensors
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a value is a tensor of numbers that lie in memory, one after the other."""
+    """Whether a value is a dense tensor of real numbers in memory."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -75,18 +80,18 @@ def _is_plain(value: object) -> bool:
     )
 
 
-def fit_own(backbone: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Load one of fsbench's architectures: by its names, else by those of the field's other code.
+def fit_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load the weights of a backbone of fsbench, by name or else by their order.
 
-    Code for the same architecture names layers in its own way but makes them in the order in which images
-    pass them: S2M2's and closer-look's files fit layer by layer. Kind and shape of each weight must be the
-    same, and what is left over must be a classifier.
+    Other projects give other names to the layers of an architecture, but create them in the order in which
+    images pass them. So files of S2M2 and closer-look fit layer by layer. Kind and shape of each weight must
+    be equal; only the weights of a classifier may remain.
 
     Raises:
-        FsbenchError: a weight is missing, of another kind or shape, or a convolution is left over.
+        FsbenchError: A weight is missing, of another kind or shape, or a convolution remains.
     """
-    part = next((part for part in _PARTS if any(name.startswith(part) for name in weights)), "")
-    weights = {name.removeprefix(part): t for name, t in weights.items() if name.startswith(part)}
+    prefix = next((p for p in _BACKBONE_PREFIXES if any(name.startswith(p) for name in weights)), "")
+    weights = {name.removeprefix(prefix): t for name, t in weights.items() if name.startswith(prefix)}
     wanted = {name: t for name, t in backbone.state_dict().items() if not _is_counter(name)}
     if not wanted.keys() <= weights.keys():
         weights = _in_order(wanted, weights, path)
@@ -97,25 +102,25 @@ def fit_own(backbone: nn.Module, weights: Mapping[str, Tensor], path: Path) -> N
     fit(backbone, {**counters, **{name: weights[name] for name in wanted}}, path)
 
 
-def fit_named(
+def fit_by_name(
     network: nn.Module, weights: Mapping[str, Tensor], classifier: Sequence[str], path: Path
 ) -> int | None:
-    """Load a network by the names of its weights; the number of classes of the file's classifier, if any.
+    """Load a network by the names of its weights, and return the number of classes of the file's classifier.
 
-    `classifier` names the layers that the network has lost and the file may have.
+    `classifier` names the layers that were removed from the network; the file may contain them.
 
     Raises:
-        FsbenchError: a weight is missing, unknown or of another shape.
+        FsbenchError: A weight is missing, unknown or of another shape.
     """
-    theirs = {name: t for name, t in weights.items() if name.rpartition(".")[0] in classifier}
-    fit(network, {name: t for name, t in weights.items() if name not in theirs}, path)
-    return max((len(tensor) for tensor in theirs.values()), default=None)
+    removed = {name: t for name, t in weights.items() if name.rpartition(".")[0] in classifier}
+    fit(network, {name: t for name, t in weights.items() if name not in removed}, path)
+    return max((len(tensor) for tensor in removed.values()), default=None)
 
 
 def _in_order(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The weights, renamed to the wanted ones that stand at the same place."""
-    if is_safetensors(path):  # sorts by name
-        raise FsbenchError(f"{path}: names of its weights are not fsbench's: {next(iter(weights))}")
+    """Rename weights to the wanted weights at the same position."""
+    if is_safetensors(path):  # sorted by name, not by position
+        raise FsbenchError(f"{path}: its weights have other names than in fsbench: {next(iter(weights))}")
     rows = [(name, tensor) for name, tensor in _without_aliases(weights).items() if not _is_counter(name)]
     for (ours, needed), (theirs, tensor) in zip(wanted.items(), rows, strict=False):
         if _kind(ours) != _kind(theirs) or needed.shape != tensor.shape:
@@ -130,22 +135,18 @@ def _in_order(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path:
 
 
 def _without_aliases(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first of all names of the same memory: closer-look's Conv4 lists each layer twice."""
-    seen: set[tuple[int, torch.Size]] = set()
-    first_names = {}
+    """Keep the first name of each tensor: closer-look's Conv4 lists each layer twice."""
+    names: dict[tuple[int, torch.Size], str] = {}
     for name, tensor in weights.items():
-        place = (tensor.data_ptr(), tensor.shape)
-        if place not in seen:
-            seen.add(place)
-            first_names[name] = tensor
-    return first_names
+        names.setdefault((tensor.data_ptr(), tensor.shape), name)
+    return {name: weights[name] for name in names.values()}
 
 
 def _is_counter(name: str) -> bool:
-    """Whether it counts batches, which evaluation ignores and old files lack."""
+    """Whether a weight counts batches; evaluation ignores it and old files lack it."""
     return _kind(name) == "num_batches_tracked"
 
 
 def _kind(name: str) -> str:
-    """What the last part of a name says: weight, bias, running_mean ..."""
+    """Return the last part of a name: weight, bias, running_mean ..."""
     return name.rpartition(".")[2]

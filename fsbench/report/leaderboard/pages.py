@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason, write_text
+from fsbench._util.errors import FsbenchError, reason
+from fsbench._util.files import write_text
 from fsbench.evaluation.result_files import read_all
 from fsbench.report.leaderboard.markdown import published as published_page
 from fsbench.report.leaderboard.markdown import sections

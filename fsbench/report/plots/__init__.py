@@ -46,7 +46,7 @@ def plot(kind: str, paths: Sequence[Path]) -> Figure:
     """The plot of what lies at `paths`: result files or folders of them, feature files, or run folders.
 
     Raises:
-        FsbenchError: unknown kind, unreadable files, or nothing that makes such a plot.
+        FsbenchError: Unknown kind, unreadable files, or nothing that makes such a plot.
     """
     if kind == "training":
         return training_curves(paths)

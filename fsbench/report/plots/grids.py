@@ -31,7 +31,7 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
     One panel per protocol, one section per table of comparable results.
 
     Raises:
-        FsbenchError: no results, or more than 12 panels.
+        FsbenchError: No results, or more than 12 panels.
     """
     comparable = tables(results)
     if not comparable:
@@ -65,7 +65,7 @@ def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
     highest seed.
 
     Raises:
-        FsbenchError: fewer than two pairs of source and target for every protocol, two results of one seed
+        FsbenchError: Fewer than two pairs of source and target for every protocol, two results of one seed
             for a cell, or more than 12 panels.
     """
     of_head = [result for result in results if result.model.source and head in (None, result.head.name)]

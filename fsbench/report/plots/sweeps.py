@@ -34,7 +34,7 @@ def ways_and_shots(results: Sequence[Result]) -> Figure:
     Comparable results share a panel. A line needs two points; data sets without one are left out.
 
     Raises:
-        FsbenchError: no line at all, or more than 24 in a panel.
+        FsbenchError: No line at all, or more than 24 in a panel.
     """
     shown = [table for table in tables(results) if _panels(table)]
     if not shown:

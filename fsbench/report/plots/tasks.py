@@ -30,7 +30,7 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     """Plot the share of tasks up to each accuracy: one line per result, one panel per protocol.
 
     Raises:
-        FsbenchError: no results, more than 6 panels, or more than 8 results in one.
+        FsbenchError: No results, more than 6 panels, or more than 8 results in one.
     """
     comparable = tables(results)
     if not comparable:

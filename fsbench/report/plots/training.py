@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from fsbench._util.errors import FsbenchError
-from fsbench._util.files import reason
+from fsbench._util.errors import FsbenchError, reason
 from fsbench.models import checkpoint
 from fsbench.report.grouping import first_distinct
 from fsbench.report.plots.page import (
@@ -36,7 +35,7 @@ def training_curves(folders: Sequence[Path]) -> Figure:
     """Val accuracy with its band, and the loss terms, of the runs in these folders; a section per data set.
 
     Raises:
-        FsbenchError: a folder without a whole log or last checkpoint, or more than 10 runs in a section.
+        FsbenchError: A folder without a whole log or last checkpoint, or more than 10 runs in a section.
     """
     groups = _groups("training", folders)
     figure, parts = page(
@@ -56,7 +55,7 @@ def time_curves(places: Sequence[Path]) -> Figure:
     Each place is a run's folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
 
     Raises:
-        FsbenchError: as `training_curves`.
+        FsbenchError: As `training_curves`.
     """
     groups = _groups("time", places)
     figure, parts = page(
