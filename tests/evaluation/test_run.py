@@ -207,7 +207,7 @@ def test_finished_results_are_read_instead_of_computed(feature_file: Path, tmp_p
     assert result_files.read(path) == other
 
 
-class TestOfCheckpoints:
+class TestCheckpoints:
     def test_evaluates_its_own_data_set_by_default(self, trained: Path, cache: Path, tmp_path: Path):
         options = {"tasks": specs([5], [1]), "heads": ["nearest-mean", "logistic"]}
         results = evaluate(
@@ -430,7 +430,7 @@ def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
     assert document["schema"] == result_files.SCHEMA
 
 
-class TestFilesOfOthers:
+class TestForeignFiles:
     """Feature files of other projects; their formats are tested in features/test_importers.py."""
 
     def write(self, path: Path, seed: int = 0) -> Features:

@@ -267,7 +267,7 @@ class TheirWideResNet(nn.Module):
         return F.relu(self.bn1(x)).mean(dim=(2, 3))
 
 
-class TestOthersCheckpoints:
+class TestForeignCheckpoints:
     """S2M2 and closer-look save `{"epoch", "state"}`, with names of DataParallel and of the whole model."""
 
     def save(self, path: Path, state: dict, *, counters: bool = True) -> Path:

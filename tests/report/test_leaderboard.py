@@ -591,7 +591,7 @@ class TestPublished:
             assert {way == 5 for way, _ in table.columns} == {"more than 5 ways" not in table.heading}
 
 
-class TestBeside:
+class TestPublishedBelow:
     """Published rows below the measured tables."""
 
     def below(self, *results: Result, **how):
