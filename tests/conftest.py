@@ -1,4 +1,4 @@
-"""What the tests share: a small data set on disk, prepared once, and one backbone trained on it."""
+"""Shared fixtures: a small data set on disk, prepared once, and one backbone trained on it."""
 
 import atexit
 import json
@@ -20,11 +20,11 @@ from PIL import Image
 if TYPE_CHECKING:
     from selenium import webdriver
 
-if "NUMBA_CACHE_DIR" not in os.environ:  # one compilation for all processes of this run, not one for each
+if "NUMBA_CACHE_DIR" not in os.environ:  # all processes of this run share one compilation
     os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fsbench-tests-")
     atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 
-# What is slow on a busy machine is no failure.
+# Slow examples on a busy machine are no failure.
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")
 
@@ -55,7 +55,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
-    """A cache folder in which `tiny` is prepared; also what `$FSBENCH_CACHE` names."""
+    """A cache folder in which `tiny` is prepared."""
     from fsbench.data.preparation import prepare
 
     folder = tmp_path_factory.mktemp("cache")
@@ -65,7 +65,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test reads or writes the cache of whoever runs it."""
+    """Keep tests away from the user's own cache."""
     monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "unset-cache"))
 
 
@@ -105,13 +105,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[webdriver.Chr
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     started = webdriver.Chrome(options=options, service=Service(driver))
-    started.get("about:blank")  # leaves the page for new tabs, which loads parts of the browser
+    started.get("about:blank")  # the page for new tabs loads parts of the browser
     yield started
     started.quit()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, and say why. The longest tests come first."""
+    """Skip tests that this machine cannot run, with a reason. The longest tests come first."""
     items.sort(key=lambda item: item.path.name != "test_accuracy.py")
     real, gpu = os.environ.get("FSBENCH_REAL_DATA"), torch.cuda.is_available()
     for item in items:
@@ -123,7 +123,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
-    """What a bench file measured; `$FSBENCH_BENCH` names the folder that it is written to."""
+    """Figures measured by a bench file, written to the folder `$FSBENCH_BENCH` at the end."""
     from fsbench._util import machine
     from fsbench._util.files import write_text
 
@@ -141,7 +141,7 @@ def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
 
 @pytest.fixture(scope="session")
 def seconds() -> Callable[..., list[float]]:
-    """Median wall times of calls that take turns, so that a machine whose speed drifts favours none."""
+    """Measure median wall times of calls in turns, so that drifting machine speed favours none."""
 
     def measure(*calls: Callable[[], object], rounds: int = 5) -> list[float]:
         took: list[list[float]] = [[] for _ in calls]

@@ -1,4 +1,4 @@
-"""`fsbench.evaluate` and the other public names: what a notebook does with them."""
+"""`fsbench.evaluate` and the other public functions, as a notebook calls them."""
 
 import importlib
 import inspect
@@ -48,7 +48,7 @@ def store(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
     from fsbench.cli import main
 
     path = tmp_path_factory.mktemp("features") / "novel.h5"
-    asked = [
+    arguments = [
         "extract",
         trained / "best.safetensors",
         "--cache",
@@ -59,13 +59,13 @@ def store(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) 
         "cpu",
         "--quiet",
     ]
-    assert main([str(part) for part in asked]) == 0
+    assert main([str(part) for part in arguments]) == 0
     return path
 
 
 @pytest.fixture
-def known(store: Path) -> Result:
-    """What the command would make of that file."""
+def expected(store: Path) -> Result:
+    """The result of the command for that file."""
     spec = TaskSpec(n_way=5, n_shot=1, n_query=3, n_tasks=20)
     (result,) = evaluate_file(store, tasks=[spec], session=Session(quiet=True), output=Output(None))
     return result
@@ -78,7 +78,7 @@ PUBLIC = [
 
 
 class TestPublicNames:
-    def test_import_is_light_and_shows_the_promised_names_alone(self):
+    def test_import_is_light_and_shows_only_public_names(self):
         code = """if True:
             import sys, fsbench
             print([name for name in ("torch", "pandas", "numpy") if name in sys.modules])
@@ -88,8 +88,8 @@ class TestPublicNames:
         assert fsbench.__all__ == PUBLIC
 
     def test_no_module_hides_a_public_name(self):
-        """A module of that name would take its place as soon as anything imports it."""
-        modules = {found.name for found in pkgutil.iter_modules(fsbench.__path__)}
+        """Importing a module of the same name would replace a public function."""
+        modules = {module.name for module in pkgutil.iter_modules(fsbench.__path__)}
         for name in modules - {"__main__"}:
             importlib.import_module(f"fsbench.{name}")
         assert {name for name in fsbench.__all__ if name in modules} == {"data", "heads", "stats", "tasks"}
@@ -102,13 +102,13 @@ class TestPublicNames:
     def test_every_name_is_documented(self, name: str):
         assert inspect.getdoc(getattr(fsbench, name))
 
-    def test_what_is_not_there_is_an_attribute_error(self):
+    def test_a_missing_name_is_an_attribute_error(self):
         with pytest.raises(AttributeError, match=r"fsbench.*attribute.*evaluat"):
             fsbench.evaluat  # noqa: B018
 
 
 class TestArrays:
-    def test_rows_are_those_of_the_csv(self, tmp_path: Path, store: Path):
+    def test_rows_match_the_csv(self, tmp_path: Path, store: Path):
         out = tmp_path / "results"
         frame = fsbench.evaluate(
             store, out=out, n_shot=[1, 3], head=["nearest-mean", "logistic"], n_query=3, n_tasks=20
@@ -124,24 +124,24 @@ class TestArrays:
         for column in ("accuracy_percent", "half_width_percent"):
             np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], atol=5e-5)
 
-    def test_features_and_labels_score_as_their_file(self, store: Path, known: Result):
+    def test_features_and_labels_score_like_their_file(self, store: Path, expected: Result):
         held = features.read(store)
         frame = fsbench.evaluate(held.values, held.labels, **FEW)
         (row,) = frame.itertuples()
-        assert row.accuracy_percent == 100 * known.outcome.accuracy
-        assert row.half_width_percent == 100 * known.outcome.half_width
-        np.testing.assert_array_equal(row.task_accuracies_percent, 100 * known.accuracies)
+        assert row.accuracy_percent == 100 * expected.outcome.accuracy
+        assert row.half_width_percent == 100 * expected.outcome.half_width
+        np.testing.assert_array_equal(row.task_accuracies_percent, 100 * expected.accuracies)
         assert (row.dataset, row.run, row.n_way, row.n_shot) == ("unnamed", "features", 5, 1)
 
-    def test_order_form_and_names_of_labels_change_nothing(self, store: Path, known: Result):
+    def test_order_type_and_names_of_labels_do_not_change_scores(self, store: Path, expected: Result):
         held = features.read(store)
         names = np.array([f"class-{label:02d}" for label in held.labels])
         by_class = np.random.default_rng(0).permutation(len(held.class_names))
         order = np.concatenate([np.flatnonzero(held.labels == label) for label in by_class])
         frame = fsbench.evaluate(torch.from_numpy(held.values[order]), names[order].tolist(), **FEW)
-        np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * known.accuracies)
+        np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * expected.accuracies)
 
-    def test_tasks_of_any_kind(self, store: Path):
+    def test_any_task_spec_is_accepted(self, store: Path):
         spec = TaskSpec(n_way=3, n_shot=2, n_query=4, n_tasks=30, disjoint=True)
         held = features.read(store)
         (row,) = fsbench.evaluate(held.values, held.labels, tasks=spec).itertuples()
@@ -154,21 +154,21 @@ class TestArrays:
 
     def test_base_features_reach_the_heads_that_need_them(self, store: Path):
         held = features.read(store)
-        asked = {**FEW, "head": "distribution-calibration"}
+        options = {**FEW, "head": "distribution-calibration"}
         with pytest.raises(FsbenchError, match="needs base features"):
-            fsbench.evaluate(np.abs(held.values), held.labels, **asked)
+            fsbench.evaluate(np.abs(held.values), held.labels, **options)
         base = (np.abs(held.values[::-1]), held.labels[::-1].copy())
-        frame = fsbench.evaluate(np.abs(held.values), held.labels, base=base, **asked)
+        frame = fsbench.evaluate(np.abs(held.values), held.labels, base=base, **options)
         assert frame.accuracy_percent[0] > 20
 
-    def test_nothing_is_written_unasked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def test_nothing_is_written_by_default(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.chdir(tmp_path)
         fsbench.evaluate(np.eye(20, dtype=np.float32), np.repeat(range(5), 4), **FEW)
         assert not list(tmp_path.iterdir())
 
 
 class TestModules:
-    def test_a_model_of_the_users_on_a_prepared_data_set(self, cache: Path):
+    def test_a_user_model_on_a_prepared_data_set(self, cache: Path):
         model = MeanColour().train()
         frame = fsbench.evaluate(model, dataset="tiny", image_size=16, cache=cache, **FEW)
         assert model.training
@@ -177,20 +177,20 @@ class TestModules:
         assert (row.dataset, row.split, row.run) == ("tiny", "novel", "MeanColour")
         assert row.fingerprint == load("tiny", "novel", cache).fingerprint
 
-    def test_images_in_memory_score_as_the_data_set_they_are_of(self, cache: Path):
+    def test_images_in_memory_score_like_their_data_set(self, cache: Path):
         images = load("tiny", "novel", cache)
         model = MeanColour()
-        wanted = fsbench.evaluate(model, dataset="tiny", image_size=16, cache=cache, **FEW)
-        made = standard_transform(16).apply(torch.from_numpy(images.pixels))
-        for given in (
+        expected = fsbench.evaluate(model, dataset="tiny", image_size=16, cache=cache, **FEW)
+        transformed = standard_transform(16).apply(torch.from_numpy(images.pixels))
+        for arguments in (
             {"images": images.pixels, "image_size": 16},
             {"images": images.pixels, "transform": standard_transform(16).apply},
-            {"images": made},
+            {"images": transformed},
         ):
-            frame = fsbench.evaluate(model, images.labels, **given, **FEW)
-            assert list(frame.task_accuracies_percent[0]) == list(wanted.task_accuracies_percent[0])
+            frame = fsbench.evaluate(model, images.labels, **arguments, **FEW)
+            assert list(frame.task_accuracies_percent[0]) == list(expected.task_accuracies_percent[0])
 
-    def test_several_data_sets_are_rows(self, cache: Path):
+    def test_each_data_set_has_a_row(self, cache: Path):
         frame = fsbench.evaluate(
             MeanColour(),
             dataset=["tiny", "tiny"],
@@ -204,16 +204,16 @@ class TestModules:
         assert set(frame.run) == {"mine"}
         assert set(frame.split) == {"val"}
 
-    def test_a_checkpoint_by_its_path(self, trained: Path, cache: Path, known: Result):
+    def test_a_checkpoint_by_its_path(self, trained: Path, cache: Path, expected: Result):
         for path in (trained / "best.safetensors", str(trained / "best.safetensors")):
             frame = fsbench.evaluate(path, cache=cache, device="cpu", **FEW)
-            np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * known.accuracies)
+            np.testing.assert_array_equal(frame.task_accuracies_percent[0], 100 * expected.accuracies)
             assert frame.recipe[0] == "erm"
 
 
 ROWS, LABELS = np.zeros((8, 3), dtype=np.float32), np.arange(8) % 2
 PIXELS = np.zeros((8, 4, 4, 3), dtype=np.uint8)
-BAD = [  # arguments, what the error says
+BAD = [  # arguments, part of the error
     ((ROWS,), {}, "labels are missing"),
     ((ROWS, LABELS[:7]), {}, r"labels must have shape \(8,\), but have \(7,\)"),
     ((ROWS[0], LABELS), {}, r"features must be numbers of shape \(n, d\), but are float32 \(3,\)"),
@@ -233,7 +233,7 @@ BAD = [  # arguments, what the error says
 
 
 @pytest.mark.parametrize(("positional", "named", "message"), BAD, ids=[message for *_, message in BAD])
-def test_wrong_arguments_are_one_line(positional: tuple, named: dict, message: str):
+def test_wrong_arguments_give_one_line(positional: tuple, named: dict, message: str):
     with pytest.raises(FsbenchError, match=message) as raised:
         fsbench.evaluate(*positional, **named)
     assert "\n" not in str(raised.value)
@@ -263,14 +263,14 @@ class TestMainJob:
     def test_predict_takes_a_path_or_a_loaded_backbone(self, trained: Path, tiny_folder: Path):
         folders = tiny_folder / "novel", tiny_folder / "novel"
         path = trained / "best.safetensors"
-        one, two = (
+        by_path, by_backbone = (
             fsbench.predict(backbone, *folders, n_shot=2, device="cpu", quiet=True)
             for backbone in (path, fsbench.load_backbone(path))
         )
-        assert one.accuracy == two.accuracy
-        assert one.accuracy > 0.5
+        assert by_path.accuracy == by_backbone.accuracy
+        assert by_path.accuracy > 0.5
 
-    def test_one_folder_is_compared_as_a_list_of_one(self, store: Path, tmp_path: Path):
+    def test_one_folder_is_compared_like_a_list(self, store: Path, tmp_path: Path):
         heads = ["nearest-mean", "ridge"]
         fsbench.evaluate(store, head=heads, n_shot=1, n_query=3, n_tasks=20, out=tmp_path, quiet=True)
         assert fsbench.compare(str(tmp_path)) == fsbench.compare([tmp_path])

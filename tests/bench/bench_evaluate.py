@@ -42,7 +42,7 @@ def values() -> Tensor:
 
 
 def test_sampler(benchmark, figures):
-    """10,000 tasks of 5 ways and 20 images a class on one core."""
+    """10,000 tasks of 5 ways and 20 images per class on one core."""
     torch.set_num_threads(1)
     benchmark.pedantic(lambda: sampler.sample(LABELS, TaskSpec(n_shot=5)), rounds=7, warmup_rounds=1)
     figures["sampler, 5 classes of 20 images: seconds for 10,000 tasks"] = benchmark.stats.stats.median
@@ -50,29 +50,29 @@ def test_sampler(benchmark, figures):
 
 
 def gather(values: Tensor, spec: TaskSpec, at_once: int = 64) -> None:
-    """Every row that the tasks need, once, in batches that stay in the caches."""
+    """Read every row that the tasks need once, in batches that fit into the CPU caches."""
     for tasks in sampler.blocks(LABELS, spec, at_once=4096):
         for rows in torch.from_numpy(sampler.rows_of(tasks)).split(at_once):
             values.index_select(0, rows.flatten())
 
 
 def loop(values: Tensor, n_tasks: int, n_way: int = 5, n_shot: int = 5, n_query: int = 15) -> None:
-    """Nearest mean as it is usually written: tasks are drawn, gathered row by row and classified in turn."""
+    """Nearest mean in a plain loop: each task is drawn, gathered row by row and classified."""
     rng = np.random.default_rng(0)
-    of_class = values.view(20, 600, D)
+    class_values = values.view(20, 600, D)
     answers = torch.arange(n_way).repeat_interleave(n_query)
     for _ in range(n_tasks):
         images = []
         for name in rng.choice(20, n_way, replace=False):
             order = rng.permutation(600)
-            images.append(torch.stack([of_class[name][i] for i in order[: n_shot + n_query]]))
+            images.append(torch.stack([class_values[name][i] for i in order[: n_shot + n_query]]))
         task = torch.stack(images)
         means, query = task[:, :n_shot].mean(dim=1), task[:, n_shot:].flatten(0, 1)
         (torch.cdist(query, means).argmin(dim=1) == answers).float().mean().item()
 
 
 def test_nearest_mean(benchmark, figures, seconds, values):
-    """The bound is memory: every task reads 100 rows of 2,560 bytes."""
+    """Memory bandwidth is the limit: every task reads 100 rows of 2,560 bytes."""
     spec = TaskSpec(n_shot=5)
     head = find_head("nearest-mean")
 
@@ -115,7 +115,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     ids=["15q", "595q"],
 )
 def test_peak_memory(benchmark, figures, head: str, spec: dict[str, int]):
-    """MiB over the features, whatever the number of tasks."""
+    """MiB in addition to the features, for any number of tasks."""
     command = [sys.executable, "-c", MEMORY, head, repr(spec)]
     done = benchmark.pedantic(
         lambda: subprocess.run(command, capture_output=True, text=True, check=True), rounds=1

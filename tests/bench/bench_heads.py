@@ -27,8 +27,8 @@ from fsbench.heads import find_head
 from fsbench.training.precision import keep_memory
 
 PLAIN = runpy.run_path(str(Path(__file__).parents[1] / "heads" / "test_transductive_heads.py"))["PLAIN"]
-REST = 0.2  # seconds, in which the threads of the other side's libraries stop to spin
-N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 128, 5, 5, 15, 640  # as many tasks as evaluate gives a head at once
+REST = 0.2  # seconds until idle threads of the other library stop spinning
+N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 128, 5, 5, 15, 640  # as many tasks as in one batch of evaluate
 
 
 def draw() -> tuple[Tensor, Tensor]:
@@ -50,7 +50,7 @@ def loop_of_numpy(name: str, support: Tensor, query: Tensor) -> None:
 
 
 def loop_of_tim(alpha: float, weights: tuple[float, float, float], support: Tensor, query: Tensor) -> None:
-    """1000 steps of Adam on the class weights by autograd, as TIM's and alpha-TIM's code makes them."""
+    """1000 steps of Adam on the class weights by autograd, as in the code of TIM and alpha-TIM."""
     shots, labels = support.flatten(0, 1), torch.arange(N_WAY).repeat_interleave(N_SHOT)
     means = support.mean(1).requires_grad_()
     adam = torch.optim.Adam([means], lr=1e-4)
@@ -73,7 +73,7 @@ def loop_of_tim(alpha: float, weights: tuple[float, float, float], support: Tens
 
 
 def loop_of_pt_map(support: Tensor, query: Tensor) -> None:
-    """20 updates of the means by Sinkhorn's plan, each of at most 1000 rounds, as PT-MAP's code has it."""
+    """20 updates of the means by Sinkhorn's plan with at most 1000 rounds, as in the code of PT-MAP."""
     shots, queries = (F.normalize(x - x.mean(0), dim=-1) for x in (support.flatten(0, 1), query))
     labels = torch.eye(N_WAY).repeat_interleave(N_SHOT, dim=0)
     points = torch.cat([shots, queries])
@@ -103,16 +103,16 @@ LOOPS = {
     "laplacian-shot": partial(loop_of_numpy, "laplacian-shot"),
     "soft-kmeans": partial(loop_of_numpy, "soft-kmeans"),
 }
-FLOORS = {"logistic": 30}  # of the others 20
+FLOORS = {"logistic": 30}  # 20 for other heads
 
 
 @pytest.mark.bench
 @pytest.mark.parametrize("name", LOOPS)
 def test_is_faster_than_a_loop_over_tasks(name, benchmark, figures):
     support, query = draw()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))  # conftest left one
-    keep_memory()  # as evaluate does
-    of_loop, of_batch = [], []
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # conftest.py sets one thread
+    keep_memory()  # like evaluate
+    loop_seconds, batch_seconds = [], []
     repeats = 1 if "tim" in name else 5
 
     def in_turns() -> None:
@@ -121,17 +121,17 @@ def test_is_faster_than_a_loop_over_tasks(name, benchmark, figures):
         for task in range(repeats):
             began = time.perf_counter()
             LOOPS[name](support[task], query[task])
-            of_loop.append(time.perf_counter() - began)
+            loop_seconds.append(time.perf_counter() - began)
         time.sleep(REST)
         with torch.inference_mode():
             find_head(name).classify(support, query)
             for _ in range(repeats):
                 began = time.perf_counter()
                 find_head(name).classify(support, query)
-                of_batch.append((time.perf_counter() - began) / N_TASKS)
+                batch_seconds.append((time.perf_counter() - began) / N_TASKS)
 
     benchmark.pedantic(in_turns, rounds=5, warmup_rounds=1)
-    loop, batch = statistics.median(of_loop), statistics.median(of_batch)
+    loop, batch = statistics.median(loop_seconds), statistics.median(batch_seconds)
     benchmark.extra_info.update(
         {"speed relative to a loop": loop / batch, "microseconds per task": 1e6 * batch}
     )

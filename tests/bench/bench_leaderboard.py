@@ -18,7 +18,7 @@ MANY = runpy.run_path(str(Path(__file__).parents[1] / "report" / "test_leaderboa
 @pytest.mark.bench
 @pytest.mark.timeout(900)
 def test_update(benchmark, tmp_path):
-    """Processor time on one thread of BLAS, since threads that wait count, too."""
+    """Processor time with one BLAS thread, because waiting threads count, too."""
     MANY(tmp_path, 10_000, 10_000)
     with threadpool_limits(1):
         began = time.process_time()

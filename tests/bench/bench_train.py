@@ -45,24 +45,24 @@ Seconds = Callable[[Callable[[], object], Callable[[], object]], tuple[float, fl
 
 @pytest.fixture
 def in_turns(benchmark) -> Seconds:
-    """Measures two functions in turns; median seconds of each."""
+    """Measure two functions in turns; return the median seconds of each."""
 
-    def measure(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    def measure(first: Callable[[], object], second: Callable[[], object]) -> tuple[float, float]:
         seconds: list[float] = []
 
         def other_first() -> None:
             began = time.perf_counter()
-            other()
+            second()
             seconds.append(time.perf_counter() - began)
 
-        benchmark.pedantic(one, setup=other_first, rounds=ROUNDS, warmup_rounds=1)
+        benchmark.pedantic(first, setup=other_first, rounds=ROUNDS, warmup_rounds=1)
         return benchmark.stats.stats.median, statistics.median(seconds[1:])
 
     return measure
 
 
 def repeated(times: int, function: Callable[[], object]) -> Callable[[], None]:
-    """`function` several times, what it returns let go at once, as in training."""
+    """Call `function` several times and free each return value at once, as in training."""
 
     def run() -> None:
         for _ in range(times):
@@ -85,12 +85,12 @@ def epochs(
     device: torch.device = CPU,
     compute: ComputeSettings = ComputeSettings(),
 ) -> Callable[[], dict[str, float]]:
-    """A function that trains an epoch by the trainer's own loop and returns its row of the log."""
-    preset = "cosine" if recipe == "erm" else "paper"  # those that the committed figures are of
-    chosen = resolve(load_recipe(recipe, preset), epochs=[1], batch_size=BATCH_SIZE)
+    """A function that trains one epoch in the trainer's loop and returns its row of the log."""
+    preset = "cosine" if recipe == "erm" else "paper"  # the presets of the committed figures
+    settings = resolve(load_recipe(recipe, preset), epochs=[1], batch_size=BATCH_SIZE)
     size = pixels.shape[1]
     network = Network(
-        build(backbone, size), CLASSES, chosen.classifier, chosen.scale, chosen.auxiliary_classifiers
+        build(backbone, size), CLASSES, settings.classifier, settings.scale, settings.auxiliary_classifiers
     )
     network = network.to(device).to(memory_format=torch.channels_last)
     if compute.compile:
@@ -98,7 +98,7 @@ def epochs(
             block.compile()
     run = Run(
         folder=Path("unused"),
-        recipe=chosen,
+        recipe=settings,
         network=network,
         pixels=pixels.to(device),
         labels=torch.arange(len(pixels), device=device) % CLASSES,
@@ -107,13 +107,13 @@ def epochs(
         provenance=SimpleNamespace(train_seed=0),
         tensorboard=False,
     )
-    optimiser, scaler = chosen.optimiser.build(network.parameters()), compute.scaler(device)
+    optimiser, scaler = settings.optimiser.build(network.parameters()), compute.scaler(device)
     bar = Bar("train", None, "images")
-    return lambda: _train_epoch(run, chosen.stages[0], 0, optimiser, scaler, bar)
+    return lambda: _train_epoch(run, settings.stages[0], 0, optimiser, scaler, bar)
 
 
 def test_an_epoch_end_to_end(benchmark, figures, pixels, tmp_path):
-    """Against the usual loop on two cores, with and without worker processes, whichever is faster.
+    """Compare with the usual loop on two cores, with or without worker processes, whichever is faster.
 
     The usual loop has a process of its own, as this one keeps its memory.
     """
@@ -123,17 +123,17 @@ def test_an_epoch_end_to_end(benchmark, figures, pixels, tmp_path):
         folder = tmp_path / f"{i % CLASSES:02d}"
         folder.mkdir(exist_ok=True)
         Image.fromarray(image).save(folder / f"{i}.png")
-    usual: dict[int, list[float]] = {0: [], 2: []}
+    loop_rates: dict[int, list[float]] = {0: [], 2: []}
 
     def usual_loop() -> None:
-        for workers, rates in usual.items():
+        for workers, rates in loop_rates.items():
             command = [sys.executable, str(USUAL), str(tmp_path), "1", "2", str(workers)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rates.extend(map(float, done.stdout.split()))
 
     benchmark.pedantic(epochs("erm", pixels), setup=usual_loop, rounds=3, warmup_rounds=0, iterations=1)
     ours = len(pixels) / benchmark.stats.stats.median
-    theirs = max(map(statistics.median, usual.values()))
+    theirs = max(map(statistics.median, loop_rates.values()))
     figures["conv4, 32 px, 2 threads: images/s"] = ours
     figures["conv4, 32 px, 2 threads: images/s of the usual PyTorch loop"] = theirs
     assert ours >= 1.8 * theirs
@@ -167,7 +167,7 @@ def test_augmentation_is_a_small_part_of_an_epoch(in_turns, figures, pixels):
 
 
 def test_the_fourfold_batch_of_rotation(in_turns, figures, pixels):
-    """From stored images to the batch that the network sees, augmentation included."""
+    """From stored images to the input of the network, including augmentation."""
     torch.set_num_threads(1)
     keep_memory()
     batch, pictures = pixels[:BATCH_SIZE], pil_images(pixels[:BATCH_SIZE])
@@ -183,7 +183,7 @@ def test_the_fourfold_batch_of_rotation(in_turns, figures, pixels):
 
 
 def test_turning_alone(in_turns, figures, pixels):
-    """Most of it is moving memory, which a loop has to do as well."""
+    """Most of the time is for moving memory, which a loop must do, too."""
     torch.set_num_threads(1)
     keep_memory()
     images = train_augment(pixels[:BATCH_SIZE], 32, np.random.default_rng(0), Augment())
@@ -200,7 +200,7 @@ def pil_images(pixels: torch.Tensor) -> list[Image.Image]:
 
 
 def turned_one_by_one(images: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """As S2M2's reference code turns a batch: a list of images, each turned three times, and of labels."""
+    """Rotate a batch as in S2M2's reference code: a list of images, each with three rotations, and labels."""
     rows, turns = [], []
     for image in images:
         quarter = image.transpose(2, 1).flip(1)
@@ -221,7 +221,7 @@ def test_manifold_mixup_costs_little(in_turns, figures, pixels):
 @pytest.mark.gpu
 @pytest.mark.parametrize("size", [32, 80])
 def test_wide_resnet_on_a_gpu(in_turns, figures, monkeypatch, size):
-    """Images a second, the share of the measured bf16 matmul peak, and what the input pipeline costs."""
+    """Images per second, the share of the measured bf16 matmul peak, and the cost of the input pipeline."""
     images = torch.randint(0, 256, (40 * BATCH_SIZE, size, size, 3), dtype=torch.uint8)
     epoch = epochs("erm", images, "wrn28-10", CUDA, choose_compute(CUDA))
     fed = torch.randn(BATCH_SIZE, 3, size, size, device=CUDA).contiguous(memory_format=torch.channels_last)
@@ -245,7 +245,7 @@ def test_wide_resnet_on_a_gpu(in_turns, figures, monkeypatch, size):
 
 
 def matmul_peak() -> float:
-    """Operations a second of a large bf16 matrix product."""
+    """Operations per second of a large bf16 matrix product."""
     side = 8192
     matrix = torch.randn(side, side, device=CUDA, dtype=torch.bfloat16)
     seconds = []

@@ -1,4 +1,4 @@
-"""Training as it is usually written: a DataLoader over image files, torchvision's transforms on PIL images.
+"""A conventional training loop: a DataLoader over image files, torchvision's transforms on PIL images.
 
     usual_loop.py FOLDER EPOCHS THREADS WORKERS
 
@@ -53,7 +53,7 @@ def main(folder: str, epochs: int, threads: int, workers: int) -> None:
             loss = nn.functional.cross_entropy(network(images), labels)
             loss.backward()
             optimiser.step()
-        if epoch > 0:  # the first one starts the workers
+        if epoch > 0:  # the first epoch includes the start of the workers
             sys.stdout.write(f"{len(data) / (time.perf_counter() - began)}\n")
 
 

@@ -1,4 +1,4 @@
-"""The commands of the command line, as tests walk them."""
+"""All commands of the command line, by name."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from fsbench.cli import app
 
 
 def leaves(parent: App, *names: str) -> Iterator[tuple[str, App]]:
-    """Every command by its name."""
+    """Yield every command that has no subcommands, with its name."""
     below = {name: each for name, each in parent.resolved_commands().items() if not name.startswith("-")}
     for name, each in below.items():
         yield from leaves(each, *names, name)

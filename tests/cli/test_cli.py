@@ -1,4 +1,4 @@
-"""The command as people use it: what it prints, what it leaves on disk, how it refuses."""
+"""The command line as users run it: its output, the files that it writes and its errors."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def run(*arguments: str | Path) -> int:
 
 
 @pytest.fixture
-def results_of_tiny(trained: Path, cache: Path, tmp_path: Path) -> Path:
+def results(trained: Path, cache: Path, tmp_path: Path) -> Path:
     out = tmp_path / "results"
     assert run("evaluate", trained / "best.safetensors", *SMALL, *DEVICE, "--cache", cache, "--out", out) == 0
     return out
@@ -97,7 +97,7 @@ class TestHelp:
             assert part in text
 
     @pytest.mark.parametrize(
-        ("names", "known"),
+        ("names", "expected"),
         [
             (_names.Head, HEADS),
             (_names.Backbone, BACKBONES),
@@ -110,11 +110,11 @@ class TestHelp:
             (_names.Split, SPLITS),
         ],
     )
-    def test_names_are_those_of_the_library(self, names, known):
-        assert get_choices_from_hint(names, str) == list(known)
+    def test_choices_match_the_library(self, names, expected):
+        assert get_choices_from_hint(names, str) == list(expected)
 
     def test_help_imports_nothing_heavy(self):
-        """So that it answers at once: torch is imported where it is used."""
+        """Help is immediate because torch is imported only where it is used."""
         heavy = "('torch', 'pandas', 'scipy', 'h5py', 'matplotlib')"
         look = f"print([name for name in {heavy} if name in sys.modules])"
         code = f"import sys, fsbench.cli; fsbench.cli.main(sys.argv[1:]); {look}"
@@ -146,8 +146,8 @@ class TestMainJob:
         out = tmp_path / "run"
         train = ["train-backbone", "erm", "--dataset", "tiny", "--epochs", "1", "--batch-size", "16", *DEVICE]
         assert run(*train, "--cache", cache, "--out", out) == 0
-        said = capsys.readouterr()
-        assert said.out == f"{out / 'best.safetensors'}\n"
+        output = capsys.readouterr()
+        assert output.out == f"{out / 'best.safetensors'}\n"
         for setting in (
             "preset        fast",
             "classifier    cosine",
@@ -156,14 +156,14 @@ class TestMainJob:
             "learning_rate",
             "overrides",
         ):
-            assert setting in said.err
+            assert setting in output.err
         assert {path.name for path in out.iterdir() if path.suffix} >= {
             "best.safetensors",
             "last.safetensors",
             "log.csv",
         }
 
-    def test_features_go_where_they_are_wanted(self, trained: Path, cache: Path, tmp_path: Path, capsys):
+    def test_features_are_written_to_out(self, trained: Path, cache: Path, tmp_path: Path, capsys):
         out = tmp_path / "f.h5"
         assert (
             run("extract", trained / "best.safetensors", "--cache", cache, "--out", out, *DEVICE, "--quiet")
@@ -173,8 +173,8 @@ class TestMainJob:
         assert run("evaluate", out, *SMALL, *DEVICE, "--out", tmp_path / "results", "--quiet") == 0
         assert "tiny novel  20 x 5-way 1-shot  nearest-mean (l2)" in capsys.readouterr().out
 
-    def test_json_and_nothing_else_on_stdout(self, trained: Path, cache: Path, tmp_path: Path, capsys):
-        ask = [
+    def test_json_is_all_that_stdout_holds(self, trained: Path, cache: Path, tmp_path: Path, capsys):
+        arguments = [
             "evaluate",
             trained / "best.safetensors",
             *SMALL,
@@ -185,36 +185,34 @@ class TestMainJob:
             tmp_path,
             "--json",
         ]
-        done = command(*ask, "--head", "nearest-mean", "logistic")
+        done = command(*arguments, "--head", "nearest-mean", "logistic")
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""  # no terminal, no progress
-        found = json.loads(done.stdout)
-        assert [result["head"] for result in found] == ["nearest-mean", "logistic"]
-        for result in found:
+        results = json.loads(done.stdout)
+        assert [result["head"] for result in results] == ["nearest-mean", "logistic"]
+        for result in results:
             assert 0 < result["accuracy"] <= 1
             assert 0 < result["half_width"] < 1
             assert (result["n_tasks"], result["n_way"], result["n_shot"]) == (20, 5, 1)
             assert result["evaluate_seconds"] > 0
-        assert run(*ask, "--head", "nearest-mean", "logistic") == 0
-        assert json.loads(capsys.readouterr().out) == found  # finished ones are returned all the same
+        assert run(*arguments, "--head", "nearest-mean", "logistic") == 0
+        assert json.loads(capsys.readouterr().out) == results  # finished results are returned too
 
-    def test_leaderboard_and_its_check(self, results_of_tiny: Path, capsys):
+    def test_leaderboard_and_its_check(self, results: Path, capsys):
         capsys.readouterr()
-        assert run("leaderboard", results_of_tiny) == 0
+        assert run("leaderboard", results) == 0
         board = Path(capsys.readouterr().out.splitlines()[0])
         assert "5-way 1-shot" in board.read_text()
-        assert run("leaderboard", results_of_tiny, "--check") == 0
+        assert run("leaderboard", results, "--check") == 0
         board.write_text(board.read_text().replace("±", "+-", 1))
-        assert run("leaderboard", results_of_tiny, "--check") == 2
+        assert run("leaderboard", results, "--check") == 2
         assert f"{board} is stale" in capsys.readouterr().err
 
     def test_results_are_compared_validated_and_reproduced(
-        self, results_of_tiny: Path, trained: Path, cache: Path, tmp_path: Path, capsys
+        self, results: Path, trained: Path, cache: Path, tmp_path: Path, capsys
     ):
-        run("leaderboard", results_of_tiny)
-        logistic, nearest = (
-            next(results_of_tiny.rglob(f"*{head}*.json")) for head in ("logistic", "nearest")
-        )
+        run("leaderboard", results)
+        logistic, nearest = (next(results.rglob(f"*{head}*.json")) for head in ("logistic", "nearest"))
         capsys.readouterr()
         assert run("compare", logistic, nearest, "--json") == 0
         (pair,) = json.loads(capsys.readouterr().out)["pairs"]
@@ -222,17 +220,17 @@ class TestMainJob:
         assert 0 <= pair["p_classes"] <= 1
         assert run("compare", logistic, nearest) == 0
         assert "points" in capsys.readouterr().out
-        assert run("validate", results_of_tiny) == 0
+        assert run("validate", results) == 0
         best = trained / "best.safetensors"
-        ask = ["--checkpoint", best, "--cache", cache, "--out", tmp_path / "again", *DEVICE, "--quiet"]
-        assert run("reproduce", nearest, *ask) == 0
+        arguments = ["--checkpoint", best, "--cache", cache, "--out", tmp_path / "again", *DEVICE, "--quiet"]
+        assert run("reproduce", nearest, *arguments) == 0
         assert "every task scores the same" in capsys.readouterr().out
         nearest.unlink()
-        assert run("validate", results_of_tiny) == 2
+        assert run("validate", results) == 2
         assert "README.md: is stale" in capsys.readouterr().out
 
     def test_all_recipes_are_trained_in_one_call(self, cache: Path, tmp_path: Path, capsys):
-        ask = [
+        arguments = [
             "--dataset",
             "tiny",
             "--epochs",
@@ -244,13 +242,13 @@ class TestMainJob:
             *DEVICE,
             "--quiet",
         ]
-        assert run("train-backbone", "all", *ask, "--out", tmp_path / "runs") == 0
-        made = capsys.readouterr().out.splitlines()
-        assert [Path(line).parent.name for line in made] == [
+        assert run("train-backbone", "all", *arguments, "--out", tmp_path / "runs") == 0
+        paths = capsys.readouterr().out.splitlines()
+        assert [Path(line).parent.name for line in paths] == [
             "erm-fast", "exemplar-fast", "manifold-mixup-fast", "mixup-fast", "rotation-fast", "s2m2-e-fast",
             "s2m2-r-fast",
         ]  # fmt: skip
-        assert all(Path(line).exists() for line in made)
+        assert all(Path(line).exists() for line in paths)
 
 
 def picture(path: Path) -> None:
@@ -260,7 +258,7 @@ def picture(path: Path) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, trained: Path, cache: Path, tiny_folder: Path) -> dict[str, Path]:
-    """Everything that a wrong command may name."""
+    """Files and folders that the commands in BAD refer to, by name."""
     broken = tmp_path / "broken"
     shutil.copytree(tiny_folder / "novel", broken)
     (victim,) = sorted(broken.rglob("003.png"))[:1]
@@ -271,7 +269,7 @@ def place(tmp_path: Path, trained: Path, cache: Path, tiny_folder: Path) -> dict
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes((trained / "best.safetensors").read_bytes()[:-10])
     (tmp_path / "text.h5").write_text("no features")
-    (tmp_path / "file").write_text("a file where a folder is wanted")
+    (tmp_path / "file").write_text("a file in place of a folder")
     return {
         "best": trained / "best.safetensors", "cache": cache, "images": tiny_folder, "broken": broken,
         "hollow": hollow, "torn": torn, "text": tmp_path / "text.h5", "file": tmp_path / "file",
@@ -284,7 +282,7 @@ TRAIN = (
     "train-backbone erm --dataset tiny --epochs 1 --batch-size 16 "
     "--cache {cache} --out {here}/run --device cpu "
 )
-BAD = [  # command, what the line on stderr says
+BAD = [  # command, part of the line on stderr
     ("evalute x", "unknown command 'evalute'; did you mean 'evaluate'?"),
     ("help evalute", "unknown command 'evalute'; did you mean 'evaluate'?"),
     ("tran", "unknown command 'tran'; did you mean 'train-backbone'?"),
@@ -339,25 +337,25 @@ BAD = [  # command, what the line on stderr says
 
 
 @pytest.mark.parametrize(("line", "message"), BAD, ids=[line for line, _ in BAD])
-def test_bad_input_is_one_line_and_leaves_nothing(line: str, message: str, place: dict[str, Path], capsys):
+def test_bad_input_gives_one_line_and_leaves_no_file(line: str, message: str, place: dict[str, Path], capsys):
     before = contents(place["here"])
     assert main([part.format(**place) for part in line.split()]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("fsbench: ")
-    assert message.format(**place) in said.err
-    assert said.err.count("\n") == 1, said.err
-    assert said.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith("fsbench: ")
+    assert message.format(**place) in output.err
+    assert output.err.count("\n") == 1, output.err
+    assert output.out == ""
     assert contents(place["here"]) == before
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Every file but locks, which hold nothing, with its size."""
+    """The size of every file except locks, which are empty."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path): path.stat().st_size for path in files}
 
 
 def no_room() -> None:
-    """Files of this process may not grow beyond 4 KiB, which the system reports as it does a full disk."""
+    """Limit files of this process to 4 KiB; the system then fails as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
@@ -370,7 +368,7 @@ def no_room() -> None:
         "evaluate {features} --n-query 3 --n-tasks 3000 --out {here}/results --device cpu",
     ],
 )
-def test_a_full_disk_is_one_line_and_leaves_nothing(line: str, place: dict[str, Path]):
+def test_a_full_disk_gives_one_line_and_leaves_no_file(line: str, place: dict[str, Path]):
     features = place["here"] / "whole.h5"
     assert (
         run("extract", place["best"], "--cache", place["cache"], "--out", features, *DEVICE, "--quiet") == 0
@@ -378,15 +376,15 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(line: str, place: dict[str, 
     before = contents(place["here"])
     done = command(*line.format(features=features, **place).split(), "--quiet", preexec_fn=no_room)
     assert done.returncode == 2, done.stderr
-    said = [text for text in done.stderr.splitlines() if text.startswith("fsbench: ")]
-    assert len(said) == 1, done.stderr
-    assert "cannot write" in said[0]
+    errors = [text for text in done.stderr.splitlines() if text.startswith("fsbench: ")]
+    assert len(errors) == 1, done.stderr
+    assert "cannot write" in errors[0]
     assert "Traceback" not in done.stderr
     assert contents(place["here"]) == before
 
 
 @pytest.mark.slow
-def test_help_answers_within_half_a_second_and_25_starts_of_python():
+def test_help_takes_less_than_half_a_second_and_25_starts_of_python():
     def least(*line: str) -> float:
         took = []
         for _ in range(7):

@@ -1,4 +1,4 @@
-"""What verbs print and where: JSON and nothing else, progress and colour for terminals alone, completion."""
+"""What commands print: JSON, progress and colour on terminals only, and completion scripts."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ TRAIN = "train-backbone erm --dataset tiny --epochs 1 --batch-size 60 --device c
 
 @pytest.fixture(scope="module")
 def made(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A checkpoint, two results and what else commands name."""
+    """A checkpoint, its cache and two results, by name."""
     here = tmp_path_factory.mktemp("made")
     line = f"evaluate {trained}/best.safetensors --cache {cache} --out {here}/results {SMALL}"
     assert main(line.split()) == 0
@@ -35,7 +35,7 @@ def made(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def printed(line: str, capsys: pytest.CaptureFixture[str], code: int = 0):
-    """What a command prints, which must be one line of JSON."""
+    """The JSON that a command prints, which must be one line."""
     capsys.readouterr()
     assert main([*line.split(), "--json"]) == code
     out = capsys.readouterr().out
@@ -45,12 +45,12 @@ def printed(line: str, capsys: pytest.CaptureFixture[str], code: int = 0):
 
 class TestJson:
     def test_of_data(self, made: dict[str, Path], tiny_folder: Path, tmp_path: Path, capsys):
-        found = printed(f"data prepare mine {tiny_folder} --cache {tmp_path} --quiet", capsys)
-        assert found["splits"]["novel"]["classes"] == 7
-        assert printed(f"data show mine --cache {tmp_path}", capsys) == found
-        listed = {one["name"]: one for one in printed(f"data list --cache {tmp_path}", capsys)}
+        prepared = printed(f"data prepare mine {tiny_folder} --cache {tmp_path} --quiet", capsys)
+        assert prepared["splits"]["novel"]["classes"] == 7
+        assert printed(f"data show mine --cache {tmp_path}", capsys) == prepared
+        listed = {dataset["name"]: dataset for dataset in printed(f"data list --cache {tmp_path}", capsys)}
         assert listed["mine"] == {
-            "name": "mine", "about": "your own", "classes": [6, 5, 7], "stores": {"16": found["path"]}
+            "name": "mine", "about": "your own", "classes": [6, 5, 7], "stores": {"16": prepared["path"]}
         }  # fmt: skip
         assert listed["cifar-fs"]["classes"] == [64, 16, 20]
 
@@ -59,10 +59,10 @@ class TestJson:
         assert Path(run["checkpoint"]).exists()
         assert (run["recipe"], run["epochs"], run["source"]) == ("erm", 1, "tiny")
         out = tmp_path / "f.h5"
-        found = printed(
+        extracted = printed(
             f"extract {run['checkpoint']} --cache {made['cache']} --out {out} --device cpu --quiet", capsys
         )
-        assert (found["features"], found["images"], found["split"]) == (str(out), 140, "novel")
+        assert (extracted["features"], extracted["images"], extracted["split"]) == (str(out), 140, "novel")
 
     def test_of_results(self, made: dict[str, Path], tmp_path: Path, capsys):
         results = made["here"] / "results"
@@ -81,19 +81,19 @@ class TestJson:
         assert printed(f"validate {results}", capsys, code=2) == {"problems": [f"{written[0]}: is stale"]}
 
     def test_of_reproduce(self, made: dict[str, Path], tmp_path: Path, capsys):
-        ask = f"--checkpoint {made['best']} --cache {made['cache']} --out {tmp_path} --device cpu --quiet"
-        found = printed(f"reproduce {made['first']} {ask}", capsys)
-        assert found["same_answers"] is True
+        options = f"--checkpoint {made['best']} --cache {made['cache']} --out {tmp_path} --device cpu --quiet"
+        reproduction = printed(f"reproduce {made['first']} {options}", capsys)
+        assert reproduction["same_answers"] is True
         assert (
-            found["now"]["accuracy"]
-            == found["before"]["accuracy"]
+            reproduction["now"]["accuracy"]
+            == reproduction["before"]["accuracy"]
             == json.loads(made["first"].read_text())["outcome"]["accuracy"]
         )
-        assert "accuracies" not in found["now"]  # what a result has computed of itself
+        assert "accuracies" not in reproduction["now"]  # a result computes it itself
 
     def test_of_diagnose(self, made: dict[str, Path], tmp_path: Path, capsys):
-        ask = f"--only hardness --cache {made['cache']} --out {tmp_path} --device cpu --quiet"
-        assert Path(printed(f"diagnose {made['best']} {ask}", capsys)["report"]).exists()
+        options = f"--only hardness --cache {made['cache']} --out {tmp_path} --device cpu --quiet"
+        assert Path(printed(f"diagnose {made['best']} {options}", capsys)["report"]).exists()
 
     def test_of_quickstart(self, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
         board = tmp_path / "README.md"
@@ -101,18 +101,18 @@ class TestJson:
         monkeypatch.setattr("fsbench.cli._quickstart.quickstart", lambda *_: board)  # it takes minutes
         assert printed("quickstart --device cpu", capsys) == {"leaderboard": str(board)}
 
-    def test_is_nothing_when_an_argument_is_wrong(self, capsys):
+    def test_is_empty_when_an_argument_is_wrong(self, capsys):
         assert main(["data", "show", "tinny", "--json"]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith("fsbench: unknown data set 'tinny'")
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.startswith("fsbench: unknown data set 'tinny'")
 
 
 class TestPipesAndTerminals:
     def run(self, *line: str | Path, **variables: str) -> tuple[str, str]:
-        """Standard output, a pipe, and standard error, a terminal."""
+        """Run a command and return its standard output, a pipe, and its standard error, a terminal."""
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(ours, (24, 80))  # where there is no room, no bar is drawn
+        termios.tcsetwinsize(ours, (24, 80))  # a bar needs some width
         environment = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "TERM")}
         process = subprocess.Popen(
             [sys.executable, "-m", "fsbench", *map(str, line)],
@@ -121,14 +121,14 @@ class TestPipesAndTerminals:
             env=environment | variables,
         )
         os.close(theirs)
-        said = b""
+        stderr = b""
         try:
             while part := os.read(ours, 1 << 16):
-                said += part
-        except OSError:  # how Linux says that the other end is closed
+                stderr += part
+        except OSError:  # Linux: the other end is closed
             pass
         os.close(ours)
-        return process.communicate()[0].decode(), said.decode()
+        return process.communicate()[0].decode(), stderr.decode()
 
     def test_errors_are_coloured_on_a_terminal(self):
         assert self.run("data", "lst")[1].startswith("\x1b[31mfsbench:\x1b[0m unknown command 'lst'")
@@ -149,11 +149,13 @@ class TestPipesAndTerminals:
     @pytest.mark.parametrize("quiet", [False, True])
     def test_progress_goes_to_a_terminal(self, tiny_folder: Path, tmp_path: Path, quiet: bool):
         prepare = ["data", "prepare", "mine", tiny_folder, "--cache", tmp_path, *["--quiet"] * quiet]
-        out, said = self.run(*prepare)
-        assert "novel" in out
-        assert ("images/s" in said) != quiet
+        stdout, stderr = self.run(*prepare)
+        assert "novel" in stdout
+        assert ("images/s" in stderr) != quiet
 
-    def test_and_nowhere_else(self, made: dict[str, Path], tiny_folder: Path, tmp_path: Path, capsys):
+    def test_progress_goes_to_nothing_but_a_terminal(
+        self, made: dict[str, Path], tiny_folder: Path, tmp_path: Path, capsys
+    ):
         for line in (
             f"data prepare mine {tiny_folder} --cache {tmp_path}",
             f"extract {made['best']} --cache {made['cache']} --out {tmp_path}/f.h5 --device cpu",
@@ -161,9 +163,9 @@ class TestPipesAndTerminals:
         ):
             capsys.readouterr()
             assert main(line.split()) == 0
-            said = capsys.readouterr()
-            assert said.err == ""
-            assert "\x1b" not in said.out
+            output = capsys.readouterr()
+            assert output.err == ""
+            assert "\x1b" not in output.out
 
     def test_a_reader_that_leaves_early_is_no_error(self):
         reader, writer = os.pipe()
@@ -218,20 +220,22 @@ class TestCompletion:
             $(complete -p fsbench | sed 's/.*-F \\([^ ]*\\).*/\\1/') fsbench
             printf '%s\\n' "${{COMPREPLY[@]}}"
         """
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # names of data sets
+        path = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ["PATH"]]
+        )  # the script completes names of data sets by calling Python
         environment = {**os.environ, "PATH": path, "FSBENCH_CACHE": str(cache)}
         call = ["bash", "-c", code]
         done = subprocess.run(call, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
         assert {word.strip() for word in done.stdout.split()} == proposed
 
     @pytest.mark.parametrize("shell", ["zsh", "fish"])
-    def test_other_shells_get_every_verb(self, shell: str, capsys):
+    def test_other_shells_complete_every_command(self, shell: str, capsys):
         assert main(["completion", shell]) == 0
         script = capsys.readouterr().out
         for word in ("train-backbone", "leaderboard", "manifold-mixup", "distribution-calibration"):
             assert word in script
 
-    def test_other_shells_get_files_where_a_name_may_be_a_path(self, capsys):
+    def test_other_shells_complete_files_where_a_name_may_be_a_path(self, capsys):
         """Neither shell needs to be installed: these are the parts of the scripts that complete files."""
         main(["completion", "zsh"])
         zsh = capsys.readouterr().out

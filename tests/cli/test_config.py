@@ -1,4 +1,4 @@
-"""`--config FILE`: flags in a file count, the command line wins, and a slip is one line."""
+"""`--config FILE`: the file sets flags, the command line has precedence, and a mistake gives one line."""
 
 from inspect import BoundArguments
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.cli.commands import COMMANDS
 
 
 def flat(bound: BoundArguments) -> SimpleNamespace:
-    """Every parameter by its own name, wherever it is grouped."""
+    """Every parameter by its name, whatever group it is in."""
     values = {}
     for name, value in bound.arguments.items():
         values |= vars(value) if hasattr(value, "__dataclass_fields__") else {name: value}
@@ -23,7 +23,7 @@ def flat(bound: BoundArguments) -> SimpleNamespace:
 
 @pytest.fixture
 def parsed(tmp_path: Path):
-    """What a command line means beside a file."""
+    """Parse a command line together with a configuration file."""
 
     def parse_with_file(text: str, *line: str) -> SimpleNamespace:
         (tmp_path / "my.toml").write_text(text)
@@ -51,8 +51,8 @@ image-size = 32
 """
 
 
-class TestWhatAFileSays:
-    def test_is_as_if_it_were_typed(self, parsed):
+class TestConfigFile:
+    def test_is_equivalent_to_typed_flags(self, parsed):
         options = parsed(EVERYTHING, "train-backbone", "erm")
         assert (options.dataset, options.epochs, options.learning_rate) == ("cifar-fs", (4, 2), 1.0)
         assert options.augment is False
@@ -68,7 +68,7 @@ class TestWhatAFileSays:
         first = flat(parse(app, ["evaluate", f"--config={tmp_path / 'my.toml'}", "a.h5"]))
         assert first.n_way == (5, 20)
 
-    def test_gives_way_to_the_command_line_wherever_that_stands(self, parsed, tmp_path: Path):
+    def test_yields_to_the_command_line_in_any_order(self, parsed, tmp_path: Path):
         typed = ["train-backbone", "erm", "--epochs", "7", "--dataset", "glyphs", "--augment"]
         assert parsed(EVERYTHING, *typed).epochs == (7,)
         behind = ["train-backbone", "--config", str(tmp_path / "my.toml"), *typed[1:]]
@@ -76,11 +76,11 @@ class TestWhatAFileSays:
         assert (options.epochs, options.dataset, options.learning_rate) == ((7,), "glyphs", 1.0)
         assert options.augment is True
 
-    def test_can_hold_what_is_required(self, parsed):
+    def test_can_hold_required_flags(self, parsed):
         assert parsed('[plot]\nout = "a.png"\n', "plot", "training", "runs/a").out == Path("a.png")
 
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_is_taken_by_every_command_and_switch_by_switch(self, command: str, parsed):
+    def test_works_for_every_command_and_switch(self, command: str, parsed):
         """Each flag of each command is a key; switches are set, and each other flag refuses a truth value."""
         arguments = COMMANDS[command].assemble_argument_collection(default_parameter=app.default_parameter)
         flags = {
@@ -105,7 +105,7 @@ class TestWhatAFileSays:
 
 
 def needed(command: App) -> list[str]:
-    """The least that a command must be given."""
+    """The arguments that a command requires."""
     arguments = [
         each
         for each in command.assemble_argument_collection(default_parameter=app.default_parameter)
@@ -117,7 +117,7 @@ def needed(command: App) -> list[str]:
     ]
 
 
-BAD = [  # file, what the line says
+BAD = [  # file, part of the error
     ("[evaluate]\nn-wya = 5\n", "{file}: [evaluate] has no key 'n-wya'; did you mean 'n-way'?"),
     ("[evaluate]\nn_way = 5\n", "'n_way'; did you mean 'n-way'?"),
     ("[evaluate]\nconfig = 'b.toml'\n", "{file}: [evaluate] has no key 'config'"),
@@ -141,18 +141,18 @@ BAD = [  # file, what the line says
 
 
 @pytest.mark.parametrize(("text", "message"), BAD, ids=[text for text, _ in BAD])
-def test_a_slip_is_one_line(text: str, message: str, tmp_path: Path, capsys):
+def test_a_mistake_gives_one_line(text: str, message: str, tmp_path: Path, capsys):
     file = tmp_path / "my.toml"
     file.write_text(text)
     assert main(["evaluate", "x", "--config", str(file)]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("fsbench: ")
-    assert message.format(file=file) in said.err
-    assert said.err.count("\n") == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("fsbench: ")
+    assert message.format(file=file) in output.err
+    assert output.err.count("\n") == 1
 
 
-def test_a_file_that_is_not_there(tmp_path: Path, capsys):
+def test_a_missing_file_is_refused(tmp_path: Path, capsys):
     assert main(["evaluate", "x", "--config", str(tmp_path)]) == 2
     assert f"cannot read {tmp_path}: is a directory" in capsys.readouterr().err
     assert main(["evaluate", "x", "--config"]) == 2

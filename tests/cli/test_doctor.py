@@ -1,4 +1,4 @@
-"""`fsbench doctor`: what it finds on this machine, and each warning."""
+"""`fsbench doctor`: the state of this machine, and each warning."""
 
 import json
 from collections.abc import Callable
@@ -16,52 +16,52 @@ from fsbench.data.preparation import prepare
 
 @pytest.fixture(scope="module")
 def fine(cache: Path) -> Checkup:
-    """A machine on which nothing hurts."""
+    """The checkup of a machine without problems."""
     device = Device("cuda:0", "a card", bf16=True, precision="bf16", compiled=True, free_memory=70 * GIB)
-    found = replace(examine(cache), cuda=None, devices=(device,), threads=4, cores=4)
-    return replace(found, cache_writable=True, here_writable=True, free_disk=100 * GIB)
+    checkup = replace(examine(cache), cuda=None, devices=(device,), threads=4, cores=4)
+    return replace(checkup, cache_writable=True, here_writable=True, free_disk=100 * GIB)
 
 
-class TestWhatIsFound:
+class TestExamine:
     def test_versions_and_device(self, cache: Path):
-        found = examine(cache)
-        assert found.versions["torch"] == torch.__version__
-        assert found.versions["numba"] == numba.__version__
-        assert found.broken == {}
-        cpu = found.devices[-1]
+        checkup = examine(cache)
+        assert checkup.versions["torch"] == torch.__version__
+        assert checkup.versions["numba"] == numba.__version__
+        assert checkup.broken == {}
+        cpu = checkup.devices[-1]
         assert (cpu.device, cpu.precision, cpu.compiled) == ("cpu", "float32", False)
         assert cpu.free_memory > 0
-        assert found.threads == torch.get_num_threads()
-        assert found.cores >= 1
+        assert checkup.threads == torch.get_num_threads()
+        assert checkup.cores >= 1
 
     def test_cache_and_data_sets(self, tiny_folder: Path, tmp_path: Path):
         path = prepare("mine", tiny_folder, cache=tmp_path, quiet=True)
         (tmp_path / "other").write_bytes(b"12345")
-        found = examine(tmp_path)
-        (store,) = found.stores
+        checkup = examine(tmp_path)
+        (store,) = checkup.stores
         assert (store.path, store.bytes) == (path, path.stat().st_size)
         assert {name: part.classes for name, part in store.contents.splits.items()} == {
             "base": 6,
             "val": 5,
             "novel": 7,
         }
-        assert found.cache_bytes == path.stat().st_size + 5
-        assert found.cache_writable
+        assert checkup.cache_bytes == path.stat().st_size + 5
+        assert checkup.cache_writable
 
-    def test_a_cache_that_is_not_there_yet_is_not_made(self, tmp_path: Path):
-        found = examine(tmp_path / "a" / "b")
-        assert (found.stores, found.cache_bytes) == ((), 0)
-        assert found.free_disk > 0
+    def test_a_missing_cache_is_not_created(self, tmp_path: Path):
+        checkup = examine(tmp_path / "a" / "b")
+        assert (checkup.stores, checkup.cache_bytes) == ((), 0)
+        assert checkup.free_disk > 0
         assert not list(tmp_path.iterdir())
 
     def test_a_torn_store_is_a_warning(self, tmp_path: Path):
         (tmp_path / "images").mkdir()
         (tmp_path / "images" / "mine@32.h5").write_bytes(b"torn")
-        found = examine(tmp_path)
-        assert found.stores[0].contents is None
-        assert any("mine@32.h5 is not a readable image store" in line for line in troubles(found))
+        checkup = examine(tmp_path)
+        assert checkup.stores[0].contents is None
+        assert any("mine@32.h5 is not a readable image store" in line for line in troubles(checkup))
 
-    def test_the_quota_of_a_container_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def test_the_cpu_quota_of_a_container_applies(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(_installation, "CPU_QUOTA", tmp_path / "cpu.max")
         affinity = _installation._cores()
         for text, cores in (
@@ -78,8 +78,8 @@ class TestWhatIsFound:
             raise RuntimeError(f"operator {name}::nms does not exist\nsecond line")
 
         monkeypatch.setattr(_installation.importlib, "import_module", broken)
-        found = examine(cache)
-        assert found.broken["torchvision"] == "operator torchvision::nms does not exist"
+        checkup = examine(cache)
+        assert checkup.broken["torchvision"] == "operator torchvision::nms does not exist"
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="the card can be used")
     def test_a_driver_whose_card_cannot_be_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -93,27 +93,30 @@ class TestWhatIsFound:
 
 HURTS: list[tuple[Callable[[Checkup], Checkup], str]] = [
     (
-        lambda found: replace(found, broken={"numba": "needs another NumPy"}),
+        lambda checkup: replace(checkup, broken={"numba": "needs another NumPy"}),
         "numba cannot be imported (needs another NumPy)",
     ),
-    (lambda found: replace(found, cuda="there is a card"), "there is a card"),
-    (lambda found: replace(found, threads=5), "5 threads on 4 cores, which is slower; set OMP_NUM_THREADS=4"),
-    (lambda found: replace(found, cache_writable=False), "cannot write into the cache"),
-    (lambda found: replace(found, here_writable=False), f"cannot write into {Path.cwd()}"),
-    (lambda found: replace(found, free_disk=GIB), "only 1.0 GiB free on the disk of the cache"),
+    (lambda checkup: replace(checkup, cuda="there is a card"), "there is a card"),
     (
-        lambda found: replace(found, devices=(replace(found.devices[0], free_memory=GIB // 2),)),
+        lambda checkup: replace(checkup, threads=5),
+        "5 threads on 4 cores, which is slower; set OMP_NUM_THREADS=4",
+    ),
+    (lambda checkup: replace(checkup, cache_writable=False), "cannot write into the cache"),
+    (lambda checkup: replace(checkup, here_writable=False), f"cannot write into {Path.cwd()}"),
+    (lambda checkup: replace(checkup, free_disk=GIB), "only 1.0 GiB free on the disk of the cache"),
+    (
+        lambda checkup: replace(checkup, devices=(replace(checkup.devices[0], free_memory=GIB // 2),)),
         "only 0.5 GiB of memory free on cuda:0",
     ),
     (
-        lambda found: replace(found, stores=(Store(Path("a@8.h5"), 9, None),)),
+        lambda checkup: replace(checkup, stores=(Store(Path("a@8.h5"), 9, None),)),
         "a@8.h5 is not a readable image store",
     ),
 ]
 
 
 @pytest.mark.parametrize(("worsen", "message"), HURTS, ids=[message for _, message in HURTS])
-def test_each_trouble_is_one_line(worsen: Callable[[Checkup], Checkup], message: str, fine: Checkup):
+def test_each_problem_gives_one_line(worsen: Callable[[Checkup], Checkup], message: str, fine: Checkup):
     assert troubles(fine) == []
     (line,) = troubles(worsen(fine))
     assert message in line
@@ -124,21 +127,21 @@ def test_a_folder_without_write_access(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         _installation.os, "access", lambda path, mode: path != tmp_path
     )  # root may write anywhere
-    found = examine(tmp_path / "cache")
-    assert not found.cache_writable
-    assert found.here_writable
+    checkup = examine(tmp_path / "cache")
+    assert not checkup.cache_writable
+    assert checkup.here_writable
 
 
-def test_the_command_prints_it(cache: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+def test_the_command_prints_the_checkup(cache: Path, capsys, monkeypatch: pytest.MonkeyPatch):
     assert main(["doctor", "--cache", str(cache)]) == 0
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     for text in (f"torch        {torch.__version__}", f"cache: {cache}", "tiny@16", "6 base, 5 val, 7 novel"):
-        assert text in said.out
-    assert said.err == ""
+        assert text in output.out
+    assert output.err == ""
     monkeypatch.setattr(_installation, "LITTLE_DISK", 1 << 62)
     assert main(["doctor", "--cache", str(cache)]) == 0
     assert "\nwarning: only" in capsys.readouterr().out
     assert main(["doctor", "--cache", str(cache), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["stores"][0]["contents"]["splits"]["novel"]["images"] == 140
-    assert any("of the cache" in line for line in found["warnings"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["stores"][0]["contents"]["splits"]["novel"]["images"] == 140
+    assert any("of the cache" in line for line in printed["warnings"])

@@ -1,4 +1,4 @@
-"""What flags change in what comes out: results, checkpoints, files. test_flags.py names these tests."""
+"""The effect of flags on results, checkpoints and other files. test_flags.py names these tests."""
 
 import json
 import shutil
@@ -44,21 +44,21 @@ def clusters(seed: int) -> Features:
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Run a command in a folder of its own and return what it prints."""
+    """Run a command in a temporary folder and return its output, or its error if `code` is not 0."""
     monkeypatch.chdir(tmp_path)
 
     def run(line: str, code: int = 0) -> str:
         capsys.readouterr()
         assert main(line.split()) == code, capsys.readouterr().err
-        said = capsys.readouterr()
-        return said.err if code else said.out
+        output = capsys.readouterr()
+        return output.err if code else output.out
 
     return run
 
 
 @pytest.fixture
 def best(trained: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkpoint, whose images lie in the cache that commands use unasked."""
+    """A checkpoint whose images are in the default cache."""
     monkeypatch.setenv("FSBENCH_CACHE", str(cache))
     return trained / "best.safetensors"
 
@@ -71,7 +71,7 @@ def other(best: Path, cache: Path, tiny_folder: Path) -> str:
 
 
 class TestEvaluation:
-    """`fsbench evaluate`, and what else makes features or draws results."""
+    """`fsbench evaluate`, and commands that use its results."""
 
     LINE = "evaluate mine.h5 --n-shot 2 --n-query 3 --n-tasks 20 --head nearest-mean --quiet --json "
 
@@ -95,7 +95,7 @@ class TestEvaluation:
             ("--disjoint --n-way 4", {"disjoint": True, "n_way": 4}),
         ],
     )
-    def test_each_number_of_the_tasks_is_in_the_result_and_in_its_tasks(self, say: Say, flags, changes):
+    def test_task_settings_are_in_the_result_and_its_tasks(self, say: Say, flags, changes):
         (result,) = json.loads(say(self.LINE + flags))
         spec = replace(SPEC, **changes)
         spec = replace(spec, n_tasks=sampler.count(LABELS, spec, NAMES))
@@ -103,14 +103,14 @@ class TestEvaluation:
         assert result["task_digest"] == sampler.digest(LABELS, spec, NAMES) != sampler.digest(LABELS, SPEC)
         assert len(result["correct"]) == spec.n_tasks
 
-    def test_what_is_tried_is_in_the_result(self, say: Say, best: Path, cache: Path, other: str):
-        usual, ridge, plain = (
+    def test_method_and_images_are_in_the_result(self, say: Say, best: Path, cache: Path, other: str):
+        default, ridge, plain = (
             json.loads(say(self.LINE + flags))[0] for flags in ("", "--head ridge", "--preprocess none")
         )
-        assert [(r["head"], r["preprocess"]) for r in (usual, ridge, plain)] == [
+        assert [(r["head"], r["preprocess"]) for r in (default, ridge, plain)] == [
             ("nearest-mean", "l2"), ("ridge", "l2"), ("nearest-mean", "none"),
         ]  # fmt: skip
-        assert len({tuple(result["correct"]) for result in (usual, ridge, plain)}) == 3
+        assert len({tuple(result["correct"]) for result in (default, ridge, plain)}) == 3
         line = self.LINE.replace("mine.h5", str(best))
         for flags, dataset, split in (("--split val", "tiny", "val"), ("--dataset other", other, "novel")):
             (result,) = json.loads(say(line + flags))
@@ -119,24 +119,24 @@ class TestEvaluation:
             assert result["fingerprint"] == images.fingerprint
             assert result["task_digest"] == sampler.digest(images.labels, SPEC)
 
-    def test_pinned_lists_are_asked(self, say: Say, tmp_path: Path):
+    def test_pinned_lists_are_evaluated(self, say: Say, tmp_path: Path):
         spec = TaskSpec(3, 1, 4, 25, seed=4)
         pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", LABELS, spec))
         (result,) = json.loads(say("evaluate mine.h5 --tasks mine.toml --head nearest-mean --quiet --json"))
         assert (result["n_way"], result["n_tasks"], result["seed"]) == (3, 25, 4)
         assert result["task_digest"] == sampler.digest(LABELS, spec)
 
-    def test_base_features_centre_the_others(self, say: Say, tmp_path: Path):
+    def test_base_features_centre_novel_features(self, say: Say, tmp_path: Path):
         assert "--base" in say(self.LINE + "--preprocess cl2n", code=2)
-        found = []
+        correct = []
         for seed in (1, 2):
             base = clusters(seed)
             store.write(tmp_path / "base.h5", replace(base, values=base.values * seed))
             (result,) = json.loads(say(self.LINE + "--preprocess cl2n --base base.h5 --force"))
-            found.append(result["correct"])
-        assert found[0] != found[1]
+            correct.append(result["correct"])
+        assert correct[0] != correct[1]
 
-    def test_details_lie_beside_the_result(self, say: Say, tmp_path: Path):
+    def test_details_are_written_beside_the_result(self, say: Say, tmp_path: Path):
         say(self.LINE + "--out plain")
         say(self.LINE + "--out more --details")
         (plain,), (more,) = ([*(tmp_path / name).rglob("*.json")] for name in ("plain", "more"))
@@ -159,17 +159,17 @@ class TestEvaluation:
         assert "<svg" in (tmp_path / "b.svg").read_text()
 
     @pytest.mark.parametrize("against", ["all", "first", "best"])
-    def test_pairs_are_those_that_are_asked_for(self, say: Say, against: str):
+    def test_only_requested_pairs_are_compared(self, say: Say, against: str):
         say(self.LINE + "--head ridge nearest-mean svm")
-        found = json.loads(say(f"compare results --against {against} --json"))
-        labels = [entry["label"] for entry in found["entries"]]
-        best = max(found["entries"], key=lambda entry: entry["accuracy"])["label"]
+        comparison = json.loads(say(f"compare results --against {against} --json"))
+        labels = [entry["label"] for entry in comparison["entries"]]
+        best = max(comparison["entries"], key=lambda entry: entry["accuracy"])["label"]
         firsts = {"all": {labels[0], labels[1]}, "first": {labels[0]}, "best": {best}}
-        assert len(found["pairs"]) == (3 if against == "all" else 2)
-        assert {pair["first"] for pair in found["pairs"]} == firsts[against]
+        assert len(comparison["pairs"]) == (3 if against == "all" else 2)
+        assert {pair["first"] for pair in comparison["pairs"]} == firsts[against]
 
     @pytest.mark.parametrize("over", ["classes", "tasks"])
-    def test_claims_are_about_what_is_asked_for(self, say: Say, tmp_path: Path, over: str):
+    def test_claims_are_over_the_requested_population(self, say: Say, tmp_path: Path, over: str):
         say(self.LINE + "--head ridge nearest-mean")
         (pair,) = json.loads(say(f"compare results --over {over} --json"))["pairs"]
         assert pair["p_holm"] == pair[f"p_{over}"]
@@ -177,7 +177,7 @@ class TestEvaluation:
         say(f"leaderboard results --over {over}")
         assert f"claim over {over}" in (tmp_path / "results" / "README.md").read_text()
 
-    def test_a_head_of_code_runs_only_when_it_is_named(self, say: Say, best: Path, tmp_path: Path):
+    def test_head_code_runs_only_when_it_is_named(self, say: Say, best: Path, tmp_path: Path):
         (tmp_path / "h.py").write_text("def f(support, query): return query @ support.mean(2).mT\n")
         say(f"evaluate {best} --n-shot 1 --n-tasks 20 --head ./h.py:f --quiet")
         (path,) = (tmp_path / "results").rglob("*.json")
@@ -206,7 +206,7 @@ class TestEvaluation:
             ("--published", ("same", "all", "none"), "leaderboard.html", "S2M2_R", [True, True, False]),
         ],
     )
-    def test_published_rows_are_those_asked_for(
+    def test_only_requested_published_rows_are_shown(
         self,
         say: Say,
         tmp_path: Path,
@@ -227,43 +227,43 @@ class TestEvaluation:
 
 
 class TestTraining:
-    """`fsbench train-backbone`; one epoch of two steps where nothing else is said."""
+    """`fsbench train-backbone`, by default with one epoch of two steps."""
 
     LINE = "train-backbone erm --dataset tiny --epochs 1 --batch-size 60 --out run --device cpu --quiet "
 
     @pytest.fixture(autouse=True)
     def images(self, best: Path, other: str) -> None:
-        """The data sets are prepared."""
+        """Prepare the data sets."""
 
     @pytest.fixture
-    def run_of(self, say: Say, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Run]:
-        """The run that flags make, before it trains."""
+    def make_run(self, say: Say, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Run]:
+        """Make a run from flags without training it."""
 
         def make(flags: str) -> Run:
-            made: list[Run] = []
+            runs: list[Run] = []
             with monkeypatch.context() as patch:
-                patch.setattr(training, "_train", lambda run, *_: made.append(run))
+                patch.setattr(training, "_train", lambda run, *_: runs.append(run))
                 say(self.LINE + flags)
-            return made[0]
+            return runs[0]
 
         return make
 
     @pytest.fixture
     def forwards(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, torch.dtype]]:
-        """Images and precision of each forward of the network that is trained."""
-        made = []
+        """Record the number of images and the precision of each forward pass in training."""
+        recorded = []
         forward = Network.forward
 
         def spy(self, images):
             scores = forward(self, images)
-            made.append((len(images), scores.dtype))
+            recorded.append((len(images), scores.dtype))
             return scores
 
         monkeypatch.setattr(Network, "forward", spy)
-        return made
+        return recorded
 
     @pytest.mark.parametrize(
-        ("flags", "said"),
+        ("flags", "expected"),
         [
             ("--preset linear", {"preset": "linear", "classifier": "linear"}),
             ("--classifier linear", {"preset": "fast", "classifier": "linear"}),
@@ -273,13 +273,13 @@ class TestTraining:
             ("--dataset other", {"source": "other"}),
         ],
     )
-    def test_what_is_trained_is_in_the_checkpoint(self, say: Say, flags: str, said: dict[str, object]):
+    def test_training_settings_are_in_the_checkpoint(self, say: Say, flags: str, expected: dict[str, object]):
         network, about = checkpoint.load_network(Path(say(self.LINE + flags).strip()))
-        found = {**vars(about), "classifier": about.settings["classifier"]}
-        assert {name: found[name] for name in said} == said
+        recorded = {**vars(about), "classifier": about.settings["classifier"]}
+        assert {name: recorded[name] for name in expected} == expected
         assert isinstance(network.classifier, nn.Linear) == (about.settings["classifier"] == "linear")
 
-    def test_epochs_and_batch_size_are_those_of_the_loop(self, say: Say, forwards):
+    def test_epochs_and_batch_size_reach_the_loop(self, say: Say, forwards):
         say(self.LINE + "--epochs 2 --batch-size 50")
         assert [count for count, _ in forwards] == [50, 50, 20] * 2
         assert len(pd.read_csv("run/log.csv")) == 2
@@ -289,34 +289,36 @@ class TestTraining:
         say(self.LINE.replace("erm", "s2m2-r --preset paper") + "--epochs 1 5 --batch-size 120 --patience 2")
         assert list(pd.read_csv("run/log.csv")["stage"]) == ["self-supervised", "manifold", "manifold"]
 
-    def test_the_learning_rate_is_that_of_the_loop(self, say: Say, monkeypatch: pytest.MonkeyPatch):
+    def test_the_learning_rate_reaches_the_optimiser(self, say: Say, monkeypatch: pytest.MonkeyPatch):
         used = []
         step = torch.optim.Adam.step
 
-        def spy(self, *rest):
+        def spy(self, *arguments):
             used.append(self.param_groups[0]["lr"])
-            return step(self, *rest)
+            return step(self, *arguments)
 
         monkeypatch.setattr(torch.optim.Adam, "step", spy)
         say(self.LINE + "--preset cosine --learning-rate 0.25")
         assert used == [0.25] * 2
         assert list(pd.read_csv("run/log.csv")["learning_rate"]) == [0.25]
 
-    def test_dropout_reaches_the_layers(self, run_of):
-        run = run_of("--backbone resnet12 --dropout 0.25")
+    def test_dropout_reaches_the_layers(self, make_run):
+        run = make_run("--backbone resnet12 --dropout 0.25")
         layers = [module for module in run.network.modules() if isinstance(module, nn.Dropout)]
         assert layers
         assert {layer.p for layer in layers} == {run.provenance.dropout} == {0.25}
 
-    def test_label_noise_replaces_labels(self, run_of, cache: Path):
+    def test_label_noise_replaces_labels(self, make_run, cache: Path):
         labels = load("tiny", "base", cache).labels
-        assert run_of("").labels.tolist() == labels.tolist()
-        noisy = run_of("--label-noise 0.5 --seed 3").labels.numpy()
+        assert make_run("").labels.tolist() == labels.tolist()
+        noisy = make_run("--label-noise 0.5 --seed 3").labels.numpy()
         np.testing.assert_array_equal(noisy, add_label_noise(labels, 6, 0.5, seed=3))
-        assert 0.2 < np.mean(noisy != labels) < 0.65  # half are drawn anew, of these one in six alike
+        assert 0.2 < np.mean(noisy != labels) < 0.65  # half are redrawn; one in six of these is unchanged
 
     @pytest.mark.parametrize(("flags", "plain"), [("", False), ("--no-augment", True)])
-    def test_without_augmentation_images_are_plain(self, say: Say, monkeypatch, flags: str, plain: bool):
+    def test_without_augmentation_images_are_only_resized(
+        self, say: Say, monkeypatch, flags: str, plain: bool
+    ):
         alike = []
         augment = training.train_augment
 
@@ -329,7 +331,7 @@ class TestTraining:
         say(self.LINE + flags)
         assert alike == [plain] * 2
 
-    def test_precision_is_that_of_the_steps(self, say: Say, forwards):
+    def test_precision_reaches_the_training_steps(self, say: Say, forwards):
         path = Path(say(self.LINE + "--precision bf16").strip())
         assert {dtype for _, dtype in forwards} == {torch.bfloat16}
         assert checkpoint.load_provenance(path).precision == "bf16"
@@ -340,18 +342,18 @@ class TestTraining:
         assert checkpoint.load_provenance(path).model.micro_batch == 25
 
     @pytest.mark.parametrize(("flags", "blocks"), [("", 0), ("--compile off", 0), ("--compile on", 4)])
-    def test_blocks_are_compiled_where_that_is_asked_for(self, run_of, monkeypatch, flags: str, blocks: int):
-        """Compilation itself takes a minute; test_engine.py does it."""
+    def test_blocks_are_compiled_on_request(self, make_run, monkeypatch, flags: str, blocks: int):
+        """Compilation itself takes a minute and is tested in test_precision.py."""
         compiled = []
         monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
-        run = run_of(flags)
+        run = make_run(flags)
         assert compiled == list(run.network.backbone.blocks)[:blocks]
         assert run.compute == ComputeSettings(compile=blocks > 0)
 
-    def test_the_seed_of_training_reaches_the_weights(self, run_of):
-        zero, again, one = (run_of(f"--seed {seed}") for seed in (0, 0, 1))
-        assert [run.provenance.train_seed for run in (zero, again, one)] == [0, 0, 1]
-        weights = [run.network.state_dict() for run in (zero, again, one)]
+    def test_the_seed_of_training_reaches_the_weights(self, make_run):
+        first, again, other = (make_run(f"--seed {seed}") for seed in (0, 0, 1))
+        assert [run.provenance.train_seed for run in (first, again, other)] == [0, 0, 1]
+        weights = [run.network.state_dict() for run in (first, again, other)]
         drawn = [name for name in weights[0] if name.endswith("direction") or weights[0][name].ndim == 4]
         assert len(drawn) == 5  # four convolutions and the classifier
         for name in drawn:
@@ -366,25 +368,29 @@ class TestTraining:
 
 
 class TestFeatures:
-    def test_features_are_of_the_split_that_is_asked_for(self, say: Say, best: Path, cache: Path, other: str):
+    def test_features_come_from_the_requested_split(self, say: Say, best: Path, cache: Path, other: str):
         for flags, dataset, split in (
             ("--split base", "tiny", "base"),
             (f"--dataset {other}", other, "novel"),
         ):
-            found = json.loads(say(f"extract {best} --out {split}.h5 --quiet --json {flags}"))
+            extracted = json.loads(say(f"extract {best} --out {split}.h5 --quiet --json {flags}"))
             images = load(dataset, split, cache)
-            assert (found["dataset"], found["split"], found["images"]) == (dataset, split, len(images.labels))
+            assert (extracted["dataset"], extracted["split"], extracted["images"]) == (
+                dataset,
+                split,
+                len(images.labels),
+            )
             np.testing.assert_array_equal(store.read(Path(f"{split}.h5")).labels, images.labels)
 
     def test_force_extracts_again(self, say: Say, best: Path, monkeypatch: pytest.MonkeyPatch):
-        made = []
+        calls = []
         embed = extract.embed
         monkeypatch.setattr(
-            extract, "embed", lambda *given, **named: made.append(1) or embed(*given, **named)
+            extract, "embed", lambda *positional, **named: calls.append(1) or embed(*positional, **named)
         )
         for flags, times in (("", 1), ("", 1), ("--force", 2)):
             say(f"extract {best} --out f.h5 --quiet {flags}")
-            assert len(made) == times
+            assert len(calls) == times
 
     @pytest.mark.parametrize(
         "line",
@@ -394,7 +400,7 @@ class TestFeatures:
             "predict w.safetensors --support {novel} --query {novel}/novel-0 --n-shot 1 --json",
         ],
     )
-    def test_weights_of_others_need_an_architecture_and_a_size(self, say: Say, best: Path, tiny_folder, line):
+    def test_foreign_weights_need_an_architecture_and_a_size(self, say: Say, best: Path, tiny_folder, line):
         from safetensors.torch import save_file
 
         network, _ = checkpoint.load_network(best)
@@ -409,7 +415,7 @@ class TestFeatures:
 class TestPredictions:
     @pytest.fixture
     def predict(self, say: Say, best: Path, tiny_folder: Path, tmp_path: Path):
-        """What is said of some images of three classes, from the others of these."""
+        """Predict ten query images of three classes from support images of the same classes."""
         for folder, items in (("support", range(4)), ("query", range(10, 14)), ("fewer", range(12, 14))):
             for number in range(3):
                 (tmp_path / folder / f"novel-{number}").mkdir(parents=True)
@@ -417,46 +423,59 @@ class TestPredictions:
                     path = Path(f"novel-{number}", f"{item:03d}.png")
                     shutil.copy(tiny_folder / "novel" / path, tmp_path / folder / path)
 
-        def ask(flags: str):
+        def run(flags: str):
             line = f"predict {best} --support support --query query --quiet --json "
-            found = json.loads(say(line + flags))
-            scores = [value for image in found["images"] for name, value in image.items() if "score" in name]
-            return found, scores
+            prediction = json.loads(say(line + flags))
+            scores = [
+                value for image in prediction["images"] for name, value in image.items() if "score" in name
+            ]
+            return prediction, scores
 
-        return ask
+        return run
 
-    def test_predictions_follow_from_the_folders(self, predict):
-        usual, fewer, of_fewer = (predict(flags) for flags in ("", "--query fewer", "--support fewer"))
-        assert [len(found["images"]) for found, _ in (usual, fewer, of_fewer)] == [12, 6, 12]
-        assert [[row["support"] for row in found["classes"]] for found, _ in (usual, of_fewer)] == [
+    def test_predictions_use_the_given_folders(self, predict):
+        default, few_queries, few_support = (
+            predict(flags) for flags in ("", "--query fewer", "--support fewer")
+        )
+        assert [len(prediction["images"]) for prediction, _ in (default, few_queries, few_support)] == [
+            12,
+            6,
+            12,
+        ]
+        assert [
+            [row["support"] for row in prediction["classes"]] for prediction, _ in (default, few_support)
+        ] == [
             [4] * 3,
             [2] * 3,
         ]
-        assert usual[1] != of_fewer[1]
+        assert default[1] != few_support[1]
 
-    def test_predictions_are_by_head_and_preprocess(self, predict):
-        usual, ridge, plain = (predict(flags) for flags in ("", "--head ridge", "--preprocess none"))
-        assert [(found["head"], found["preprocess"]) for found, _ in (usual, ridge, plain)] == [
+    def test_predictions_use_the_given_head_and_preprocess(self, predict):
+        default, ridge, plain = (predict(flags) for flags in ("", "--head ridge", "--preprocess none"))
+        predictions = [prediction for prediction, _ in (default, ridge, plain)]
+        assert [(each["head"], each["preprocess"]) for each in predictions] == [
             ("nearest-mean", "l2"), ("ridge", "l2"), ("nearest-mean", "none"),
         ]  # fmt: skip
-        assert usual[1] != ridge[1]
-        assert usual[1] != plain[1]
+        assert default[1] != ridge[1]
+        assert default[1] != plain[1]
 
-    def test_predictions_are_from_so_many_shots(self, predict):
-        found, _ = predict("--n-shot 2")
-        assert [row["support"] for row in found["classes"]] == [2, 2, 2]
+    def test_predictions_use_the_given_number_of_shots(self, predict):
+        prediction, _ = predict("--n-shot 2")
+        assert [row["support"] for row in prediction["classes"]] == [2, 2, 2]
 
     def test_the_seed_reaches_heads_that_draw(self, predict):
-        zero, again, one = (
+        first, again, other = (
             predict(f"--head distribution-calibration --seed {seed}")[1] for seed in (0, 0, 1)
         )
-        assert zero == again != one
+        assert first == again != other
 
 
 class TestDataSets:
     def test_images_are_prepared_at_a_size(self, say: Say, tiny_folder: Path, tmp_path: Path):
-        found = json.loads(say(f"data prepare mine {tiny_folder} --image-size 20 --cache c --quiet --json"))
-        assert Path(found["path"]).name == "mine@20.h5"
+        prepared = json.loads(
+            say(f"data prepare mine {tiny_folder} --image-size 20 --cache c --quiet --json")
+        )
+        assert Path(prepared["path"]).name == "mine@20.h5"
         assert load("mine", "novel", Path("c")).pixels.shape[1:] == (20, 20, 3)
 
     def test_force_prepares_again(self, say: Say, tiny_folder: Path):
@@ -468,13 +487,13 @@ class TestDataSets:
         say(f"{line} --force")
         assert path.stat().st_ino != before
 
-    def test_the_doctor_looks_at_this_cache(self, say: Say, tiny_folder: Path):
+    def test_doctor_examines_the_given_cache(self, say: Say, tiny_folder: Path):
         say(f"data prepare mine {tiny_folder} --cache c --quiet")
         assert "mine@16" in say("doctor --cache c")
         assert "mine@16" not in say("doctor --cache d")
 
 
-def test_a_report_is_of_the_images_and_questions_asked_for(say: Say, best: Path, other: str, monkeypatch):
+def test_a_report_uses_the_requested_images_and_questions(say: Say, best: Path, other: str, monkeypatch):
     studies = []
     monkeypatch.setitem(diagnose.OF_CHECKPOINTS, "noise", lambda study: studies.append(study))
     monkeypatch.setitem(diagnose.OF_CHECKPOINTS, "hardness", lambda study: pytest.fail("not asked for"))
@@ -486,18 +505,18 @@ def test_a_report_is_of_the_images_and_questions_asked_for(say: Say, best: Path,
     assert sum(len(batch.answers) for batch in study.batches(study.networks[0], "few-shot")) == 45
 
 
-def test_quickstart_computes_where_it_is_told_and_quietly(
+def test_quickstart_uses_the_given_folders_and_device_quietly(
     say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    """The training itself takes minutes; what it and the evaluation are told is recorded."""
-    made = []
+    """Training takes minutes, so functions that record their calls replace training and evaluation."""
+    calls = []
 
     def train(recipe, spec, *, out, session):
-        made.append((out.parts[:2], session.cache, session.device.type, session.quiet))
+        calls.append((out.parts[:2], session.cache, session.device.type, session.quiet))
         return type("Run", (), {"best": out / "best.safetensors"})
 
     def evaluate(subject, *, heads, images, session, output):
-        made.append((output.folder.parts, session.cache, session.device.type, session.quiet))
+        calls.append((output.folder.parts, session.cache, session.device.type, session.quiet))
 
     monkeypatch.setattr(_quickstart, "train_backbone", train)
     monkeypatch.setattr(_quickstart, "evaluate", evaluate)
@@ -505,7 +524,7 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
     assert "The leaderboard is in there/results/README.md" in say(
         "quickstart --out there --cache c --device cpu --quiet"
     )
-    assert set(made) == {
+    assert set(calls) == {
         (("there", "runs"), Path("c"), "cpu", True),
         (("there", "results"), Path("c"), "cpu", True),
     }
@@ -518,7 +537,7 @@ def test_quickstart_computes_where_it_is_told_and_quietly(
         "predict {best} --support {images} --query {images}",
     ],
 )  # fmt: skip
-def test_a_device_that_is_not_there_is_refused(say: Say, best: Path, tiny_folder: Path, line: str):
+def test_a_missing_device_is_refused(say: Say, best: Path, tiny_folder: Path, line: str):
     line = line.format(best=best, images=tiny_folder / "novel")
     assert "device 'cuda:77' cannot be used here" in say(f"{line} --device cuda:77", code=2)
 
@@ -532,7 +551,7 @@ def test_a_device_that_is_not_there_is_refused(say: Say, best: Path, tiny_folder
     ],
 )  # fmt: skip
 def test_another_cache_holds_other_data(say: Say, best: Path, tiny_folder: Path, line: str):
-    """The images are in the cache that is used unasked, and not in the one that the flag names."""
+    """The images are in the default cache and not in the one that the flag names."""
     if "{result}" in line:
         say(f"evaluate {best} --n-shot 1 --n-tasks 20 --head nearest-mean --quiet")
     (result,) = [*Path("results").rglob("*.json")] or ["none"]
@@ -554,7 +573,7 @@ def test_another_cache_holds_other_data(say: Say, best: Path, tiny_folder: Path,
 def test_progress_goes_to_a_terminal_unless_quiet(
     say: Say, best: Path, cache: Path, tiny_folder: Path, monkeypatch, capsys, line: str
 ):
-    """Without features in the cache, so that there is something to wait for."""
+    """The cache has no features, so that there is work to show progress of."""
     if "{result}" in line:
         say(f"evaluate {best} --n-shot 1 --n-tasks 20 --head nearest-mean --quiet")
     (result,) = [*Path("results").rglob("*.json")] or ["none"]

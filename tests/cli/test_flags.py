@@ -1,7 +1,7 @@
-"""Every flag of every command reaches the call that it is for and changes nothing else.
+"""Every flag of every command reaches its library call and changes nothing else.
 
-COMMANDS holds a row for each flag: a value, what that value changes in the calls that the command makes, and
-the test that shows the effect in what comes out. A new flag fails until it has a row.
+COMMANDS has a row for each flag: a value, the arguments that the value changes in the library calls of the
+command, and the test of its effect on the results. A new flag fails until it has a row.
 """
 
 import ast
@@ -34,7 +34,7 @@ from fsbench.training.optim import Optimiser
 from tests.cli.commands import COMMANDS as APPS
 
 HERE = Path(__file__).parents[1]
-ANY, GONE = object(), object()  # some other value than before; no value any more
+ANY, GONE = object(), object()  # a different value; no value any more
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,13 @@ class Row:
     value: str
     changes: Mapping[str, object]
     outcome: str  # name of a test, file::test
-    others: Mapping[str, object] = field(
-        default_factory=dict
-    )  # changes of other calls, and of what is printed
-    line: str | None = None  # the command to add the flag to, where it is not the usual one
+    others: Mapping[str, object] = field(default_factory=dict)  # changes of other calls and of the output
+    line: str | None = None  # the command to add the flag to, if not the default one
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command: a line without flags, the library's functions that it calls, and its flags.
+    """One command: a line without flags, the library functions that it calls, and its flags.
 
     The functions are replaced; `calls` maps the path of each to what it returns. The first is the main call.
     """
@@ -68,11 +66,11 @@ class Command:
 
 
 def arguments(place: str, value: object) -> Iterator[tuple[str, object]]:
-    """Each plain value below an argument, by the path that leads to it; a session's as if it were three."""
+    """Each plain value inside an argument, by its path; a session counts as three arguments."""
     if isinstance(value, Session):
         place = place.removesuffix(".session")
     if is_dataclass(value) and not isinstance(value, type):
-        value = {one.name: getattr(value, one.name) for one in fields(value)}
+        value = {member.name: getattr(value, member.name) for member in fields(value)}
     elif isinstance(value, list | tuple) and any(map(is_dataclass, value)):
         value = dict(enumerate(value))
     if isinstance(value, Mapping):
@@ -83,8 +81,8 @@ def arguments(place: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def calls_of(line: list[str], command: Command) -> dict[str, object]:
-    """What a command line calls, with which arguments, and what it prints."""
-    made: dict[str, object] = {}
+    """The arguments of each library call of a command line, and its output."""
+    recorded_arguments: dict[str, object] = {}
 
     def recorded(path: str, answer: Callable[..., object]) -> Callable[..., object]:
         module, _, name = path.rpartition(".")
@@ -95,7 +93,7 @@ def calls_of(line: list[str], command: Command) -> dict[str, object]:
             bound.apply_defaults()
             for argument, value in bound.arguments.items():
                 place = name if isinstance(value, Session) else f"{name}.{argument}"
-                made.update(arguments(place, value))
+                recorded_arguments.update(arguments(place, value))
             return answer(*positional, **named)
 
         return record
@@ -108,43 +106,41 @@ def calls_of(line: list[str], command: Command) -> dict[str, object]:
             "fsbench._util.machine.find_device", lambda name: torch.device("cpu" if name == "auto" else name)
         )
         assert main(line) == 0
-    return {**made, "printed": out.getvalue()}
+    return {**recorded_arguments, "printed": out.getvalue()}
 
 
 def changes(
-    before: Mapping[str, object], after: Mapping[str, object], wanted: Mapping[str, object]
+    before: Mapping[str, object], after: Mapping[str, object], expected: Mapping[str, object]
 ) -> dict[str, object]:
-    """What differs between two records, in the terms of what is wanted."""
-    found = {}
+    """The differences between two records; a value that is expected to be ANY is reported as ANY."""
+    differences = {}
     for place in sorted(before.keys() | after.keys()):
         value = after.get(place, GONE)
         if place not in before or (before[place] is not value and before[place] != value):
-            found[place] = ANY if wanted.get(place) is ANY else value
-    return found
+            differences[place] = ANY if expected.get(place) is ANY else value
+    return differences
 
 
-# What commands print is tested by --json; the recorded functions return little.
+# Output is tested with --json, because the replaced functions return little.
 PRINTED = {"printed": ANY}
 OUTCOMES = "cli/test_flag_outcomes.py::test_"
 CLI, PRINT = "cli/test_cli.py::test_", "cli/test_cli_output.py::test_"
-TASKS = OUTCOMES + "each_number_of_the_tasks_is_in_the_result_and_in_its_tasks"
-TRIED = OUTCOMES + "what_is_tried_is_in_the_result"
-TRAINED = OUTCOMES + "what_is_trained_is_in_the_checkpoint"
-ARCHITECTURE = OUTCOMES + "weights_of_others_need_an_architecture_and_a_size"
-QUICKSTART = OUTCOMES + "quickstart_computes_where_it_is_told_and_quietly"
+TASKS = OUTCOMES + "task_settings_are_in_the_result_and_its_tasks"
+TRIED = OUTCOMES + "method_and_images_are_in_the_result"
+TRAINED = OUTCOMES + "training_settings_are_in_the_checkpoint"
+ARCHITECTURE = OUTCOMES + "foreign_weights_need_an_architecture_and_a_size"
+QUICKSTART = OUTCOMES + "quickstart_uses_the_given_folders_and_device_quietly"
 
-# Flags that many commands have, each an argument of the main call; a row of the command takes their place.
+# Flags of many commands, each an argument of the main call; a row of the command takes precedence.
 SHARED = {
-    "--device": Row(
-        "mps", {"device": torch.device("mps")}, OUTCOMES + "a_device_that_is_not_there_is_refused"
-    ),
+    "--device": Row("mps", {"device": torch.device("mps")}, OUTCOMES + "a_missing_device_is_refused"),
     "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "another_cache_holds_other_data"),
     "--quiet": Row("", {"quiet": True}, OUTCOMES + "progress_goes_to_a_terminal_unless_quiet"),
     "--json": Row("", {}, "cli/test_flags.py::test_json_is_all_that_is_printed", PRINTED),
 }
 
 
-PAPER_NOT_FAST = {  # in what a preset of ERM differs from `fast`
+PAPER_NOT_FAST = {  # how the other presets of ERM differ from `fast`
     "recipe.batch_size": 16,
     "recipe.scale": None,
     "recipe.stages.0.epochs": 400,
@@ -162,7 +158,7 @@ PAPER_NOT_FAST = {  # in what a preset of ERM differs from `fast`
 
 
 def number(flag: str, value: str, place: str, test: str) -> dict[str, Row]:
-    """The row of a flag that changes one number of a recipe, which then says so itself."""
+    """The row of a flag that changes one number of a recipe; the recipe lists it as an override."""
     read = value if value.isalpha() else json.loads(value)
     override = f"{flag.removeprefix('--').replace('-', '_')} {value}"
     return {flag: Row(value, {f"recipe.{place}": read, "recipe.overrides": (override,)}, OUTCOMES + test)}
@@ -170,14 +166,14 @@ def number(flag: str, value: str, place: str, test: str) -> dict[str, Row]:
 
 @dataclass(frozen=True)
 class About:
-    """What a checkpoint says of itself, in short."""
+    """A minimal stand-in for the provenance of a checkpoint."""
 
     recipe: str = "erm"
 
 
 @contextmanager
 def nowhere(path: Path) -> Iterator[io.StringIO]:
-    """A file that is written nowhere."""
+    """Open a file in memory instead of `path`."""
     yield io.StringIO()
 
 
@@ -244,7 +240,7 @@ COMMANDS = {
                     "recipe.stages.1.epochs": 2,
                     "recipe.overrides": ("epochs 4 + 2",),
                 },
-                OUTCOMES + "epochs_and_batch_size_are_those_of_the_loop",
+                OUTCOMES + "epochs_and_batch_size_reach_the_loop",
             ),
             "--patience": Row(
                 "3",
@@ -252,11 +248,11 @@ COMMANDS = {
                 OUTCOMES + "patience_ends_a_stage",
                 line="train-backbone s2m2-r --preset paper",
             ),
-            **number("--batch-size", "7", "batch_size", "epochs_and_batch_size_are_those_of_the_loop"),
+            **number("--batch-size", "7", "batch_size", "epochs_and_batch_size_reach_the_loop"),
             **number(
-                "--learning-rate", "0.5", "optimiser.learning_rate", "the_learning_rate_is_that_of_the_loop"
+                "--learning-rate", "0.5", "optimiser.learning_rate", "the_learning_rate_reaches_the_optimiser"
             ),
-            **number("--classifier", "linear", "classifier", "what_is_trained_is_in_the_checkpoint"),
+            **number("--classifier", "linear", "classifier", "training_settings_are_in_the_checkpoint"),
             **number("--dropout", "0.25", "dropout", "dropout_reaches_the_layers"),
             **number("--label-noise", "0.5", "label_noise", "label_noise_replaces_labels"),
             "--no-augment": Row(
@@ -265,14 +261,12 @@ COMMANDS = {
                     **{f"recipe.augment.{name}": getattr(OFF, name) for name in ("scale", "flip", "jitter")},
                     "recipe.overrides": ("augment off",),
                 },
-                OUTCOMES + "without_augmentation_images_are_plain",
+                OUTCOMES + "without_augmentation_images_are_only_resized",
             ),
             "--precision": Row(
-                "bf16", {"compute.precision": "bf16"}, OUTCOMES + "precision_is_that_of_the_steps"
+                "bf16", {"compute.precision": "bf16"}, OUTCOMES + "precision_reaches_the_training_steps"
             ),
-            "--compile": Row(
-                "on", {"compute.compile": True}, OUTCOMES + "blocks_are_compiled_where_that_is_asked_for"
-            ),
+            "--compile": Row("on", {"compute.compile": True}, OUTCOMES + "blocks_are_compiled_on_request"),
             "--micro-batch": Row(
                 "8", {"compute.micro_batch": 8}, OUTCOMES + "no_forward_exceeds_the_micro_batch"
             ),
@@ -305,11 +299,9 @@ COMMANDS = {
         {
             "--backbone": Row("conv4", {}, ARCHITECTURE, {"find.architecture": "conv4"}),
             "--image-size": Row("20", {}, ARCHITECTURE, {"find.image_size": 20}),
-            "--dataset": Row(
-                "cub", {"dataset": "cub"}, OUTCOMES + "features_are_of_the_split_that_is_asked_for"
-            ),
-            "--split": Row("val", {"split": "val"}, OUTCOMES + "features_are_of_the_split_that_is_asked_for"),
-            "--out": Row("f.h5", {"out": Path("f.h5")}, CLI + "features_go_where_they_are_wanted"),
+            "--dataset": Row("cub", {"dataset": "cub"}, OUTCOMES + "features_come_from_the_requested_split"),
+            "--split": Row("val", {"split": "val"}, OUTCOMES + "features_come_from_the_requested_split"),
+            "--out": Row("f.h5", {"out": Path("f.h5")}, CLI + "features_are_written_to_out"),
             "--force": Row("", {"force": True}, OUTCOMES + "force_extracts_again"),
         },
     ),
@@ -346,19 +338,24 @@ COMMANDS = {
                     },
                     "tasks": ("x", "y"),
                 },
-                OUTCOMES + "pinned_lists_are_asked",
+                OUTCOMES + "pinned_lists_are_evaluated",
                 {"read_task_list.name": "y"},
                 line="evaluate file",
             ),
             "--head": Row("ridge svm", {"heads": ("ridge", "svm")}, TRIED),
             "--preprocess": Row("l2 none", {"preprocess": ("l2", "none")}, TRIED),
             "--base": Row(
-                "b.h5", {"images.base": Path("b.h5")}, OUTCOMES + "base_features_centre_the_others"
+                "b.h5", {"images.base": Path("b.h5")}, OUTCOMES + "base_features_centre_novel_features"
             ),
             "--out": Row(
-                "there", {"output.folder": Path("there")}, OUTCOMES + "details_lie_beside_the_result", PRINTED
+                "there",
+                {"output.folder": Path("there")},
+                OUTCOMES + "details_are_written_beside_the_result",
+                PRINTED,
             ),
-            "--details": Row("", {"output.details": True}, OUTCOMES + "details_lie_beside_the_result"),
+            "--details": Row(
+                "", {"output.details": True}, OUTCOMES + "details_are_written_beside_the_result"
+            ),
             "--force": Row("", {"output.force": True}, OUTCOMES + "force_evaluates_again"),
             "--plot": Row(
                 "a.png",
@@ -385,18 +382,18 @@ COMMANDS = {
         },
         {
             "--support": Row(
-                "other", {"support": Path("other")}, OUTCOMES + "predictions_follow_from_the_folders"
+                "other", {"support": Path("other")}, OUTCOMES + "predictions_use_the_given_folders"
             ),
-            "--query": Row(
-                "other", {"query": Path("other")}, OUTCOMES + "predictions_follow_from_the_folders"
-            ),
+            "--query": Row("other", {"query": Path("other")}, OUTCOMES + "predictions_use_the_given_folders"),
             "--backbone": Row("conv4", {}, ARCHITECTURE, {"find.architecture": "conv4"}),
             "--image-size": Row("20", {}, ARCHITECTURE, {"find.image_size": 20}),
-            "--head": Row("ridge", {"head": "ridge"}, OUTCOMES + "predictions_are_by_head_and_preprocess"),
-            "--preprocess": Row(
-                "none", {"preprocess": "none"}, OUTCOMES + "predictions_are_by_head_and_preprocess"
+            "--head": Row(
+                "ridge", {"head": "ridge"}, OUTCOMES + "predictions_use_the_given_head_and_preprocess"
             ),
-            "--n-shot": Row("2", {"n_shot": 2}, OUTCOMES + "predictions_are_from_so_many_shots"),
+            "--preprocess": Row(
+                "none", {"preprocess": "none"}, OUTCOMES + "predictions_use_the_given_head_and_preprocess"
+            ),
+            "--n-shot": Row("2", {"n_shot": 2}, OUTCOMES + "predictions_use_the_given_number_of_shots"),
             "--seed": Row("3", {"seed": 3}, OUTCOMES + "the_seed_reaches_heads_that_draw"),
             "--out": Row(
                 "a.csv",
@@ -420,7 +417,7 @@ COMMANDS = {
             "--json": Row(
                 "",
                 {},
-                "prediction/test_predict.py::test_json_and_nothing_else",
+                "prediction/test_predict.py::test_json_is_all_the_command_prints",
                 PRINTED,
             ),
         },
@@ -429,11 +426,11 @@ COMMANDS = {
         "compare a b",
         {
             "fsbench.report.compare.compare": lambda *_: About(),
-            "fsbench.report.compare.tables": lambda found: ["table"],
+            "fsbench.report.compare.tables": lambda comparison: ["table"],
         },
         {
-            "--against": Row("first", {"against": "first"}, OUTCOMES + "pairs_are_those_that_are_asked_for"),
-            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
+            "--against": Row("first", {"against": "first"}, OUTCOMES + "only_requested_pairs_are_compared"),
+            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_over_the_requested_population"),
         },
     ),
     "plot": Command(
@@ -446,20 +443,20 @@ COMMANDS = {
         {"fsbench.diagnose.run.diagnose": lambda *_, **__: Path("report.md")},
         {
             "--dataset": Row(
-                "cub", {"dataset": "cub"}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"
+                "cub", {"dataset": "cub"}, OUTCOMES + "a_report_uses_the_requested_images_and_questions"
             ),
             "--only": Row(
                 "noise toy",
                 {"only": ("noise", "toy")},
-                OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for",
+                OUTCOMES + "a_report_uses_the_requested_images_and_questions",
             ),
             "--questions": Row(
-                "90", {"questions": 90}, OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for"
+                "90", {"questions": 90}, OUTCOMES + "a_report_uses_the_requested_images_and_questions"
             ),
             "--out": Row(
                 "there",
                 {"out": Path("there")},
-                OUTCOMES + "a_report_is_of_the_images_and_questions_asked_for",
+                OUTCOMES + "a_report_uses_the_requested_images_and_questions",
             ),
         },
     ),
@@ -473,9 +470,13 @@ COMMANDS = {
             "--readme": Row(
                 "R.md", {"readme": Path("R.md")}, OUTCOMES + "tables_go_into_the_readme_and_are_checked_there"
             ),
-            "--published": Row("all", {"published": "all"}, OUTCOMES + "published_rows_are_those_asked_for"),
-            "--memory-rows": Row("", {"memory_rows": True}, OUTCOMES + "published_rows_are_those_asked_for"),
-            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_about_what_is_asked_for"),
+            "--published": Row(
+                "all", {"published": "all"}, OUTCOMES + "only_requested_published_rows_are_shown"
+            ),
+            "--memory-rows": Row(
+                "", {"memory_rows": True}, OUTCOMES + "only_requested_published_rows_are_shown"
+            ),
+            "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_over_the_requested_population"),
             "--check": Row(
                 "",
                 {"folder": GONE, "readme": GONE, "published": GONE, "memory_rows": GONE, "over": GONE},
@@ -499,11 +500,9 @@ COMMANDS = {
                 "c", {"checkpoint": Path("c")}, CLI + "results_are_compared_validated_and_reproduced"
             ),
             "--head": Row(
-                "./h.py:f", {"head": "./h.py:f"}, OUTCOMES + "a_head_of_code_runs_only_when_it_is_named"
+                "./h.py:f", {"head": "./h.py:f"}, OUTCOMES + "head_code_runs_only_when_it_is_named"
             ),
-            "--out": Row(
-                "there", {"out": Path("there")}, OUTCOMES + "a_head_of_code_runs_only_when_it_is_named"
-            ),
+            "--out": Row("there", {"out": Path("there")}, OUTCOMES + "head_code_runs_only_when_it_is_named"),
         },
     ),
     "validate": Command(
@@ -523,7 +522,7 @@ COMMANDS = {
         },
         {
             "--cache": Row(
-                "elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "the_doctor_looks_at_this_cache"
+                "elsewhere", {"cache": Path("elsewhere")}, OUTCOMES + "doctor_examines_the_given_cache"
             )
         },
     ),
@@ -534,26 +533,28 @@ COMMANDS = {
 
 
 def flags(name: str) -> dict[str, Argument]:
-    """The flags of a command but --config, each by the spelling that changes its default."""
-    found = {}
+    """The flags of a command except --config, each by the spelling that changes its default."""
+    by_spelling = {}
     for argument in APPS[name].assemble_argument_collection(default_parameter=app.default_parameter):
         if argument.show and argument.name.startswith("--") and argument.name != "--config":
-            found[argument.negatives[0] if argument.field_info.default is True else argument.name] = argument
-    return found
+            by_spelling[argument.negatives[0] if argument.field_info.default is True else argument.name] = (
+                argument
+            )
+    return by_spelling
 
 
 def rows(name: str) -> dict[str, Row]:
-    """The row of each flag of a command that has one."""
-    own = COMMANDS[name].rows if name in COMMANDS else {}
-    return {**{flag: row for flag, row in SHARED.items() if flag in flags(name)}, **own}
+    """The rows of the flags of a command."""
+    specific = COMMANDS[name].rows if name in COMMANDS else {}
+    return {**{flag: row for flag, row in SHARED.items() if flag in flags(name)}, **specific}
 
 
 EVERY = [(name, flag) for name in APPS for flag in rows(name)]
-TYPED = {(name, flag) for name, flag in EVERY if flag in COMMANDS[name].line.split()}  # needed on every line
+TYPED = {(name, flag) for name, flag in EVERY if flag in COMMANDS[name].line.split()}  # required flags
 
 
-def wanted(name: str, row: Row) -> dict[str, object]:
-    """The changes of a row, by the calls they are in."""
+def expected_changes(name: str, row: Row) -> dict[str, object]:
+    """The changes of a row, by call and argument."""
     main_call = COMMANDS[name].main
     return {**{f"{main_call}.{place}": value for place, value in row.changes.items()}, **row.others}
 
@@ -570,22 +571,22 @@ def test_every_flag_has_a_row(name: str):
 
 @cache
 def without(name: str, line: str) -> dict[str, object]:
-    """What a command calls without the flag that is tested."""
+    """The calls of a command without the tested flag."""
     return calls_of(line.split(), COMMANDS[name])
 
 
 @pytest.mark.parametrize(("name", "flag"), EVERY)
-def test_a_flag_changes_what_it_is_for_and_nothing_else(name: str, flag: str):
+def test_a_flag_changes_only_its_own_arguments(name: str, flag: str):
     command, row = COMMANDS[name], rows(name)[flag]
     line = row.line or command.line
     after = calls_of([*line.split(), flag, *row.value.split()], command)
-    expected = wanted(name, row)
+    expected = expected_changes(name, row)
     assert expected, "a flag that changes nothing"
     assert changes(without(name, line), after, expected) == expected
 
 
-@pytest.mark.parametrize(("name", "flag"), [one for one in EVERY if one not in TYPED])
-def test_a_flag_in_a_file_does_the_same(name: str, flag: str, tmp_path: Path):
+@pytest.mark.parametrize(("name", "flag"), [row for row in EVERY if row not in TYPED])
+def test_a_flag_in_a_config_file_has_the_same_effect(name: str, flag: str, tmp_path: Path):
     command, row, argument = COMMANDS[name], rows(name)[flag], flags(name)[flag]
     line = row.line or command.line
     numbers = {int, float} & _kinds(argument.hint)
@@ -595,7 +596,7 @@ def test_a_flag_in_a_file_does_the_same(name: str, flag: str, tmp_path: Path):
     file = tmp_path / "flags.toml"
     file.write_text(f"[{name.replace(' ', '.')}]\n{flag.removeprefix('--')} = {value}\n")
     after = calls_of([*line.split(), "--config", str(file)], command)
-    expected = wanted(name, row)
+    expected = expected_changes(name, row)
     assert changes(without(name, line), after, expected) == expected
 
 
@@ -603,7 +604,7 @@ SWITCHES = [(name, flag) for name, flag in EVERY if flags(name)[flag].is_flag()]
 
 
 @pytest.mark.parametrize(("name", "flag"), SWITCHES)
-def test_a_switch_of_a_file_can_be_switched_back(name: str, flag: str, tmp_path: Path):
+def test_the_command_line_reverses_a_switch_of_a_config_file(name: str, flag: str, tmp_path: Path):
     command = COMMANDS[name]
     line = rows(name)[flag].line or command.line
     file = tmp_path / "flags.toml"

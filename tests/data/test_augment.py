@@ -51,8 +51,8 @@ on_every_device = pytest.mark.parametrize("apply", [by_matrices, by_kernel])
 
 @on_every_device
 @pytest.mark.parametrize("size", [16, 32, 50])
-def test_a_crop_equals_torchvisions(apply, size):
-    """Smaller and larger than the output, at the edges and inside."""
+def test_a_crop_equals_torchvision(apply, size):
+    """Crops smaller and larger than the output, at the edges and inside."""
     boxes = [(0, 0, 40, 60), (3, 7, 16, 16), (10, 50, 30, 10), (39, 59, 1, 1), (5, 0, 33, 44)]
     pictures = pixels(len(boxes), 40, 60)
     ours = apply(pictures, size, drawn(boxes))
@@ -75,7 +75,7 @@ def test_the_kernel_equals_the_matrices(height, width, size, threads, monkeypatc
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 48), (20, 200)])
-def test_crops_are_distributed_as_torchvisions(height, width):
+def test_crops_are_distributed_as_in_torchvision(height, width):
     """Two-sample Kolmogorov-Smirnov tests; in the last shape most attempts fail and the centre is taken."""
     count = 4000
     ours = draw(np.random.default_rng(1), count, height, width, Augment()).boxes.T.astype(float)
@@ -101,7 +101,7 @@ def test_crops_are_distributed_as_torchvisions(height, width):
 
 
 @on_every_device
-def test_jitter_equals_torchvisions_in_the_order_of_s2m2(apply):
+def test_jitter_equals_torchvision_in_the_order_of_s2m2(apply):
     """Each factor clips before the next one sees the image."""
     pictures = pixels(4, 12, 12)
     factors = np.array([[0.6, 1.3, 1.4], [1.4, 0.7, 0.6], [1.0, 1.0, 1.0], [0.9, 0.6, 1.2]])
@@ -114,7 +114,7 @@ def test_jitter_equals_torchvisions_in_the_order_of_s2m2(apply):
         torch.testing.assert_close(ours[i], normalised(image), rtol=0, atol=3e-3)  # torchvision rounds luma
 
 
-def test_jitter_is_uniform_and_its_own_for_each_image():
+def test_jitter_is_uniform_and_independent_for_each_image():
     """A grey image only changes in brightness, by a factor uniform in 0.6 to 1.4 (clipping aside)."""
     grey = torch.full((4000, 1, 1, 3), 100, dtype=torch.uint8)
     images = train_augment(grey, 1, np.random.default_rng(0), Augment(flip=0.0))
@@ -123,7 +123,7 @@ def test_jitter_is_uniform_and_its_own_for_each_image():
 
 
 def test_half_of_the_images_are_flipped():
-    """Left and right halves of different brightness tell the side."""
+    """The brighter half shows whether an image is flipped."""
     halves = torch.zeros(4000, 2, 2, 3, dtype=torch.uint8)
     halves[:, :, 1] = 255
     whole = Augment(scale=(1.0, 1.0), ratio=(1.0, 1.0), jitter=0.0)
@@ -154,7 +154,7 @@ def test_evaluation_agrees_with_pillow_to_its_rounding():
     assert (ours.permute(1, 2, 0) - torch.from_numpy(theirs)).abs().max() < 1.01
 
 
-def test_without_augmentation_training_sees_what_evaluation_sees():
+def test_without_augmentation_training_images_equal_evaluation_images():
     pictures = pixels(3, 40, 40)
     torch.testing.assert_close(
         train_augment(pictures, 32, np.random.default_rng(0), OFF),
@@ -164,13 +164,13 @@ def test_without_augmentation_training_sees_what_evaluation_sees():
     )
 
 
-def test_images_depend_on_the_generator_alone():
+def test_images_depend_only_on_the_generator():
     pictures = pixels(4, 32, 32)
-    one, two, other = (
+    first, again, other = (
         train_augment(pictures, 32, np.random.default_rng(seed), Augment()) for seed in (0, 0, 1)
     )
-    torch.testing.assert_close(one, two, rtol=0, atol=0)
-    assert (one - other).abs().max() > 0.1
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    assert (first - other).abs().max() > 0.1
 
 
 BITS = """
@@ -183,8 +183,8 @@ print(hashlib.sha256(images.numpy().tobytes()).hexdigest())
 
 
 @pytest.mark.slow
-def test_bits_are_the_same_compiled_now_or_kept(tmp_path):
-    """A run that goes on in a process of its own must end as if it had not been stopped."""
+def test_a_cached_compilation_gives_the_same_bits(tmp_path):
+    """A run that continues in another process must give the same result."""
     kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     now = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     digests = [
@@ -197,7 +197,7 @@ def test_bits_are_the_same_compiled_now_or_kept(tmp_path):
     assert len(set(digests)) == 1
 
 
-def test_copies_of_an_image_are_augmented_each_in_its_own_way():
+def test_copies_of_an_image_are_augmented_differently():
     copies = train_augment(pixels(1, 32, 32).expand(8, -1, -1, -1), 32, np.random.default_rng(0), PLAIN_CROP)
     distances = torch.cdist(copies.flatten(1), copies.flatten(1)) + torch.eye(8) * 1e9
     assert distances.min() > 1

@@ -1,4 +1,4 @@
-"""Images as Hugging Face's `datasets` keeps them, and images that a function returns."""
+"""Data sets saved by Hugging Face's `datasets`, and images that a function returns."""
 
 import io
 from pathlib import Path
@@ -23,7 +23,7 @@ def picture(number: int) -> Image.Image:
 
 
 def split(names: tuple[str, ...], column: str = "label") -> Dataset:
-    """Three images a class, the classes in turn."""
+    """Three images per class, in turn by class."""
     labels = [number % len(names) for number in range(3 * len(names))]
     kinds = Features({"image": datasets.Image(), column: ClassLabel(names=list(names))})
     return Dataset.from_dict(
@@ -32,16 +32,16 @@ def split(names: tuple[str, ...], column: str = "label") -> Dataset:
 
 
 def check(cache: Path, names: dict[str, tuple[str, ...]]) -> None:
-    """The store holds these classes, and the pixels of each image."""
+    """Assert that the store holds these classes and the pixels of each image."""
     assert splits_of("mine", cache) == tuple(names)
     for name, classes in names.items():
         images = load("mine", name, cache)
         assert sorted(images.class_names) == sorted(classes)
         np.testing.assert_array_equal(images.labels, np.repeat(range(len(classes)), 3))
         names = [images.class_names[label] for label in images.labels]
-        found = dict(zip((image.tobytes() for image in images.pixels), names, strict=True))
+        classes_by_pixels = dict(zip((image.tobytes() for image in images.pixels), names, strict=True))
         rows = range(3 * len(classes))
-        assert found == {picture(row).tobytes(): classes[row % len(classes)] for row in rows}
+        assert classes_by_pixels == {picture(row).tobytes(): classes[row % len(classes)] for row in rows}
 
 
 OURS = dict(zip(("base", "val", "novel"), NAMES.values(), strict=True))
@@ -55,7 +55,7 @@ class TestHuggingFace:
         prepare("mine", tmp_path / "saved", cache=tmp_path, quiet=True)
         check(tmp_path, OURS)
 
-    def test_one_split_is_novel_as_a_whole(self, tmp_path):
+    def test_a_single_split_becomes_novel(self, tmp_path):
         split(NAMES["train"]).save_to_disk(tmp_path / "saved")
         prepare("mine", tmp_path / "saved", cache=tmp_path, quiet=True)
         check(tmp_path, {"novel": NAMES["train"]})
@@ -136,7 +136,7 @@ class TestHuggingFace:
             ),
         ],
     )
-    def test_what_cannot_be_read_is_one_line(self, tmp_path, write, message):
+    def test_unreadable_data_gives_one_line(self, tmp_path, write, message):
         write(tmp_path / "saved")
         with pytest.raises(FsbenchError, match=message):
             prepare("mine", tmp_path / "saved", cache=tmp_path, quiet=True)
@@ -203,8 +203,8 @@ class TestFunctions:
         levels = dict(zip(base.items, base.pixels[:, 0, 0, 0].tolist(), strict=True))
         assert levels == {"00000000": 0, "00000001": 40, "00000002": 80}
         names = [novel.class_names[label] for label in novel.labels]
-        found = set(zip(names, novel.items, novel.pixels[:, 0, 0, 0].tolist(), strict=True))
-        assert found == {("eel", "a", 40), ("eel", "z", 0), ("fox", "00000000", 0), ("fox", "00000001", 40)}
+        stored = set(zip(names, novel.items, novel.pixels[:, 0, 0, 0].tolist(), strict=True))
+        assert stored == {("eel", "a", 40), ("eel", "z", 0), ("fox", "00000000", 0), ("fox", "00000001", 40)}
 
     def test_files_from_the_command_line(self, mine, tmp_path, capsys, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -245,6 +245,6 @@ class TestFunctions:
             ("absent", "mine.py does not define absent"),
         ],
     )
-    def test_what_a_function_may_not_return_is_one_line(self, mine, tmp_path, name, message):
+    def test_wrong_return_values_give_one_line(self, mine, tmp_path, name, message):
         with pytest.raises(FsbenchError, match=message):
             prepare("mine", Path(f"{mine}:{name}"), cache=tmp_path, quiet=True)

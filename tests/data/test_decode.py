@@ -1,4 +1,4 @@
-"""What becomes of images of every kind: one known colour in, the expected RGB out."""
+"""Images of every format and mode are decoded to the expected RGB values."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ def palette(**save) -> Image.Image:
 
 
 def ramp(bits: int, dtype: str = "<u2") -> np.ndarray:
-    """Grey values (16, 16) from 0 to the largest of so many bits."""
+    """Grey values (16, 16) from 0 to the largest value of `bits` bits."""
     return np.linspace(0, (1 << bits) - 1, 256).astype(dtype).reshape(16, 16)
 
 
@@ -52,14 +52,14 @@ GREY_RAMP = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None],
 
 
 def tiff(values: np.ndarray, bits: int, *, sample_format: int = 1, photometric: int = 1) -> bytes:
-    """A TIFF of one strip without compression, of little-endian values (h, w) or (h, w, 3)."""
+    """A TIFF with one uncompressed strip of little-endian values (h, w) or (h, w, 3)."""
     height, width = values.shape[:2]
     n_samples = values.size // (height * width)
     data = values.tobytes()
     if bits == 12:
         high_first = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)
         data = np.packbits(high_first[:, 4:]).tobytes()
-    start = 8 + 2 + 10 * 12 + 4  # of the bits per sample, behind the header and the list of tags
+    start = 8 + 2 + 10 * 12 + 4  # offset of the bits per sample, after the header and the list of tags
     tags = {
         256: (3, 1, width),
         257: (3, 1, height),
@@ -100,7 +100,7 @@ KINDS = [
     ("bit.png", plain("1", 1), {}, (255, 255, 255)),
     ("palette.png", palette(), {}, (200, 100, 50)),
     ("clear_palette.png", palette(), {"transparency": 1}, (255, 255, 255)),
-    ("rgba.png", plain("RGBA", (100, 0, 200, 51)), {}, (224, 204, 244)),  # a fifth of it, the rest white
+    ("rgba.png", plain("RGBA", (100, 0, 200, 51)), {}, (224, 204, 244)),  # 20% opaque on white
     ("grey_alpha.png", plain("LA", (0, 0)), {}, (255, 255, 255)),
     ("grey16.png", GREY16, {}, (128, 128, 128)),  # the high byte
     ("grey16.tif", GREY16, {}, (128, 128, 128)),
@@ -128,15 +128,15 @@ def test_an_animation_is_its_first_frame(tmp_path: Path):
     np.testing.assert_array_equal(pixels_of(tmp_path / "a.gif"), np.full((SIZE, SIZE, 3), (255, 0, 0)))
 
 
-def test_a_turned_photo_is_set_upright(tmp_path: Path):
+def test_a_rotated_photo_is_turned_upright(tmp_path: Path):
     upright = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera lay on its side: turn by 90 degrees clockwise to view
+    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
     Image.fromarray(np.rot90(upright)).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(pixels_of(tmp_path / "a.png"), upright)
 
 
-def test_pixels_are_kept_bit_by_bit_at_their_own_size_and_else_squashed(tmp_path: Path):
+def test_pixels_are_exact_at_their_own_size_and_otherwise_squashed(tmp_path: Path):
     wide = np.random.default_rng(0).integers(256, size=(6, 12, 3), dtype=np.uint8)
     Image.fromarray(wide).save(tmp_path / "wide.png")
     expected = Image.fromarray(wide).resize((5, 5), Image.Resampling.BILINEAR)
@@ -146,16 +146,20 @@ def test_pixels_are_kept_bit_by_bit_at_their_own_size_and_else_squashed(tmp_path
     np.testing.assert_array_equal(part[0], square)
 
 
-def test_order_is_kept_and_memory_bounded(monkeypatch):
+def test_images_keep_their_order_in_parts_of_limited_size(monkeypatch):
     monkeypatch.setattr(decode, "_AT_ONCE", 7 * 3 * SIZE * SIZE)
     images = [np.full((SIZE, SIZE, 3), value, dtype=np.uint8) for value in range(100)]
     parts = list(squares(images, SIZE))
     assert [len(part) for part in parts] == [7] * 14 + [2]
     np.testing.assert_array_equal(np.concatenate(parts), images)
-    assert [len(part) for part in squares(images[:3], 100)] == [1, 1, 1]  # at least one, however large
+    assert [len(part) for part in squares(images[:3], 100)] == [
+        1,
+        1,
+        1,
+    ]  # at least one image, whatever its size
 
 
-def test_files_are_inspected_for_digest_and_size(tmp_path: Path):
+def test_inspection_returns_digest_and_size(tmp_path: Path):
     Image.new("L", (3, 5)).save(tmp_path / "a.png")
     array = np.zeros((2, 9, 3), dtype=np.uint8)
     assert list(inspect_files([tmp_path / "a.png", array])) == [
@@ -164,10 +168,10 @@ def test_files_are_inspected_for_digest_and_size(tmp_path: Path):
     ]
 
 
-def test_native_pixels_are_those_of_squares_before_they_are_resized(tmp_path: Path):
+def test_native_pixels_are_not_resized(tmp_path: Path):
     clear = plain("RGBA", (100, 0, 200, 51)).resize((6, 3))
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to view
+    exif[0x0112] = 6  # the viewer turns it by 90 degrees clockwise
     clear.save(tmp_path / "a.png", exif=exif)
     pixels = native_pixels(tmp_path / "a.png")
     assert pixels.shape == (6, 3, 3)
@@ -180,7 +184,7 @@ def test_native_pixels_are_those_of_squares_before_they_are_resized(tmp_path: Pa
     assert native_pixels(array) is array
 
 
-def test_a_digest_is_that_of_the_decoded_pixels_and_their_size(tmp_path: Path):
+def test_a_digest_covers_decoded_pixels_and_their_size(tmp_path: Path):
     pixels = np.random.default_rng(0).integers(256, size=(5, 3, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     Image.fromarray(pixels).save(tmp_path / "a.bmp")
@@ -193,7 +197,7 @@ def test_a_digest_is_that_of_the_decoded_pixels_and_their_size(tmp_path: Path):
         Encoded("x", (tmp_path / "a.png").read_bytes()),
         tmp_path / "turned.png",
         pixels,
-        np.ascontiguousarray(pixels.transpose(1, 0, 2)).transpose(1, 0, 2),  # laid out by columns
+        np.ascontiguousarray(pixels.transpose(1, 0, 2)).transpose(1, 0, 2),  # column-major memory
     ]
     digest = hashlib.sha256(np.array([5, 3], dtype="<i8").tobytes() + pixels.tobytes()).digest()
     assert list(pixel_digests(copies)) == [digest] * 6
@@ -203,8 +207,8 @@ def test_digests_of_other_pixels_and_shapes_differ():
     black = np.zeros((4, 6, 3), dtype=np.uint8)
     other = black.copy()
     other[3, 5, 2] = 1
-    found = list(pixel_digests([black, other, black.reshape(6, 4, 3)]))
-    assert len(set(found)) == 3
+    digests = list(pixel_digests([black, other, black.reshape(6, 4, 3)]))
+    assert len(set(digests)) == 3
 
 
 JPEG = base64.b64decode(  # 28 x 20 pixels of noise, quality 75
@@ -224,7 +228,7 @@ JPEG = base64.b64decode(  # 28 x 20 pixels of noise, quality 75
 )
 
 
-def test_a_jpeg_is_decoded_as_everywhere():
+def test_a_jpeg_is_decoded_like_on_other_machines():
     (digest,) = pixel_digests([Encoded("noise.jpg", JPEG)])
     assert native_pixels(Encoded("noise.jpg", JPEG)).shape == (20, 28, 3)
     assert digest.hex() == "ce75e417d85289878cfa56d9a3c00c213a25fa97d5229e8878fbafdb9e285f52", (
@@ -242,7 +246,7 @@ WARNED = (
 )
 
 
-DEEP = [  # name, content, and bits that a warning says, if any
+DEEP = [  # name, content, and the bits that a warning names, if any
     ("full.png", png16(ramp(16)), None),
     ("full.tif", tiff(ramp(16), 16), None),
     ("big_endian.pgm", b"P5 16 16 65535\n" + ramp(16, ">u2").tobytes(), None),
@@ -263,7 +267,7 @@ DEEP = [  # name, content, and bits that a warning says, if any
 
 
 @pytest.mark.parametrize(("name", "content", "warned"), DEEP, ids=[kind[0] for kind in DEEP])
-def test_values_of_more_than_8_bits_are_scaled_from_the_range_that_is_used(
+def test_deep_values_are_scaled_from_the_range_in_use(
     tmp_path: Path, caplog, name: str, content: bytes, warned: int | None
 ):
     (tmp_path / name).write_bytes(content)
@@ -286,33 +290,33 @@ def test_big_endian_and_compressed_tiff_are_scaled_alike(tmp_path: Path):
         np.testing.assert_array_equal(native_pixels(tmp_path / f"{name}.tif"), GREY_RAMP)
 
 
-def test_a_deep_tiff_in_which_0_is_white_is_not_inverted(tmp_path: Path):
+def test_a_deep_tiff_with_white_as_0_is_not_inverted(tmp_path: Path):
     (tmp_path / "a.tif").write_bytes(tiff(ramp(16), 16, photometric=0))
     np.testing.assert_array_equal(native_pixels(tmp_path / "a.tif"), 255 - GREY_RAMP)
 
 
-def test_a_data_set_has_one_depth_so_that_dark_images_stay_dark(tmp_path: Path, caplog):
+def test_all_images_share_one_bit_depth_so_dark_ones_stay_dark(tmp_path: Path, caplog):
     dark, bright = tmp_path / "dark.png", tmp_path / "bright.png"
     dark.write_bytes(png16(ramp(8)))
     bright.write_bytes(png16(ramp(12)))
     eight = tmp_path / "eight.png"
     Image.fromarray(GREY_RAMP).save(eight)
-    every = [dark, bright, eight]
-    wanted = [np.rint(GREY_RAMP * (255 / 4095)), GREY_RAMP, GREY_RAMP]
-    (part,) = squares(every, 16)
-    np.testing.assert_array_equal(part, wanted)
+    paths = [dark, bright, eight]
+    expected = [np.rint(GREY_RAMP * (255 / 4095)), GREY_RAMP, GREY_RAMP]
+    (part,) = squares(paths, 16)
+    np.testing.assert_array_equal(part, expected)
     assert [record.getMessage() for record in caplog.records] == [
         WARNED.format(2, 16) + "above 4095, so they are read as 12-bit images"
     ]
-    depth = BitDepth(every)
+    depth = BitDepth(paths)
     assert next(squares([dark], 16, depth)).max() == 16
     assert max(square.max() for square in next(squares_or_errors([dark], 16, depth))) == 16
-    assert next(pixel_digests([dark], depth)) == next(pixel_digests(every))
+    assert next(pixel_digests([dark], depth)) == next(pixel_digests(paths))
     assert len(caplog.records) == 3  # one for each BitDepth
-    assert next(squares([dark], 16)).max() == 255  # alone, it is all that is known
+    assert next(squares([dark], 16)).max() == 255  # alone, it determines the bit depth
 
 
-def test_an_image_that_cannot_be_read_does_not_matter_to_the_depth_of_others(tmp_path: Path):
+def test_an_unreadable_image_does_not_affect_the_bit_depth(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(png16(ramp(12)))
     (tmp_path / "b.png").write_bytes(png16(ramp(16))[:100])
     first, second = next(squares_or_errors([tmp_path / "a.png", tmp_path / "b.png"], 16))
@@ -321,7 +325,7 @@ def test_an_image_that_cannot_be_read_does_not_matter_to_the_depth_of_others(tmp
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_colours_are_read_where_they_use_all_bits(tmp_path: Path, caplog, suffix: str):
+def test_16_bit_colours_are_read_only_if_they_use_all_bits(tmp_path: Path, caplog, suffix: str):
     content = {
         bits: png16(colours) if suffix == "png" else tiff(colours, 16, photometric=2)
         for bits in (12, 16)
@@ -330,8 +334,10 @@ def test_16_bit_colours_are_read_where_they_use_all_bits(tmp_path: Path, caplog,
     (tmp_path / f"a.{suffix}").write_bytes(content[16])
     np.testing.assert_allclose(native_pixels(tmp_path / f"a.{suffix}"), GREY_RAMP, atol=1)
     (tmp_path / f"b.{suffix}").write_bytes(content[12])
-    why = "only the upper 8 of the 16 bits of its colours can be read, and the images use 12; convert them"
-    with pytest.raises(FsbenchError, match=why):
+    message = (
+        "only the upper 8 of the 16 bits of its colours can be read, and the images use 12; convert them"
+    )
+    with pytest.raises(FsbenchError, match=message):
         native_pixels(tmp_path / f"b.{suffix}")
     assert not caplog.records
     (part,) = squares([tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"], 16)
@@ -378,20 +384,20 @@ BROKEN = [
 
 
 @pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(("name", "make", "why"), BROKEN, ids=[kind[0] for kind in BROKEN])
-def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, name: str, make, why: str):
+@pytest.mark.parametrize(("name", "make", "reason"), BROKEN, ids=[kind[0] for kind in BROKEN])
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, name: str, make, reason: str):
     make(tmp_path / name)
     with pytest.raises(FsbenchError) as caught:
         list(squares([tmp_path / name], SIZE))
     assert str(caught.value).startswith(f"image {tmp_path / name}: cannot be read (")
-    assert why in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("name", ["empty.png", "absent.png", "vast.png", "large.png"])
-def test_a_file_that_cannot_be_looked_at_is_named(tmp_path: Path, name: str):
-    (make, why) = next((make, why) for known, make, why in BROKEN if known == name)
+def test_a_file_that_cannot_be_inspected_is_named(tmp_path: Path, name: str):
+    (make, reason) = next((make, reason) for broken, make, reason in BROKEN if broken == name)
     make(tmp_path / name)
-    with pytest.raises(FsbenchError, match=f"image {tmp_path / name}: cannot be read .*{why}"):
+    with pytest.raises(FsbenchError, match=f"image {tmp_path / name}: cannot be read .*{reason}"):
         list(inspect_files([tmp_path / name]))

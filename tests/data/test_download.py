@@ -1,4 +1,4 @@
-"""Downloads against a server of this process: nothing leaves the machine."""
+"""Downloads from a local server in this process."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ from fsbench.data import _download as download
 
 CONTENT = bytes(range(256)) * 10_000
 MD5 = hashlib.md5(CONTENT).hexdigest()
-FILES = {"/whole": CONTENT, "/short": CONTENT}  # what the server has
+FILES = {"/whole": CONTENT, "/short": CONTENT}  # content by path on the server
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -35,7 +35,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(content[:1_500_000] if self.path == "/short" else content)
 
     def log_message(self, *message: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +59,20 @@ class TestFetch:
         assert (tmp_path / "new" / "a.tgz").read_bytes() == CONTENT
 
     @pytest.mark.parametrize(
-        ("path", "md5", "why"),
+        ("path", "md5", "message"),
         [
             ("whole", "0" * 32, f"MD5 must be {'0' * 32}, but is {MD5}; nothing was kept"),
             ("absent", MD5, "cannot be fetched (http error 404: not found)"),
             ("short", MD5, "cannot be fetched (the connection broke off, 1,060,000 bytes are missing)"),
         ],
     )
-    def test_what_goes_wrong_is_one_line_and_nothing_is_kept(self, server, tmp_path, path, md5, why):
+    def test_a_failed_download_gives_one_line_and_keeps_no_file(self, server, tmp_path, path, md5, message):
         with pytest.raises(FsbenchError) as caught:
             download.fetch(f"{server}/{path}", md5, tmp_path / "a.tgz", quiet=True)
-        assert str(caught.value) == f"{server}/{path}: {why}"
+        assert str(caught.value) == f"{server}/{path}: {message}"
         assert not list(tmp_path.iterdir())
 
-    def test_a_connection_that_fails_is_no_failure_of_the_disk(self, tmp_path: Path, monkeypatch):
+    def test_a_failed_connection_is_not_reported_as_a_disk_error(self, tmp_path: Path, monkeypatch):
         class Reset(io.BytesIO):
             length = 5
 
@@ -84,7 +84,7 @@ class TestFetch:
             download.fetch("a", MD5, tmp_path / "a.tgz", quiet=True)
         assert not list(tmp_path.iterdir())
 
-    def test_nobody_answers(self, tmp_path: Path):
+    def test_an_unreachable_server_is_reported(self, tmp_path: Path):
         url = f"http://127.0.0.1:{free_port()}/a.tgz"
         with pytest.raises(FsbenchError) as caught:
             download.fetch(url, MD5, tmp_path / "a.tgz", quiet=True)
@@ -105,14 +105,14 @@ def archive(path: Path, *members: str) -> None:
 
 
 class TestUnpack:
-    def test_members_lie_below_the_folder(self, tmp_path: Path):
+    def test_members_are_written_below_the_folder(self, tmp_path: Path):
         archive(tmp_path / "a.tgz", "a/b.jpg", "c.txt")
         download.unpack(tmp_path / "a.tgz", tmp_path / "out")
         assert (tmp_path / "out" / "a" / "b.jpg").read_text() == "abc"
 
     @pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python has no extraction filters")
     @pytest.mark.parametrize("member", ["../evil.txt", "a/../../evil.txt"])
-    def test_none_is_written_elsewhere(self, tmp_path: Path, member: str):
+    def test_no_member_is_written_elsewhere(self, tmp_path: Path, member: str):
         archive(tmp_path / "a.tgz", member)
         with pytest.raises(
             FsbenchError, match=r"cannot unpack .*a.tgz: .*evil.txt.* outside the destination"
@@ -121,7 +121,7 @@ class TestUnpack:
         assert not list(tmp_path.rglob("evil.txt"))
 
     @pytest.mark.parametrize("content", [b"", b"no archive", None])
-    def test_a_torn_archive_is_one_line(self, tmp_path: Path, content: bytes | None):
+    def test_a_torn_archive_gives_one_line(self, tmp_path: Path, content: bytes | None):
         path = tmp_path / "a.tgz"
         archive(path, "a.txt")
         path.write_bytes(path.read_bytes()[:-20] if content is None else content)
@@ -132,7 +132,7 @@ class TestUnpack:
 class TestCub:
     @pytest.fixture
     def published(self, server: str, tmp_path: Path, monkeypatch) -> Path:
-        """CUB of empty images, behind the server."""
+        """An archive of CUB with empty images, on the server."""
         path = tmp_path / "CUB_200_2011.tgz"
         names = [f"CUB_200_2011/images/{i:03d}.Bird/{i}.jpg" for i in range(1, 201)]
         archive(path, "attributes.txt", *names)
@@ -141,19 +141,17 @@ class TestCub:
         monkeypatch.setitem(FILES, "/cub", path.read_bytes())
         return path
 
-    def test_arrives_unpacked_once_and_without_its_archive(
-        self, published: Path, tmp_path: Path, monkeypatch
-    ):
+    def test_is_unpacked_once_and_its_archive_deleted(self, published: Path, tmp_path: Path, monkeypatch):
         download.cub(tmp_path / "to", quiet=True)
         assert len(list((tmp_path / "to").glob("CUB_200_2011/images/*/*.jpg"))) == 200
         assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [
             ".CUB_200_2011.lock",
             "CUB_200_2011",
         ]
-        monkeypatch.setattr(download, "fetch", None)  # would be called no more
+        monkeypatch.setattr(download, "fetch", None)  # fails if it is called again
         download.cub(tmp_path / "to", quiet=True)
 
-    def test_nothing_is_kept_of_a_wrong_archive(self, published: Path, tmp_path: Path, monkeypatch):
+    def test_a_wrong_archive_is_deleted(self, published: Path, tmp_path: Path, monkeypatch):
         monkeypatch.setattr(download, "CUB_MD5", "0" * 32)
         with pytest.raises(FsbenchError, match="MD5 must be"):
             download.cub(tmp_path / "to", quiet=True)
@@ -163,17 +161,17 @@ class TestCub:
 class TestTorchvision:
     @staticmethod
     def pretend(monkeypatch, module, arrives) -> list[str]:
-        """Stand in for the function that fetches and unpacks, and for the checks of what it leaves."""
-        asked: list[str] = []
+        """Replace torchvision's download and its check of the files; return the recorded requests."""
+        requests: list[str] = []
 
         def get(url: str, root: str, filename: str, md5: str) -> None:
             sys.stdout.write(f"Downloading {url}\n")
-            asked.append(f"{url} {md5}")
+            requests.append(f"{url} {md5}")
             arrives(Path(root), filename)
 
         monkeypatch.setattr(module, "download_and_extract_archive", get)
         monkeypatch.setattr(module, "check_integrity", lambda path, md5=None: Path(path).exists())
-        return asked
+        return requests
 
     def test_omniglot(self, tmp_path: Path, monkeypatch, capsys):
         def arrives(root: Path, filename: str) -> None:
@@ -182,10 +180,10 @@ class TestTorchvision:
             (root / filename).touch()
             (folder / "0001_01.png").touch()
 
-        asked = self.pretend(monkeypatch, torchvision.datasets.omniglot, arrives)
+        requests = self.pretend(monkeypatch, torchvision.datasets.omniglot, arrives)
         for _ in range(2):
             download.omniglot(tmp_path, quiet=True)
-        assert [line.split("/")[-1] for line in asked] == [
+        assert [line.split("/")[-1] for line in requests] == [
             "images_background.zip 68d2efa1b9178cc56df9314c21c6e718",
             "images_evaluation.zip 6b91aef0f799c5bb55b94e3f2daec811",
         ]
@@ -193,44 +191,44 @@ class TestTorchvision:
         assert capsys.readouterr() == ("", "")
 
     @pytest.mark.parametrize("terminal", [True, False])
-    def test_what_torchvision_says_goes_to_a_terminal(
-        self, tmp_path: Path, monkeypatch, capsys, terminal: bool
-    ):
+    def test_torchvision_prints_only_on_a_terminal(self, tmp_path: Path, monkeypatch, capsys, terminal: bool):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
         self.pretend(monkeypatch, torchvision.datasets.omniglot, lambda root, _: root.mkdir(exist_ok=True))
         with pytest.raises(FsbenchError, match="Omniglot cannot be downloaded"):
             download.omniglot(tmp_path, quiet=False)
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert ("Downloading" in said.err) == terminal
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert ("Downloading" in output.err) == terminal
 
     @pytest.mark.parametrize(
         "error", [ConnectionError("reset"), RuntimeError("File not found\nor corrupted.")]
     )
-    def test_a_failure_is_one_line_and_nothing_is_kept(self, tmp_path: Path, monkeypatch, capsys, error):
+    def test_a_torchvision_failure_gives_one_line_and_keeps_no_file(
+        self, tmp_path: Path, monkeypatch, capsys, error
+    ):
         def arrives(root: Path, filename: str) -> None:
             (root / "cifar-100-python").mkdir(parents=True)
             raise error
 
-        asked = self.pretend(monkeypatch, torchvision.datasets.cifar, arrives)
+        requests = self.pretend(monkeypatch, torchvision.datasets.cifar, arrives)
         cache = tmp_path / "cache"
         assert main(["data", "prepare", "cifar-fs", "--download", "--cache", str(cache), "--quiet"]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err == f"fsbench: CIFAR100 cannot be downloaded ({' '.join(str(error).split())})\n"
-        assert asked[0].endswith("/cifar-100-python.tar.gz eb9058c3a382ffc7106e4002c42a8d85")
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err == f"fsbench: CIFAR100 cannot be downloaded ({' '.join(str(error).split())})\n"
+        assert requests[0].endswith("/cifar-100-python.tar.gz eb9058c3a382ffc7106e4002c42a8d85")
         assert [path.name for path in (cache / "downloads" / "cifar-fs").iterdir()] == [
             ".cifar-100-python.lock"
         ]
 
 
 @pytest.mark.parametrize("name", ["mini-imagenet", "tiered-imagenet", "mine"])
-def test_what_cannot_be_fetched_says_what_to_put_where(name: str, tmp_path: Path, capsys):
+def test_the_error_without_a_download_describes_the_expected_files(name: str, tmp_path: Path, capsys):
     assert main(["data", "prepare", name, "--download", "--cache", str(tmp_path)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(
+    error = capsys.readouterr().err
+    assert error.startswith(
         f"fsbench: --download: available only for cifar-fs, cub, omniglot, but the data set is {name}; "
     )
-    assert f"use fsbench data prepare {name} PATH, where PATH must hold " in said
-    assert said.count("\n") == 1
+    assert f"use fsbench data prepare {name} PATH, where PATH must hold " in error
+    assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())

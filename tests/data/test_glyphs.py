@@ -1,4 +1,4 @@
-"""The embedded synthetic images: pinned, unlike in pixels and colours, alike in structure."""
+"""The embedded synthetic images: pinned, and separated by structure but not by pixels or colours."""
 
 import hashlib
 import itertools
@@ -26,12 +26,14 @@ def novel(request) -> np.ndarray:
     return np.stack(drawn).astype(np.float32) / 255
 
 
-def one_shot(values: np.ndarray) -> float:
-    """5-way 1-shot accuracy of the nearest of the support images; values are (classes, items, d)."""
+def one_shot_accuracy(values: np.ndarray) -> float:
+    """5-way 1-shot accuracy of the nearest support image; values are (classes, items, d)."""
     rng, right = np.random.default_rng(0), []
     for _ in range(N_TASKS):
-        chosen = rng.choice(len(values), N_WAY, replace=False)
-        items = np.stack([values[c, rng.choice(values.shape[1], 1 + N_QUERY, replace=False)] for c in chosen])
+        classes = rng.choice(len(values), N_WAY, replace=False)
+        items = np.stack(
+            [values[c, rng.choice(values.shape[1], 1 + N_QUERY, replace=False)] for c in classes]
+        )
         support, query = items[:, 0], items[:, 1:]  # (way, d), (way, query, d)
         distance = np.square(query).sum(-1)[..., None] - 2 * query @ support.T + np.square(support).sum(-1)
         right.append(distance.argmin(-1) == np.arange(N_WAY)[:, None])
@@ -39,14 +41,16 @@ def one_shot(values: np.ndarray) -> float:
 
 
 def overlaps(name: str) -> np.ndarray:
-    """Shared by joint ink (intersection over union) of the bare figures of every two classes."""
+    """Intersection over union of the ink of every two classes' undistorted figures."""
     shapes = []
     for split in glyphs.CLASSES[name]:
         for class_name in class_names(name, split):
             strokes = glyphs.figure(name, class_name)[None]
             shapes.append(glyphs.ink(strokes, np.float32([0.08]), np.float32([1]))[0])
     pairs = itertools.combinations(shapes, 2)
-    return np.array([np.minimum(one, other).sum() / np.maximum(one, other).sum() for one, other in pairs])
+    return np.array(
+        [np.minimum(first, second).sum() / np.maximum(first, second).sum() for first, second in pairs]
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def overlaps(name: str) -> np.ndarray:
     ],
 )
 def test_images_are_pinned(name, class_name, digest):
-    """A change here makes every number on these data sets incomparable: results must be made anew."""
+    """If the images change, all results on these data sets must be computed again."""
     images = glyphs.draw_class(name, class_name, glyphs.PER_CLASS)
     assert hashlib.sha256(images).hexdigest()[:16] == digest
 
@@ -81,7 +85,7 @@ def test_listing_has_its_splits_and_no_image_twice(monkeypatch):
     assert len({image.tobytes() for image in images}) == 2 * 120
 
 
-def test_an_image_depends_on_its_name_alone():
+def test_an_image_depends_only_on_its_name():
     many, few = (glyphs.draw_class("glyphs", "val-03", n) for n in (9, 4))
     assert (many[:4] == few).all()
     assert len({image.tobytes() for image in many}) == 9
@@ -95,29 +99,29 @@ def test_quiet_is_silent(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_ink_is_where_the_stroke_is():
-    """A level line through the centre, one pixel and a half thick to each side."""
+def test_ink_covers_the_stroke():
+    """A horizontal line through the centre, one and a half pixels thick on each side."""
     line = np.float32([[[[-0.5, 0], [0, 0], [0.5, 0]]]])
     cover = glyphs.ink(line, np.float32([1.5 / 16]), np.float32([1]))[0]
     # rows 15 and 16 lie half a pixel from the line, rows 14 and 17 a pixel and a half, on the edge
     np.testing.assert_allclose(cover[13:19, 16], [0, 0.5, 1, 1, 0.5, 0], atol=1e-5)
     np.testing.assert_array_equal(cover[:13], 0)
-    assert cover[15, 8] == cover[15, 23] == 1  # within the ends of the line
-    np.testing.assert_array_equal(cover[:, [4, 27]], 0)  # beyond them
+    assert cover[15, 8] == cover[15, 23] == 1  # the ends of the line
+    np.testing.assert_array_equal(cover[:, [4, 27]], 0)  # beyond the ends
 
 
-def test_pixels_do_not_tell_classes(novel):
+def test_pixels_do_not_separate_classes(novel):
     flat = novel.reshape(*novel.shape[:2], -1)
-    assert one_shot(flat) < 0.40
-    assert one_shot(flat / np.linalg.norm(flat, axis=-1, keepdims=True)) < 0.40
+    assert one_shot_accuracy(flat) < 0.40
+    assert one_shot_accuracy(flat / np.linalg.norm(flat, axis=-1, keepdims=True)) < 0.40
 
 
-def test_colours_do_not_tell_classes(novel):
+def test_colours_do_not_separate_classes(novel):
     colours = np.concatenate([novel.mean(axis=(2, 3)), novel.std(axis=(2, 3))], axis=-1)
-    assert one_shot(colours) < 0.23  # chance is 0.20
+    assert one_shot_accuracy(colours) < 0.23  # chance is 0.20
 
 
-def test_structure_tells_classes_and_fine_ones_are_more_alike():
+def test_structure_separates_classes_and_fine_ones_are_more_similar():
     coarse, fine = overlaps("glyphs"), overlaps("glyphs-fine")
     assert max(coarse.max(), fine.max()) < 0.85  # no two classes are nearly the same figure
     assert np.median(fine) > 0.5 > np.quantile(coarse, 0.99)
@@ -140,8 +144,8 @@ def test_whole_data_sets_are_pinned():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_conv4_has_room_above_and_below(tmp_path: Path):
-    """ERM as the quickstart trains it; a better recipe can show, and so can a worse one."""
+def test_conv4_is_neither_perfect_nor_at_chance(tmp_path: Path):
+    """ERM as the quickstart trains it leaves room for better and for worse recipes."""
     from fsbench.evaluation.run import Output, evaluate
     from fsbench.evaluation.subjects import Images
     from fsbench.tasks.spec import TaskSpec

@@ -1,4 +1,4 @@
-"""The same images are the same data set: whatever their names, their order and their form on a disk."""
+"""The same images are the same data set, whatever their file names, order and layout."""
 
 import hashlib
 import pickle
@@ -27,7 +27,7 @@ PIXELS = {
 
 
 def folders(root: Path, suffix: str = "png", seed: int = 0) -> Path:
-    """The images in class folders, all names and orders drawn anew for each seed."""
+    """The images in class folders, with names and orders drawn by seed."""
     rng = np.random.default_rng(seed)
     for split, classes in PIXELS.items():
         for number, label in enumerate(rng.permutation(len(classes))):
@@ -39,7 +39,7 @@ def folders(root: Path, suffix: str = "png", seed: int = 0) -> Path:
 
 
 def function(root: Path) -> Path:
-    """The same images as a user's function that returns arrays."""
+    """The same images in arrays that a user's function returns."""
     root.mkdir()
     np.savez(root / "pixels.npz", **PIXELS)
     (root / "mine.py").write_text(
@@ -54,7 +54,7 @@ def function(root: Path) -> Path:
 
 
 def table(root: Path) -> Path:
-    """The same images as a data set that Hugging Face's library has saved."""
+    """The same images in a data set saved by Hugging Face's library."""
     datasets = pytest.importorskip("datasets")
     parts = {}
     for split, classes in PIXELS.items():
@@ -79,7 +79,7 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The cache in which each form is prepared under the name `mine`."""
+    """The cache of each form, prepared under the name `mine`."""
     caches = {}
     for name, write in FORMS.items():
         root = tmp_path_factory.mktemp("form")
@@ -91,10 +91,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_form_gives_the_same_images_in_the_same_order(prepared, form: str, split: str):
-    one, other = load("mine", split, prepared["png"]), load("mine", split, prepared[form])
-    assert one.fingerprint == other.fingerprint
-    np.testing.assert_array_equal(one.pixels, other.pixels)
-    np.testing.assert_array_equal(one.labels, other.labels)
+    expected, images = load("mine", split, prepared["png"]), load("mine", split, prepared[form])
+    assert expected.fingerprint == images.fingerprint
+    np.testing.assert_array_equal(expected.pixels, images.pixels)
+    np.testing.assert_array_equal(expected.labels, images.labels)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -102,14 +102,14 @@ def test_every_form_gives_the_same_tasks(prepared, form: str):
     spec = TaskSpec(n_way=3, n_shot=1, n_query=2, n_tasks=20)
     images = []
     for cache in (prepared["png"], prepared[form]):
-        found = load("mine", "novel", cache)
-        images.append(found.pixels[rows_of(sample(found.labels, spec))])
+        split = load("mine", "novel", cache)
+        images.append(split.pixels[rows_of(sample(split.labels, spec))])
     np.testing.assert_array_equal(*images)
 
 
-def test_the_order_is_that_of_the_digests_of_pixels_at_native_size(prepared):
-    """Against the definition, in plain code."""
-    found = load("mine", "novel", prepared["png"])
+def test_images_are_ordered_by_digest_at_native_size(prepared):
+    """Compare with the definition in plain code."""
+    novel = load("mine", "novel", prepared["png"])
     shape = np.array([SIZE, SIZE], dtype="<i8").tobytes()
     classes = []
     for images in PIXELS["novel"]:
@@ -117,8 +117,8 @@ def test_the_order_is_that_of_the_digests_of_pixels_at_native_size(prepared):
         classes.append((hashlib.sha256(b"".join(digests)).digest(), digests))
     classes.sort()
     fingerprint = hashlib.sha256(b"".join(name for name, _ in classes)).hexdigest()
-    assert found.fingerprint == fingerprint
-    stored = [hashlib.sha256(shape + image.tobytes()).digest() for image in found.pixels]
+    assert novel.fingerprint == fingerprint
+    stored = [hashlib.sha256(shape + image.tobytes()).digest() for image in novel.pixels]
     assert stored == [item for _, items in classes for item in items]
 
 
@@ -132,7 +132,7 @@ def test_the_stored_size_changes_neither_fingerprint_nor_order(prepared):
 
 
 @pytest.mark.parametrize("change", ["pixel", "class", "fewer"])
-def test_other_images_are_another_fingerprint(prepared, tmp_path: Path, change: str):
+def test_other_images_change_the_fingerprint(prepared, tmp_path: Path, change: str):
     root = folders(tmp_path / "images")
     first, second = sorted((root / "novel").iterdir())[:2]
     image = sorted(first.iterdir())[0]
@@ -151,20 +151,20 @@ def test_other_images_are_another_fingerprint(prepared, tmp_path: Path, change: 
     assert {split for split in SPLITS if before[split] != after[split]} == {"novel"}
 
 
-def test_two_shapes_of_the_same_pixels_are_two_images():
+def test_the_shape_is_part_of_the_digest():
     flat = np.zeros((2, 8, 3), dtype=np.uint8)
-    one, other = pixel_digests([flat, flat.reshape(8, 2, 3)])
-    assert one != other
+    first, second = pixel_digests([flat, flat.reshape(8, 2, 3)])
+    assert first != second
 
 
-def test_names_decide_only_between_equal_images():
+def test_names_order_only_equal_images():
     images = {"b": {"y": b"1", "x": b"1", "z": b"0"}, "a": {"q": b"1", "p": b"0", "r": b"1"}}
     ordered = identity.ordered(images)
     assert list(ordered) == ["a", "b"]  # the same images
     assert ordered == {"a": ["p", "q", "r"], "b": ["z", "x", "y"]}
 
 
-def test_the_decoder_is_named_where_every_file_is_the_same():
+def test_a_decoder_change_is_named_if_every_file_is_the_same():
     now = Identity("f" * 64, "files", "Pillow 12")
     assert identity.explain_mismatch("files", "Pillow 11", now) == (
         "; every file is the same, but Pillow 12 decodes them differently from Pillow 11"
@@ -174,7 +174,7 @@ def test_the_decoder_is_named_where_every_file_is_the_same():
     assert identity.explain_mismatch(None, None, now) == ""
 
 
-def test_cifar_fs_from_pickles_and_from_folders_is_one_data_set(tmp_path: Path, monkeypatch):
+def test_cifar_fs_from_pickles_and_from_folders_is_the_same_data_set(tmp_path: Path, monkeypatch):
     """torchvision's CIFAR-100 against class folders, with four of the classes of each split."""
     listed = {split: names[:2] for split, names in _layouts.class_list("cifar-fs").items()}
     names = sorted(name for part in listed.values() for name in part)
@@ -199,13 +199,13 @@ def test_cifar_fs_from_pickles_and_from_folders_is_one_data_set(tmp_path: Path, 
     monkeypatch.setattr(_layouts, "class_list", lambda name: listed)
     few = {"n_classes": (2, 2, 2), "split_of": lambda _: None}
     monkeypatch.setitem(registry.SOURCES, "cifar-fs", replace(registry.SOURCES["cifar-fs"], **few))
-    found = [
+    stores = [
         prepare("cifar-fs", tmp_path / folder, cache=tmp_path / cache, quiet=True)
         for folder, cache in ((".", "a"), ("folders", "b"))
     ]
-    assert image_store.fingerprints(found[0]) == image_store.fingerprints(found[1])
+    assert image_store.fingerprints(stores[0]) == image_store.fingerprints(stores[1])
     for split in listed:
-        one, other = (image_store.read(path, split) for path in found)
-        assert one.class_names == other.class_names
-        np.testing.assert_array_equal(one.pixels, other.pixels)
-        assert digest(one.labels, TaskSpec(2, 1, 1, 5)) == digest(other.labels, TaskSpec(2, 1, 1, 5))
+        first, second = (image_store.read(path, split) for path in stores)
+        assert first.class_names == second.class_names
+        np.testing.assert_array_equal(first.pixels, second.pixels)
+        assert digest(first.labels, TaskSpec(2, 1, 1, 5)) == digest(second.labels, TaskSpec(2, 1, 1, 5))

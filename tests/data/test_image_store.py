@@ -18,7 +18,7 @@ SPLIT = {"labels": np.array([0, 0, 1, 1, 1], dtype=np.int32), "class_names": ["f
 
 
 def write(path: Path, pixels=PIXELS, parts: tuple[int, ...] = (5,), **changes) -> str:
-    """A store of one split, written in these parts; its fingerprint."""
+    """Write a store of one split in these parts and return its fingerprint."""
     with h5py.File(path, "w") as file:
         write_header(file, {"name": "mine", "key": "k", "synthetic": False, "decoder": "d"})
         writer = SplitWriter(file, "novel", pixels.shape, **{**SPLIT, **changes})
@@ -28,21 +28,21 @@ def write(path: Path, pixels=PIXELS, parts: tuple[int, ...] = (5,), **changes) -
     return image_store.read(path, "novel").fingerprint
 
 
-def test_what_is_written_is_read_bit_by_bit(tmp_path: Path):
+def test_a_store_reads_back_bit_by_bit(tmp_path: Path):
     write(tmp_path / "a.h5", parts=(2, 3))
-    found = image_store.read(tmp_path / "a.h5", "novel")
-    np.testing.assert_array_equal(found.pixels, PIXELS)
-    np.testing.assert_array_equal(found.labels, SPLIT["labels"])
-    assert found.labels.dtype == np.int32
-    assert (found.class_names, found.items) == (tuple(SPLIT["class_names"]), tuple(SPLIT["items"]))
-    assert (found.dataset, found.split, found.synthetic) == ("mine", "novel", False)
+    stored = image_store.read(tmp_path / "a.h5", "novel")
+    np.testing.assert_array_equal(stored.pixels, PIXELS)
+    np.testing.assert_array_equal(stored.labels, SPLIT["labels"])
+    assert stored.labels.dtype == np.int32
+    assert (stored.class_names, stored.items) == (tuple(SPLIT["class_names"]), tuple(SPLIT["items"]))
+    assert (stored.dataset, stored.split, stored.synthetic) == ("mine", "novel", False)
 
 
 def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def test_the_fingerprint_is_that_of_the_images_at_native_size(tmp_path: Path):
+def test_the_fingerprint_is_of_images_at_native_size(tmp_path: Path):
     rows = [row.tobytes() for row in DIGESTS]
     classes = [sha256(b"".join(sorted(part))) for part in (rows[:2], rows[2:])]
     plain = sha256(b"".join(sorted(classes))).hex()
@@ -56,7 +56,7 @@ def test_the_fingerprint_is_that_of_the_images_at_native_size(tmp_path: Path):
 
 @pytest.mark.parametrize("change", [{"pixels": PIXELS.reshape(5, 2, 8, 3)}, {"class_names": ["frog", "toad"]},
     {"items": ["a.png", "b.png", "a.png", "b/c.png", "e.png"]}, {"files": "g"}])  # fmt: skip
-def test_names_and_stored_sizes_are_no_part_of_the_fingerprint(tmp_path: Path, change: dict):
+def test_names_and_stored_sizes_do_not_change_the_fingerprint(tmp_path: Path, change: dict):
     assert write(tmp_path / "a.h5", **change) == write(tmp_path / "b.h5")
     same = (
         image_store.split_info(tmp_path / "a.h5", "novel").names
@@ -65,7 +65,7 @@ def test_names_and_stored_sizes_are_no_part_of_the_fingerprint(tmp_path: Path, c
     assert same == ("class_names" not in change)
 
 
-def test_another_image_or_class_is_another_fingerprint(tmp_path: Path):
+def test_another_image_or_class_changes_the_fingerprint(tmp_path: Path):
     digests = DIGESTS.copy()
     digests[4, 31] ^= 1
     for change in ({"digests": digests}, {"labels": np.array([0, 1, 1, 1, 1], dtype=np.int32)}):
@@ -73,7 +73,7 @@ def test_another_image_or_class_is_another_fingerprint(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", ["pixels", "labels", "digests", "items", "fingerprint"])
-def test_what_changed_after_it_was_written_is_refused(tmp_path: Path, damage: str):
+def test_a_changed_store_is_refused(tmp_path: Path, damage: str):
     write(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         group = file["novel"]
@@ -88,7 +88,7 @@ def test_what_changed_after_it_was_written_is_refused(tmp_path: Path, damage: st
         image_store.read(tmp_path / "a.h5", "novel")
 
 
-def test_files_of_other_kinds_are_refused(tmp_path: Path):
+def test_other_files_are_no_image_stores(tmp_path: Path):
     path = tmp_path / "a.h5"
     with pytest.raises(FsbenchError, match="not a readable image store"):
         image_store.read(path, "novel")
@@ -113,7 +113,7 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path):
     assert not image_store.has_key(path, "k")
 
 
-def test_stores_are_told_apart_by_whole_name_and_size(tmp_path: Path):
+def test_stores_are_selected_by_whole_name_and_size(tmp_path: Path):
     assert image_store.prepared_stores(tmp_path) == {}
     paths = {}
     for name, size in (("cub", 84), ("cub", 9), ("cub-mine", 84), ("a-32px", 84), ("a-32px.h5", 1)):
@@ -126,7 +126,7 @@ def test_stores_are_told_apart_by_whole_name_and_size(tmp_path: Path):
     assert image_store.prepared_stores(tmp_path) == paths
 
 
-def test_a_cache_that_cannot_be_read_is_one_line(tmp_path: Path):
+def test_an_unreadable_cache_gives_one_line(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(FsbenchError, match=r"cannot read .*file/images: not a directory"):
         image_store.prepared_stores(tmp_path / "file")

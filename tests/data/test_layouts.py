@@ -1,4 +1,4 @@
-"""Every layout that is read, as small imitations of what publishers and archivers leave on a disk."""
+"""Every supported layout, as a small imitation of the published files."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def names(listing) -> dict[str, list[str]]:
 
 
 class Python2(pickle._Pickler):
-    """Writes text and bytes alike as the strings of Python 2, which is what the publisher's files hold."""
+    """Pickles text and bytes as strings of Python 2, as in the published files."""
 
     def save_string(self, text: str | bytes) -> None:
         raw = text.encode("latin1") if isinstance(text, str) else text
@@ -52,7 +52,7 @@ def python2(path: Path, document: object) -> None:
 
 @pytest.fixture(scope="module")
 def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CIFAR-100 as torchvision keeps it and as CIFAR-FS is released: two images a class, and one to test."""
+    """CIFAR-100 as stored by torchvision and as CIFAR-FS: 2 training images and 1 test image per class."""
     root = tmp_path_factory.mktemp("cifar")
     meaning = sorted(name for _, name in CIFAR)
     rng = np.random.default_rng(0)
@@ -82,20 +82,20 @@ class TestCifar:
         prepare("cifar-fs", cifar, cache=tmp_path / "a", quiet=True)
         prepare("cifar-fs", cifar / "cifar100", cache=tmp_path / "b", quiet=True)
         for split, n_classes in zip(SPLITS, (64, 16, 20), strict=True):
-            one, other = (load("cifar-fs", split, tmp_path / cache) for cache in "ab")
-            assert one.pixels.shape == (3 * n_classes, 32, 32, 3)
-            assert sorted(one.class_names) == sorted(class_list("cifar-fs")[split])
-            assert one.class_names == other.class_names
-            np.testing.assert_array_equal(one.pixels, other.pixels)
-            assert one.fingerprint == other.fingerprint
-            for name, item in zip(np.array(one.class_names)[one.labels], one.items, strict=True):
+            first, second = (load("cifar-fs", split, tmp_path / cache) for cache in "ab")
+            assert first.pixels.shape == (3 * n_classes, 32, 32, 3)
+            assert sorted(first.class_names) == sorted(class_list("cifar-fs")[split])
+            assert first.class_names == second.class_names
+            np.testing.assert_array_equal(first.pixels, second.pixels)
+            assert first.fingerprint == second.fingerprint
+            for name, item in zip(np.array(first.class_names)[first.labels], first.items, strict=True):
                 assert item.startswith(f"{name}_s_")
 
     @pytest.mark.parametrize("folder", ["cifar-100-python", "cifar100"])
-    def test_a_folder_may_be_named_itself(self, cifar: Path, folder: str):
+    def test_the_path_may_be_the_inner_folder(self, cifar: Path, folder: str):
         assert len(registry.read("cifar-fs", cifar / folder)["base"]) == 64
 
-    def test_images_of_one_name_are_all_kept(self, cifar: Path, tmp_path: Path):
+    def test_images_of_the_same_name_are_all_kept(self, cifar: Path, tmp_path: Path):
         with (cifar / "cifar-100-python" / "test").open("rb") as file:
             document = pickle.load(file, encoding="latin1")
         for part in ("train", "test"):
@@ -136,7 +136,7 @@ class TestCifar:
             ),
         ],
     )
-    def test_another_file_in_its_place(self, cifar: Path, tmp_path: Path, file: str, content: bytes):
+    def test_a_wrong_file_is_refused(self, cifar: Path, tmp_path: Path, file: str, content: bytes):
         for path in (cifar / "cifar-100-python").iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes())
         (tmp_path / file).write_bytes(content)
@@ -160,13 +160,13 @@ class TestMiniImagenet:
             (tables / moved).mkdir()
             for path in tables.glob("*.csv"):
                 path.rename(tables / moved / path.name)
-        found = registry.read("mini-imagenet", tables)
-        assert names(found) == {split: sorted(c) for split, c in class_list("mini-imagenet").items()}
+        splits = registry.read("mini-imagenet", tables)
+        assert names(splits) == {split: sorted(c) for split, c in class_list("mini-imagenet").items()}
         name = class_list("mini-imagenet")["val"][3]
         files = [f"{name}{i:08d}.jpg" for i in (1, 2)]
-        assert found["val"][name] == {file: tables / images / file for file in files}
+        assert splits["val"][name] == {file: tables / images / file for file in files}
 
-    def test_an_image_that_is_not_there_is_named(self, tables: Path, tmp_path: Path):
+    def test_a_missing_image_is_named(self, tables: Path, tmp_path: Path):
         with pytest.raises(FsbenchError, match=r"image .*00000001.jpg: cannot be read \(no such file"):
             prepare("mini-imagenet", tables, cache=tmp_path / "cache", quiet=True)
         assert not (tmp_path / "cache").exists()
@@ -184,17 +184,17 @@ class TestMiniImagenet:
         with pytest.raises(FsbenchError, match=r"cannot read .*val.csv: no such file"):
             registry.read("mini-imagenet", tables)
 
-    def test_class_folders_of_the_published_split_only(self, tmp_path: Path):
+    def test_class_folders_must_follow_the_published_split(self, tmp_path: Path):
         lists = class_list("mini-imagenet")
         for split, old in (("base", "train"), ("val", "val"), ("novel", "test")):
             for name in lists[split]:
                 picture(tmp_path / old / name / f"{name}.jpg")
         assert names(registry.read("mini-imagenet", tmp_path)) == {s: sorted(c) for s, c in lists.items()}
-        one, other = lists["base"][0], lists["novel"][0]
-        (tmp_path / "train" / one).rename(tmp_path / "test" / one)
-        (tmp_path / "test" / other).rename(tmp_path / "train" / other)
+        base_class, novel_class = lists["base"][0], lists["novel"][0]
+        (tmp_path / "train" / base_class).rename(tmp_path / "test" / base_class)
+        (tmp_path / "test" / novel_class).rename(tmp_path / "train" / novel_class)
         with pytest.raises(
-            FsbenchError, match=f"class {other} must be in split novel, as published, but is in base"
+            FsbenchError, match=f"class {novel_class} must be in split novel, as published, but is in base"
         ):
             registry.read("mini-imagenet", tmp_path)
 
@@ -225,19 +225,19 @@ class TestCub:
 
     @pytest.mark.parametrize("root", ["", "CUB_200_2011"])
     def test_closer_look_split(self, birds: Path, root: str):
-        found = registry.read("cub", birds / root)
-        assert {split: len(classes) for split, classes in found.items()} == {
+        splits = registry.read("cub", birds / root)
+        assert {split: len(classes) for split, classes in splits.items()} == {
             "base": 100,
             "val": 50,
             "novel": 50,
         }
-        numbers = {split: [int(name[:3]) for name in sorted(classes)] for split, classes in found.items()}
+        numbers = {split: [int(name[:3]) for name in sorted(classes)] for split, classes in splits.items()}
         assert numbers["base"][:4] == [1, 3, 5, 7]
         assert numbers["val"][:4] == [2, 6, 10, 14]
         assert numbers["novel"][:4] == [4, 8, 12, 16]
 
     def test_class_folders_of_another_split_are_refused(self, tmp_path: Path):
-        for number in range(200):  # 100/50/50 as well, but other classes
+        for number in range(200):  # also 100/50/50, but with other classes
             split = "train" if number < 100 else "val" if number < 150 else "test"
             picture(tmp_path / split / f"{number + 1:03d}.Bird" / "0.jpg")
         with pytest.raises(
@@ -245,7 +245,7 @@ class TestCub:
         ):
             registry.read("cub", tmp_path)
 
-    def test_a_class_that_is_missing(self, birds: Path):
+    def test_a_missing_class_is_refused(self, birds: Path):
         folder = birds / "CUB_200_2011" / "images" / "004.Bird_4"
         (folder / "Bird_0001.jpg").unlink()
         folder.rmdir()
@@ -254,7 +254,7 @@ class TestCub:
         ):
             registry.read("cub", birds)
 
-    def test_names_without_a_number_tell_nothing(self):
+    def test_class_names_without_a_number_have_no_split(self):
         assert [cub_split(name) for name in ("Bird", "x.Bird", "12", "")] == [None] * 4
 
 
@@ -266,8 +266,8 @@ def test_omniglot(tmp_path: Path, folder: str):
         "__MACOSX/images_background",
     ):  # fmt: skip
         picture(tmp_path / folder / place / "0001_01.png")
-    found = omniglot(tmp_path)
-    assert names(found) == {
+    splits = omniglot(tmp_path)
+    assert names(splits) == {
         "base": ["Greek/character02"], "val": ["Tagalog/character01"],
         "novel": ["Angelic/character01", "Angelic/character02"],
     }  # fmt: skip
@@ -276,7 +276,7 @@ def test_omniglot(tmp_path: Path, folder: str):
 
 
 class TestOwnFolders:
-    def test_splits_under_the_names_that_people_give_them(self, tmp_path: Path):
+    def test_splits_may_have_common_names(self, tmp_path: Path):
         for split in ("Train", "validation", "TEST", "notes"):
             picture(tmp_path / split / f"class of {split}" / "0.png")
         assert names(registry.read("mine", tmp_path)) == {
@@ -289,13 +289,13 @@ class TestOwnFolders:
         picture(tmp_path / "stray.png")
         assert names(registry.read("mine", tmp_path)) == {"novel": ["a", "b"]}
 
-    def test_two_folders_for_one_split(self, tmp_path: Path):
+    def test_two_folders_for_one_split_are_refused(self, tmp_path: Path):
         for split in ("base", "train"):
             picture(tmp_path / split / split / "0.png")
         with pytest.raises(FsbenchError, match="base and train are both split base"):
             split_folders(tmp_path)
 
-    def test_what_counts_as_an_image_of_a_class(self, tmp_path: Path):
+    def test_only_image_files_of_a_class_folder_count(self, tmp_path: Path):
         root, elsewhere = tmp_path / "images", tmp_path / "elsewhere"
         inside = root / "grüne Frösche"
         for name in ("a.PNG", "b.JPeG", "deep/er/c.bmp", "d e.png"):
@@ -309,20 +309,20 @@ class TestOwnFolders:
         (root / "linked").symlink_to(picture(elsewhere / "toads" / "t.png").parent)
         (inside / "linked").symlink_to(elsewhere / "toads")
         (inside / "e.png").symlink_to(elsewhere / "toads" / "t.png")
-        found = registry.read("mine", root)["novel"]
-        assert sorted(found) == ["grüne Frösche", "linked"]
-        assert sorted(found["linked"]) == ["t.png"]
-        assert sorted(found["grüne Frösche"]) == [
+        classes = registry.read("mine", root)["novel"]
+        assert sorted(classes) == ["grüne Frösche", "linked"]
+        assert sorted(classes["linked"]) == ["t.png"]
+        assert sorted(classes["grüne Frösche"]) == [
             "a.PNG", "b.JPeG", "d e.png", "deep/er/c.bmp", "e.png", "linked/t.png",
         ]  # fmt: skip
 
-    def test_links_in_a_circle_are_one_line(self, tmp_path: Path):
+    def test_circular_links_give_one_line(self, tmp_path: Path):
         picture(tmp_path / "toad" / "0.png")
         (tmp_path / "toad" / "again").symlink_to(tmp_path / "toad")
         with pytest.raises(FsbenchError, match=r"symbolic links lead to .*toad twice"):
             registry.read("mine", tmp_path)
 
-    def test_a_folder_that_may_not_be_read_is_not_passed_over(self, tmp_path: Path, monkeypatch):
+    def test_an_unreadable_folder_is_not_skipped(self, tmp_path: Path, monkeypatch):
         locked = picture(tmp_path / "toad" / "locked" / "0.png").parent
         picture(tmp_path / "toad" / "1.png")
         scandir = os.scandir
@@ -336,7 +336,7 @@ class TestOwnFolders:
         with pytest.raises(FsbenchError, match=f"cannot read {locked}: permission denied"):
             registry.read("mine", tmp_path)
 
-    def test_what_is_no_data_set(self, tmp_path: Path):
+    def test_folders_that_are_no_data_set_are_refused(self, tmp_path: Path):
         with pytest.raises(
             FsbenchError, match=r"PATH .*absent: must be a folder of images, but does not exist"
         ):
@@ -349,7 +349,7 @@ class TestOwnFolders:
         with pytest.raises(FsbenchError, match="split base must have at least one class, but has none"):
             registry.read("mine", tmp_path)
 
-    def test_a_class_in_two_splits(self, tmp_path: Path):
+    def test_a_class_in_two_splits_is_refused(self, tmp_path: Path):
         for split in ("base", "novel"):
             picture(tmp_path / split / "toad" / "0.png")
         with pytest.raises(
@@ -359,7 +359,7 @@ class TestOwnFolders:
 
 
 @pytest.mark.parametrize("name", registry.SOURCES)
-def test_every_source_says_what_it_reads_and_refuses_others(name: str, tmp_path: Path):
+def test_every_source_describes_its_layout_and_refuses_other_files(name: str, tmp_path: Path):
     with pytest.raises(FsbenchError) as caught:
         registry.read(name, tmp_path)
     assert f"data set {name}: {tmp_path} must hold " in str(caught.value)

@@ -1,4 +1,4 @@
-"""From folders to stores: what is kept, what replaces what, and what is refused with nothing left behind."""
+"""`prepare`: what a store holds, when a store is replaced, and which folders and names are refused."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from fsbench.data.loading import find_store, load, splits_of
 from fsbench.data.preparation import prepare
 
 RNG = np.random.default_rng(0)
-IMAGES = {  # as they lie on a disk, in the order in which they are stored
+IMAGES = {  # pixels by path, in the order in which they are stored
     f"{split}/{name}/{item}": RNG.integers(256, size=(6, 6, 3), dtype=np.uint8)
     for split, classes in {"base": ("ape", "bee"), "val": ("cow",), "novel": ("dog 1", "fox", "émeu")}.items()
     for name in classes
@@ -41,7 +41,7 @@ def fingerprint_of(name: str, split: str, cache: Path) -> str:
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Every file but locks, which hold nothing, with its time of change."""
+    """The modification time of every file except locks, which are empty."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
 
@@ -56,23 +56,23 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-class TestWhatIsKept:
+class TestContent:
     def test_pixels_names_and_labels_belong_together_bit_by_bit(self, root: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)
         assert splits_of("mine", cache) == ("base", "val", "novel")
         for split in splits_of("mine", cache):
-            found = load("mine", split, cache)
+            images = load("mine", split, cache)
             expected = {name: pixels for name, pixels in IMAGES.items() if name.startswith(f"{split}/")}
             names = [
-                f"{split}/{found.class_names[label]}/{item}"
-                for label, item in zip(found.labels, found.items, strict=True)
+                f"{split}/{images.class_names[label]}/{item}"
+                for label, item in zip(images.labels, images.items, strict=True)
             ]
             assert sorted(names) == sorted(expected)
-            np.testing.assert_array_equal(found.pixels, np.stack([expected[name] for name in names]))
-            assert found.fingerprint == fingerprint_of("mine", split, cache)
-            assert not found.synthetic
+            np.testing.assert_array_equal(images.pixels, np.stack([expected[name] for name in names]))
+            assert images.fingerprint == fingerprint_of("mine", split, cache)
+            assert not images.synthetic
 
-    def test_the_order_in_which_files_were_made_is_irrelevant(self, root: Path, tmp_path: Path, cache: Path):
+    def test_the_order_of_file_creation_does_not_matter(self, root: Path, tmp_path: Path, cache: Path):
         other = save(tmp_path / "other", backwards=True)
         assert [
             p.name for p in prepare("mine", root, cache=cache / "a", quiet=True).parents[1].iterdir()
@@ -89,21 +89,23 @@ class TestWhatIsKept:
         assert load("mine", "base", cache).pixels.shape == (6, 96, 96, 3)
         assert int(1.15 * 84) == UNEVEN_SIZE
 
-    def test_one_size_that_is_no_square_becomes_one(self, tmp_path: Path, cache: Path):
+    def test_images_of_one_uneven_size_become_squares(self, tmp_path: Path, cache: Path):
         save(tmp_path / "wide", {"a/0.png": np.zeros((4, 8, 3), dtype=np.uint8)})
         assert prepare("mine", tmp_path / "wide", cache=cache, quiet=True).name == "mine@96.h5"
 
-    def test_two_splits_that_hold_one_image_are_reported(self, root: Path, cache: Path, caplog):
-        for place in ("novel/fox", "novel/émeu", "base/bee"):  # within a split it is no danger
+    def test_an_image_in_two_splits_is_reported(self, root: Path, cache: Path, caplog):
+        for place in ("novel/fox", "novel/émeu", "base/bee"):  # a copy within a split is allowed
             (root / place / "copy.png").write_bytes((root / "base/ape/0.png").read_bytes())
         for _ in range(2):
             prepare("mine", root, cache=cache, quiet=True)
-        said = r"data set mine: 2 images are in two splits, for example novel/\w+/copy.png \(also in base\)"
+        warning = (
+            r"data set mine: 2 images are in two splits, for example novel/\w+/copy.png \(also in base\)"
+        )
         assert len(caplog.messages) == 2
-        assert all(re.fullmatch(f"fsbench: warning: {said}", message) for message in caplog.messages)
+        assert all(re.fullmatch(f"fsbench: warning: {warning}", message) for message in caplog.messages)
 
     def test_all_splits_are_read_at_one_bit_depth(self, tmp_path: Path, cache: Path, caplog):
-        for split, value in (("base", 4095), ("novel", 900)):  # 12 bits, and 10 that would hold the second
+        for split, value in (("base", 4095), ("novel", 900)):  # 12 bits; 10 bits would suffice for the second
             (tmp_path / split / split).mkdir(parents=True)
             Image.fromarray(np.full((6, 6), value, dtype=np.uint16)).save(tmp_path / split / split / "0.png")
         prepare("deep", tmp_path, cache=cache, quiet=True)
@@ -113,8 +115,8 @@ class TestWhatIsKept:
         assert "no value is above 4095, so they are read as 12-bit images" in warning
 
 
-class TestWhatReplacesWhat:
-    def test_again_is_a_no_op(self, root: Path, cache: Path):
+class TestReplacement:
+    def test_preparing_again_changes_nothing(self, root: Path, cache: Path):
         path = prepare("mine", root, cache=cache, quiet=True)
         before = contents(cache)
         assert prepare("mine", root, cache=cache, quiet=True) == path
@@ -127,8 +129,8 @@ class TestWhatReplacesWhat:
     @pytest.mark.parametrize("change", ["bytes", "name", "class", "split", "fewer"])
     def test_other_images_or_names_replace_the_store(self, root: Path, cache: Path, change: str):
         def state() -> tuple:
-            found = [load("mine", split, cache) for split in splits_of("mine", cache)]
-            return tuple((one.split, one.fingerprint, one.class_names, one.items) for one in found)
+            images = [load("mine", split, cache) for split in splits_of("mine", cache)]
+            return tuple((part.split, part.fingerprint, part.class_names, part.items) for part in images)
 
         path = prepare("mine", root, cache=cache, quiet=True)
         before = state()
@@ -146,7 +148,7 @@ class TestWhatReplacesWhat:
         assert state() != before
         assert list(contents(cache)) == ["images/mine@6.h5"]
 
-    def test_several_sizes_lie_side_by_side(self, root: Path, cache: Path):
+    def test_several_sizes_are_stored_side_by_side(self, root: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)
         for size in (4, 12):
             assert prepare("mine", root, cache=cache, image_size=size, quiet=True).name == f"mine@{size}.h5"
@@ -157,9 +159,7 @@ class TestWhatReplacesWhat:
         with pytest.raises(FsbenchError, match="size must be one of 4, 6, 12 px, but is 5; "):
             load("mine@5", "val", cache)
 
-    def test_stores_of_one_name_that_hold_different_images_are_told_apart_by_size(
-        self, root: Path, cache: Path
-    ):
+    def test_stores_of_one_name_with_different_images_are_selected_by_size(self, root: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)
         (root / "val/cow/0.png").unlink()
         prepare("mine", root, cache=cache, image_size=12, quiet=True)
@@ -167,7 +167,7 @@ class TestWhatReplacesWhat:
             load("mine", "val", cache)
         assert len(load("mine@12", "val", cache).items) == len(load("mine@6", "val", cache).items) - 1
 
-    def test_names_that_begin_alike_are_two_data_sets(self, root: Path, tmp_path: Path, cache: Path):
+    def test_names_with_a_common_prefix_are_two_data_sets(self, root: Path, tmp_path: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)
         other = save(tmp_path / "other", {"toad/0.png": np.zeros((6, 6, 3), dtype=np.uint8)})
         for name in ("mine-6px-other", "mine-2", "min"):
@@ -177,7 +177,7 @@ class TestWhatReplacesWhat:
         assert find_store("min", cache).name == "min@6.h5"
 
     @pytest.mark.parametrize("damage", ["torn", "format"])
-    def test_a_store_that_cannot_be_read_is_made_anew(self, root: Path, cache: Path, damage: str):
+    def test_an_unreadable_store_is_written_again(self, root: Path, cache: Path, damage: str):
         path = prepare("mine", root, cache=cache, quiet=True)
         whole = load("mine", "novel", cache).fingerprint
         if damage == "torn":
@@ -190,7 +190,7 @@ class TestWhatReplacesWhat:
         prepare("mine", root, cache=cache, quiet=True)
         assert load("mine", "novel", cache).fingerprint == whole
 
-    def test_of_two_processes_one_writes(self, root: Path, cache: Path):
+    def test_only_one_of_two_processes_writes(self, root: Path, cache: Path):
         code = (
             "import sys; from pathlib import Path; from fsbench.data import preparation as module\n"
             "write = module.write_store\n"
@@ -198,14 +198,14 @@ class TestWhatReplacesWhat:
             "module.prepare('mine', Path(sys.argv[1]), cache=Path(sys.argv[2]), quiet=True)"
         )
         line = [sys.executable, "-c", code, str(root), str(cache)]
-        both = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        said = [process.communicate()[0] for process in both]
-        assert [process.returncode for process in both] == [0, 0]
-        assert sorted(said) == ["", "wrote\n"]
+        processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        outputs = [process.communicate()[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0]
+        assert sorted(outputs) == ["", "wrote\n"]
         assert list(contents(cache)) == ["images/mine@6.h5"]
         assert load("mine", "val", cache).class_names == ("cow",)
 
-    def test_what_a_killed_process_left_is_swept(self, root: Path, cache: Path):
+    def test_leftovers_of_a_killed_process_are_removed(self, root: Path, cache: Path):
         (cache / "images").mkdir(parents=True)
         for name in (".mine@6.h5.abc.part", ".mine@60.h5.abc.part"):
             (cache / "images" / name).touch()
@@ -216,7 +216,7 @@ class TestWhatReplacesWhat:
 class TestEmbedded:
     @pytest.fixture
     def drawn(self, monkeypatch, tmp_path: Path) -> list[str]:
-        """Two plain images a data set in place of the real drawing, which takes seconds; what was drawn."""
+        """Draw two plain images instead, because real drawing takes seconds; record the names drawn."""
         calls: list[str] = []
 
         def draw(name: str, *, quiet: bool):
@@ -228,13 +228,11 @@ class TestEmbedded:
         (tmp_path / "code.py").write_text("one way to draw")
         return calls
 
-    def test_drawn_when_first_needed_and_again_when_the_code_is_another(
-        self, drawn, cache: Path, tmp_path: Path
-    ):
+    def test_are_drawn_on_first_use_and_when_the_code_changes(self, drawn, cache: Path, tmp_path: Path):
         for name in (*glyphs.NAMES, *glyphs.NAMES):
-            found = load(name, "novel", cache)
-            assert found.synthetic
-            assert found.class_names == (name,)
+            images = load(name, "novel", cache)
+            assert images.synthetic
+            assert images.class_names == (name,)
         assert drawn == list(glyphs.NAMES)
         (tmp_path / "code.py").write_text("another way to draw")
         load("glyphs", "novel", cache)
@@ -242,7 +240,7 @@ class TestEmbedded:
         assert summary.contents(prepare("glyphs", cache=cache, quiet=True)).synthetic
 
     @pytest.mark.parametrize("options", [{"path": Path()}, {"image_size": 84}, {"download": True}])
-    def test_they_take_no_images(self, drawn, cache: Path, options):
+    def test_take_no_images(self, drawn, cache: Path, options):
         with pytest.raises(
             FsbenchError,
             match="data set glyphs: drawn by code at 32 px, so it takes no PATH, no download and",
@@ -252,12 +250,12 @@ class TestEmbedded:
 
 class TestNames:
     @pytest.mark.parametrize("name", ["CUB", "a b", "a@84", "../a", "a*", "[a]", "-a", ".a", "", "é", "a/b"])
-    def test_names_that_files_or_sizes_could_confuse_are_refused(self, root: Path, cache: Path, name: str):
+    def test_names_unsuitable_for_file_names_are_refused(self, root: Path, cache: Path, name: str):
         with pytest.raises(FsbenchError, match=r"consist of a-z, 0-9, '.', '_' and '-', but is "):
             prepare(name, root, cache=cache)
 
     @pytest.mark.parametrize(
-        ("name", "known"),
+        ("name", "suggestion"),
         [
             ("cifar_fs", "cifar-fs"),
             ("miniimagenet", "mini-imagenet"),
@@ -265,8 +263,8 @@ class TestNames:
             ("glyphs_fine", "glyphs-fine"),
         ],
     )
-    def test_another_spelling_of_a_published_name_is_not_ones_own(self, root: Path, cache: Path, name, known):
-        with pytest.raises(FsbenchError, match=f"unknown data set '{name}'; did you mean '{known}'"):
+    def test_another_spelling_of_a_published_name_is_refused(self, root: Path, cache: Path, name, suggestion):
+        with pytest.raises(FsbenchError, match=f"unknown data set '{name}'; did you mean '{suggestion}'"):
             prepare(name, root, cache=cache)
 
     def test_unknown_and_unprepared_data_sets(self, root: Path, cache: Path, capsys):
@@ -307,7 +305,7 @@ class TestRefusals:
         ):
             prepare("mine", cache=cache)
 
-    def test_an_image_that_is_torn_behind_its_head_leaves_the_old_store(self, root: Path, cache: Path):
+    def test_a_torn_image_leaves_the_old_store(self, root: Path, cache: Path):
         prepare("mine", root, cache=cache, quiet=True)
         before = contents(cache)
         torn = root / "novel" / "fox" / "deep" / "0.png"
@@ -318,7 +316,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("room", [0, 500, 2_000, 5_000, 8_000, 12_000])
     def test_a_full_disk_leaves_the_old_store(self, root: Path, cache: Path, room: int):
-        """Files may not grow beyond `room` bytes, which the system reports as it does a full disk."""
+        """Limit files to `room` bytes; the system then fails as on a full disk."""
         path = prepare("mine", root, cache=cache, quiet=True)
         assert path.stat().st_size > room
         before = contents(cache)
@@ -356,7 +354,7 @@ class TestRefusals:
             prepare("mine", root, cache=cache, quiet=True)
         assert contents(cache) == {}
 
-    def test_a_folder_above_that_may_not_be_entered(self, cache: Path, monkeypatch):
+    def test_no_permission_to_enter_a_parent_folder(self, cache: Path, monkeypatch):
         def refuse(path: object, **options: object) -> None:
             raise PermissionError(13, "Permission denied", str(path))
 

@@ -1,4 +1,4 @@
-"""What the network sees is what the result says: images are stored at the size that a network takes."""
+"""Images are stored at least at the size that a network takes, and results record that size."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ SPEC = TaskSpec(n_way=3, n_shot=2, n_query=3, n_tasks=30)
 
 
 class Texture(nn.Module):
-    """Sees how strong the finest detail of an image is, in each direction."""
+    """A network whose features are the strength of the finest detail in each direction."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         grey = images.mean(dim=1)
@@ -46,7 +46,7 @@ def network(size: int, transform: Transform | None = None) -> FeatureExtractor:
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """Class folders of fine stripes across, down and both, in images of many sizes of 300 to 400 px."""
+    """Class folders of horizontal, vertical and diagonal stripes, in images of 300 to 400 px."""
     rng = np.random.default_rng(0)
     for split in ("base", "val", "novel"):
         for c, (x, y) in enumerate([(1, 0), (0, 1), (1, 1)]):
@@ -67,7 +67,7 @@ def cache(tmp_path: Path, photographs: Path) -> Path:
     return tmp_path / "cache"
 
 
-def asked(cache: Path, size: int, dataset: str = "mine"):
+def evaluate_at(cache: Path, size: int, dataset: str = "mine"):
     output = Output(None)
     (result,) = evaluate(
         network(size), tasks=[SPEC], images=Images([dataset]), session=Session(cache), output=output
@@ -79,10 +79,10 @@ def sizes(cache: Path) -> set[str]:
     return {path.stem for path in (cache / "images").glob("*.h5")}
 
 
-def test_a_larger_store_is_made_where_a_network_takes_more(cache: Path, photographs: Path, caplog):
-    small = asked(cache, 84)
+def test_a_larger_store_is_written_for_a_larger_network(cache: Path, photographs: Path, caplog):
+    small = evaluate_at(cache, 84)
     assert (small.data.stored_size, small.model.image_size, caplog.messages) == (96, 84, [])
-    large = asked(cache, 224)
+    large = evaluate_at(cache, 224)
     assert (large.data.stored_size, large.model.image_size) == (257, 224)
     assert caplog.messages == [
         "fsbench: warning: data set mine: images are stored at 96 px, but texture takes 224 px; "
@@ -91,24 +91,24 @@ def test_a_larger_store_is_made_where_a_network_takes_more(cache: Path, photogra
     assert large.data.fingerprint == small.data.fingerprint
     assert large.outcome.task_digest == small.outcome.task_digest
     assert large.outcome.accuracy > small.outcome.accuracy + 0.2  # the detail is gone at 96 px
-    assert asked(cache, 224).outcome.correct == large.outcome.correct
+    assert evaluate_at(cache, 224).outcome.correct == large.outcome.correct
     assert len(caplog.messages) == 1
     assert sizes(cache) == {"mine@96", "mine@257"}
-    assert asked(cache, 84).data.stored_size == 96  # and the smaller one still serves the smaller network
+    assert evaluate_at(cache, 84).data.stored_size == 96  # the smaller store still serves the smaller network
 
 
-@pytest.mark.parametrize("why", ["gone", "changed", "named", "read-only"])
-def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
-    cache: Path, photographs: Path, caplog, monkeypatch, why: str
+@pytest.mark.parametrize("obstacle", ["gone", "changed", "named", "read-only"])
+def test_images_are_enlarged_with_a_warning_if_no_larger_store_is_possible(
+    cache: Path, photographs: Path, caplog, monkeypatch, obstacle: str
 ):
-    dataset = "mine@96" if why == "named" else "mine"
-    if why == "gone":
+    dataset = "mine@96" if obstacle == "named" else "mine"
+    if obstacle == "gone":
         shutil.rmtree(photographs)
-    elif why == "changed":
+    elif obstacle == "changed":
         (photographs / "novel/novel-0/0.png").unlink()
-    elif why == "read-only":
+    elif obstacle == "read-only":
         monkeypatch.setattr("fsbench.data.preparation._MAX_SIZE", 200)
-    result = asked(cache, 224, dataset)
+    result = evaluate_at(cache, 224, dataset)
     assert (result.data.stored_size, result.model.image_size) == (96, 224)
     assert sizes(cache) == {"mine@96"}
     assert caplog.messages == [
@@ -119,7 +119,7 @@ def test_images_are_enlarged_with_a_warning_where_no_larger_store_can_be_made(
 
 def test_small_images_are_enlarged_with_a_warning(tiny_folder: Path, tmp_path: Path, caplog):
     prepare("tiny", tiny_folder, cache=tmp_path, quiet=True)
-    result = asked(tmp_path, 48, "tiny")
+    result = evaluate_at(tmp_path, 48, "tiny")
     assert (result.data.stored_size, result.model.image_size) == (16, 48)
     assert caplog.messages == [
         "fsbench: warning: data set tiny: images are stored at 16 px, but texture takes 48 px, so they are "
@@ -160,7 +160,7 @@ def test_training_at_a_larger_size_stores_larger_images(cache: Path, tmp_path: P
     assert load("mine", "base", cache).fingerprint == run.provenance.source_fingerprint
 
 
-def test_a_module_on_a_data_set_is_told_too(cache: Path, caplog):
+def test_a_module_gets_the_same_warning(cache: Path, caplog):
     frame = fsbench.evaluate(
         Texture(), dataset="mine", image_size=128, n_way=3, n_shot=1, n_query=2, n_tasks=10, cache=cache,
         quiet=True,
@@ -170,13 +170,13 @@ def test_a_module_on_a_data_set_is_told_too(cache: Path, caplog):
     assert isinstance(frame, pd.DataFrame)
 
 
-def test_the_size_that_a_transform_resizes_to_is_stored():
+def test_images_are_stored_at_the_size_a_transform_resizes_to():
     assert standard_transform(224).stored == 257
     assert resize_crop(256, 224).stored == 256
     assert Transform("mine", 200, lambda pixels: pixels).stored == 229
 
 
-def test_the_smallest_store_that_fits_is_taken(cache: Path, photographs: Path):
+def test_the_smallest_sufficient_store_is_used(cache: Path, photographs: Path):
     prepare("mine", photographs, cache=cache, image_size=150, quiet=True)
     for at_least, size in ((1, 96), (96, 96), (97, 150), (151, 150)):
         assert find_store("mine", cache, at_least).stem == f"mine@{size}"

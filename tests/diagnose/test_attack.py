@@ -1,4 +1,4 @@
-"""Attacks: a linear model has them in closed form."""
+"""Attacks, compared with their closed form for a linear model."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from fsbench.diagnose.study import Batch
 
 @pytest.fixture
 def linear():
-    """A linear classifier of two classes, images away from the edges of 0..1, and what it says of them."""
+    """A linear classifier of two classes, images away from 0 and 1, and its answers."""
     rng = torch.Generator().manual_seed(0)
     weights = torch.randn(2, 3 * 4 * 4, generator=rng)
     images = 0.3 + 0.4 * torch.rand(20, 3, 4, 4, generator=rng)
@@ -65,7 +65,7 @@ def test_attacked_images_stay_within_epsilon_and_the_range_of_pixels():
     first = attack.loss_gradient(scores, images, answers)
     assert torch.equal(attack.iterated_fgsm(scores, images, answers, 0.1, first=first), attacked)
     assert loss[0] < loss[2]
-    assert loss[1] < loss[2]  # several steps follow what one step overshoots
+    assert loss[1] < loss[2]  # several steps follow a gradient that one step overshoots
 
 
 def test_epsilon_zero_changes_nothing(linear):
@@ -74,8 +74,8 @@ def test_epsilon_zero_changes_nothing(linear):
     assert torch.equal(attack.fgsm(batch.images, gradient, 0.0), batch.images)
 
 
-def test_answers_of_a_known_margin_fall_at_a_known_epsilon():
-    """Two pixels decide: the score difference is 0.05, and an epsilon moves it by 2 epsilon."""
+def test_answers_change_at_the_epsilon_of_their_margin():
+    """Two pixels determine the answer: the score difference is 0.05 and changes by 2 epsilon."""
     images = torch.full((1, 3, 1, 1), 0.5)
     images[0, 0] += 0.05 / 2
     images[0, 1] -= 0.05 / 2
@@ -93,13 +93,13 @@ def test_answers_of_a_known_margin_fall_at_a_known_epsilon():
     assert not any(name == "transferred" for name, _ in right)
 
 
-def test_a_transferred_attack_takes_the_other_network_s_gradient(linear):
-    """An opposite network's gradient helps the attacked one; its own twin's is the white-box attack."""
+def test_a_transferred_attack_uses_the_gradient_of_the_other_network(linear):
+    """The gradient of an opposite network improves answers; an identical one gives the white-box attack."""
     batch, _ = linear
     opposite = Batch(batch.images, batch.answers, lambda images: -batch.scores(images))
-    own, foreign = attack.gradients([batch]), attack.gradients([opposite])
-    helped = attack.answers_under_attack([batch], own, foreign)
-    twin = attack.answers_under_attack([batch], own, own)
+    gradients, opposite_gradients = attack.gradients([batch]), attack.gradients([opposite])
+    helped = attack.answers_under_attack([batch], gradients, opposite_gradients)
+    twin = attack.answers_under_attack([batch], gradients, gradients)
     for epsilon in attack.EPSILONS:
         assert helped["transferred", epsilon].all()
         assert torch.equal(twin["transferred", epsilon], twin["FGSM", epsilon])

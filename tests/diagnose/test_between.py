@@ -1,11 +1,11 @@
-"""Between samples: misses by hand, gradients by the closed form of softmax regression."""
+"""Behaviour between samples: misses by hand, gradients by the closed form of softmax regression."""
 
 import torch
 
 from fsbench.diagnose import _between as between
 
 
-def test_a_miss_is_neither_of_the_two_classes():
+def test_a_miss_is_a_third_class():
     scores = torch.tensor([[3.0, 1, 2], [1, 3, 2], [1, 2, 3]])
     first, second = torch.tensor([0, 0, 0]), torch.tensor([1, 1, 1])
     assert between.misses(scores, first, second).tolist() == [False, False, True]

@@ -9,7 +9,7 @@ from fsbench.diagnose import _calibration as calibration
 
 
 def sure(confidence):
-    """Probabilities of three classes, the first of so much."""
+    """Probabilities of three classes, of which the first has the given one."""
     return torch.tensor([[c, 1 - c, 0.0] for c in confidence])
 
 
@@ -17,23 +17,23 @@ def test_error_of_a_constructed_distribution():
     """Ten answers at 0.9 of which 6 are right, ten at 0.6 of which 7 are: (0.3 + 0.1) / 2."""
     probabilities = sure([0.9] * 10 + [0.6] * 10)
     answers = torch.tensor([0] * 6 + [1] * 4 + [0] * 7 + [1] * 3)
-    found = calibration.reliability(probabilities, answers)
-    assert found.error == pytest.approx(0.2)
-    assert found.counts.sum() == 20
-    full = found.counts > 0
-    assert found.confidence[full].tolist() == pytest.approx([0.6, 0.9])
-    assert found.accuracy[full].tolist() == pytest.approx([0.7, 0.6])
-    assert (found.accuracy[~full] == 0).all()
+    reliability = calibration.reliability(probabilities, answers)
+    assert reliability.error == pytest.approx(0.2)
+    assert reliability.counts.sum() == 20
+    full = reliability.counts > 0
+    assert reliability.confidence[full].tolist() == pytest.approx([0.6, 0.9])
+    assert reliability.accuracy[full].tolist() == pytest.approx([0.7, 0.6])
+    assert (reliability.accuracy[~full] == 0).all()
 
 
-def test_answers_as_often_right_as_they_are_sure_have_no_error():
+def test_calibrated_answers_have_no_error():
     probabilities = sure([0.75] * 4 + [1.0] * 3)
     assert calibration.reliability(probabilities, torch.tensor([0, 0, 0, 1, 0, 0, 0])).error == 0
 
 
 @pytest.mark.parametrize("bins", [10, 15])
 @pytest.mark.parametrize("sharpness", [0.5, 5.0])
-def test_error_is_that_of_torchmetrics(bins, sharpness):
+def test_error_equals_torchmetrics(bins, sharpness):
     rng = torch.Generator().manual_seed(0)
     probabilities = (sharpness * torch.randn(500, 7, generator=rng)).softmax(dim=1)
     answers = torch.randint(7, (500,), generator=rng)
@@ -43,7 +43,7 @@ def test_error_is_that_of_torchmetrics(bins, sharpness):
     )
 
 
-def test_partners_are_of_other_classes_and_used_once():
+def test_partners_have_other_classes_and_are_used_once():
     labels = np.repeat(np.arange(5), 4)
     for seed in range(20):
         partners = calibration._of_other_classes(labels, np.random.default_rng(seed))

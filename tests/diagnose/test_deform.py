@@ -1,4 +1,4 @@
-"""Deformations: whole turns, shears and zooms that can be read off the pixels."""
+"""Deformations: rotations, shears and zooms whose pixels are known."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def images():
     return torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
 
 
-def test_no_turn_no_shear_and_no_zoom_are_the_image_itself(images):
+def test_a_neutral_deformation_returns_the_image(images):
     still = torch.zeros(2)
     for same in (deform.rotated(images, still), deform.sheared(images, still), deform.zoomed(images, 1.0)):
         torch.testing.assert_close(same, images)
@@ -36,7 +36,7 @@ def test_each_image_has_its_own_angle(images):
 def test_a_shear_of_45_degrees_moves_each_row_by_its_distance_from_the_middle(images):
     sheared = deform.sheared(images, torch.full((2,), 45.0))
     for row in range(9):
-        shift = row - 4  # pixels come from so far to the right
+        shift = row - 4  # distance to the source pixel on the right
         expected = torch.zeros(2, 3, 9)
         columns = torch.arange(9)
         inside = (columns + shift >= 0) & (columns + shift < 9)
@@ -50,7 +50,7 @@ def test_zooming_in_shows_the_middle_larger():
     zoomed = deform.zoomed(images, 0.5)
     torch.testing.assert_close(
         zoomed[..., 1:7, 1:7], middle[..., 1:7, 1:7]
-    )  # edges blend with what was outside
+    )  # edges blend with pixels from outside
 
 
 def test_zooming_out_leaves_a_black_frame():

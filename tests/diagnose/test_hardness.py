@@ -1,4 +1,4 @@
-"""Task hardness: hand numbers."""
+"""Task hardness by hand."""
 
 import numpy as np
 import pytest

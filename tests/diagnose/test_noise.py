@@ -1,4 +1,4 @@
-"""Label noise: what is replaced, and what is counted as memorised."""
+"""Label noise: replaced labels, and the share of memorised ones."""
 
 from pathlib import Path
 
@@ -49,24 +49,24 @@ def test_shares_by_hand():
     """True labels: one of two right. False ones: two of four memorised, one right, one neither."""
     truth = torch.tensor([0, 0, 1, 1, 1, 1])
     taught = torch.tensor([0, 0, 2, 2, 0, 0])
-    given = torch.tensor([0, 1, 2, 1, 0, 2])
-    found = noise.memorised(given, truth, taught)
-    assert {what: mean.mean for what, mean in found.items()} == {
+    predicted = torch.tensor([0, 1, 2, 1, 0, 2])
+    shares = noise.memorised(predicted, truth, taught)
+    assert {name: mean.mean for name, mean in shares.items()} == {
         "base accuracy": pytest.approx(100 / 3),
         "right, true label": 50.0,
         "right, false label": 25.0,
         "memorised": 50.0,
     }
     half_width = 318.24 * (1 / 3) ** 0.5 / 2  # four of mean 1/2: t(3) = 3.1824, s = sqrt(1/3)
-    assert found["memorised"].half_width == pytest.approx(half_width, rel=1e-3)
+    assert shares["memorised"].half_width == pytest.approx(half_width, rel=1e-3)
 
 
 def test_without_false_labels_nothing_can_be_memorised():
     labels = torch.tensor([0, 1, 2])
-    found = noise.memorised(labels, labels, labels)
-    assert found["base accuracy"].mean == 100
-    assert found["memorised"] is None
-    assert found["right, false label"] is None
+    shares = noise.memorised(labels, labels, labels)
+    assert shares["base accuracy"].mean == 100
+    assert shares["memorised"] is None
+    assert shares["right, false label"] is None
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
@@ -91,18 +91,18 @@ def test_training_on_noise_is_recorded_and_learns_the_false_labels(
     assert run.labels.tolist() == taught.tolist()
     assert (taught != truth).mean() == pytest.approx(0.5 * 5 / 6, abs=0.12)
 
-    found = noise.section(
+    section = noise.section(
         load_study([run.last, trained / "last.safetensors"], session=Session(cache, CPU, quiet=True))
     )
-    shares = found.values["erm (noise 0.5)"]
-    assert shares["memorised"] > 100 / 6  # more often than a guess
+    shares = section.values["erm (noise 0.5)"]
+    assert shares["memorised"] > 100 / 6  # above chance
     assert shares["right, true label"] > shares["right, false label"]
-    (_, of_noisy, *_), (_, of_clean, _, right, *others, _, _) = found.tables[0].rows
-    assert (of_noisy, of_clean) == ("0.5", "0")
-    assert others == [right, "-", "-"]  # where no label is false nothing can be memorised
+    (_, noise_of_noisy, *_), (_, noise_of_clean, _, right, *remaining, _, _) = section.tables[0].rows
+    assert (noise_of_noisy, noise_of_clean) == ("0.5", "0")
+    assert remaining == [right, "-", "-"]  # without false labels nothing is memorised
 
 
-def test_without_noise_there_is_nothing_to_say(cache: Path, trained: Path):
+def test_without_label_noise_there_is_no_section(cache: Path, trained: Path):
     assert (
         noise.section(load_study([trained / "best.safetensors"], session=Session(cache, CPU, quiet=True)))
         is None

@@ -1,4 +1,4 @@
-"""The report: a real one, of two checkpoints of a small data set."""
+"""A real report on two checkpoints of a small data set."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def test_every_section_has_a_row_for_every_checkpoint(measured: Path):
             assert re.search(rf"^\| erm/{name} +\|", body, flags=re.M)
 
 
-def test_all_figures_are_there_and_the_page_holds_them(measured: Path):
+def test_all_figures_are_written_and_on_the_page(measured: Path):
     named = re.findall(r"!\[.*\]\((.*)\)", measured.read_text(encoding="utf-8"))
     page = measured.with_suffix(".html").read_text(encoding="utf-8")
     assert len(named) >= 8
@@ -113,8 +113,8 @@ def test_base_scores_and_novel_features_are_those_of_the_trained_network(cache: 
     torch.testing.assert_close(trained.scores(images), network.classifier(features), rtol=1e-3, atol=1e-4)
 
 
-def test_few_shot_batches_ask_what_the_evaluation_asks(cache: Path, trained: Path):
-    """The differentiable scores of whole tasks pick what the head picks from extracted features."""
+def test_few_shot_batches_equal_those_of_the_evaluation(cache: Path, trained: Path):
+    """The differentiable scores of whole tasks give the same answers as the head on extracted features."""
     study = load_study([trained / "best.safetensors"], session=Session(cache, CPU, quiet=True))
     (trained,) = study.networks
     right = [
@@ -137,14 +137,14 @@ def test_few_shot_batches_ask_what_the_evaluation_asks(cache: Path, trained: Pat
         (["erm-s0", "erm-s0"], ["erm", "erm"]),
     ],
 )
-def test_runs_are_named_without_what_all_end_in(runs, short):
+def test_run_names_omit_their_common_ending(runs, short):
     assert study._without_common_end(runs) == short
 
 
 def test_more_questions_are_more_images_and_tasks(cache: Path, trained: Path):
     study = load_study([trained / "best.safetensors"], questions=45, session=Session(cache, CPU, quiet=True))
-    for kind, asked in (("base", 42), ("few-shot", 45)):  # six base classes
-        assert sum(len(b.answers) for b in study.batches(study.networks[0], kind)) == asked
+    for kind, count in (("base", 42), ("few-shot", 45)):  # six base classes
+        assert sum(len(b.answers) for b in study.batches(study.networks[0], kind)) == count
     with pytest.raises(FsbenchError, match="questions must be at least 30, but is 29"):
         load_study([trained / "best.safetensors"], questions=29, session=Session(cache, CPU, quiet=True))
 
@@ -182,7 +182,7 @@ def test_a_report_beside_results_is_no_result(tmp_path: Path):
 
 
 def test_a_panel_without_curves_is_left_out():
-    """As that of transferred attacks, when there is no other network."""
+    """For example the panel of transferred attacks without a second network."""
     figure = plots.panels([plots.Panel("a", {"erm": [(0, 1), (1, 2)]}), plots.Panel("b", {})], "x")
     assert [axes.get_title() for axes in figure.axes] == ["a"]
 

@@ -1,4 +1,4 @@
-"""Spectra: matrices whose singular values are known."""
+"""Spectra of matrices with known singular values."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def test_spectra_of_two_known_classes():
     torch.testing.assert_close(spectrum.class_spectra(features, labels), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_neither_scale_nor_place_nor_turn_of_features_matters():
+def test_scaling_shifting_and_rotating_features_changes_nothing():
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(30, 5, generator=rng, dtype=torch.float64)
     labels = torch.arange(3).repeat_interleave(10)
@@ -28,12 +28,12 @@ def test_neither_scale_nor_place_nor_turn_of_features_matters():
     assert spectrum.variance_ratio(moved, labels) == pytest.approx(spectrum.variance_ratio(features, labels))
 
 
-def test_singular_values_of_a_gaussian_are_its_deviations():
+def test_singular_values_of_a_gaussian_match_its_deviations():
     """n draws with deviations 3, 2, 1 have singular values near sqrt(n) times those."""
     deviations = torch.tensor([3.0, 2, 1])
     features = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)) * deviations
-    found = spectrum.class_spectra(features, torch.zeros(20_000))[0]
-    torch.testing.assert_close(found, deviations / deviations.norm(), atol=0.01, rtol=0)
+    singular_values = spectrum.class_spectra(features, torch.zeros(20_000))[0]
+    torch.testing.assert_close(singular_values, deviations / deviations.norm(), atol=0.01, rtol=0)
 
 
 def test_effective_rank_of_known_spectra():
@@ -50,13 +50,14 @@ def test_variance_ratio_by_hand():
     assert spectrum.variance_ratio(features, torch.tensor([0, 0, 1, 1])) == pytest.approx(0.25)
 
 
-def test_flatter_classes_have_a_lower_rank_and_less_beside_the_largest():
+def test_flatter_classes_have_a_lower_rank_and_smaller_minor_values():
     rng = torch.Generator().manual_seed(0)
     labels = torch.arange(4).repeat_interleave(50)
     means = 5 * torch.eye(4, 8).repeat_interleave(50, dim=0)
     noise = torch.randn(200, 8, generator=rng)
     round_, flat = (
-        spectrum.describe(means + noise * torch.tensor([1.0] + [rest] * 7), labels) for rest in (1.0, 0.1)
+        spectrum.describe(means + noise * torch.tensor([1.0] + [deviation] * 7), labels)
+        for deviation in (1.0, 0.1)
     )
     assert (flat["effective rank"] < round_["effective rank"]).all()
     assert (flat["sum of others"] < round_["sum of others"]).all()

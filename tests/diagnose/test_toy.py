@@ -1,4 +1,4 @@
-"""Toy problems: what the papers show in two dimensions, measured."""
+"""Toy problems: the two-dimensional figures of the papers, as numbers."""
 
 import math
 
@@ -24,8 +24,8 @@ def test_spiral_arms_are_half_a_turn_apart():
     points, labels = toy.spiral(np.random.default_rng(0))
     radius = points.norm(dim=1)
     angle = torch.atan2(points[:, 1], points[:, 0])
-    off = angle - math.pi * (3 * radius + labels)  # from the own arm: whole turns, but for noise
-    assert off.cos()[radius > 0.3].min() > 0  # nearer to it than to the other, which is half a turn away
+    off = angle - math.pi * (3 * radius + labels)  # angle from the point's own arm: whole turns plus noise
+    assert off.cos()[radius > 0.3].min() > 0  # nearer to its own arm than to the other, half a turn away
     assert off.cos().mean() > 0.95
     assert labels.bincount().tolist() == [100, 100]
     assert radius.max() < 1.1
@@ -78,7 +78,7 @@ def test_manifold_mixup_concentrates_classes_and_still_learns_them(trained):
     """
     ways = (trained["spiral", way] for way in ("manifold-mixup", "erm", "mixup"))
     for manifold, erm, mixup in zip(*ways, strict=True):
-        mine, plain, of_inputs = (run.singular_values.mean(dim=0) for run in (manifold, erm, mixup))
+        of_manifold, of_erm, of_mixup = (run.singular_values.mean(dim=0) for run in (manifold, erm, mixup))
         assert manifold.accuracy > 0.98
-        assert (mine < 0.8 * plain).all()
-        assert mine[0] < 0.8 * of_inputs[0]
+        assert (of_manifold < 0.8 * of_erm).all()
+        assert of_manifold[0] < 0.8 * of_mixup[0]

@@ -1,4 +1,4 @@
-"""Tables behind an accuracy, from three tasks that are counted by hand."""
+"""Tables that explain an accuracy, from three tasks counted by hand."""
 
 from pathlib import Path
 
@@ -32,19 +32,19 @@ def batches() -> list[tuple[Tasks, np.ndarray]]:
 
 def test_per_class_accuracy_hardest_first():
     table = breakdown(batches(), LABELS, NAMES).classes
-    assert table["class"].tolist() == ["c", "b", "a"]  # d was never asked for
+    assert table["class"].tolist() == ["c", "b", "a"]  # no query is of class d
     assert table["accuracy"].tolist() == pytest.approx([100 / 3, 50, 200 / 3])
     assert table["queries"].tolist() == [3, 4, 3]
     assert table["most_taken_for"].tolist() == ["a", "c", "b"]
 
 
-def test_a_class_that_was_never_confused_was_taken_for_no_other(tmp_path: Path):
+def test_a_class_without_errors_has_no_confused_class(tmp_path: Path):
     (tasks, _), _ = batches()
-    given = np.array([[0, 0, 1, 1], [0, 0, 1, 0]], dtype=np.int16)  # one image of c is taken for b
-    found = breakdown([(tasks, given)], LABELS, NAMES)
-    assert found.classes["class"].tolist() == ["c", "a", "b"]
-    assert found.classes["most_taken_for"].tolist() == ["b", "", ""]
-    lines = found.write(tmp_path / "5w1s.json")[0].read_text().splitlines()
+    answers = np.array([[0, 0, 1, 1], [0, 0, 1, 0]], dtype=np.int16)  # one image of c is classified as b
+    tables = breakdown([(tasks, answers)], LABELS, NAMES)
+    assert tables.classes["class"].tolist() == ["c", "a", "b"]
+    assert tables.classes["most_taken_for"].tolist() == ["b", "", ""]
+    lines = tables.write(tmp_path / "5w1s.json")[0].read_text().splitlines()
     assert lines[2] == "a,100.00,2,"
 
 
@@ -63,7 +63,7 @@ def test_hardest_tasks_first():
     assert table["classes"].tolist() == ["b; c", "c; a", "a; b"]
 
 
-def test_tables_lie_beside_the_result(tmp_path: Path):
+def test_tables_are_written_beside_the_result(tmp_path: Path):
     paths = breakdown(batches(), LABELS, NAMES).write(tmp_path / "5w1s.json")
     assert [path.name for path in paths] == ["5w1s.classes.csv", "5w1s.confusion.csv", "5w1s.hardest.csv"]
     assert pd.read_csv(paths[1], index_col="actual").loc["b", "c"] == 50

@@ -30,7 +30,7 @@ def made(**changes) -> Result:
     return from_flat(**{**values, **changes})
 
 
-def test_what_is_written_is_read(tmp_path: Path):
+def test_written_files_are_read_back(tmp_path: Path):
     path = result_files.write(tmp_path, made())
     name = "5w1s2q-nearest-mean-l2-3t-s0-32px-57371474.json"
     assert path == tmp_path / "cifar-fs" / "erm-conv4-cccccccc" / name
@@ -38,7 +38,7 @@ def test_what_is_written_is_read(tmp_path: Path):
     np.testing.assert_array_equal(made().accuracies, [0.4, 0.5, 0.6])
 
 
-FOLLOWS = {  # what follows from the checkpoint, the images or the head's code, which the path names
+FOLLOWS = {  # keys determined by the checkpoint, the images or the head's code, which the path names
     "source", "source_fingerprint", "source_classes", "per_class", "seen", "backbone", "dropout", "recipe",
     "preset", "overrides", "classifier", "epochs", "train_seed", "precision", "micro_batch", "feature_digest",
     "base_digest", "transductive", "class_prior", "synthetic",
@@ -47,7 +47,7 @@ FOLLOWS = {  # what follows from the checkpoint, the images or the head's code, 
 
 @pytest.mark.parametrize("field", sorted(flatten(made().question).keys() - FOLLOWS))
 def test_two_results_never_share_a_file(field):
-    """A new key that tells questions apart must show in the path, or be explained in FOLLOWS."""
+    """A new key that distinguishes evaluations must change the path or be explained in FOLLOWS."""
     before = made(n_shot=2)
     other = another(field, flatten(before)[field])
     if field == "head_code":
@@ -61,27 +61,27 @@ def test_two_results_of_feature_files_never_share_a_file(field):
     assert changed(before, **{field: "e" * 64}).path != before.path
 
 
-def test_the_path_says_which_epoch_where_it_is_not_the_best():
+def test_the_path_names_the_epoch_unless_it_is_the_best():
     assert made(epoch=20).path.parent.name == "erm-conv4-epoch20-cccccccc"
     assert made(best_epoch=None).path.parent.name == "erm-conv4-cccccccc"
     assert made(run="timm-resnet50-cccccccc").path.parent.name == "timm-resnet50-cccccccc"
 
 
 @pytest.mark.parametrize("sampler", ["rs-choice-1", "uniform-1"])
-def test_results_of_older_samplers_keep_their_place(sampler):
+def test_results_of_older_samplers_keep_their_path(sampler):
     path = Path("cifar-fs", "erm-conv4", "5w1s2q-nearest-mean-l2-3t-s0.json")
     assert made(sampler=sampler).path == path
 
 
-def test_scores_of_any_size_are_accuracies(tmp_path: Path):
+def test_accuracies_follow_from_scores_of_any_size(tmp_path: Path):
     large = made(n_query=None, queries=(10, 1000, 65_540), correct=(4, 700, 65_537), accuracy=0.7)
     np.testing.assert_array_equal(large.accuracies, np.array([4, 700, 65_537]) / [10, 1000, 65_540])
     large = changed(large, accuracy=float(large.accuracies.mean()))
     assert result_files.read(result_files.write(tmp_path, large)) == large
 
 
-def test_a_file_is_a_key_a_line(tmp_path: Path):
-    """So that a change of one number is one line in a diff."""
+def test_a_file_has_one_key_per_line(tmp_path: Path):
+    """A change of one number is one line in a diff."""
     text = result_files.write(tmp_path, made()).read_text()
     braces, parts, versions, schema = 2, 6, 2, 1
     assert len(text.splitlines()) == len(flatten(made())) + braces + 2 * parts + versions + schema
@@ -90,17 +90,17 @@ def test_a_file_is_a_key_a_line(tmp_path: Path):
 
 @pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda path: path.stem)
 def test_old_files_still_load(path: Path):
-    """Never change these files; add one for each schema: cp of a file that the schema's code wrote."""
+    """Never change these files; for each schema, add a copy of a file that its code wrote."""
     assert result_files.read(path).spec.n_tasks > 0
 
 
 def test_there_is_an_old_file_of_each_schema():
-    found = {json.loads(path.read_text())["schema"] for path in OLD.glob("*.json")}
-    assert found == set(range(1, result_files.SCHEMA + 1))
+    schemas = {json.loads(path.read_text())["schema"] for path in OLD.glob("*.json")}
+    assert schemas == set(range(1, result_files.SCHEMA + 1))
 
 
 @pytest.mark.parametrize("field", flatten(made().question))
-def test_every_key_tells_questions_apart(field):
+def test_every_key_is_in_the_path_or_follows_from_it(field):
     same = made(accuracy=0.1, device="other", commit="abc", evaluate_seconds=9.0)
     assert made().question == same.question
     before = made(n_shot=2)
@@ -140,19 +140,19 @@ def test_every_key_tells_questions_apart(field):
     ],
 )
 @pytest.mark.parametrize("schema", [1, 2])
-def test_files_that_do_not_hold_together_are_refused(tmp_path: Path, change, message, schema):
+def test_inconsistent_files_are_refused(tmp_path: Path, change, message, schema):
     path = tmp_path / "x.json"
     path.write_text(json.dumps(document(made(), schema, **change)))
     with pytest.raises(FsbenchError, match=message):
         result_files.read(path)
 
 
-def test_tasks_may_have_no_right_answer_or_no_wrong_one(tmp_path: Path):
+def test_tasks_may_have_only_wrong_or_only_right_answers(tmp_path: Path):
     ends = made(correct=(0, 5, 10))
     assert result_files.read(result_files.write(tmp_path, ends)) == ends
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+def test_a_missing_result_file_is_named(tmp_path: Path):
     with pytest.raises(FsbenchError) as raised:
         result_files.read(tmp_path / "absent.json")
     assert str(raised.value) == f"cannot read {tmp_path}/absent.json: no such file or directory"
@@ -190,7 +190,7 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, text):
     assert "\n" not in str(raised.value)
 
 
-def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch):
+def test_paths_are_sorted_and_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch):
     for name in (
         "b/a.json",
         "a-b/x.json",
@@ -202,8 +202,8 @@ def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in result_files.paths(tmp_path)]
-    assert found == ["a/diagnose/x.json", "a/x.json", "a/y/z.json", "a-b/x.json", "b/a.json"]
+    paths = [path.relative_to(tmp_path).as_posix() for path in result_files.paths(tmp_path)]
+    assert paths == ["a/diagnose/x.json", "a/x.json", "a/y/z.json", "a-b/x.json", "b/a.json"]
     scandir = os.scandir
 
     def guarded(path):
@@ -216,12 +216,12 @@ def test_paths_come_in_order_and_a_folder_that_cannot_be_read_is_not_passed_over
         result_files.paths(tmp_path)
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path):
+def test_a_path_that_is_no_folder_is_refused(tmp_path: Path):
     with pytest.raises(FsbenchError, match="there is no such folder"):
         list(result_files.read_all(tmp_path / "absent"))
 
 
-def test_the_line_for_people():
+def test_the_line_on_a_terminal():
     line = "cifar-fs novel  5-way 1-shot  nearest-mean (l2)  50.00 ± 25.00 %  (3 tasks)"
     assert made().line() == line
     assert made(dataset="omniglot", synthetic=True).line() == (

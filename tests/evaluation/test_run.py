@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 SMALL = {"session": Session(quiet=True)}
 
 
-def asked(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
+def specs(n_way=(5,), n_shot=(1,), n_query=3, n_tasks=20) -> list[TaskSpec]:
     return [TaskSpec(way, shot, n_query, n_tasks) for way in n_way for shot in n_shot]
 
 
@@ -51,7 +51,7 @@ def feature_file(tmp_path: Path) -> Path:
 
 def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> list[float]:
     """Nearest mean, one task and one query at a time."""
-    found = []
+    accuracies = []
     tasks = sampler.sample(labels, spec)
     for support, query, answers in zip(tasks.support, tasks.query, tasks.answers, strict=True):
         means = [values[items[items >= 0]].mean(axis=0) for items in support]
@@ -60,46 +60,48 @@ def plain_accuracies(values: np.ndarray, labels: np.ndarray, spec: TaskSpec) -> 
             for item, answer in zip(query, answers, strict=True)
             if item >= 0
         ]
-        found.append(np.mean(right))
-    return found
+        accuracies.append(np.mean(right))
+    return accuracies
 
 
 @pytest.mark.parametrize("n_shot", [1, 3])
 def test_equals_a_plain_loop_over_tasks(feature_file: Path, tmp_path: Path, n_shot: int):
     (result,) = evaluate(
         feature_file,
-        tasks=asked([4], [n_shot]),
+        tasks=specs([4], [n_shot]),
         preprocess=["none"],
         output=Output(tmp_path),
         **SMALL,
     )
-    made = clusters()
+    features = clusters()
     spec = TaskSpec(4, n_shot, 3, 20)
-    np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, made.labels, spec))
+    np.testing.assert_allclose(result.accuracies, plain_accuracies(features.values, features.labels, spec))
     assert 0.25 < result.outcome.accuracy < 1
     assert result.outcome.accuracy == pytest.approx(result.accuracies.mean())
     assert (result.outcome.task_digest, result.data.feature_digest) == (
-        sampler.digest(made.labels, spec),
-        made.digest,
+        sampler.digest(features.labels, spec),
+        features.digest,
     )
 
 
 def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
     base = clusters(seed=1)
     store.write(tmp_path / "base.h5", base)
-    found = evaluate(
+    results = evaluate(
         feature_file,
-        tasks=asked([4], [1]),
+        tasks=specs([4], [1]),
         preprocess=["none", "l2", "cl2n"],
         images=Images(base=tmp_path / "base.h5"),
         output=Output(tmp_path),
         **SMALL,
     )
-    made, spec = clusters(), TaskSpec(4, 1, 3, 20)
-    centred = made.values - base.values.mean(axis=0)
-    for result, values in zip(found, (made.values, made.values, centred), strict=True):
+    features, spec = clusters(), TaskSpec(4, 1, 3, 20)
+    centred = features.values - base.values.mean(axis=0)
+    for result, values in zip(results, (features.values, features.values, centred), strict=True):
         unit = values / np.linalg.norm(values, axis=1, keepdims=True)
-        expected = plain_accuracies(values if result.head.preprocess == "none" else unit, made.labels, spec)
+        expected = plain_accuracies(
+            values if result.head.preprocess == "none" else unit, features.labels, spec
+        )
         np.testing.assert_allclose(result.accuracies, expected, err_msg=result.head.preprocess)
 
 
@@ -108,14 +110,14 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
     "spec", [TaskSpec(4, 2, 3, 20), TaskSpec(3, 2, None, 20)], ids=lambda spec: spec.name
 )
 def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, head: str, spec: TaskSpec):
-    """Also where tasks differ in their number of queries, which fall into other groups then."""
+    """This includes tasks with different numbers of queries, which are grouped differently in batches."""
     labels = np.repeat(np.arange(5, dtype=np.int32), [5, 6, 7, 6, 5])
     values = torch.from_numpy(clusters(5, 7).values[: len(labels)]).abs()
     base = base_statistics(values, torch.from_numpy(labels)) if find_head(head).needs_base else None
 
     def answers() -> list[int]:
         batches = inference.predictions(values, labels, spec, find_head(head), base=base)
-        return [value for _, given in batches for row in given.tolist() for value in row]
+        return [value for _, predicted in batches for row in predicted.tolist() for value in row]
 
     whole = answers()
     monkeypatch.setattr(inference, "_LARGEST_BATCH", {"cpu": 3000})
@@ -134,34 +136,34 @@ def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, head: str, spec
 )
 def test_every_kind_of_task_equals_a_plain_loop(tmp_path: Path, spec: TaskSpec):
     labels = np.repeat(np.arange(6, dtype=np.int32), [6, 7, 8, 9, 8, 7])
-    made = replace(clusters(6, 9), labels=labels)
-    made = replace(made, values=made.values[: len(labels)])
-    store.write(tmp_path / "mine.h5", made)
+    features = replace(clusters(6, 9), labels=labels)
+    features = replace(features, values=features.values[: len(labels)])
+    store.write(tmp_path / "mine.h5", features)
     options = {"preprocess": ["none"], "output": Output(tmp_path), **SMALL}
     (result,) = evaluate(tmp_path / "mine.h5", tasks=[spec], **options)
-    np.testing.assert_allclose(result.accuracies, plain_accuracies(made.values, labels, spec))
+    np.testing.assert_allclose(result.accuracies, plain_accuracies(features.values, labels, spec))
     assert result_files.read(tmp_path / result.path) == result
     assert (result.spec.name, len(result.outcome.correct)) == (spec.name, result.spec.n_tasks)
 
 
-def test_the_interval_over_classes_is_that_of_leaving_each_out(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, tasks=asked([4], [1]), output=Output(tmp_path), **SMALL)
+def test_the_interval_over_classes_is_a_jackknife(feature_file: Path, tmp_path: Path):
+    (result,) = evaluate(feature_file, tasks=specs([4], [1]), output=Output(tmp_path), **SMALL)
     tasks = sampler.sample(clusters().labels, result.spec)
-    of_task = clusters().labels[tasks.support[:, :, 0]]
+    task_classes = clusters().labels[tasks.support[:, :, 0]]
     scores = result.accuracies
-    without = np.array([scores[~(of_task == c).any(axis=1)].mean() for c in range(6)])
+    without = np.array([scores[~(task_classes == c).any(axis=1)].mean() for c in range(6)])
     values = scores.mean() + 5 * (scores.mean() - without)
     expected = stats.mean_and_half_width(values)[1]
     assert result.outcome.class_half_width == pytest.approx(expected)
     np.testing.assert_allclose(result.outcome.class_values, values, atol=1e-9)
-    (whole,) = evaluate(feature_file, tasks=asked([6], [1]), output=Output(tmp_path), **SMALL)
+    (whole,) = evaluate(feature_file, tasks=specs([6], [1]), output=Output(tmp_path), **SMALL)
     assert (whole.outcome.class_half_width, whole.outcome.class_values) == (
         None,
         None,
     )  # every class is in every task
 
 
-def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
+def test_heads_that_need_even_shots_refuse_uneven_ones(tmp_path: Path):
     store.write(tmp_path / "mine.h5", clusters())
     spec = TaskSpec(3, 2, 2, 20, least_shot=1)
     (tmp_path / "mine.py").write_text("def head(support, query): return query @ support.mean(2).mT\n")
@@ -175,47 +177,47 @@ def test_heads_that_need_even_shots_refuse_others(tmp_path: Path):
         )
 
 
-def test_one_result_a_combination_in_order(feature_file: Path, tmp_path: Path):
-    found = evaluate(
+def test_one_result_per_combination_in_order(feature_file: Path, tmp_path: Path):
+    results = evaluate(
         feature_file,
-        tasks=asked([3, 4], [1, 2]),
+        tasks=specs([3, 4], [1, 2]),
         heads=["nearest-mean", "logistic"],
         output=Output(tmp_path),
         **SMALL,
     )
-    assert [(r.head.name, r.spec.n_way, r.spec.n_shot) for r in found] == [
+    assert [(r.head.name, r.spec.n_way, r.spec.n_shot) for r in results] == [
         (head, way, shot) for head in ("nearest-mean", "logistic") for way in (3, 4) for shot in (1, 2)
     ]
-    assert sorted(r.path for r in result_files.read_all(tmp_path)) == sorted(r.path for r in found)
+    assert sorted(r.path for r in result_files.read_all(tmp_path)) == sorted(r.path for r in results)
 
 
-def test_finished_results_are_read_and_not_made_again(feature_file: Path, tmp_path: Path):
-    ask = {"tasks": asked([3], [1]), "output": Output(tmp_path), **SMALL}
-    (first,) = evaluate(feature_file, **ask)
+def test_finished_results_are_read_instead_of_computed(feature_file: Path, tmp_path: Path):
+    options = {"tasks": specs([3], [1]), "output": Output(tmp_path), **SMALL}
+    (first,) = evaluate(feature_file, **options)
     path = tmp_path / first.path
     os.utime(path, (0, 0))
-    assert evaluate(feature_file, **ask) == [first]
+    assert evaluate(feature_file, **options) == [first]
     assert path.stat().st_mtime == 0
-    (again,) = evaluate(feature_file, **{**ask, "output": Output(tmp_path, force=True)})
+    (again,) = evaluate(feature_file, **{**options, "output": Output(tmp_path, force=True)})
     assert path.stat().st_mtime > 0
     assert again.question == first.question
-    store.write(feature_file, clusters(seed=5))  # another question now, under the same name
-    (other,) = evaluate(feature_file, **ask)
+    store.write(feature_file, clusters(seed=5))  # other features under the same name
+    (other,) = evaluate(feature_file, **options)
     assert other.data.feature_digest != first.data.feature_digest
     assert result_files.read(path) == other
 
 
-class TestOfCheckpoints:
-    def test_evaluates_its_own_data_and_others(self, trained: Path, cache: Path, tmp_path: Path):
-        ask = {"tasks": asked([5], [1]), "heads": ["nearest-mean", "logistic"]}
-        found = evaluate(
+class TestCheckpoints:
+    def test_evaluates_its_own_data_set_by_default(self, trained: Path, cache: Path, tmp_path: Path):
+        options = {"tasks": specs([5], [1]), "heads": ["nearest-mean", "logistic"]}
+        results = evaluate(
             trained / "best.safetensors",
             session=Session(cache, quiet=True),
             output=Output(tmp_path),
-            **ask,
+            **options,
         )
-        assert [r.head.name for r in found] == ["nearest-mean", "logistic"]
-        for result in found:
+        assert [r.head.name for r in results] == ["nearest-mean", "logistic"]
+        for result in results:
             assert result.outcome.accuracy > 0.3  # mean colours are easy; chance is 0.2
             assert (result.model.source, result.data.dataset, result.model.source_classes) == (
                 "tiny",
@@ -242,28 +244,34 @@ class TestOfCheckpoints:
         from fsbench.data.preparation import prepare
 
         prepare("other", tiny_folder / "novel", cache=cache, quiet=True)
-        found = evaluate(
+        results = evaluate(
             trained / "best.safetensors",
             images=Images(["tiny", "other"]),
-            tasks=asked([5], [1]),
+            tasks=specs([5], [1]),
             session=Session(cache, quiet=True),
             output=Output(tmp_path),
         )
-        assert [(r.model.source, r.data.dataset) for r in found] == [("tiny", "tiny"), ("tiny", "other")]
-        assert found[0].outcome.accuracy == found[1].outcome.accuracy  # the same images under another name
+        assert [(r.model.source, r.data.dataset) for r in results] == [("tiny", "tiny"), ("tiny", "other")]
+        assert (
+            results[0].outcome.accuracy == results[1].outcome.accuracy
+        )  # the same images under another name
 
     def test_features_are_extracted_once(self, trained: Path, cache: Path, tmp_path: Path, monkeypatch):
         from fsbench.features import extract
 
-        ask = {"tasks": asked([5], [1]), "session": Session(cache, quiet=True), "output": Output(tmp_path)}
-        evaluate(trained / "best.safetensors", **ask)
+        options = {
+            "tasks": specs([5], [1]),
+            "session": Session(cache, quiet=True),
+            "output": Output(tmp_path),
+        }
+        evaluate(trained / "best.safetensors", **options)
         monkeypatch.setattr(extract, "embed", lambda *a, **k: pytest.fail("extracted again"))
-        evaluate(trained / "best.safetensors", **{**ask, "output": Output(tmp_path, force=True)})
+        evaluate(trained / "best.safetensors", **{**options, "output": Output(tmp_path, force=True)})
 
     def test_centring_uses_the_images_it_was_trained_on(self, trained: Path, cache: Path, tmp_path: Path):
         (result,) = evaluate(
             trained / "best.safetensors",
-            tasks=asked([5], [1]),
+            tasks=specs([5], [1]),
             preprocess=["cl2n"],
             session=Session(cache, quiet=True),
             output=Output(tmp_path),
@@ -272,12 +280,12 @@ class TestOfCheckpoints:
 
 
 @pytest.mark.parametrize(
-    ("ask", "message"),
+    ("options", "message"),
     [
         ({"heads": ["nearest-men"]}, "unknown head 'nearest-men'; did you mean 'nearest-mean'"),
         ({"preprocess": ["l3"]}, "unknown preprocess 'l3'"),
-        ({"tasks": asked([3, 7])}, "n_way = 7, but the split has only 6 classes"),
-        ({"tasks": asked([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
+        ({"tasks": specs([3, 7])}, "n_way = 7, but the split has only 6 classes"),
+        ({"tasks": specs([3], [6])}, r"n_shot \+ n_query = 9, but the smallest class has only 8 images"),
         ({"images": Images(["cub"])}, "holds mine, not cub"),
         ({"images": Images(split="val")}, "holds split novel, not val"),
         ({"preprocess": ["cl2n"]}, "name them with --base FILE"),
@@ -288,17 +296,19 @@ class TestOfCheckpoints:
     ],
 )
 def test_bad_questions_are_refused_before_anything_is_written(
-    feature_file: Path, tmp_path: Path, ask, message
+    feature_file: Path, tmp_path: Path, options, message
 ):
     out = tmp_path / "results"
     with pytest.raises(FsbenchError, match=message):
-        evaluate(feature_file, output=Output(out), **{"tasks": asked([3], [1]), **SMALL, **ask})
+        evaluate(feature_file, output=Output(out), **{"tasks": specs([3], [1]), **SMALL, **options})
     assert not out.exists()
 
 
 def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp_path: Path):
-    made = clusters()
-    other = Features(made.values, made.labels, made.class_names, {**made.about, "checkpoint": "d" * 64})
+    features = clusters()
+    other = Features(
+        features.values, features.labels, features.class_names, {**features.about, "checkpoint": "d" * 64}
+    )
     store.write(tmp_path / "base.h5", other)
     with pytest.raises(FsbenchError, match="its features come from another checkpoint"):
         evaluate(
@@ -311,7 +321,7 @@ def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF but nothing else", b"PK\x03\x04", b"\x80\x04pickle"])
-def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content: bytes):
+def test_unknown_files_are_refused_in_one_line(tmp_path: Path, content: bytes):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(FsbenchError) as raised:
         evaluate(tmp_path / "x", output=Output(tmp_path), **SMALL)
@@ -320,75 +330,90 @@ def test_files_that_are_neither_are_refused_in_one_line(tmp_path: Path, content:
 
 class TestNothingIsOverwritten:
     def outcomes(self, folder: Path) -> list[tuple]:
-        found = list(result_files.read_all(folder))
+        results = list(result_files.read_all(folder))
         return sorted(
-            (one.model.run, one.data.feature_digest, one.head.base_digest or "", one.outcome.correct)
-            for one in found
+            (
+                result.model.run,
+                result.data.feature_digest,
+                result.head.base_digest or "",
+                result.outcome.correct,
+            )
+            for result in results
         )
 
-    def test_two_epochs_of_one_run(self, trained: Path, cache: Path, tmp_path: Path):
-        ask = {"tasks": asked([3], [1]), "session": Session(cache, quiet=True), "output": Output(tmp_path)}
+    def test_two_epochs_of_one_run_have_two_files(self, trained: Path, cache: Path, tmp_path: Path):
+        options = {
+            "tasks": specs([3], [1]),
+            "session": Session(cache, quiet=True),
+            "output": Output(tmp_path),
+        }
         for name in ("best", "last"):
             tensors, _ = checkpoint.read(trained / f"{name}.safetensors")
             if name == "last":  # the best epoch of the fixture may be its last one
                 tensors["backbone.blocks.0.0.weight"] = -tensors["backbone.blocks.0.0.weight"]
             path = tmp_path / f"{name}.safetensors"
             checkpoint.write(path, tensors, checkpoint.load_provenance(trained / f"{name}.safetensors"))
-        found = [evaluate(tmp_path / f"{name}.safetensors", **ask)[0] for name in ("best", "last")]
-        assert len({result.path for result in found}) == 2
+        results = [evaluate(tmp_path / f"{name}.safetensors", **options)[0] for name in ("best", "last")]
+        assert len({result.path for result in results}) == 2
         assert len(self.outcomes(tmp_path)) == 2
-        again = [evaluate(tmp_path / f"{name}.safetensors", **ask)[0] for name in ("best", "last")]
-        assert again == found  # each is found where it was written
+        again = [evaluate(tmp_path / f"{name}.safetensors", **options)[0] for name in ("best", "last")]
+        assert again == results  # both results are read from their own files
 
-    def test_feature_files_of_one_name(self, tmp_path: Path):
+    def test_feature_files_of_one_name_have_two_files(self, tmp_path: Path):
         for seed in range(2):
             folder = tmp_path / str(seed)
             folder.mkdir()
-            made = clusters(seed=seed)
-            by_class = {i: list(made.values[made.labels == i]) for i in range(6)}
+            features = clusters(seed=seed)
+            by_class = {i: list(features.values[features.labels == i]) for i in range(6)}
             (folder / "output.plk").write_bytes(pickle.dumps(by_class))
             evaluate(
                 folder / "output.plk",
-                tasks=asked([3], [1]),
+                tasks=specs([3], [1]),
                 images=Images(["mine"]),
                 output=Output(tmp_path / "results"),
                 **SMALL,
             )
-        found = self.outcomes(tmp_path / "results")
-        assert [run for run, *_ in found] == ["output", "output"]
-        assert found[0][1] != found[1][1]
+        outcomes = self.outcomes(tmp_path / "results")
+        assert [run for run, *_ in outcomes] == ["output", "output"]
+        assert outcomes[0][1] != outcomes[1][1]
 
-    def test_base_features_of_two_files(self, tmp_path: Path):
-        made = clusters()
+    def test_base_features_of_two_files_give_two_results(self, tmp_path: Path):
+        features = clusters()
         about = {"dataset": "mine", "split": "novel"}
-        store.write(tmp_path / "mine.h5", Features(made.values, made.labels, made.class_names, about))
-        ask = {"tasks": asked([3], [1]), "preprocess": ["cl2n"], **SMALL}
-        given = []
+        store.write(
+            tmp_path / "mine.h5", Features(features.values, features.labels, features.class_names, about)
+        )
+        options = {"tasks": specs([3], [1]), "preprocess": ["cl2n"], **SMALL}
+        results = []
         for seed in (1, 2):
             base, path = clusters(seed=seed), tmp_path / f"base-{seed}.h5"
             store.write(path, Features(base.values, base.labels, base.class_names, about))
-            given += evaluate(tmp_path / "mine.h5", images=Images(base=path), output=Output(tmp_path), **ask)
-            assert given[-1].head.base_digest == base.digest
-        assert given[0].outcome.correct != given[1].outcome.correct
+            results += evaluate(
+                tmp_path / "mine.h5", images=Images(base=path), output=Output(tmp_path), **options
+            )
+            assert results[-1].head.base_digest == base.digest
+        assert results[0].outcome.correct != results[1].outcome.correct
         assert len(self.outcomes(tmp_path)) == 2
 
-    def test_stored_sizes_of_one_data_set(self, tiny_folder: Path, trained: Path, tmp_path: Path):
-        given = []
+    def test_stored_sizes_of_one_data_set_give_two_results(
+        self, tiny_folder: Path, trained: Path, tmp_path: Path
+    ):
+        results = []
         for size in (20, 40):
             prepare("mine", tiny_folder, cache=tmp_path, image_size=size, quiet=True)
             output = Output(tmp_path / "results")
-            ask = {"tasks": asked([3], [1]), "session": Session(tmp_path, quiet=True), "output": output}
-            given += evaluate(trained / "best.safetensors", images=Images([f"mine@{size}"]), **ask)
-        assert [result.data.stored_size for result in given] == [20, 40]
-        assert given[0].data.fingerprint == given[1].data.fingerprint
+            options = {"tasks": specs([3], [1]), "session": Session(tmp_path, quiet=True), "output": output}
+            results += evaluate(trained / "best.safetensors", images=Images([f"mine@{size}"]), **options)
+        assert [result.data.stored_size for result in results] == [20, 40]
+        assert results[0].data.fingerprint == results[1].data.fingerprint
         assert len(self.outcomes(tmp_path / "results")) == 2
 
 
-def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
-    made = clusters()
-    store.write(tmp_path / "mine.h5", made)
+def test_pinned_lists_replace_task_settings(tmp_path: Path):
+    features = clusters()
+    store.write(tmp_path / "mine.h5", features)
     spec = TaskSpec(3, 2, 3, 25, seed=4)
-    pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", made.labels, spec))
+    pinned.write_task_list(tmp_path / "mine.toml", pinned.pin("mine", "novel", features.labels, spec))
     (result,) = evaluate(
         tmp_path / "mine.h5",
         tasks=[pinned.read_task_list(str(tmp_path / "mine.toml"))],
@@ -399,51 +424,54 @@ def test_pinned_lists_take_the_place_of_numbers(tmp_path: Path):
 
 
 def test_results_are_plain_json(feature_file: Path, tmp_path: Path):
-    (result,) = evaluate(feature_file, tasks=asked([3], [1]), output=Output(tmp_path), **SMALL)
+    (result,) = evaluate(feature_file, tasks=specs([3], [1]), output=Output(tmp_path), **SMALL)
     document = json.loads(json.dumps(result_files.to_json(result)))
     assert document["outcome"]["accuracy"] == result.outcome.accuracy
     assert document["schema"] == result_files.SCHEMA
 
 
-class TestFilesOfOthers:
-    """Feature files of other projects; their forms are tested in test_foreign.py."""
+class TestForeignFiles:
+    """Feature files of other projects; their formats are tested in features/test_importers.py."""
 
     def write(self, path: Path, seed: int = 0) -> Features:
-        made = clusters(seed=seed)
-        by_class = {int(label): list(made.values[made.labels == label]) for label in np.unique(made.labels)}
+        features = clusters(seed=seed)
+        by_class = {
+            int(label): list(features.values[features.labels == label])
+            for label in np.unique(features.labels)
+        }
         path.write_bytes(pickle.dumps(by_class))
-        return made
+        return features
 
-    def test_are_evaluated_as_they_come(self, tmp_path: Path):
+    def test_are_evaluated_without_conversion(self, tmp_path: Path):
         self.write(tmp_path / "output.plk")
-        ask = {
-            "tasks": asked([4], [1]),
+        options = {
+            "tasks": specs([4], [1]),
             "preprocess": ["none"],
             "output": Output(tmp_path),
             **SMALL,
         }
-        (result,) = evaluate(tmp_path / "output.plk", images=Images(["mine"]), **ask)
+        (result,) = evaluate(tmp_path / "output.plk", images=Images(["mine"]), **options)
         assert (result.data.dataset, result.data.split, result.model.run) == ("mine", "novel", "output")
         assert (result.data.fingerprint, result.model.backbone, result.model.recipe) == (None, None, None)
         assert 0.3 < result.outcome.accuracy < 1
 
-    def test_base_features_may_be_such_a_file_too(self, tmp_path: Path):
+    def test_base_features_may_be_a_foreign_file(self, tmp_path: Path):
         self.write(tmp_path / "novel.plk")
         self.write(tmp_path / "base.plk", seed=1)
-        ask = {
-            "tasks": asked([4], [1]),
+        options = {
+            "tasks": specs([4], [1]),
             "preprocess": ["cl2n"],
             "output": Output(tmp_path),
             **SMALL,
         }
         with pytest.raises(FsbenchError, match="name them with --base FILE"):
-            evaluate(tmp_path / "novel.plk", images=Images(["mine"]), **ask)
+            evaluate(tmp_path / "novel.plk", images=Images(["mine"]), **options)
         (result,) = evaluate(
-            tmp_path / "novel.plk", images=Images(["mine"], base=tmp_path / "base.plk"), **ask
+            tmp_path / "novel.plk", images=Images(["mine"], base=tmp_path / "base.plk"), **options
         )
         assert result.head.preprocess == "cl2n"
 
-    def test_must_be_given_a_data_set(self, tmp_path: Path):
+    def test_need_a_data_set(self, tmp_path: Path):
         self.write(tmp_path / "output.plk")
         with pytest.raises(FsbenchError, match="does not name its data set; name one with --dataset"):
             evaluate(tmp_path / "output.plk", output=Output(tmp_path), **SMALL)

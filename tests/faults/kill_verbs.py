@@ -36,9 +36,9 @@ from fsbench.models import checkpoint
 from fsbench.report import leaderboard
 from fsbench.training import loop
 
-IMPORTED = (run, leaderboard, summary, loop)  # what the verbs would load in each child
+IMPORTED = (run, leaderboard, summary, loop)  # imported here, so that no child has to load them
 DEVICE = ("--device", "cpu", "--quiet")
-VERBS = {  # in the order in which each needs what those before it leave
+VERBS = {  # in order: each needs the files of those before it
     "prepare": ("data", "prepare", "tiny", "images", "--cache", "cache", "--quiet"),
     "train": (
         *("train-backbone", "erm", "--dataset", "tiny", "--epochs", "2", "--batch-size", "32"),
@@ -51,22 +51,22 @@ VERBS = {  # in the order in which each needs what those before it leave
     ),
     "leaderboard": ("leaderboard", "results", "--readme", "README.md"),
 }
-FORCED = ("train", "prepare")  # also killed while they replace what is there
-# What changes a disk, or who may: a kill before or after one of them leaves the disk in a state of its own.
+FORCED = ("train", "prepare")  # also killed while they replace existing files
+# Calls that change the disk or a lock: a kill before or after each leaves a different state on disk.
 CALLS = {
     *("open", "write", "close", "flush", "truncate", "ftruncate", "fsync", "flock"),
     *("mkdir", "chmod", "rename", "replace", "remove", "unlink", "rmdir"),
 }
-TIMES = ("seconds", "images_per_second", "extract_seconds", "evaluate_seconds")  # of the machine
+TIMES = ("seconds", "images_per_second", "extract_seconds", "evaluate_seconds")  # depend on the machine
 README = "# Mine\n\n<!-- leaderboard:begin -->\n<!-- leaderboard:end -->\n"
 NEVER = 1 << 62
-GOLDEN = (5**0.5 - 1) / 2  # steps of it spread over the whole duration, however many there are
-counted = mmap.mmap(-1, 8)  # shared with the children: how many of CALLS one has made
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it modulo 1 are spread evenly, however many there are
+counted = mmap.mmap(-1, 8)  # shared with the children: how many of CALLS are left
 
 
-def main(what: str, images: Path, out: Path, kills: int, seed: int) -> None:
+def main(action: str, images: Path, out: Path, kills: int, seed: int) -> None:
     torch.set_num_threads(1)
-    machine.commit()  # it remembers: a commit in the meantime is no difference, nor a git that is killed
+    machine.commit()  # cached here, so that neither a new commit nor a killed git makes a difference
     out.mkdir()
     start = out / "start"
     shutil.copytree(images, start / "images")
@@ -74,10 +74,10 @@ def main(what: str, images: Path, out: Path, kills: int, seed: int) -> None:
     for name, arguments in VERBS.items():
         whole = copied(start, out / name)
         expect(call(whole, arguments) == 0, name, "does not end")
-        for forced in (False, True) if name in FORCED and what == "kill" else (False,):
+        for forced in (False, True) if name in FORCED and action == "kill" else (False,):
             rng = random.Random(f"{seed} {name} {forced}")
             before, line = (whole, (*arguments, "--force")) if forced else (start, arguments)
-            do = partial(kill if what == "kill" else race, name, line, before, whole, out / "attacked", rng)
+            do = partial(kill if action == "kill" else race, name, line, before, whole, out / "attacked", rng)
             sys.stdout.write(json.dumps({"verb": name, "forced": forced, **do(kills)}) + "\n")
             sys.stdout.flush()
         start = whole
@@ -86,8 +86,8 @@ def main(what: str, images: Path, out: Path, kills: int, seed: int) -> None:
 def kill(
     name: str, line: tuple[str, ...], before: Path, whole: Path, at: Path, rng: random.Random, kills: int
 ) -> dict[str, Any]:
-    """Kill the verb, half the times at a moment and half at a call; then it ends as if nothing had been."""
-    wanted, allowed = outcome(whole), (outcome(before), outcome(whole))
+    """Kill the command, half the times at a moment and half at a call; run again, it must complete."""
+    expected, allowed = outcome(whole), (outcome(before), outcome(whole))
     calls = NEVER - count_calls(line, before, at)
     seconds = statistics.median(timed(line, before, at) for _ in range(3))
     hits, tries, moments, torn, phase = {"moment": 0, "call": 0}, 0, [], 0, rng.random()
@@ -109,20 +109,20 @@ def kill(
         torn += any(path.endswith(".part") for path in outcome(at))
         check_readable(name, at, allowed)
         expect(call(at, line) == 0, name, "fails after a kill")
-        expect_same(name, outcome(at), wanted)
+        expect_same(name, outcome(at), expected)
     return {**hits, "calls": calls, "torn": torn, "first": min(moments), "last": max(moments)}
 
 
 def race(
     name: str, line: tuple[str, ...], before: Path, whole: Path, at: Path, rng: random.Random, races: int
 ) -> dict[str, int]:
-    """Two processes at once: both end well; with one of them killed the other one does.
+    """Run two processes at once: both succeed; if one is killed, the other one succeeds.
 
-    On a slow disk, so that they write at the same time.
+    The disk is slowed down, so that both write at the same time.
     """
     sync = os.fsync
     os.fsync = lambda handle: (time.sleep(0.02), sync(handle))[1]  # type: ignore[assignment]
-    wanted = outcome(whole)
+    expected = outcome(whole)
     seconds = statistics.median(timed(line, before, at) for _ in range(3))
     lost = 0
     for number in range(races):
@@ -137,8 +137,8 @@ def race(
         else:
             expect(ended(first) == 0, name, "fails beside another one")
         expect(ended(second) == 0, name, "fails beside another one")
-        found = {path: what for path, what in outcome(at).items() if not path.endswith(".part")}
-        expect_same(name, found, wanted)
+        files = {path: text for path, text in outcome(at).items() if not path.endswith(".part")}
+        expect_same(name, files, expected)
     return {"races": races, "killed": lost}
 
 
@@ -148,7 +148,7 @@ def copied(before: Path, at: Path) -> Path:
 
 
 def call(at: Path, line: tuple[str, ...], *, seconds: float | None = None, die_at: int = NEVER) -> int:
-    """The exit code of the command, or the signal that ended it."""
+    """Run the command; return its exit code, or the signal that ended it."""
     pid = started(at, line, die_at)
     if seconds is not None:
         time.sleep(seconds)
@@ -157,7 +157,7 @@ def call(at: Path, line: tuple[str, ...], *, seconds: float | None = None, die_a
 
 
 def started(at: Path, line: tuple[str, ...], die_at: int = NEVER) -> int:
-    """The id of a child that runs the command in a folder, and dies at one of its CALLS."""
+    """Start a child that runs the command in a folder and dies at one of its CALLS; return its id."""
     pid = os.fork()
     if pid:
         return pid
@@ -181,7 +181,7 @@ def ended(pid: int) -> int:
 
 
 def count(frame: FrameType, event: str, function: Any) -> None:
-    """Die before or after the call whose turn it is."""
+    """Count down at each event of a call in CALLS; at 0, kill this process."""
     if event in ("c_call", "c_return") and function.__name__ in CALLS:
         if not isinstance(function.__self__, io.IOBase) and function.__module__ not in ("posix", "fcntl"):
             return
@@ -192,7 +192,7 @@ def count(frame: FrameType, event: str, function: Any) -> None:
 
 
 def count_calls(line: tuple[str, ...], before: Path, at: Path) -> int:
-    """What is left of NEVER after a call that is counted."""
+    """Run the command while its CALLS are counted; return the remainder of NEVER."""
     folder = copied(before, at.with_name("counted"))
     expect(call(folder, line) == 0, line[0], "does not end")
     return int.from_bytes(counted[:], "little")
@@ -206,7 +206,7 @@ def timed(line: tuple[str, ...], before: Path, at: Path) -> float:
 
 
 def outcome(folder: Path) -> dict[str, str]:
-    """What each file holds that the machine's speed does not change; locks hold nothing."""
+    """The content of each file without durations; locks are left out because they are empty."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): content(path) for path in files}
 
@@ -215,9 +215,9 @@ def content(path: Path) -> str:
     if path.suffix == ".json":
         return repr({key: value for key, value in json.loads(path.read_bytes()).items() if key not in TIMES})
     if path.suffix == ".h5" and path.parent.parent.name == "features":
-        found = features.read(path)
-        about = {key: value for key, value in found.about.items() if key not in TIMES}
-        return repr((found.digest, found.class_names, about))
+        store = features.read(path)
+        about = {key: value for key, value in store.about.items() if key not in TIMES}
+        return repr((store.digest, store.class_names, about))
     if path.name == "leaderboard.csv":
         return repr(pd.read_csv(path).drop(columns=["extract_seconds", "evaluate_seconds"]).to_csv())
     if path.name == "log.csv":
@@ -226,14 +226,14 @@ def content(path: Path) -> str:
 
 
 def check_readable(name: str, at: Path, allowed: tuple[dict[str, str], ...]) -> None:
-    """Whatever lies under a name that readers look at is whole; but for a run that goes on, it is final."""
-    for path, found in outcome(at).items():
+    """Assert that every file under a final name is whole and, except for an unfinished run, final."""
+    for path, text in outcome(at).items():
         if Path(path).name.startswith("."):
             continue
         if Path(path).suffix == ".safetensors":
             checkpoint.read(at / path)
         elif Path(path).name != "log.csv":
-            expect(any(found == other.get(path) for other in allowed), name, f"leaves a wrong {path}")
+            expect(any(text == other.get(path) for other in allowed), name, f"leaves a wrong {path}")
     for path in (at / "cache" / "images").glob("*.h5"):
         with image_store.open_store(path) as file:
             expect(set(file) == set(image_store.SPLITS), name, "leaves a part of a store")
@@ -241,17 +241,23 @@ def check_readable(name: str, at: Path, allowed: tuple[dict[str, str], ...]) -> 
         list(result_files.read_all(at / "results"))
 
 
-def expect_same(name: str, found: dict[str, str], wanted: dict[str, str]) -> None:
-    for path in sorted(found.keys() | wanted.keys()):
-        if found.get(path) != wanted.get(path):
-            one, two = (what.get(path, "absent") for what in (found, wanted))
-            start = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), 0)
-            expect(False, name, f"leaves another {path}: {one[start:][:300]}, not {two[start:][:300]}")
+def expect_same(name: str, files: dict[str, str], expected: dict[str, str]) -> None:
+    for path in sorted(files.keys() | expected.keys()):
+        if files.get(path) != expected.get(path):
+            actual_text, expected_text = (contents.get(path, "absent") for contents in (files, expected))
+            start = next(
+                (i for i, (a, b) in enumerate(zip(actual_text, expected_text, strict=False)) if a != b), 0
+            )
+            expect(
+                False,
+                name,
+                f"leaves another {path}: {actual_text[start:][:300]}, not {expected_text[start:][:300]}",
+            )
 
 
-def expect(right: bool, name: str, what: str) -> None:
+def expect(right: bool, name: str, problem: str) -> None:
     if not right:
-        sys.exit(f"{name}: {what}")
+        sys.exit(f"{name}: {problem}")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@ import shutil
 import sys
 from pathlib import Path
 
-_SECONDS = {"extract_seconds", "evaluate_seconds", "commit"}  # and what another process may change
+_SECONDS = {
+    "extract_seconds",
+    "evaluate_seconds",
+    "commit",
+}  # and the commit, which another process may change
 
 
 def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
-    """What the verbs print and leave below `out`, times aside, as JSON values."""
+    """The output of the commands and their files below `out`, without durations, as JSON values."""
     import pandas as pd
     import torch
 
@@ -32,18 +36,18 @@ def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
         with contextlib.redirect_stdout(printed):
             assert main([word.replace("OUT", str(out)) for word in line.split()]) == 0, line
 
-    ask = "--n-way 3 --n-shot 1 2 --n-query 2 --n-tasks 30 --device cpu --quiet"
+    options = "--n-way 3 --n-shot 1 2 --n-query 2 --n-tasks 30 --device cpu --quiet"
     run(f"data prepare mine {images} --cache OUT/cache --quiet")
     run("train-backbone manifold-mixup --dataset mine --epochs 1 --batch-size 8 --cache OUT/cache "
         "--out OUT/run --device cpu --quiet")  # fmt: skip
-    run(f"evaluate OUT/run/best.safetensors --cache OUT/cache --out OUT/results --details {ask}")
-    found = sorted((out / "results").rglob("*.json"))
-    run(f"compare {found[0]} {found[1]}")
-    run(f"plot task-accuracies {found[0]} --out OUT/figure.svg")
+    run(f"evaluate OUT/run/best.safetensors --cache OUT/cache --out OUT/results --details {options}")
+    paths = sorted((out / "results").rglob("*.json"))
+    run(f"compare {paths[0]} {paths[1]}")
+    run(f"plot task-accuracies {paths[0]} --out OUT/figure.svg")
     shutil.copytree(golden, out / "golden")
     run("leaderboard OUT/golden")
     log = pd.read_csv(out / "run" / "log.csv").drop(columns=["seconds", "images_per_second"])
-    documents = {path.name: json.loads(path.read_bytes()) for path in found}
+    documents = {path.name: json.loads(path.read_bytes()) for path in paths}
     weights = checkpoint.read(out / "run" / "best.safetensors")[0]
     (store,) = (out / "cache" / "features").rglob("*.h5")
     pages = [*(out / "golden").glob("*.*"), *(out / "results").rglob("*.csv")]
@@ -68,5 +72,5 @@ if __name__ == "__main__":
     locale.setlocale(locale.LC_ALL, "")
     folder = Path(sys.argv[3])
     folder.mkdir()
-    found = outcome(Path(sys.argv[1]), Path(sys.argv[2]), folder)
-    (folder / "outcome.json").write_bytes(json.dumps(found).encode())
+    document = json.dumps(outcome(Path(sys.argv[1]), Path(sys.argv[2]), folder))
+    (folder / "outcome.json").write_bytes(document.encode())

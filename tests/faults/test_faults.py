@@ -83,16 +83,16 @@ def refused(line: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Return the content of every file except locks, which are empty."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def answers(folder: Path) -> dict[Path, dict[str, object]]:
     """Return the values of all results below a folder without their durations."""
     values = {path: flatten(result_files.read(path)) for path in result_files.paths(folder)}
     return {
-        path.relative_to(folder): {key: value for key, value in one.items() if key not in TIMES}
-        for path, one in values.items()
+        path.relative_to(folder): {key: value for key, value in flat.items() if key not in TIMES}
+        for path, flat in values.items()
     }
 
 
@@ -167,19 +167,19 @@ def fill(path: Path, room: int) -> None:
         os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - room)
 
 
-def assert_same(verb: str, one: Path, two: Path) -> None:
+def assert_same(verb: str, first: Path, second: Path) -> None:
     """Check that two outcomes are equal except for durations."""
     if verb == "train":
-        assert weights(one / "run") == weights(two / "run")
-        assert set(files(one)) == set(files(two))
+        assert weights(first / "run") == weights(second / "run")
+        assert set(files(first)) == set(files(second))
     elif verb == "evaluate":
-        assert len(answers(one / "results")) == 2
-        assert answers(one / "results") == answers(two / "results")
+        assert len(answers(first / "results")) == 2
+        assert answers(first / "results") == answers(second / "results")
     elif verb == "extract":
-        first, second = (features.read(folder / "features.h5") for folder in (one, two))
+        first, second = (features.read(folder / "features.h5") for folder in (first, second))
         assert (first.digest, first.class_names) == (second.digest, second.class_names)
     else:
-        assert files(one) == files(two)
+        assert files(first) == files(second)
 
 
 @contextmanager
@@ -249,12 +249,12 @@ class TestChangedFiles:
         prepare("tiny", here / "images", cache=here / "cache", quiet=True)
         assert main(line) == 0
         after = answers(here / "results")
-        assert before == {path: one for path, one in after.items() if path in before}
-        new = [one for path, one in after.items() if path not in before]
+        assert before == {path: result for path, result in after.items() if path in before}
+        new = [result for path, result in after.items() if path not in before]
         assert len(new) == len(before)
-        for one in before.values():
+        for result in before.values():
             for key in ("fingerprint", "feature_digest", "task_digest"):
-                assert one[key] not in [other[key] for other in new], key
+                assert result[key] not in [other[key] for other in new], key
 
     def test_a_run_does_not_continue_with_other_images(self, here: Path, capsys):
         line = lines(here, here)["train"]
@@ -274,10 +274,10 @@ class TestChangedFiles:
         checkpoint.write(best, tensors, checkpoint.load_provenance(best))
         assert main(line) == 0
         after = answers(here / "results")
-        assert before == {path: one for path, one in after.items() if path in before}
+        assert before == {path: result for path, result in after.items() if path in before}
         assert len(after) == 2 * len(before)
-        assert len({one["checkpoint"] for one in after.values()}) == 2
-        assert len({one["feature_digest"] for one in after.values()}) == 2
+        assert len({result["checkpoint"] for result in after.values()}) == 2
+        assert len({result["feature_digest"] for result in after.values()}) == 2
 
     def test_changed_features_are_refused_and_missing_ones_extracted_again(self, here: Path, capsys):
         line = lines(here, here)["evaluate"]
@@ -346,10 +346,11 @@ class TestNumbers:
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
     def test_features_that_are_not_finite_are_refused(self, value: float, here: Path, capsys):
         assert main(lines(here, here)["extract"]) == 0
-        found = features.read(here / "features.h5")
-        found.values[3, 2] = value
+        extracted = features.read(here / "features.h5")
+        extracted.values[3, 2] = value
         features.write(
-            here / "bad.h5", features.Features(found.values, found.labels, found.class_names, found.about)
+            here / "bad.h5",
+            features.Features(extracted.values, extracted.labels, extracted.class_names, extracted.about),
         )
         message = refused(["evaluate", str(here / "bad.h5"), "--out", str(here / "results")], capsys)
         assert "bad.h5" in message
@@ -407,16 +408,16 @@ def no_memory(request: pytest.FixtureRequest) -> Exception:
     """An out-of-memory error; those of torch on a CPU and of NumPy are provoked."""
     if request.param in NO_MEMORY:
         return NO_MEMORY[request.param]
-    with pytest.raises((RuntimeError, MemoryError), match="allocate") as found:
+    with pytest.raises((RuntimeError, MemoryError), match="allocate") as caught:
         (torch if request.param == "cpu" else np).empty(1 << 55)
-    return found.value
+    return caught.value
 
 
-of_torch = pytest.mark.parametrize("no_memory", ["gpu", "cpu"], indirect=True)
+both_devices = pytest.mark.parametrize("no_memory", ["gpu", "cpu"], indirect=True)
 
 
 class TestTooLittleMemory:
-    @of_torch
+    @both_devices
     def test_out_of_memory_in_a_step_gives_advice_and_loses_nothing(
         self, no_memory: Exception, here: Path, capsys, whole_run: list[bytes]
     ):
@@ -432,7 +433,7 @@ class TestTooLittleMemory:
         assert main(line) == 0
         assert weights(here / "run") == whole_run
 
-    @of_torch
+    @both_devices
     def test_out_of_memory_in_a_head_keeps_earlier_results(
         self, no_memory: Exception, here: Path, capsys, monkeypatch
     ):
@@ -455,7 +456,7 @@ class TestTooLittleMemory:
         for path, inode in before.items():
             assert (here / "results" / path).stat().st_ino == inode  # not written again
 
-    @of_torch
+    @both_devices
     def test_out_of_memory_in_extraction_gives_one_line(
         self, no_memory: Exception, here: Path, capsys, monkeypatch
     ):
@@ -491,7 +492,7 @@ class TestTooLittleMemory:
     @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
     @pytest.mark.parametrize("verb", ["train", "extract", "evaluate"])
     def test_a_memory_limit_gives_one_line_or_is_sufficient(self, verb: str, here: Path):
-        """More and more memory, until there is enough; libraries are loaded and kernels compiled before: an
+        """Increase the limit until it suffices; libraries are loaded and kernels compiled before: an
         import or a compiler that lacks memory ends in errors of any kind. Without oneDNN, which takes other
         code, that rounds otherwise, where it has no room for what it compiles.
         """
@@ -535,15 +536,15 @@ class TestClock:
 
     def test_times_of_files_do_not_matter(self, here: Path):
         out = here / "out"
-        every = [line for verb, line in lines(here, out).items() if verb != "prepare"]
-        every += [lines(here, here)["prepare"], ["leaderboard", str(out / "results")]]
-        for line in every:
+        commands = [line for verb, line in lines(here, out).items() if verb != "prepare"]
+        commands += [lines(here, here)["prepare"], ["leaderboard", str(out / "results")]]
+        for line in commands:
             assert main(line) == 0
         before = files(here)
         for number, seconds in enumerate((0, 1, 2**32, 1_000_000_000)):
             for place, path in enumerate(sorted(here.rglob("*"))):
                 os.utime(path, (seconds, seconds + (place * 7919 + number) % 1000))
-            for line in every:
+            for line in commands:
                 assert main(line) == 0
             assert files(here) == before
 

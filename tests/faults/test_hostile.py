@@ -211,7 +211,7 @@ LINES = {"task-list", "config", "split-table", "overrides", "log", "archive", "a
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_truncated_files_are_refused(name: str):
-    """Or it is read, if the rest is valid by itself: lines of a text, members of an archive."""
+    """A truncated file may be read if the rest is valid: lines of a text, members of an archive."""
     target = TARGETS[name]
     with scratch() as folder:
         for seed in target.seeds():
@@ -294,7 +294,7 @@ class TestHdf5:
         assert "must be an array in the file itself" in change(virtual)
 
     @pytest.mark.parametrize(
-        ("value", "options", "why"),
+        ("value", "options", "message"),
         [
             ("text", {}, "claims"),
             (np.array(["a", "b"], dtype="S3"), {}, "claims"),
@@ -321,13 +321,13 @@ class TestHdf5:
         ],
         ids=str,
     )
-    def test_other_arrays(self, change, value: object, options: dict, why: str):
+    def test_other_arrays(self, change, value: object, options: dict, message: str):
         def replaced(file: h5py.File, name: str) -> None:
             del file[name]
             kind = {} if value is None else {"data": value}
             file.create_dataset(name, **kind, **options)
 
-        assert re.search(why, change(replaced))
+        assert re.search(message, change(replaced))
 
     def test_a_decompression_bomb(self, change):
         """A chunk of 1 KiB that decompresses to 64 MiB: HDF5 allocates whatever comes out."""
@@ -337,8 +337,8 @@ class TestHdf5:
             array = file.create_dataset(name, (16, 16), "f4", chunks=(16, 16), compression="gzip")
             array.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 26)))
 
-        found = change(bomb)
-        assert "decompresses to more than its declared size" in found or "claims" in found
+        error = change(bomb)
+        assert "decompresses to more than its declared size" in error or "claims" in error
 
 
 def test_a_split_in_another_file(tmp_path: Path):
@@ -382,14 +382,14 @@ FEATURE_CHANGES: dict[str, tuple[Callable[[h5py.File], None], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", FEATURE_CHANGES)
-def test_content_of_a_feature_store(what: str, tmp_path: Path):
-    by, why = FEATURE_CHANGES[what]
+@pytest.mark.parametrize("kind", FEATURE_CHANGES)
+def test_content_of_a_feature_store(kind: str, tmp_path: Path):
+    change, message = FEATURE_CHANGES[kind]
     path = tmp_path / "x.h5"
     path.write_bytes(TARGETS["feature-store"].seeds()[0])
     with h5py.File(path, "r+") as file:
-        by(file)
-    with pytest.raises(FsbenchError, match=why) as caught:
+        change(file)
+    with pytest.raises(FsbenchError, match=message) as caught:
         features.read(path)
     assert str(caught.value).isprintable()
 
@@ -413,10 +413,10 @@ FINDINGS = {  # other findings of `make fuzz`: the reader, the input, and the ex
 }
 
 
-@pytest.mark.parametrize("what", FINDINGS)
-def test_findings_of_fuzzing(what: str, tmp_path: Path):
-    name, data, why = FINDINGS[what]
-    assert why in attempt(TARGETS[name], data, tmp_path)
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_findings_of_fuzzing(finding: str, tmp_path: Path):
+    name, data, message = FINDINGS[finding]
+    assert message in attempt(TARGETS[name], data, tmp_path)
 
 
 class TestPlaces:
@@ -517,7 +517,7 @@ class TestArchives:
         with pytest.raises(FsbenchError, match=r"cannot unpack .*a\.tar: ."):
             download.unpack(path, tmp_path / "out")
         assert {
-            found for found in snapshot(tmp_path) if tmp_path / "out" not in (found, *found.parents)
+            outside for outside in snapshot(tmp_path) if tmp_path / "out" not in (outside, *outside.parents)
         } == before
 
     def test_absolute_names_are_made_relative(self, tmp_path: Path):
@@ -676,7 +676,7 @@ class TestMarkup:
     @pytest.fixture
     def pages(self, kind: str, tmp_path: Path) -> dict[str, str]:
         """Leaderboards of results with the name in every text field, and with plain names."""
-        name, found = MARKUP[kind], {}
+        name, pages = MARKUP[kind], {}
         fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
         for text in (name, "plain"):
             folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
@@ -684,8 +684,8 @@ class TestMarkup:
             result_files.write(folder, first)
             result_files.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
             for path in leaderboard.update(folder, None):
-                found[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
-        return found
+                pages[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
+        return pages
 
     def test_html(self, pages: dict[str, str], kind: str):
         assert Tags(pages["leaderboard.html"]).found == Tags(pages["plain leaderboard.html"]).found
@@ -714,10 +714,10 @@ class TestMarkup:
 
     def test_tables_of_classes(self, kind: str, tmp_path: Path):
         tasks = Tasks(np.array([[[0], [2]]]), np.array([[1, 3]]), np.array([[0, 1]], dtype=np.int16))
-        found = breakdown(
+        tables = breakdown(
             [(tasks, np.array([[0, 0]], dtype=np.int16))], np.array([0, 0, 1, 1]), [MARKUP[kind], "b"]
         )
-        for path in found.write(tmp_path / "x.json"):
+        for path in tables.write(tmp_path / "x.json"):
             for row in csv.reader(path.read_text(encoding="utf-8").splitlines()):
                 assert not any(cell.startswith(tuple("=+-@")) for cell in row)
 
@@ -911,6 +911,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     run = [sys.executable, "-c", program, *(tmp_path / name for name in "abcde")]
     *output, grown = subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
     longer = "longer than the file can hold"
-    for line, why in zip(output, ("claims", "decompresses to more", longer, longer), strict=True):
-        assert why in line
+    for line, message in zip(output, ("claims", "decompresses to more", longer, longer), strict=True):
+        assert message in line
     assert int(grown) < 200 * 1024  # KiB

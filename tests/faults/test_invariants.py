@@ -1,4 +1,4 @@
-"""What must hold whatever is asked and wherever it runs: nothing is known beforehand, no label gets lost."""
+"""Invariants: tasks do not leak, labels stay with their images, and results do not depend on the machine."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def fingerprint_of(name: str, split: str, cache: Path) -> str:
 
 @st.composite
 def questions(draw: st.DrawFn) -> tuple[list[int], TaskSpec]:
-    """Class sizes, and a specification of any kind that such classes can give."""
+    """Draw class sizes and a task specification that such classes satisfy."""
     sizes = draw(st.lists(st.integers(6, 12), min_size=4, max_size=7))
     n_shot, n_query = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     spec = TaskSpec(draw(st.integers(2, 4)), n_shot, n_query, 6, draw(st.integers(0, 2**64 - 1)))
@@ -70,8 +70,8 @@ def questions(draw: st.DrawFn) -> tuple[list[int], TaskSpec]:
     if kind.startswith("uneven") or kind == "both":
         spec = replace(spec, least_shot=draw(st.integers(1, n_shot)))
     if draw(st.booleans()):
-        chosen = draw(st.permutations(range(len(sizes))))[: max(spec.n_way, 3)]
-        spec = replace(spec, classes=tuple(map(name_of, chosen)))
+        classes = draw(st.permutations(range(len(sizes))))[: max(spec.n_way, 3)]
+        spec = replace(spec, classes=tuple(map(name_of, classes)))
     return sizes, replace(spec, disjoint=kind == "disjoint")
 
 
@@ -87,13 +87,13 @@ def test_support_and_query_of_every_task_are_disjoint_images_of_its_classes(ques
     tasks = sample(labels, spec, class_names=names)
     used_before: set[int] = set()
     for support, query, answers in zip(tasks.support, tasks.query, tasks.answers, strict=True):
-        known = [items[items >= 0].tolist() for items in support]
-        asked = query[query >= 0].tolist()
-        used = [*(item for items in known for item in items), *asked]
+        support_items = [items[items >= 0].tolist() for items in support]
+        query_items = query[query >= 0].tolist()
+        used = [*(item for items in support_items for item in items), *query_items]
         assert len(set(used)) == len(used)
-        (classes,) = zip(*({labels[item] for item in items} for items in known), strict=True)
+        (classes,) = zip(*({labels[item] for item in items} for items in support_items), strict=True)
         assert len(set(classes)) == spec.n_way
-        assert [labels[item] for item in asked] == [classes[answer] for answer in answers[query >= 0]]
+        assert [labels[item] for item in query_items] == [classes[answer] for answer in answers[query >= 0]]
         assert not spec.classes or {names[c] for c in classes} <= set(spec.classes)
         assert not spec.disjoint or used_before.isdisjoint(used)
         used_before.update(used)
@@ -101,12 +101,12 @@ def test_support_and_query_of_every_task_are_disjoint_images_of_its_classes(ques
 
 
 def picture(label: int, item: int) -> np.ndarray:
-    """One colour that says its class and which image it is."""
+    """An image of one colour that encodes its class and item."""
     return np.full((SIZE, SIZE, 3), (10 * label, 3 * item, 0), dtype=np.uint8)
 
 
 def codes(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Class and number of pictures as a network gets them, (b, 3, s, s); each (b,)."""
+    """Class and item of network inputs (b, 3, s, s), decoded from their colour; each (b,)."""
     red, green = (images[:, i].mean(dim=(1, 2)) * STD[i] + MEAN[i] for i in (0, 1))
     return (red * 255 / 10).round().long(), (green * 255 / 3).round().long()
 
@@ -125,7 +125,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Reads(torch.nn.Module):
-    """A backbone whose features are what a picture says."""
+    """A backbone whose features are the class and item of each picture."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.stack(codes(images), dim=1).float()
@@ -137,13 +137,13 @@ def reader() -> FeatureExtractor:
     )
 
 
-def tells(support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """A head that goes by what features say: right in every answer unless a row is another's."""
+def decode_and_match(support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """A head that reads classes from the features: every answer is right unless rows are mixed up."""
     label, item = support[..., 0], support[..., 1]  # (tasks, n_way, n_shot)
     assert (label == label[..., :1]).all()
-    known = (100 * label + item).flatten(1)
-    asked = 100 * query[..., 0] + query[..., 1]
-    assert not (known[:, :, None] == asked[:, None]).any()  # a query image is never support
+    support_codes = (100 * label + item).flatten(1)
+    query_codes = 100 * query[..., 0] + query[..., 1]
+    assert not (support_codes[:, :, None] == query_codes[:, None]).any()  # a query image is never support
     return -(query[..., 0, None] - label[..., 0].unsqueeze(1)).abs()
 
 
@@ -153,20 +153,20 @@ class TestLabelsFollowItems:
         self, coded: Path, tmp_path: Path, monkeypatch, pixels: int
     ):
         monkeypatch.setattr(fsbench.features.extract, "_PIXELS", pixels)
-        _, found = extract_features(
+        _, extracted = extract_features(
             reader(), "coded", "novel", session=Session(coded, quiet=True), out=tmp_path / "f.h5"
         )
         items = load("coded", "novel", coded).items
-        assert [name_of(int(code)) for code in found.values[:, 0]] == [
-            found.class_names[i] for i in found.labels
+        assert [name_of(int(code)) for code in extracted.values[:, 0]] == [
+            extracted.class_names[i] for i in extracted.labels
         ]
-        assert [f"{int(code)}.png" for code in found.values[:, 1]] == list(items)
+        assert [f"{int(code)}.png" for code in extracted.values[:, 1]] == list(items)
 
     @pytest.mark.parametrize("mapped", [False, True])
     @settings(max_examples=60)
     @given(question=questions(), memory=st.sampled_from([1, 500, 1 << 25]))
     def test_into_the_head(self, mapped: bool, question, memory: int):
-        """A head that needs even shots is not asked about others."""
+        """The head needs even shots, so `least_shot` is not set."""
         sizes, spec = question
         spec = replace(spec, least_shot=None)
         labels = np.repeat(np.arange(len(sizes)), sizes)
@@ -178,23 +178,25 @@ class TestLabelsFollowItems:
             patch.setattr(inference, "_LARGEST_BATCH", {"cpu": memory})
             names = [name_of(c) for c in range(len(sizes))]
             batches = list(
-                inference.predictions(table, labels, spec, Head(tells, "-", "none"), class_names=names)
+                inference.predictions(
+                    table, labels, spec, Head(decode_and_match, "-", "none"), class_names=names
+                )
             )
         assert sum(len(tasks) for tasks, _ in batches) == len(sample(labels, spec, class_names=names))
-        for tasks, given_answers in batches:
-            assert (inference.count_correct(tasks, given_answers) == tasks.queries).all()
+        for tasks, predicted in batches:
+            assert (inference.count_correct(tasks, predicted) == tasks.queries).all()
 
     @pytest.mark.parametrize("micro_batch", [None, 3])
     def test_through_training(self, coded: Path, tmp_path: Path, micro_batch: int | None):
-        """Shuffled, cropped, flipped, in several views and parts; every image once an epoch."""
+        """Images are shuffled, cropped, flipped, in several views and parts; each occurs once per epoch."""
         seen: list[tuple[int, int]] = []
         names = load("coded", "base", coded).class_names
-        code_of = [next(code for code in range(len(names)) if name_of(code) == name) for name in names]
+        class_codes = [next(code for code in range(len(names)) if name_of(code) == name) for name in names]
 
         def step(network, images, labels, rng):
             label, item = codes(images)
-            named = torch.tensor([code_of[int(number)] for number in labels])
-            assert torch.equal(label, named.repeat(len(images) // len(labels)))
+            expected = torch.tensor([class_codes[int(number)] for number in labels])
+            assert torch.equal(label, expected.repeat(len(images) // len(labels)))
             seen.extend(zip(labels.tolist(), item[: len(labels)].tolist(), strict=True))
             assert torch.equal(item, item[: len(labels)].repeat(len(images) // len(labels)))
             return {"class": network(images).logsumexp(dim=1).mean()}
@@ -213,7 +215,7 @@ class TestLabelsFollowItems:
         items = [(int(c), int(name.split(".")[0])) for c, name in zip(base.labels, base.items, strict=True)]
         assert Counter(seen) == Counter(4 * items)
         assert seen[: len(items)] != items  # they were shuffled, and
-        assert seen[: len(items)] != seen[len(items) : 2 * len(items)]  # each epoch in its own way
+        assert seen[: len(items)] != seen[len(items) : 2 * len(items)]  # differently in each epoch
 
     @pytest.mark.parametrize(
         ("name", "preset"),
@@ -222,7 +224,7 @@ class TestLabelsFollowItems:
     @settings(max_examples=30)
     @given(labels=st.lists(st.integers(0, 3), min_size=2, max_size=12), seed=st.integers(0, 999))
     def test_through_mixing(self, name: str, preset: str, labels: list[int], seed: int):
-        """Images are their own one-hot labels, so the loss is the least there is: the targets' entropy."""
+        """Images are their own one-hot labels, so the loss is minimal: the entropy of the targets."""
         mixed = []
 
         def backbone(images, depth=0, mix=lambda hidden: hidden):
@@ -236,13 +238,13 @@ class TestLabelsFollowItems:
                 return self.classifier(self.backbone(images))
 
         network = Network(backbone=backbone, classifier=lambda features: (features + 1e-30).log())
-        given_labels = torch.tensor(labels)
-        images = torch.nn.functional.one_hot(given_labels, 4).double()[:, :, None, None]
+        targets = torch.tensor(labels)
+        images = torch.nn.functional.one_hot(targets, 4).double()[:, :, None, None]
         (stage,) = load_recipe(name, preset).stages
-        loss = stage.step(network, images, given_labels, np.random.default_rng(seed))["mixed"].item()
+        loss = stage.step(network, images, targets, np.random.default_rng(seed))["mixed"].item()
         p = mixed[0]
         entropy = -torch.xlogy(p, p)
-        if preset == "official-code":  # binary, a class at a time
+        if preset == "official-code":  # binary cross-entropy, one term per class
             expected = (entropy - torch.xlogy(1 - p, 1 - p)).mean().item()
         else:
             expected = entropy.sum(dim=1).mean().item()
@@ -251,7 +253,7 @@ class TestLabelsFollowItems:
     @settings(max_examples=100)
     @given(rows=st.integers(1, 40), size=st.integers(1, 9))
     def test_through_the_shares_of_processes(self, rows: int, size: int):
-        """What all processes give back adds up to the whole batch, in its order."""
+        """The shares of all processes add up to the whole batch, in its order."""
         batch = torch.arange(3.0 * rows).view(rows, 3)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
@@ -263,7 +265,7 @@ class TestLabelsFollowItems:
 
 
 class TestDataSetsThatShareImages:
-    """Source and target under two names; within a data set `data prepare` tells of images in two splits."""
+    """Images shared by source and target; within a data set, `data prepare` reports images in two splits."""
 
     @pytest.fixture
     def mixed(self, tiny_folder: Path, cache: Path, tmp_path: Path) -> Path:
@@ -276,27 +278,31 @@ class TestDataSetsThatShareImages:
         prepare("mixed", tmp_path / "mixed", cache=tmp_path / "cache", quiet=True)
         return tmp_path / "cache"
 
-    def test_is_told_and_recorded(self, trained: Path, mixed: Path, tmp_path: Path, caplog):
-        ask = {"tasks": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
+    def test_is_reported_and_recorded(self, trained: Path, mixed: Path, tmp_path: Path, caplog):
+        options = {"tasks": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
         output = Output(tmp_path / "results")
         first = next(item for item in load("mixed", "novel", mixed).items if item.startswith("copy"))
-        said = f"trained on 3 of its 143 images (for example novel-2/{first})"
-        for datasets in (["mixed"], ["mixed"]):  # found and read again
-            (result,) = evaluate(trained / "best.safetensors", images=Images(datasets), output=output, **ask)
-            assert result.data.seen == said
-            assert json.loads((tmp_path / "results" / result.path).read_text())["data"]["seen"] == said
-        assert caplog.messages == [f"fsbench: warning: tiny-erm on mixed novel: {said}"] * 2
+        warning = f"trained on 3 of its 143 images (for example novel-2/{first})"
+        for datasets in (["mixed"], ["mixed"]):  # computed, then read from the result file
+            (result,) = evaluate(
+                trained / "best.safetensors", images=Images(datasets), output=output, **options
+            )
+            assert result.data.seen == warning
+            assert json.loads((tmp_path / "results" / result.path).read_text())["data"]["seen"] == warning
+        assert caplog.messages == [f"fsbench: warning: tiny-erm on mixed novel: {warning}"] * 2
 
-    def test_nothing_is_told_where_nothing_is_shared(self, trained: Path, mixed: Path, tiny_folder, caplog):
+    def test_data_sets_without_shared_images_give_no_warning(
+        self, trained: Path, mixed: Path, tiny_folder, caplog
+    ):
         prepare("apart", tiny_folder / "novel", cache=mixed, quiet=True)
-        ask = {"tasks": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
-        found = evaluate(
-            trained / "best.safetensors", images=Images(["apart", "tiny"]), output=Output(None), **ask
+        options = {"tasks": [TaskSpec(n_query=3, n_tasks=20)], "session": Session(mixed)}
+        results = evaluate(
+            trained / "best.safetensors", images=Images(["apart", "tiny"]), output=Output(None), **options
         )
-        assert [result.data.seen for result in found] == [None, None]
+        assert [result.data.seen for result in results] == [None, None]
         assert caplog.messages == []
 
-    def test_only_the_very_images_of_the_training_are_compared(self, mixed: Path, tmp_path: Path):
+    def test_only_images_used_in_training_are_compared(self, mixed: Path, tmp_path: Path):
         fingerprint = fingerprint_of("tiny", "base", mixed)
         names = load("mixed", "novel", mixed).items
         copies = {f"copy-{i}.bmp" for i in range(3)}
@@ -310,7 +316,7 @@ class TestDataSetsThatShareImages:
 
 
 class Listed:
-    """What `os.scandir` returns, in an order of its own."""
+    """The entries of `os.scandir` in another order."""
 
     def __init__(self, entries: list[os.DirEntry]) -> None:
         self._entries = iter(entries)
@@ -353,30 +359,30 @@ class TestIndependence:
         assert leaderboard.stale(tmp_path / "results", None) == []
 
     def test_of_the_batch_that_an_image_is_in(self, cache: Path, trained: Path, monkeypatch):
-        """Up to the order of float32 sums, which convolutions choose by the size of a batch."""
+        """Equal up to the order of float32 sums, which convolutions choose by the batch size."""
         backbone = of_checkpoint(trained / "best.safetensors")
         pixels = load("tiny", "novel", cache).pixels
-        found = []
+        features = []
         for at_once in (1, 3, 64, 256):
             monkeypatch.setattr(fsbench.features.extract, "_PIXELS", at_once * SIZE**2)
-            found.append(embed(backbone.network, backbone.transform, pixels, Session(quiet=True)))
-        for values in found[1:]:
-            np.testing.assert_allclose(values, found[0], rtol=1e-4, atol=1e-5 * np.abs(found[0]).max())
+            features.append(embed(backbone.network, backbone.transform, pixels, Session(quiet=True)))
+        for values in features[1:]:
+            np.testing.assert_allclose(values, features[0], rtol=1e-4, atol=1e-5 * np.abs(features[0]).max())
 
     @pytest.mark.gpu
     @pytest.mark.parametrize("name", HEADS)
     def test_of_the_device(self, name: str, cache: Path, trained: Path):
-        """Queries that lie between two classes fall to either by rounding: a few in a thousand."""
-        ask = {"tasks": [TaskSpec(n_shot=2, n_query=10, n_tasks=200)], "heads": [name]}
-        ask |= {"preprocess": ["l2"], "output": Output(None)}
-        one, other = (
-            evaluate(trained / "best.safetensors", session=Session(cache, torch.device(device)), **ask)[0]
+        """For a few queries in a thousand, rounding decides between two classes."""
+        options = {"tasks": [TaskSpec(n_shot=2, n_query=10, n_tasks=200)], "heads": [name]}
+        options |= {"preprocess": ["l2"], "output": Output(None)}
+        first, second = (
+            evaluate(trained / "best.safetensors", session=Session(cache, torch.device(device)), **options)[0]
             for device in ("cpu", "cuda")
         )
-        assert one.outcome.task_digest == other.outcome.task_digest
-        differ = np.abs(np.subtract(one.outcome.correct, other.outcome.correct)).sum()
+        assert first.outcome.task_digest == second.outcome.task_digest
+        differ = np.abs(np.subtract(first.outcome.correct, second.outcome.correct)).sum()
         assert differ <= 0.005 * 200 * 50
-        assert other.outcome.accuracy == pytest.approx(one.outcome.accuracy, abs=0.002)
+        assert second.outcome.accuracy == pytest.approx(first.outcome.accuracy, abs=0.002)
 
 
 SURROUNDINGS = {
@@ -390,7 +396,7 @@ SURROUNDINGS = {
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Classes and files whose names another locale would read, sort or capitalise in another way."""
+    """Classes and files whose names are read, sorted or capitalised differently in another locale."""
     root, rng = tmp_path_factory.mktemp("named"), np.random.default_rng(0)
     splits = {"base": ["İzmir", "ılık", "Zebra", "émeu"], "novel": ["I", "i", "ı", "z", "ä", "犬"]}
     for split, classes in splits.items():
@@ -404,7 +410,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def here(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """What comes out of this very process."""
+    """The outcome in this process."""
     torch.set_num_threads(1)
     return runpy.run_path(str(JOB))["outcome"](images, GOLDEN, tmp_path_factory.mktemp("here"))
 
@@ -421,11 +427,13 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestSurroundings:
-    """The same commands elsewhere, to the last bit: surroundings_job.py gives them and says what came out."""
+    """The same commands give equal outcomes in other surroundings, bit by bit; see surroundings_job.py."""
 
     @pytest.mark.slow
     @pytest.mark.parametrize("name", SURROUNDINGS)
-    def test_change_nothing(self, images, here, tmp_path: Path, name: str, request: pytest.FixtureRequest):
+    def test_do_not_change_results(
+        self, images, here, tmp_path: Path, name: str, request: pytest.FixtureRequest
+    ):
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
         surroundings = {**kept, "OMP_NUM_THREADS": "1", **SURROUNDINGS[name]}
         comma = surroundings.get("LC_ALL") == "tr_TR.UTF-8"
@@ -435,9 +443,9 @@ class TestSurroundings:
         line = [sys.executable, str(JOB), str(images), str(GOLDEN), str(tmp_path / "out")]
         done = subprocess.run(line, env=surroundings, cwd=tmp_path / "elsewhere", capture_output=True)
         assert done.returncode == 0, done.stderr.decode()
-        there = json.loads((tmp_path / "out" / "outcome.json").read_bytes())
-        assert there.pop("decimal point") == ("," if comma else ".")
-        assert there == {key: value for key, value in here.items() if key != "decimal point"}
+        elsewhere = json.loads((tmp_path / "out" / "outcome.json").read_bytes())
+        assert elsewhere.pop("decimal point") == ("," if comma else ".")
+        assert elsewhere == {key: value for key, value in here.items() if key != "decimal point"}
 
     def test_names_in_another_encoding_are_refused(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")

@@ -1,4 +1,4 @@
-"""A library call leaves the process and the user's module as it found them, also when it fails."""
+"""A library call does not change the state of the process or of the user's module, even if it fails."""
 
 import gc
 import json
@@ -60,7 +60,7 @@ LABELS = np.repeat(np.arange(6), 10)
 
 
 def process() -> dict[str, Any]:
-    """What calls could change for the whole process."""
+    """The global state that calls could change."""
     backends = torch.backends
     fsbench_log = logging.getLogger("fsbench")
     return {
@@ -105,7 +105,7 @@ def process() -> dict[str, Any]:
 
 @contextmanager
 def unchanged(look: Callable[[], dict[str, Any]]) -> Iterator[None]:
-    """Compare all that a function sees before and after the block."""
+    """Assert that a function returns the same state before and after the block."""
     before = look()
     yield
     after = look()
@@ -114,7 +114,7 @@ def unchanged(look: Callable[[], dict[str, Any]]) -> Iterator[None]:
 
 
 class Fails(nn.Module):
-    """Passes images on until it is told to fail."""
+    """Returns its input, or fails if `failing` is set."""
 
     failing = False
 
@@ -145,7 +145,7 @@ def user_module() -> nn.Sequential:
 
 
 def module_state(module: nn.Module) -> dict[str, Any]:
-    """All that a call could change about a module."""
+    """The state of a module that a call could change."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     return {
         "modes": {name: part.training for name, part in module.named_modules()},
@@ -163,8 +163,8 @@ def module_state(module: nn.Module) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run_of(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Callable[[str], object]:
-    """Calls of the library by name; what they need is made before the process is looked at."""
+def make_call(cache: Path, trained: Path, tiny_folder: Path, tmp_path: Path) -> Callable[[str], object]:
+    """Calls of the library by name; their inputs are made before the state is recorded."""
     checkpoint = trained / "best.safetensors"
     backbone = pretrained.find(checkpoint)
     results = evaluate(
@@ -219,9 +219,9 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_call_leaves_the_process_as_it_was(run_of, name: str):
+def test_a_call_leaves_the_process_as_it_was(make_call, name: str):
     with unchanged(process):
-        run_of(name)
+        make_call(name)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -244,12 +244,12 @@ def test_a_network_is_made_without_the_generator_of_the_process(tmp_path: Path, 
         "    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)), 16\n"
     )
     torch.save(torchvision.models.shufflenet_v2_x0_5().state_dict(), tmp_path / "weights.pt")
-    asked = {
+    names = {
         "function": (f"{tmp_path}/mine.py:network",),
         "file": (tmp_path / "weights.pt", "torchvision:shufflenet_v2_x0_5"),
     }
     with unchanged(process):
-        pretrained.find(*asked[kind])
+        pretrained.find(*names[kind])
 
 
 def test_training_that_fails_leaves_the_process_as_it_was(cache: Path, tmp_path: Path, monkeypatch):
@@ -265,7 +265,7 @@ def test_training_that_fails_leaves_the_process_as_it_was(cache: Path, tmp_path:
         )
 
 
-def test_training_seeds_no_device_but_its_own(cache: Path, tmp_path: Path, monkeypatch):
+def test_training_seeds_only_its_own_device(cache: Path, tmp_path: Path, monkeypatch):
     seeded = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
@@ -296,18 +296,18 @@ def test_a_module_is_left_as_it_was(cache: Path, images: str, failing: bool):
     module = user_module()
     module[-1].failing = failing
     novel = load("tiny", "novel", cache)
-    given: dict[str, Any] = {"dataset": "tiny", "image_size": 16, "cache": cache}
+    options: dict[str, Any] = {"dataset": "tiny", "image_size": 16, "cache": cache}
     if images != "dataset":
         pixels = (
             novel.pixels if images == "uint8" else standard_transform(16).apply(torch.tensor(novel.pixels))
         )
-        given = {"images": pixels, "labels": novel.labels, "image_size": 16 if images == "uint8" else None}
+        options = {"images": pixels, "labels": novel.labels, "image_size": 16 if images == "uint8" else None}
     with unchanged(lambda: {**process(), **module_state(module)}):
         if failing:
             with pytest.raises(RuntimeError, match="in the middle"):
-                fsbench.evaluate(module, **given, **FEW)
+                fsbench.evaluate(module, **options, **FEW)
         else:
-            fsbench.evaluate(module, **given, **FEW)
+            fsbench.evaluate(module, **options, **FEW)
 
 
 def test_a_module_that_fails_leaves_its_extraction_and_prediction_as_they_were(
@@ -332,15 +332,15 @@ def test_a_module_runs_on_another_device_as_a_copy(cache: Path):
         fsbench.evaluate(module, dataset="tiny", image_size=16, cache=cache, device="meta", **FEW)
 
 
-def test_a_module_that_cannot_be_copied_is_told_to_stay_where_it_is():
+def test_a_module_that_cannot_be_copied_must_stay_on_its_device():
     module = nn.Linear(3, 3)
     module.computed = module.weight * 2  # not a leaf: torch refuses to copy it
     with pytest.raises(FsbenchError, match="device must be that of the module, which cannot be copied"):
         fsbench.evaluate(module, dataset="tiny", device="meta", **FEW)
 
 
-def test_what_a_module_keeps_of_a_call_serves_in_training():
-    """Tensors that inference mode makes would be refused by autograd for ever."""
+def test_tensors_kept_by_a_module_can_be_trained_with():
+    """Autograd refuses tensors that were made in inference mode."""
 
     class Keeps(nn.Module):
         kept = None
@@ -381,7 +381,7 @@ for module in pkgutil.walk_packages(fsbench.__path__, "fsbench."):
 after = look()
 print([name for name in before if before[name] != after[name]])
 """
-LIBRARIES = [  # what importing them changes is theirs
+LIBRARIES = [  # imported first, because their own changes do not count
     "cyclopts", "filelock", "h5py", "matplotlib.figure", "matplotlib.font_manager", "numba", "orjson",
     "pandas", "PIL.Image", "platformdirs", "safetensors.torch", "rich.progress", "scipy.stats", "tabulate",
     "torch.distributed.nn.functional", "torchvision.datasets.utils", "torchvision.models",
@@ -394,11 +394,11 @@ def test_importing_every_module_leaves_the_process_as_it_was():
     assert done.stdout.strip() == "[]"
 
 
-def test_only_commands_tune_the_memory_of_the_process(run_of, monkeypatch, tmp_path: Path):
+def test_only_commands_tune_the_memory_of_the_process(make_call, monkeypatch, tmp_path: Path):
     tuned = []
     monkeypatch.setattr(precision, "keep_memory", lambda: tuned.append(1))
     for name in ("features", "module", "checkpoint", "extract", "train_backbone", "toy"):
-        run_of(name)
+        make_call(name)
     assert tuned == []
     assert Computing(device="cpu").session.device.type == "cpu"
     assert tuned == [1]
@@ -425,7 +425,7 @@ def test_every_command_that_computes_tunes_the_memory_of_its_process(monkeypatch
         main([*line, "--device", "cpu"])
 
 
-def test_the_cpu_is_found_without_a_tensor(monkeypatch):
-    """torch looks at its memory settings once, with its first tensor: a command has to set them before."""
+def test_the_cpu_device_is_selected_without_a_tensor(monkeypatch):
+    """torch reads its memory settings once, at its first tensor, so a command must set them before."""
     monkeypatch.setattr(torch, "empty", None)
     assert machine.find_device("cpu") == CPU

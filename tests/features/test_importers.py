@@ -17,7 +17,7 @@ from fsbench.evaluation.subjects import BaseNeed, Images, load_subjects
 from fsbench.features import importers, store
 from fsbench.features.importers import _formats
 
-LABELS = np.array([7, 3, 3, 7, 12, 3, 12, 7, 12, 12])  # as a shuffling loader gives them
+LABELS = np.array([7, 3, 3, 7, 12, 3, 12, 7, 12, 12])  # in the order of a shuffling loader
 VALUES = np.random.default_rng(0).random((10, 4), np.float32)
 BASE_MEAN = np.array([0.5, 0.25, 0.125, 1.0], np.float32)
 
@@ -30,7 +30,7 @@ def by_class(values: np.ndarray, labels: np.ndarray) -> defaultdict[int, list[np
 
 
 def s2m2(path: Path, values: np.ndarray, labels: np.ndarray, batch: int = 4) -> None:
-    """Arrays with room for whole batches, filled batch by batch."""
+    """Write arrays with room for whole batches, filled batch by batch."""
     room = -(-len(labels) // batch) * batch
     with h5py.File(path, "w") as file:
         all_labels, all_feats, n = file.create_dataset("all_labels", (room,), dtype="i"), None, 0
@@ -45,7 +45,7 @@ def s2m2(path: Path, values: np.ndarray, labels: np.ndarray, batch: int = 4) -> 
 
 
 def resized(path: Path, values: np.ndarray, labels: np.ndarray) -> None:
-    """The same arrays, grown one item at a time and compressed."""
+    """Write the same arrays compressed and extended item by item."""
     with h5py.File(path, "w") as file:
         feats = file.create_dataset("all_feats", (0, 4), "f", maxshape=(None, 4), compression="gzip")
         ids = file.create_dataset("all_labels", (0,), "i8", maxshape=(None,), chunks=True)
@@ -116,8 +116,8 @@ class TestEveryFormat:
         np.testing.assert_array_equal(imported.features.labels, [0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
         assert (imported.features.values.dtype, imported.features.labels.dtype) == (np.float32, np.int32)
         for c, label in enumerate((3, 7, 12)):
-            wanted = sorted(VALUES[label == LABELS].tolist())
-            assert sorted(imported.features.values[imported.features.labels == c].tolist()) == wanted
+            expected = sorted(VALUES[label == LABELS].tolist())
+            assert sorted(imported.features.values[imported.features.labels == c].tolist()) == expected
         assert imported.features.about == {
             "dataset": "mine", "split": "novel", "form": example.name, "source_file": sha256_of(path)
         }  # fmt: skip
@@ -130,8 +130,8 @@ class TestEveryFormat:
         order = np.random.default_rng(1).permutation(len(LABELS))
         example.write(tmp_path / "a", VALUES, LABELS)
         example.write(tmp_path / "b", VALUES[order], LABELS[order])
-        one, other = (importers.read(tmp_path / name, "mine", "novel") for name in "ab")
-        assert one.features.digest == other.features.digest
+        first, second = (importers.read(tmp_path / name, "mine", "novel") for name in "ab")
+        assert first.features.digest == second.features.digest
 
     def test_a_truncated_file_gives_one_line(self, example: Format, tmp_path: Path):
         example.write(tmp_path / "whole", VALUES, LABELS)
@@ -195,13 +195,13 @@ def test_easy_keeps_all_splits_in_one_array(zipped: bool, tmp_path: Path):
 def test_easy_as_a_numpy_file(tmp_path: Path):
     array = easy_file(tmp_path / "x.pt11", (64, 16, 20), 6).numpy()
     np.save(tmp_path / "x.npy", array)
-    one, other = (importers.read(tmp_path / name, "cifar-fs", "val") for name in ("x.npy", "x.pt11"))
-    assert one.features.digest == other.features.digest
-    assert len(one.features.values) == 16 * 6
+    first, second = (importers.read(tmp_path / name, "cifar-fs", "val") for name in ("x.npy", "x.pt11"))
+    assert first.features.digest == second.features.digest
+    assert len(first.features.values) == 16 * 6
 
 
 def test_copies_that_pad_easy_classes_are_removed(tmp_path: Path):
-    """Equal support and query images would make tasks easier than they are."""
+    """Equal images in support and query would make tasks easier."""
     n = sum(SOURCES["cub"].n_classes)
     array = np.random.default_rng(0).random((n, 8, 4), np.float32)
     counts = np.random.default_rng(1).integers(5, 9, size=n)
@@ -210,8 +210,8 @@ def test_copies_that_pad_easy_classes_are_removed(tmp_path: Path):
     torch.save(torch.from_numpy(array), tmp_path / "x.pt11")
     imported = importers.read(tmp_path / "x.pt11", "cub", "novel")
     np.testing.assert_array_equal(np.bincount(imported.features.labels), counts[150:])
-    own = np.concatenate([array[c, : counts[c]] for c in range(100)])
-    np.testing.assert_allclose(imported.base_mean, own.mean(axis=0), rtol=1e-5)
+    expected = np.concatenate([array[c, : counts[c]] for c in range(100)])
+    np.testing.assert_allclose(imported.base_mean, expected.mean(axis=0), rtol=1e-5)
 
 
 def test_easy_files_that_cannot_be_split_are_refused(tmp_path: Path):
@@ -262,7 +262,7 @@ def test_contradictions_are_refused(thing: object, message: str, tmp_path: Path)
 @pytest.mark.parametrize(
     "thing", [{}, [], None, 3, {"state": {"w": [VECTOR]}, "epoch": 3}, [VECTOR] * 4, VECTOR]
 )
-def test_content_of_no_known_format(thing: object, tmp_path: Path):
+def test_an_unknown_format_is_refused(thing: object, tmp_path: Path):
     pickled(tmp_path / "x", thing)
     assert importers.recognise(tmp_path / "x") is None
     with pytest.raises(FsbenchError, match="has none of the known formats: s2m2, pt-map, tim"):

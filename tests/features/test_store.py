@@ -35,7 +35,7 @@ def test_digest_depends_on_values_and_labels(made: Features):
     assert replace(made, labels=np.roll(made.labels, 1)).digest != made.digest
 
 
-def test_a_file_made_for_something_else_is_refused(tmp_path: Path, made: Features):
+def test_a_file_with_other_attributes_is_refused(tmp_path: Path, made: Features):
     store.write(tmp_path / "f.h5", made)
     with pytest.raises(FsbenchError, match="dataset is 'tiny', not 'cub'"):
         store.read(tmp_path / "f.h5", dataset="cub")

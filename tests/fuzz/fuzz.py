@@ -45,7 +45,7 @@ def main() -> int:
         run = subprocess.run(
             [*command, f"--findings={options.findings}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-        runs = max((int(one or other) for one, other in _DONE.findall(run.stderr)), default=0)
+        runs = max((int(first or second) for first, second in _DONE.findall(run.stderr)), default=0)
         total += runs
         outcome = "nothing found" if run.returncode == 0 else f"FOUND, exit code {run.returncode}"
         print(f"{name:16} {runs:>9,} inputs {time.perf_counter() - began:6.0f} s  {outcome}", flush=True)
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _child(name: str, inputs: int, seed: int, findings: Path) -> None:
-    """Fuzz one reader in this process, and exit."""
+    """Fuzz one reader in this process and exit."""
     import atheris
 
     with atheris.instrument_imports(include=["fsbench", "tomllib"]):
@@ -68,7 +68,7 @@ def _child(name: str, inputs: int, seed: int, findings: Path) -> None:
     with tempfile.TemporaryDirectory() as corpus, scratch() as folder:
         for number, data in enumerate(target.seeds()):
             Path(corpus, str(number)).write_bytes(data)
-        warnings.simplefilter("error")  # a user would see a second line
+        warnings.simplefilter("error")  # a warning would be a second line for the user
 
         def test_one_input(data: bytes) -> None:
             attempt(target, data, folder)

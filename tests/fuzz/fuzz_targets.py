@@ -59,8 +59,8 @@ LABELS = np.repeat(np.arange(3, dtype=np.int32), 2)
 class Target:
     """One reader."""
 
-    read: Callable[[Path], object]  # of a file
-    seeds: Callable[[], list[bytes]]  # valid files, small ones
+    read: Callable[[Path], object]  # reads a file
+    seeds: Callable[[], list[bytes]]  # small valid files
     fraction: float = 1.0  # of the requested number of inputs; fast readers get more
 
 
@@ -196,20 +196,20 @@ def _read_checkpoint(path: Path) -> None:
 
 
 def _weights() -> list[bytes]:
-    found = {"feature.w": torch.arange(3.0), "n": torch.tensor(1)}
+    tensors = {"feature.w": torch.arange(3.0), "n": torch.tensor(1)}
     return [
-        written(lambda path: torch.save(found, path)),
-        written(lambda path: torch.save({"state": found}, path, _use_new_zipfile_serialization=False)),
-        safetensors(found),
+        written(lambda path: torch.save(tensors, path)),
+        written(lambda path: torch.save({"state": tensors}, path, _use_new_zipfile_serialization=False)),
+        safetensors(tensors),
     ]
 
 
 def _read_result(path: Path) -> None:
-    found = result_files.read(path)
-    found.line()
-    assert not Path(found.path).is_absolute()
-    assert ".." not in found.path.parts
-    shown = tables([found])
+    result = result_files.read(path)
+    result.line()
+    assert not Path(result.path).is_absolute()
+    assert ".." not in result.path.parts
+    shown = tables([result])
     sections(shown)
     spreadsheet(shown)
 
@@ -217,8 +217,8 @@ def _read_result(path: Path) -> None:
 def _task_lists() -> list[bytes]:
     shipped = [path.read_bytes() for path in sorted((GOLDEN.parents[1] / "episodes").glob("*.toml"))[:2]]
     spec = asdict(result().spec) | {"classes": ("a", "b"), "query_alpha": 2.0, "n_shot": 2, "least_shot": 1}
-    every = pinned.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
-    return [*shipped, written(lambda path: pinned.write_task_list(path, every))]
+    even = pinned.pin("tiny", "novel", np.repeat(np.arange(2), 9), _spec(spec), ("a", "b"))
+    return [*shipped, written(lambda path: pinned.write_task_list(path, even))]
 
 
 def _spec(values: dict[str, object]) -> TaskSpec:
@@ -300,12 +300,12 @@ def _read_arrow(path: Path) -> None:
 
 def _images() -> list[bytes]:
     image = Image.effect_noise((6, 5), 50).convert("RGB")
-    found = []
+    contents = []
     for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"):
         file = io.BytesIO()
         image.save(file, form)
-        found.append(file.getvalue())
-    return found
+        contents.append(file.getvalue())
+    return contents
 
 
 def _read_image(path: Path) -> None:
@@ -347,8 +347,8 @@ def _overrides() -> list[bytes]:
 
 def _read_overrides(path: Path) -> None:
     recipe, preset, overrides = [*path.read_text(errors="replace").split("\n", 2), "", ""][:3]
-    found = recipe_of(changed(result(), recipe=recipe, preset=preset, overrides=overrides))
-    assert found.epochs > 0
+    recipe = recipe_of(changed(result(), recipe=recipe, preset=preset, overrides=overrides))
+    assert recipe.epochs > 0
 
 
 def _logs() -> list[bytes]:

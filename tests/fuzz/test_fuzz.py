@@ -10,7 +10,7 @@ TRIES = 40  # inputs per reader
 
 @st.composite
 def mutations(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A valid file with some changes: bytes written over, put in, cut out, copied, or the end cut off."""
+    """A valid file with some changes: bytes overwritten, inserted, removed or copied, or the end cut off."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 4))):
         at, length = draw(st.integers(0, max(0, len(data) - 1))), draw(st.integers(1, 16))

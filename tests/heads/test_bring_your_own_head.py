@@ -73,12 +73,12 @@ def test_a_function_in_a_file(mine, task):
     assert actual.code == hashlib.sha256(MINE.encode()).hexdigest()
 
 
-def test_a_head_says_more_of_itself(mine):
+def test_a_file_may_declare_a_complete_head(mine):
     actual = find_head(f"{mine}:HEAD")
     assert (actual.preprocess, actual.transductive, actual.paper) == ("l2", True, "mine")
 
 
-def test_what_a_head_takes_reaches_its_code(mine, task):
+def test_a_head_receives_the_arguments_it_declares(mine, task):
     logits = find_head(f"{mine}:OF_KEYS")(*task, keys=torch.tensor([0, 100, 200]))
     without = find_head(f"{mine}:head").classify(*task)
     torch.testing.assert_close(
@@ -94,7 +94,7 @@ def test_a_function_in_a_package(mine, task, monkeypatch):
 
 
 def test_an_entry_point_of_a_package(mine, task, monkeypatch):
-    """As pip leaves it: a folder of metadata beside the package."""
+    """Install a package like pip: with a folder of metadata beside it."""
     mine.rename(mine.parent / "offered_heads.py")
     about = mine.parent / "offered_heads-1.0.dist-info"
     about.mkdir()
@@ -106,7 +106,7 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
     actual = find_head("euclid")
     assert actual.classify(*task).shape == (3, 10, 5)
     assert actual.code == hashlib.sha256(MINE.encode()).hexdigest()
-    assert find_head("logistic") is HEADS["logistic"]  # no package takes the place of a shipped head
+    assert find_head("logistic") is HEADS["logistic"]  # a package cannot replace a shipped head
     with pytest.raises(FsbenchError, match="unknown head 'euclit'; did you mean 'euclid'"):
         find_head("euclit")
 
@@ -122,7 +122,7 @@ def test_an_entry_point_of_a_package(mine, task, monkeypatch):
         ("absent", "mine.py does not define absent"),
     ],
 )
-def test_what_is_no_head_is_one_line(mine, task, name, message):
+def test_invalid_heads_give_one_line(mine, task, name, message):
     with pytest.raises(FsbenchError, match=message) as caught:
         find_head(f"{mine}:{name}").classify(*task)
     assert "\n" not in str(caught.value)
@@ -136,7 +136,7 @@ def test_what_is_no_head_is_one_line(mine, task, name, message):
         ("neraest-mean", "unknown head 'neraest-mean'; did you mean 'nearest-mean'"),
     ],
 )
-def test_heads_that_are_nowhere_are_named(name, message):
+def test_missing_heads_are_named(name, message):
     with pytest.raises(FsbenchError, match=message):
         find_head(name)
 
@@ -148,13 +148,13 @@ def test_heads_that_are_nowhere_are_named(name, message):
         ("x =", "SyntaxError: invalid syntax"),
     ],
 )
-def test_broken_files_are_one_line(mine, code, message):
+def test_broken_files_give_one_line(mine, code, message):
     mine.write_text(code)
     with pytest.raises(FsbenchError, match=message):
         find_head(f"{mine}:head")
 
 
-def test_a_file_runs_once_and_again_when_it_changes(mine, capsys):
+def test_a_file_runs_once_until_it_changes(mine, capsys):
     mine.write_text(MINE + "\nprint('runs')\n")
     for _ in range(3):
         find_head(f"{mine}:head")
@@ -164,7 +164,7 @@ def test_a_file_runs_once_and_again_when_it_changes(mine, capsys):
     assert capsys.readouterr().out == "anew\n"
 
 
-def test_results_tell_two_heads_of_one_name_apart(mine, trained, cache, tmp_path, capsys, monkeypatch):
+def test_results_distinguish_two_heads_of_one_name(mine, trained, cache, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FSBENCH_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
     command = ["evaluate", str(trained / "best.safetensors"), "--head", "./mine.py:head", "nearest-mean"]

@@ -1,4 +1,4 @@
-"""What every head promises; a head that is registered is tested."""
+"""Contract tests of every registered head."""
 
 import importlib
 
@@ -21,7 +21,7 @@ TIM, PT_MAP, CALIBRATION = (
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    """Promises do not depend on how long a head iterates; values are tested elsewhere."""
+    """Few iterations suffice here; values are tested elsewhere."""
     monkeypatch.setattr(TIM, "STEPS", 50)
     monkeypatch.setattr(PT_MAP, "MOST_ROUNDS", 100)
     monkeypatch.setattr(CALIBRATION, "DRAWS", 60)
@@ -40,7 +40,7 @@ def draw(seed: int, n_tasks: int = 3, d: int = D, noise: float = 0.3) -> tuple[T
 def classify(
     head: Head, support: Tensor, query: Tensor, keys: Tensor | None = None, **more: Tensor
 ) -> Tensor:
-    """Logits, the head being given whatever it asks for; task t's key is t unless others are given."""
+    """Logits of a head called with the arguments it declares; task t has key t by default."""
     options: dict[str, object] = dict(more)
     if head.random:
         options["keys"] = torch.arange(len(support)) if keys is None else keys
@@ -54,7 +54,7 @@ def classify(
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 class TestEveryHead:
     def test_solves_separable_tasks(self, head):
-        """Classes along axes of their own, with little noise, as the head's own preprocessing gives them."""
+        """Each class lies along its own axis with little noise, after the head's own preprocessing."""
         rng = torch.Generator().manual_seed(0)
         centres = 3 * torch.eye(N_WAY, D).unsqueeze(1)
         values = (centres + 0.05 * torch.rand(2, N_WAY, N_SHOT + N_QUERY, D, generator=rng)).contiguous()
@@ -74,7 +74,7 @@ class TestEveryHead:
         assert logits.shape == (3, N_WAY * N_QUERY, N_WAY)
 
     def test_leaves_its_input_as_it_was(self, head):
-        """Also where it needs no other precision and no other width, and so no copy."""
+        """This includes inputs that need no conversion, and so no copy."""
         for dtype in (torch.float32,) if head.needs_base else (torch.float32, torch.float64):
             support, query = (x.to(dtype) for x in draw(seed=3, d=16))
             before = support.clone(), query.clone()
@@ -83,7 +83,7 @@ class TestEveryHead:
             assert torch.equal(query, before[1])
 
     def test_permuting_classes_permutes_logits(self, head):
-        """A random head treats classes alike over many keys: the means lie within 5 standard errors."""
+        """Over many keys, a random head treats classes equally: means are within 5 standard errors."""
         n = 100 if head.random else 1
         support, query = (x.expand(n, *x.shape[1:]) for x in draw(seed=2, n_tasks=1))
         order = torch.tensor([2, 0, 1])
@@ -125,7 +125,7 @@ class TestEveryHead:
 
     @pytest.mark.parametrize("case", ["constant", "duplicate", "zero", "huge", "tiny", "one-dimensional"])
     def test_is_finite_on_odd_features(self, head, case):
-        """In one batch with an ordinary task, which keeps its answer."""
+        """In one batch with a normal task, whose answer does not change."""
         change = {
             "constant": torch.ones_like,
             "duplicate": lambda values: values.select(1, 0).unsqueeze(1).expand_as(values),
@@ -140,7 +140,7 @@ class TestEveryHead:
         alone = classify(head, support[1:], query[1:], keys=torch.tensor([1]))
         torch.testing.assert_close(actual[1:], alone, atol=1e-4, rtol=1e-4)
 
-    def test_draws_nothing_but_what_its_key_says(self, head):
+    def test_is_random_only_by_its_key(self, head):
         support, query = (x[:1].expand(3, *x.shape[1:]) for x in draw(seed=8))
         state = torch.get_rng_state()
         first, second, again = classify(head, support, query, keys=torch.tensor([5, 6, 5]))
@@ -157,10 +157,10 @@ class TestEveryHead:
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 class TestUnevenShots:
-    def test_are_taken(self, head):
+    def test_are_accepted(self, head):
         assert head.uneven
 
-    def test_all_shots_are_as_none_given(self, head):
+    def test_full_shots_equal_no_shots_argument(self, head):
         support, query = draw(seed=9)
         actual = classify(head, support, query, shots=torch.full((3, N_WAY), N_SHOT))
         torch.testing.assert_close(actual, classify(head, support, query), atol=1e-5, rtol=1e-5)
@@ -174,14 +174,14 @@ class TestUnevenShots:
         torch.testing.assert_close(classify(head, other, query, shots=shots), actual, atol=1e-5, rtol=1e-5)
         assert not torch.allclose(actual, classify(head, support, query), atol=1e-3)
 
-    def test_one_shot_everywhere_is_a_one_shot_task(self, head):
+    def test_one_shot_in_every_class_equals_a_one_shot_task(self, head):
         support, query = draw(seed=11)
         actual = classify(head, support, query, shots=torch.ones(3, N_WAY, dtype=torch.int64))
         torch.testing.assert_close(actual, classify(head, support[:, :, :1], query), atol=1e-5, rtol=1e-5)
 
 
 def test_marks():
-    """What tables say of a head; a new head joins here by its marks alone."""
+    """Marks of heads in tables, for every registered head."""
     assert [name for name, head in HEADS.items() if head.class_prior] == ["pt-map", "soft-kmeans"]
     assert all(head.transductive for head in HEADS.values() if head.class_prior)
 
@@ -213,7 +213,7 @@ def test_suggestions_for_names_of_papers_are_heads():
 
 
 class TestOptionsOfAHead:
-    """What a head takes beside support and query is read from its signature."""
+    """The arguments of a head besides support and query are read from its signature."""
 
     def test_shipped_heads(self):
         assert all("shots" in head.options for head in HEADS.values())
@@ -235,10 +235,10 @@ class TestOptionsOfAHead:
             (torch.bmm, set()),  # has no signature
         ],
     )
-    def test_of_functions(self, function, options):
+    def test_of_functions_are_read_from_the_signature(self, function, options):
         assert Head(function, "mine", "none").options == options
 
-    def test_a_head_is_called_with_what_it_takes(self):
+    def test_a_head_receives_only_its_arguments(self):
         seen = {}
 
         def classify(support, query, *, keys, base, shots=None):
@@ -287,7 +287,7 @@ class TestPreprocess:
         torch.testing.assert_close(actual, torch.tensor([[0.6, 0.8, 2e-4]]), atol=1e-6, rtol=1e-5)
 
     @pytest.mark.parametrize("name", ["tukey", "pt"])
-    def test_square_roots_refuse_negative_features(self, name):
+    def test_roots_refuse_negative_features(self, name):
         with pytest.raises(
             FsbenchError,
             match=rf"^preprocess {name} takes square roots, but a feature is -0\.5; choose none, l2 or cl2n$",

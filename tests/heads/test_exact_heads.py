@@ -1,4 +1,4 @@
-"""On a processor, no bit of a task depends on the batch, on memory or on threads, whatever the head."""
+"""On a CPU, the logits of a task do not depend on batch, memory alignment or threads, bit by bit."""
 
 import importlib
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ TIM, PT_MAP, CALIBRATION = (
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    """Sums are in the same order after any number of steps."""
+    """Few iterations suffice: sums keep their order after any number of steps."""
     monkeypatch.setattr(TIM, "STEPS", 3)
     monkeypatch.setattr(PT_MAP, "MOST_ROUNDS", 8)
     monkeypatch.setattr(CALIBRATION, "DRAWS", 10)
@@ -32,13 +32,13 @@ def few_steps(monkeypatch):
 
 
 def shifted(values: Tensor) -> Tensor:
-    """The same values, one place further from where memory is aligned."""
+    """The same values, shifted by one element from aligned memory."""
     room = values.new_empty(values.numel() + 1)
     return room[1:].view(values.shape).copy_(values)
 
 
 class Tasks:
-    """Overlapping classes with features that are not negative, and what a head takes beside them."""
+    """Overlapping classes with non-negative features, and the other arguments of a head."""
 
     def __init__(self, head: Head, d: int, sizes: tuple[int, int, int, int], uneven: bool = False):
         n_tasks, n_way, n_shot, n_query = sizes
@@ -52,26 +52,26 @@ class Tasks:
             base = torch.rand(12, d, generator=rng)
             self.base: BaseStatistics = base_statistics(base, torch.arange(3).repeat_interleave(4))
 
-    def logits(self, which: slice | Tensor, move: bool = False) -> Tensor:
-        shots = None if self.shots is None else self.shots[which]
-        support, query = (shifted(x)[which] if move else x[which] for x in (self.support, self.query))
-        return self.head(support, query, keys=self.keys[which], shots=shots, base=self.base)
+    def logits(self, tasks: slice | Tensor, move: bool = False) -> Tensor:
+        shots = None if self.shots is None else self.shots[tasks]
+        support, query = (shifted(x)[tasks] if move else x[tasks] for x in (self.support, self.query))
+        return self.head(support, query, keys=self.keys[tasks], shots=shots, base=self.base)
 
     def singly(self) -> Tensor:
         return torch.cat([self.logits(torch.tensor([t])) for t in range(len(self.keys))])
 
 
 def changes(tasks: Tasks, batches: Sequence[int]) -> Iterator[str]:
-    """What gives other bits than each task by itself, in aligned memory and on one thread."""
+    """Yield the settings whose logits differ from those of each task alone, aligned and on one thread."""
     torch.set_num_threads(1)
     expected, n_tasks = tasks.singly(), len(tasks.keys)
     parts = {f"{n} tasks": slice(n) for n in (*batches, n_tasks)}
     parts |= {"all tasks but the first": slice(1, None), "the last task": slice(n_tasks - 1, None)}
     parts["tasks in reverse order"] = torch.arange(n_tasks).flip(0)
-    for what, which in parts.items():
+    for change, part in parts.items():
         for move in (False, True):
-            if not torch.equal(tasks.logits(which, move), expected[which]):
-                yield f"{what}{', shifted in memory' if move else ''}"
+            if not torch.equal(tasks.logits(part, move), expected[part]):
+                yield f"{change}{', shifted in memory' if move else ''}"
     for threads in (2, 3):
         torch.set_num_threads(threads)
         for n in (1, 2, n_tasks):

@@ -29,7 +29,7 @@ def features(seed: int, n_tasks: int, n_shot: int, n_query: int = 4, n_way: int 
 
 
 def up_to_a_constant(logits: Array) -> Array:
-    """Logits whose mean over classes is zero: softmax cannot tell them from others."""
+    """Logits shifted to mean zero over classes, which does not change their softmax."""
     return logits - logits.mean(-1, keepdims=True)
 
 
@@ -38,7 +38,7 @@ def plain_nearest_mean(support: Array, query: Array) -> Array:
 
 
 def plain_ridge(support: Array, query: Array) -> Array:
-    """Normal equations with a constant feature that is not penalised."""
+    """Ridge regression by normal equations with an unpenalised constant feature."""
     points = np.concatenate(support)
     points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
     penalty = np.eye(points.shape[1])
@@ -88,7 +88,7 @@ def test_equals_plain_code(name, preprocess, n_shot, d):
 @pytest.mark.parametrize("scale", [1e-3, 1e4])
 @pytest.mark.parametrize("name", ["ridge", "logistic"])
 def test_is_exact_at_any_scale(name, scale):
-    """More points than dimensions and next to no penalty: single precision would leave only noise."""
+    """With many points and nearly no penalty, single precision would not be sufficient."""
     support, query = (scale * x for x in features(0, 2, n_shot=8, d=3))
     actual = find_head(name).classify(support, query)
     if name == "logistic":
@@ -116,7 +116,7 @@ def test_uneven_shots_equal_plain_code(name):
 
 class TestLogisticFit:
     def test_many_points(self):
-        """Far more points than dimensions, as distribution calibration has them."""
+        """Far more points than dimensions, as in distribution calibration."""
         rng = torch.Generator().manual_seed(3)
         answers = torch.arange(3).repeat_interleave(200)
         points = torch.randn(600, 10, generator=rng) + torch.randn(3, 10, generator=rng)[answers]
@@ -131,15 +131,15 @@ class TestLogisticFit:
         expected = torch.tensor(model.intercept_ - model.intercept_.mean())
         torch.testing.assert_close(free, expected, atol=1e-4, rtol=0)
 
-    def test_a_step_that_makes_matters_worse_is_halved(self):
-        """Classes that are just separable, far apart: plain Newton steps run away from the optimum here."""
+    def test_a_step_that_increases_the_loss_is_halved(self):
+        """Barely separable, distant classes, for which plain Newton steps diverge."""
         rng = torch.Generator().manual_seed(1)
         support, query = (100 * torch.randn(1, *shape, 12, generator=rng) for shape in ((3, 8), (5,)))
         actual = up_to_a_constant(find_head("logistic").classify(support, query)[0].double().numpy())
         expected = plain_logistic(support[0].double().numpy(), query[0].double().numpy())
         np.testing.assert_allclose(actual, expected, atol=1e-3)
 
-    def test_a_task_that_is_done_at_once_does_not_spoil_the_batch(self):
+    def test_an_immediately_solved_task_does_not_affect_the_batch(self):
         support, query = features(2, 2, n_shot=8, d=3)
         support[0] = 0
         actual = find_head("logistic").classify(support, query)
@@ -174,7 +174,7 @@ class TestNormals:
         assert stats.kstest(values, "norm").pvalue > 1e-4
         assert abs(np.corrcoef(values[0::2], values[1::2])[0, 1]) < 4e-3 * np.sqrt(2)  # 4 standard errors
 
-    def test_depend_on_key_and_place_alone(self):
+    def test_depend_only_on_key_and_position(self):
         keys = torch.tensor([3, 2**62, -1])
         actual = normals(keys, 101)
         assert torch.equal(normals(keys[1:2], 50)[0], actual[1, :50])
@@ -182,7 +182,7 @@ class TestNormals:
 
 
 def calibrated(support: Array, base: BaseStatistics) -> tuple[Array, Array]:
-    """Mean and covariance of one support's normal, as the paper defines them."""
+    """Mean and covariance of the normal distribution of one support image, as in the paper."""
     means = base.means.double().numpy()
     covariances = (base.factors.mT @ base.factors).double().numpy()
     nearest = np.argsort(np.linalg.norm(means - support, axis=1))[:2]
@@ -240,7 +240,7 @@ def test_error_and_curvature_of_logistic_regression_by_hand():
     assert curvature.flatten().tolist() == [3 / 16, 3 / 16]
 
 
-def test_what_support_vector_machines_minimise_by_hand():
+def test_objective_of_support_vector_machines_by_hand():
     """Half of mixture times scores, and squares of 1 - side * score where above 0; padding adds nothing."""
     mixture = torch.tensor([[2.0, -1.0, 5.0], [0.0, 0.0, 0.0]])
     scores = torch.tensor([[0.5, 3.0, 0.0], [0.0, 0.0, 7.0]])

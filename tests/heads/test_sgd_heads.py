@@ -47,10 +47,10 @@ CLASSIFIERS = {"cosine-sgd": CosineClassifier, "linear-sgd": linear_classifier}
 
 
 def by_torch(name: str, support: Sequence[Tensor], query: Tensor, key: Tensor, epochs: int) -> Tensor:
-    """One task as the papers' code trains it; only what is random comes from the key."""
+    """One task trained like in the papers' code, with random numbers by key."""
     n_way, d = len(support), query.shape[1]
-    points = torch.cat(list(support)).double()  # of classes that may have different numbers of them
-    labels = torch.arange(n_way).repeat_interleave(torch.tensor([len(of_class) for of_class in support]))
+    points = torch.cat(list(support)).double()  # classes may have different numbers of points
+    labels = torch.arange(n_way).repeat_interleave(torch.tensor([len(rows) for rows in support]))
     model = CLASSIFIERS[name](n_way, d, key)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, dampening=0.9, weight_decay=0.001)
     for epoch in range(1, epochs + 1):
@@ -99,7 +99,7 @@ def test_equals_torch_to_the_end(name, n_way, n_shot, d):
 
 
 def test_one_dimension_equals_torch_in_many_tasks():
-    """A direction that cannot turn keeps its sign; rounding must not pile up in it and end as NaN."""
+    """A one-dimensional direction keeps its sign; rounding errors must not accumulate to NaN."""
     support, query, keys = tasks(100, 5, 5, 1)
     assert cosine_sgd(support, query, keys=keys).isfinite().all()
     logits = cosine_sgd(support, query, keys=keys, epochs=7)
@@ -110,19 +110,19 @@ def test_one_dimension_equals_torch_in_many_tasks():
 
 @both_heads
 def test_uneven_shots_equal_torch(name):
-    """Tasks of 9, 9 and 6 points: of whole batches, and with a last one that is short."""
+    """Tasks of 9, 9 and 6 points, with whole batches and with a short last batch."""
     support, query, keys = tasks(3, 3, 5, 20, n_query=15)
     shots = torch.tensor([[5, 1, 3], [2, 2, 5], [1, 4, 1]])
     logits = HEADS[name](support, query, shots, keys=keys, epochs=30)
     for task in range(3):
-        of_classes = [rows[:n] for rows, n in zip(support[task], shots[task], strict=True)]
-        expected = by_torch(name, of_classes, query[task], keys[task], epochs=30)
+        classes = [rows[:n] for rows, n in zip(support[task], shots[task], strict=True)]
+        expected = by_torch(name, classes, query[task], keys[task], epochs=30)
         torch.testing.assert_close(logits[task], expected, rtol=1e-4, atol=1e-4)
 
 
 @both_heads
 @pytest.mark.parametrize(("n_way", "n_shot", "d"), [(5, 5, 640), (3, 3, 4), (20, 1, 16)])
-def test_what_other_devices_run_equals_the_kernel(name, n_way, n_shot, d, monkeypatch):
+def test_the_code_for_other_devices_equals_the_kernel(name, n_way, n_shot, d, monkeypatch):
     support, _, keys = tasks(3, n_way, n_shot, d)
     points, cosine = F.normalize(support, dim=-1), name == "cosine-sgd"
     initial = _sgd.initial_weights(keys, n_way, d, d**-0.5)
@@ -136,7 +136,7 @@ def test_what_other_devices_run_equals_the_kernel(name, n_way, n_shot, d, monkey
 
 @pytest.mark.gpu
 @both_heads
-def test_a_gpu_gives_what_the_processor_gives(name):
+def test_a_gpu_equals_the_cpu(name):
     support, query, keys = tasks(50, 5, 5, 640)
     logits = HEADS[name](support, query, keys=keys)
     on_gpu = HEADS[name](support.cuda(), query.cuda(), keys=keys)
@@ -173,14 +173,14 @@ def test_queries_have_no_influence_on_each_other(name):
 
 
 @both_heads
-def test_a_task_is_random_by_its_key_alone(name):
+def test_a_task_depends_only_on_its_key(name):
     support, query, keys = tasks(2, 5, 5, 32)
     same = support[:1].expand(2, -1, -1, -1), query[:1].expand(2, -1, -1)
-    of_two_keys = HEADS[name](*same, keys=keys, epochs=3)
-    of_one_key = HEADS[name](*same, keys=keys[:1].expand(2), epochs=3)
-    assert torch.equal(of_one_key[0], of_one_key[1])
-    assert torch.equal(of_one_key[0], of_two_keys[0])
-    assert (of_two_keys[0] - of_two_keys[1]).abs().max() > 0.01
+    with_two_keys = HEADS[name](*same, keys=keys, epochs=3)
+    with_one_key = HEADS[name](*same, keys=keys[:1].expand(2), epochs=3)
+    assert torch.equal(with_one_key[0], with_one_key[1])
+    assert torch.equal(with_one_key[0], with_two_keys[0])
+    assert (with_two_keys[0] - with_two_keys[1]).abs().max() > 0.01
 
 
 def extreme(kind: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,13 +199,13 @@ def extreme(kind: str) -> tuple[Tensor, Tensor, Tensor]:
 def test_extreme_features(name, kind):
     support, query, keys = extreme(kind)
     assert HEADS[name](support, query, keys=keys).isfinite().all()
-    if (name, kind) != ("linear-sgd", "huge"):  # there every error is 0 or 1, and rounding decides which
+    if (name, kind) != ("linear-sgd", "huge"):  # there every error is 0 or 1, which depends on rounding
         logits = HEADS[name](support, query, keys=keys, epochs=10)
         expected = by_torch(name, support[0], query[0], keys[0], epochs=10)
         torch.testing.assert_close(logits[0], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_snapshots_are_those_of_separate_runs():
+def test_snapshots_equal_separate_runs():
     support, query, keys = tasks(3, 5, 5, 64)
     snapshots = cosine_sgd_snapshots(support, query, keys=keys)
     assert snapshots.shape == (3, 3, 15, 5)
@@ -247,7 +247,7 @@ def test_memory_is_bounded_whatever_the_number_of_tasks(n_tasks, n_query):
 
 
 def splitmix64(state: int, count: int) -> list[int]:
-    """The generator as it was published, in whole numbers."""
+    """The published generator in plain integers."""
     words = []
     for _ in range(count):
         state = (state + 0x9E3779B97F4A7C15) % 2**64
@@ -257,14 +257,14 @@ def splitmix64(state: int, count: int) -> list[int]:
     return words
 
 
-def test_bits_are_those_of_splitmix64():
+def test_bits_equal_splitmix64():
     assert splitmix64(1234567, 3) == [6457827717110365317, 3203168211198807973, 9817491932198370423]
     for key in (0, 1, -1, 2**63 - 1, -(2**63)):
         actual = _random.bits(torch.tensor(key), torch.arange(1, 6))
         assert [word % 2**64 for word in actual.tolist()] == splitmix64(splitmix64(key % 2**64, 1)[0], 5)
 
 
-def test_permutations_are_fisher_and_yates_by_hand():
+def test_permutations_equal_fisher_yates_by_hand():
     key = torch.tensor(42)
     words, order = [word % 2**64 for word in _random.bits(key, torch.arange(9)).tolist()], list(range(9))
     for last in range(8, 0, -1):

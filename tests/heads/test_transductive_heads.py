@@ -34,7 +34,7 @@ def class_means(support: Support) -> Array:
 
 
 def one_hot(support: Support) -> Array:
-    """(points, n_way), in the support's precision, as bench_heads.py times these functions in single."""
+    """One-hot labels (points, n_way) in the support's precision: bench_heads.py uses single precision."""
     return np.repeat(np.eye(len(support), dtype=support[0].dtype), [len(rows) for rows in support], axis=0)
 
 
@@ -70,8 +70,8 @@ def plain_laplacian_shot(support: Support, query: Array) -> Array:
     kernel = np.zeros((len(query), len(query)))
     between = distances(query, query)
     for q in range(len(query)):
-        others = [p for p in np.argsort(between[q]) if p != q]
-        kernel[q, others[:2]] = 1
+        neighbours = [p for p in np.argsort(between[q]) if p != q]
+        kernel[q, neighbours[:2]] = 1
     labels, energy = softmax(-unary), math.inf
     for i in range(20):
         logits = -unary + smoothing * kernel @ labels
@@ -113,7 +113,7 @@ def plain_alpha_tim(support: Support, query: Array) -> Array:
 
 
 def plain_plan(score: Array, class_sum: float) -> Array:
-    """Transport plan by its convex dual, whose gradient is by how much the class sums are wrong."""
+    """Transport plan by its convex dual, whose gradient is the error of the class sums."""
 
     def dual(column: Array) -> tuple[float, Array]:
         value = logsumexp(score + column, axis=1).sum() - class_sum * column.sum()
@@ -181,12 +181,12 @@ def inference():
 
 
 def check(name: str, support: torch.Tensor, query: torch.Tensor, shots: torch.Tensor | None) -> None:
-    """In double precision: Adam divides by the size of gradients, so it makes rounding errors large."""
+    """In double precision, because Adam divides by the size of gradients and amplifies rounding errors."""
     support, query = support.double(), query.double()
     counts = torch.full(support.shape[:2], support.shape[2]) if shots is None else shots
     expected = [
-        PLAIN[name]([rows[:n] for rows, n in zip(task, of_task, strict=True)], queries)
-        for task, queries, of_task in zip(support.numpy(), query.numpy(), counts.tolist(), strict=True)
+        PLAIN[name]([rows[:n] for rows, n in zip(task, n_shots, strict=True)], queries)
+        for task, queries, n_shots in zip(support.numpy(), query.numpy(), counts.tolist(), strict=True)
     ]
     actual = find_head(name).classify(support, query, shots)
     # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
@@ -203,7 +203,7 @@ def test_equals_plain_code(name, n_shot):
 
 
 @pytest.mark.parametrize("queries", [1, 2, 3])
-def test_laplacian_shot_takes_as_many_neighbours_as_there_are(queries):
+def test_laplacian_shot_uses_at_most_the_available_neighbours(queries):
     support, query = draw(seed=4, n_tasks=3, n_shot=2)
     check("laplacian-shot", support, query[:, :queries], shots=None)
 
@@ -211,7 +211,7 @@ def test_laplacian_shot_takes_as_many_neighbours_as_there_are(queries):
 @pytest.mark.parametrize("shots", [[5, 1, 3], [1, 1, 1], [5, 6, 5]], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_uneven_shots_equal_plain_code(name, shots):
-    """Of two tasks whose settings by shots differ."""
+    """Two tasks whose settings by shots differ."""
     support, query = draw(seed=9, n_tasks=1 if "tim" in name else 2, n_shot=6)
     check(name, support, query, torch.tensor([shots, [4, 2, 1]])[: len(support)])
 
@@ -226,15 +226,15 @@ def test_single_precision_is_enough(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_queries_help_as_preprocessed_by_default(name):
-    """Clear clusters, one shot: who looks at the queries does better than the nearest mean."""
+def test_queries_help_with_the_default_preprocessing(name):
+    """With clear clusters and one shot, transductive heads are better than nearest mean."""
     support, query = draw(seed=7, n_tasks=40, n_shot=1, n_query=15, n_way=5, d=16, noise=0.3)
     preprocess, base_mean = find_preprocess(find_head(name).preprocess), query.mean((0, 1))
     inputs = preprocess(support, base_mean), preprocess(query, base_mean)
     answers = torch.arange(5).repeat_interleave(15)
 
-    def accuracy(of: str) -> float:
-        return (find_head(of).classify(*inputs).argmax(-1) == answers).float().mean().item()
+    def accuracy(head: str) -> float:
+        return (find_head(head).classify(*inputs).argmax(-1) == answers).float().mean().item()
 
     assert accuracy(name) > accuracy("nearest-mean") + 0.05
 
@@ -290,7 +290,7 @@ class TestTransport:
         torch.testing.assert_close((score + scale).softmax(1), plan, atol=1e-6, rtol=1e-4)
 
 
-def test_tim_in_chunks_is_tim_at_once(monkeypatch):
+def test_tim_in_chunks_equals_tim_at_once(monkeypatch):
     monkeypatch.setattr(TIM, "STEPS", 50)
     support, query = draw(seed=6, n_tasks=5, n_shot=1)
     at_once = TIM.tim(support, query)

@@ -1,4 +1,4 @@
-"""What test_load.py measures, each in a process of its own: one evaluation, its seconds and its memory.
+"""One evaluation in its own process for test_load.py, with its seconds and its memory.
 
 load_job.py FEATURES N_TASKS MAPPED BATCH ROOM: values of MAPPED bytes and more stay on the disk, a batch of
 tasks takes BATCH bytes, and the process may have ROOM bytes more of its own than when all is imported.
@@ -38,28 +38,28 @@ def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
     inference._LARGEST_BATCH = {"cpu": batch}
     labels = np.repeat(np.arange(5, dtype=np.int32), 8)
     small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), {"dataset": "a", "split": "novel"})
-    ask = {"session": Session(), "output": Output(None)}
+    options = {"session": Session(), "output": Output(None)}
     evaluate(
-        Subject(small, Model(run="small")), tasks=[TaskSpec(n_query=3, n_tasks=10)], **ask
+        Subject(small, Model(run="small")), tasks=[TaskSpec(n_query=3, n_tasks=10)], **options
     )  # all is imported now
-    before, own, done = memory("RssAnon"), [0], threading.Event()
+    before, peak, done = memory("RssAnon"), [0], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
-            own.append(memory("RssAnon"))
+            peak.append(memory("RssAnon"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     limit = memory("VmData") + room
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # what is mapped and only read does not count
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # read-only mapped memory does not count
     began = time.perf_counter()
     try:
-        (result,) = evaluate(path, tasks=[TaskSpec(n_shot=5, n_tasks=n_tasks)], **ask)
+        (result,) = evaluate(path, tasks=[TaskSpec(n_shot=5, n_tasks=n_tasks)], **options)
     finally:
         done.set()
         watcher.join()
     seconds = time.perf_counter() - began
-    said = {
+    report = {
         "accuracy": result.outcome.accuracy,
         "tasks": len(result.outcome.correct),
         "scores": hashlib.sha256(
@@ -67,10 +67,10 @@ def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
         ).hexdigest(),
         "seconds": round(seconds, 1),
         "evaluate_seconds": round(result.outcome.evaluate_seconds, 1),
-        "own": max(own) - before,
+        "own": max(peak) - before,
         "with_mapped_pages": memory("VmHWM"),
     }
-    sys.stdout.write(json.dumps(said))
+    sys.stdout.write(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Much of everything in memory that does not grow with it; the leaderboard's load is in test_leaderboard.py.
+"""Large inputs with bounded memory; the load of the leaderboard is in test_leaderboard.py.
 
 The largest file takes 11 GB below pytest's temporary folder and some minutes: make test-load.
 """
@@ -35,7 +35,7 @@ MIB = 1 << 20
 
 
 def write(path: Path, n_classes: int, per_class: int, width: int) -> Path:
-    """A feature store that need not fit in memory, written class by class."""
+    """Write a feature store class by class, so that it need not fit in memory."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((per_class, width), dtype=np.float32)
     labels = np.repeat(np.arange(n_classes, dtype=np.int32), per_class)
@@ -61,33 +61,33 @@ def offset(path: Path) -> int:
 
 
 def run(path: Path, n_tasks: int, *, mapped: int = 1 << 30, batch: int = MIB, room: int = 1 << 40) -> dict:
-    """What load_job.py says, or the error that it ended with."""
+    """The report of load_job.py, or its error."""
     line = [sys.executable, str(JOB), str(path), *map(str, (n_tasks, mapped, batch, room))]
     done = subprocess.run(
         line, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
     )
-    said = {"error": done.stderr} if done.returncode else json.loads(done.stdout)
-    sys.stdout.write(f"{path.stat().st_size / 1e9:.2f} GB, {n_tasks} tasks: {said}\n")
-    return said
+    report = {"error": done.stderr} if done.returncode else json.loads(done.stdout)
+    sys.stdout.write(f"{path.stat().st_size / 1e9:.2f} GB, {n_tasks} tasks: {report}\n")
+    return report
 
 
 @pytest.mark.parametrize(
     ("head", "preprocess"),
     [("nearest-mean", "l2"), ("logistic", "cl2n"), ("distribution-calibration", "tukey")],
 )
-def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypatch, head, preprocess):
+def test_features_read_from_their_file_give_the_same_scores(tmp_path: Path, monkeypatch, head, preprocess):
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(4, dtype=np.int32), 6)
     about = {"dataset": "made", "split": "novel", "checkpoint": "0" * 64}
     for name in ("novel", "base"):
         values = rng.random((24, 10), dtype=np.float32) + labels[:, None] / 4
         store.write(tmp_path / f"{name}.h5", Features(values, labels, tuple("abcd"), about))
-    found = []
+    results = []
     for limit in (1, 1 << 30):
         monkeypatch.setattr(files, "MAP_ABOVE", limit)
         values = store.read(tmp_path / "novel.h5").values
         assert isinstance(values, np.memmap) == (limit == 1)
         assert values.flags.writeable == (limit > 1)
-        found += evaluate(
+        results += evaluate(
             tmp_path / "novel.h5",
             tasks=[TaskSpec(3, 2, 4, 20)],
             heads=[head],
@@ -96,11 +96,11 @@ def test_features_that_stay_in_their_file_give_the_same(tmp_path: Path, monkeypa
             session=Session(device=torch.device("cpu"), quiet=True),
             output=Output(None),
         )
-    assert found[0].outcome.correct == found[1].outcome.correct
-    assert found[0].question == found[1].question
+    assert results[0].outcome.correct == results[1].outcome.correct
+    assert results[0].question == results[1].question
 
 
-def test_images_that_stay_in_their_file_give_the_same(
+def test_images_read_from_their_file_give_the_same_features(
     cache: Path, trained: Path, tmp_path: Path, monkeypatch
 ):
     monkeypatch.setattr(files, "MAP_ABOVE", 10_000)
@@ -120,26 +120,26 @@ def test_images_that_stay_in_their_file_give_the_same(
     assert mapped.digest == other.digest
 
 
-def test_what_lies_in_pieces_is_read(tmp_path: Path, monkeypatch):
+def test_chunked_arrays_are_read(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(files, "MAP_ABOVE", 1)
     values = np.arange(12.0).reshape(4, 3)
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("packed", data=values, compression="gzip")
         file.create_dataset("whole", data=values)
     with h5py.File(tmp_path / "f.h5") as file:
-        found = {name: files.read_or_map(file[name]) for name in file}
-    assert {name: isinstance(each, np.memmap) for name, each in found.items()} == {
+        arrays = {name: files.read_or_map(file[name]) for name in file}
+    assert {name: isinstance(each, np.memmap) for name, each in arrays.items()} == {
         "packed": False,
         "whole": True,
     }
-    for each in found.values():
+    for each in arrays.values():
         np.testing.assert_array_equal(each, values)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_features_stay_on_the_disk(tmp_path: Path):
-    """80 MB of them, with 40 MB of memory for everything; and what comes out is the same."""
+    """80 MB of features give the same result with 40 MB of memory."""
     path = write(tmp_path / "f.h5", 20, 250, 4096)
     room = 40 * MIB
     assert path.stat().st_size > 78 * MIB
@@ -147,14 +147,14 @@ def test_features_stay_on_the_disk(tmp_path: Path):
     assert mapped["own"] < room
     assert "does not fit into memory" in run(path, 300, room=room)["error"]
     in_memory = run(path, 300)
-    assert in_memory["own"] > 2 * 78 * MIB  # as they are, and preprocessed
+    assert in_memory["own"] > 2 * 78 * MIB  # unchanged and preprocessed
     assert mapped["scores"] == in_memory["scores"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_million_tasks_take_the_memory_of_their_scores(tmp_path: Path):
-    """Within 250 bytes a task over those that a list of ten thousand takes."""
+def test_a_million_tasks_need_only_memory_for_their_scores(tmp_path: Path):
+    """At most 250 bytes per task more than a list of ten thousand."""
     path = write(tmp_path / "f.h5", 20, 600, 64)
     few, many = (run(path, n_tasks, batch=1 << 25) for n_tasks in (10_000, 1_000_000))
     assert (few["tasks"], many["tasks"]) == (10_000, 1_000_000)
@@ -164,13 +164,13 @@ def test_a_million_tasks_take_the_memory_of_their_scores(tmp_path: Path):
 
 @pytest.mark.load
 @pytest.mark.timeout(3600)
-def test_imagenet_with_two_thousand_features_an_image(tmp_path: Path):
+def test_imagenet_with_two_thousand_features_per_image(tmp_path: Path):
     """1,000 classes of 1,300 images, 10.6 GB, in half a gigabyte."""
     path = write(tmp_path / "f.h5", 1000, 1300, 2048)
     try:
-        found = run(path, 10_000, batch=1 << 25, room=512 * MIB)
+        report = run(path, 10_000, batch=1 << 25, room=512 * MIB)
         assert path.stat().st_size > 10.6e9
-        assert found["own"] < 512 * MIB
-        assert 0.5 < found["accuracy"] < 1
+        assert report["own"] < 512 * MIB
+        assert 0.5 < report["accuracy"] < 1
     finally:
         path.unlink()

@@ -24,12 +24,12 @@ class TestEveryBackbone:
         assert features.shape == (2, backbone.feature_dim)
         assert backbone.feature_dim == (WIDTH[name][size] if name in WIDTH else FLAT[name])
 
-    def test_features_are_finite_and_tell_images_apart(self, name):
+    def test_features_are_finite_and_distinguish_images(self, name):
         features = build(name, 32).eval()(images())
         assert features.isfinite().all()
         assert (features[0] - features[1]).abs().max() > 1e-3
 
-    def test_every_mixing_point_is_the_row_of_blocks_up_to_it(self, name):
+    def test_every_mixing_point_splits_the_network_in_two(self, name):
         backbone = build(name, 32).eval()
         pictures = images()
         with torch.inference_mode():
@@ -39,21 +39,21 @@ class TestEveryBackbone:
                 mixed = backbone(pictures, point, lambda hidden, seen=seen: seen.append(hidden) or hidden * 0)
                 (hidden,) = seen
                 torch.testing.assert_close(hidden, backbone.blocks[:point](pictures), rtol=0, atol=0)
-                rest = backbone.tail(backbone.blocks[point:](hidden * 0))
-                torch.testing.assert_close(mixed, rest, rtol=0, atol=0)
+                remainder = backbone.tail(backbone.blocks[point:](hidden * 0))
+                torch.testing.assert_close(mixed, remainder, rtol=0, atol=0)
                 same = backbone(pictures, point, lambda hidden: hidden)
                 torch.testing.assert_close(same, plain, rtol=0, atol=0)
         assert list(backbone.mixing_points) == list(range(len(backbone.blocks) + 1))
 
-    def test_weights_follow_the_seed_and_no_global_one(self, name):
+    def test_weights_follow_the_seed_and_no_global_generator(self, name):
         torch.manual_seed(1)
         state = torch.random.get_rng_state()
-        one = torch.cat([p.flatten() for p in build(name, 32, seed=3).blocks.parameters()])
+        weights = torch.cat([p.flatten() for p in build(name, 32, seed=3).blocks.parameters()])
         torch.manual_seed(2)
-        two = torch.cat([p.flatten() for p in build(name, 32, seed=3).blocks.parameters()])
+        again = torch.cat([p.flatten() for p in build(name, 32, seed=3).blocks.parameters()])
         other = torch.cat([p.flatten() for p in build(name, 32, seed=4).blocks.parameters()])
-        assert torch.equal(one, two)
-        assert not torch.equal(one, other)
+        assert torch.equal(weights, again)
+        assert not torch.equal(weights, other)
         torch.manual_seed(1)
         build(name, 32)
         assert torch.equal(torch.random.get_rng_state(), state)
@@ -82,8 +82,8 @@ def test_resnet18_equals_torchvision_at_224():
     theirs = torchvision.models.resnet18(weights=None).eval()
     theirs.fc = torch.nn.Identity()
     with torch.no_grad():
-        for parameter, wanted in zip(theirs.parameters(), ours.parameters(), strict=True):
-            parameter.copy_(wanted)
+        for parameter, expected in zip(theirs.parameters(), ours.parameters(), strict=True):
+            parameter.copy_(expected)
     with torch.inference_mode():
         torch.testing.assert_close(ours(images(1, 224)), theirs(images(1, 224)), rtol=1e-4, atol=1e-4)
 
@@ -104,7 +104,7 @@ def test_wrn_mixes_before_its_last_norm():
     torch.testing.assert_close(backbone(images(size=8)), F.relu(norm(hidden)).mean((2, 3)))
 
 
-def test_dropout_is_the_networks_own_unless_named():
+def test_dropout_defaults_to_that_of_the_network():
     assert build("wrn28-10", 8).dropout == 0.5
     assert build("wrn28-10", 8, dropout=0.1).dropout == 0.1
     assert build("conv4", 32).dropout == build("conv4", 32, dropout=0.0).dropout == 0
@@ -112,6 +112,6 @@ def test_dropout_is_the_networks_own_unless_named():
         build("conv4", 32, dropout=0.3)
 
 
-def test_unknown_names_get_the_nearest():
+def test_unknown_names_get_a_suggestion():
     with pytest.raises(FsbenchError, match="unknown backbone 'wrn28'; did you mean 'wrn28-10'"):
         build("wrn28", 32)

@@ -1,4 +1,4 @@
-"""Backbones that fsbench did not train: libraries, functions, files of weights."""
+"""Backbones that fsbench did not train: from libraries, functions and weights files."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ SMALL = "timm:test_vit.r160_in1k"
 
 @pytest.fixture(scope="module")
 def pixels() -> torch.Tensor:
-    """Two squares, (2, 96, 96, 3) uint8: smooth, with an edge."""
+    """Two smooth images with an edge, (2, 96, 96, 3) uint8."""
     rng = np.random.default_rng(0)
     coarse = [Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)) for _ in range(2)]
     return torch.from_numpy(np.stack([np.asarray(image.resize((96, 96))) for image in coarse]))
@@ -53,7 +53,7 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
 
 class TestTransforms:
     @pytest.mark.parametrize("name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k", "test_vit"])
-    def test_images_are_those_of_timm(self, name, pixels):
+    def test_images_equal_those_of_timm(self, name, pixels):
         model = timm.create_model(name, pretrained=False)
         config = timm.data.resolve_model_data_config(model)
         theirs = timm.data.create_transform(**config, is_training=False)
@@ -62,16 +62,16 @@ class TestTransforms:
         self.compare(ours, theirs, pixels, min(config["std"]))
 
     @pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x0_5", "efficientnet_b0.IMAGENET1K_V1"])
-    def test_images_are_those_of_torchvision(self, name, pixels):
+    def test_images_equal_those_of_torchvision(self, name, pixels):
         weights = torchvision.models.get_model_weights(name.partition(".")[0]).DEFAULT
         ours = pretrained.libraries.torchvision_model(name, pretrained=False).transform
         self.compare(ours, weights.transforms(), pixels, 0.224)
 
     def compare(self, ours, theirs, pixels, std):
-        found = ours.apply(pixels)
+        transformed = ours.apply(pixels)
         expected = torch.stack([theirs(Image.fromarray(image.numpy())) for image in pixels])
-        assert found.shape == expected.shape
-        off = (found - expected).abs() * 255 * std  # grey levels
+        assert transformed.shape == expected.shape
+        off = (transformed - expected).abs() * 255 * std  # grey levels
         assert off.max() < 2.01
         assert (off > 0.5).float().mean() < 0.25  # 0.21 with the oldest torchvision, below 0.1 with new ones
 
@@ -95,7 +95,7 @@ class TestTransforms:
         }
         assert len(names) == 6
 
-    def test_fsbenchs_own_keep_theirs(self, pixels):
+    def test_the_standard_transform_equals_the_evaluation_transform(self, pixels):
         torch.testing.assert_close(
             standard_transform(84).apply(pixels), eval_transform(pixels, 84), rtol=0, atol=0
         )
@@ -104,22 +104,22 @@ class TestTransforms:
 class TestLibraries:
     def test_weights_in_a_file_give_the_models_features(self, vit, pixels):
         model, path = vit
-        found = pretrained.find(path, SMALL)
-        images = found.transform.apply(pixels)
+        backbone = pretrained.find(path, SMALL)
+        images = backbone.transform.apply(pixels)
         with torch.inference_mode():
             expected = model.forward_head(model.forward_features(images), pre_logits=True)
-            torch.testing.assert_close(found.network(images), expected)
-        assert found.model.backbone == SMALL
-        assert found.model.run.startswith("timm-test_vit.r160_in1k-vit-")
+            torch.testing.assert_close(backbone.network(images), expected)
+        assert backbone.model.backbone == SMALL
+        assert backbone.model.run.startswith("timm-test_vit.r160_in1k-vit-")
 
-    def test_a_classifier_of_imagenet_says_what_was_seen(self, vit, tmp_path):
+    def test_an_imagenet_classifier_implies_its_classes_were_seen(self, vit, tmp_path):
         model, path = vit
         assert pretrained.find(path, SMALL).seen.source == "imagenet-1k"
         weights = {k: v[:7] if k.startswith("head.") else v for k, v in model.state_dict().items()}
         torch.save(weights, tmp_path / "seven.pth")
         assert pretrained.find(tmp_path / "seven.pth", SMALL).seen is None
 
-    def test_the_cache_of_the_hub_is_enough_for_timm(self, vit, tmp_path, monkeypatch, no_network):
+    def test_timm_needs_only_the_hub_cache(self, vit, tmp_path, monkeypatch, no_network):
         model, path = vit
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         folder = tmp_path / "models--timm--test_vit.r160_in1k"
@@ -127,11 +127,11 @@ class TestLibraries:
         (folder / "refs").mkdir()
         (folder / "refs" / "main").write_text("abc")
         save_file(model.state_dict(), folder / "snapshots" / "abc" / "model.safetensors")
-        found = pretrained.find("timm:test_vit")
-        assert found.model.checkpoint == pretrained.find(path, SMALL).model.checkpoint
-        assert (found.model.run, found.seen.source) == ("timm-test_vit.r160_in1k", "imagenet-1k")
+        backbone = pretrained.find("timm:test_vit")
+        assert backbone.model.checkpoint == pretrained.find(path, SMALL).model.checkpoint
+        assert (backbone.model.run, backbone.seen.source) == ("timm-test_vit.r160_in1k", "imagenet-1k")
 
-    def test_the_cache_of_the_hub_is_enough_for_torchvision(self, tmp_path, monkeypatch, no_network, pixels):
+    def test_torchvision_needs_only_the_hub_cache(self, tmp_path, monkeypatch, no_network, pixels):
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
         weights = torchvision.models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1
         torch.manual_seed(0)
@@ -139,18 +139,19 @@ class TestLibraries:
         (tmp_path / "checkpoints").mkdir()
         path = tmp_path / "checkpoints" / weights.url.rpartition("/")[2]
         torch.save(model.state_dict(), path)
-        found = pretrained.find("torchvision:shufflenet_v2_x0_5")
-        images = found.transform.apply(pixels)
+        backbone = pretrained.find("torchvision:shufflenet_v2_x0_5")
+        images = backbone.transform.apply(pixels)
         with torch.inference_mode():
-            values = found.network(images)
+            values = backbone.network(images)
             torch.testing.assert_close(model.fc(values), model(images))
-        assert found.model.backbone == "torchvision:shufflenet_v2_x0_5.IMAGENET1K_V1"
+        assert backbone.model.backbone == "torchvision:shufflenet_v2_x0_5.IMAGENET1K_V1"
         assert (
-            found.model.checkpoint == pretrained.find(path, "torchvision:shufflenet_v2_x0_5").model.checkpoint
+            backbone.model.checkpoint
+            == pretrained.find(path, "torchvision:shufflenet_v2_x0_5").model.checkpoint
         )
 
     @pytest.mark.parametrize("name", ["timm:test_vit", "torchvision:shufflenet_v2_x0_5"])
-    def test_weights_that_cannot_be_had_are_one_line(self, name, tmp_path, monkeypatch, no_network):
+    def test_unavailable_weights_give_one_line(self, name, tmp_path, monkeypatch, no_network):
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
         with pytest.raises(
@@ -178,11 +179,11 @@ class TestLibraries:
             pretrained.find(tmp_path / "x.pth", name)
 
     @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "densenet121"])
-    def test_classifiers_of_torchvision_come_off(self, name, pixels):
-        found = pretrained.libraries.torchvision_model(name, pretrained=False)
+    def test_classifiers_of_torchvision_are_removed(self, name, pixels):
+        backbone = pretrained.libraries.torchvision_model(name, pretrained=False)
         with torch.inference_mode():
-            values = found.network.eval()(found.transform.apply(pixels[:1]))
-        width = getattr(torchvision.models, name)().get_submodule(found.classifier[0]).in_features
+            values = backbone.network.eval()(backbone.transform.apply(pixels[:1]))
+        width = getattr(torchvision.models, name)().get_submodule(backbone.classifier[0]).in_features
         assert values.shape == (1, width)
 
 
@@ -197,7 +198,7 @@ def no_network(monkeypatch):
 
 
 def randomise(module: nn.Module) -> nn.Module:
-    """Weights and statistics that no two layers share, in evaluation mode."""
+    """Give each layer its own random weights and statistics, in evaluation mode."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
@@ -255,8 +256,8 @@ class TheirWideResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         for number, (width, out, stride) in enumerate([(16, 160, 1), (160, 320, 2), (320, 640, 2)], start=1):
-            rest = [TheirWideBlock(out, out, 1) for _ in range(3)]
-            layer = nn.Sequential(TheirWideBlock(width, out, stride), *rest)
+            others = [TheirWideBlock(out, out, 1) for _ in range(3)]
+            layer = nn.Sequential(TheirWideBlock(width, out, stride), *others)
             self.add_module(f"block{number}", nn.ModuleDict({"layer": layer}))
         self.bn1 = nn.BatchNorm2d(640)
         self.linear = nn.utils.parametrizations.weight_norm(nn.Linear(640, 200, bias=False))
@@ -268,7 +269,7 @@ class TheirWideResNet(nn.Module):
         return F.relu(self.bn1(x)).mean(dim=(2, 3))
 
 
-class TestOthersCheckpoints:
+class TestForeignCheckpoints:
     """S2M2 and closer-look save `{"epoch", "state"}`, with names of DataParallel and of the whole model."""
 
     def save(self, path: Path, state: dict, *, counters: bool = True) -> Path:
@@ -301,19 +302,19 @@ class TestOthersCheckpoints:
         with torch.inference_mode():
             torch.testing.assert_close(pretrained.find(path, "resnet10", 224).network(images), trunk(images))
         with pytest.raises(FsbenchError, match=r"is weight \(64, 3, 7, 7\), needed weight \(64, 3, 3, 3\)"):
-            pretrained.find(path, "resnet10", 84)  # has a stem of its own
+            pretrained.find(path, "resnet10", 84)  # has a different stem
 
     def test_wide_resnet_of_s2m2(self, tmp_path):
         model = randomise(TheirWideResNet())
         state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
         path = self.save(tmp_path / "best.tar", state)
         images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-        found = pretrained.find(path, "wrn28-10", 80)
+        backbone = pretrained.find(path, "wrn28-10", 80)
         with torch.inference_mode():
-            torch.testing.assert_close(found.network(images), model(images))
-        assert found.transform.name == "resize-92-centre-80-imagenet-1"
+            torch.testing.assert_close(backbone.network(images), model(images))
+        assert backbone.transform.name == "resize-92-centre-80-imagenet-1"
 
-    def test_a_file_that_would_run_code_does_not(self, tmp_path):
+    def test_code_in_a_file_does_not_run(self, tmp_path):
         class Evil:
             def __reduce__(self):
                 return Path.touch, (tmp_path / "ran",)
@@ -380,7 +381,7 @@ class TestOthersCheckpoints:
             (lambda p: None, SMALL, 84, "--image-size 84: timm:test_vit.r160_in1k comes with its own"),
         ],
     )
-    def test_bad_files_are_one_line(self, write, architecture, size, message, tmp_path):
+    def test_bad_files_give_one_line(self, write, architecture, size, message, tmp_path):
         write(tmp_path / "x.pth")
         with pytest.raises(FsbenchError, match=message):
             pretrained.find(tmp_path / "x.pth", architecture, size)
@@ -426,21 +427,21 @@ class TestFunctions:
         return tmp_path / "mine.py"
 
     def test_a_module_and_a_size(self, mine, pixels):
-        found = pretrained.find(f"{mine}:sized")
+        backbone = pretrained.find(f"{mine}:sized")
         expected = F.adaptive_avg_pool2d(eval_transform(pixels, 16), 2).flatten(1)
-        values = embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
+        values = embed(backbone.network, backbone.transform, pixels.numpy(), Session(quiet=True))
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
-        assert (found.model.backbone, found.model.image_size) == ("mine.sized", 16)
-        assert found.model.run == f"mine.sized-{found.model.checkpoint[:8]}"
+        assert (backbone.model.backbone, backbone.model.image_size) == ("mine.sized", 16)
+        assert backbone.model.run == f"mine.sized-{backbone.model.checkpoint[:8]}"
 
-    def test_a_module_alone_takes_the_size_of_the_command(self, mine):
+    def test_a_module_without_a_size_uses_that_of_the_command(self, mine):
         assert pretrained.find(f"{mine}:pooled", image_size=16).transform.name == standard_transform(16).name
         with pytest.raises(FsbenchError, match="must return a torch module"):
             pretrained.find(f"{mine}:pooled")
 
     def test_a_module_and_a_transform(self, mine, pixels):
-        found = pretrained.find(f"{mine}:transformed")
-        values = embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
+        backbone = pretrained.find(f"{mine}:transformed")
+        values = embed(backbone.network, backbone.transform, pixels.numpy(), Session(quiet=True))
         expected = (
             pixels.double().view(2, 2, 48, 2, 48, 3).mean(dim=(2, 4)).permute(0, 3, 1, 2).flatten(1) / 255
         )
@@ -452,10 +453,10 @@ class TestFunctions:
         monkeypatch.syspath_prepend(mine.parent)
         assert pretrained.find("a_package_of_mine.models:sized").transform.size == 16
 
-    def test_what_it_was_pretrained_on_is_its_source(self, mine):
-        found = pretrained.find(f"{mine}:pretrained")
-        assert found.seen == overlap.imagenet_1k()
-        assert (found.model.source, found.model.source_classes) == ("imagenet-1k", 1000)
+    def test_the_declared_pretraining_data_set_is_the_source(self, mine):
+        backbone = pretrained.find(f"{mine}:pretrained")
+        assert backbone.seen == overlap.imagenet_1k()
+        assert (backbone.model.source, backbone.model.source_classes) == ("imagenet-1k", 1000)
         elsewhere = pretrained.find(f"{mine}:pretrained_elsewhere")
         assert elsewhere.seen == overlap.Seen("street-signs", None)
         assert (elsewhere.model.source, elsewhere.model.source_classes) == (
@@ -478,16 +479,16 @@ class TestFunctions:
             ("absent", "mine.py does not define absent"),
         ],
     )
-    def test_what_is_no_backbone_is_one_line(self, mine, name, message):
+    def test_invalid_backbones_give_one_line(self, mine, name, message):
         with pytest.raises(FsbenchError, match=message):
             pretrained.find(f"{mine}:{name}")
 
-    def test_what_returns_no_features_is_one_line(self, mine, pixels):
-        found = pretrained.find(f"{mine}:flat")
+    def test_invalid_features_give_one_line(self, mine, pixels):
+        backbone = pretrained.find(f"{mine}:flat")
         with pytest.raises(
             FsbenchError, match=r"must return features \(2, d\), but returned \(2, 3, 16, 16\)"
         ):
-            embed(found.network, found.transform, pixels.numpy(), Session(quiet=True))
+            embed(backbone.network, backbone.transform, pixels.numpy(), Session(quiet=True))
 
 
 class TestKeys:
@@ -499,20 +500,22 @@ class TestKeys:
                 if size == 32:
                     torch.save(build("conv4", 32, seed=seed).state_dict(), tmp_path / "same.pth")
                 backbone = pretrained.find(tmp_path / "same.pth", "conv4", size)
-                path, found = extract_features(backbone, "tiny", "novel", session=Session(cache, quiet=True))
-                made[path] = found.digest
+                path, features = extract_features(
+                    backbone, "tiny", "novel", session=Session(cache, quiet=True)
+                )
+                made[path] = features.digest
                 assert store.read(path).about["transform"] == standard_transform(size).name
         assert len(made) == len(set(made.values())) == 4
 
-    def test_equal_weights_in_two_files_are_one(self, tmp_path):
+    def test_equal_weights_in_two_files_have_one_key(self, tmp_path):
         weights = build("conv4", 16).state_dict()
         torch.save(weights, tmp_path / "a.pth")
         save_file(weights, tmp_path / "b.safetensors")
-        one, two = (
+        first, second = (
             pretrained.find(tmp_path / name, "conv4", 16).model.checkpoint
             for name in ("a.pth", "b.safetensors")
         )
-        assert one == two
+        assert first == second
 
     def test_a_checkpoint_of_fsbench_is_keyed_by_its_file(self, trained):
         path = trained / "best.safetensors"
@@ -520,14 +523,14 @@ class TestKeys:
 
 
 class TestSeen:
-    def test_all_of_mini_and_tiered_imagenet_is_imagenets(self):
+    def test_all_classes_of_mini_and_tiered_imagenet_are_in_imagenet(self):
         from fsbench.data.class_lists import class_list
 
         for dataset in ("mini-imagenet", "tiered-imagenet"):
             names = class_list(dataset)["novel"]
             assert overlap.overlap(overlap.imagenet_1k(), names) == tuple(names)
 
-    def test_synsets_stand_beside_their_names(self):
+    def test_synsets_have_their_names(self):
         classes = overlap.imagenet_1k().classes
         theirs = timm.data.ImageNetInfo("imagenet-1k").label_descriptions(as_dict=True)
         assert list(classes) == list(theirs)
@@ -552,7 +555,7 @@ class TestSeen:
     def test_classes_are_compared_by_id_and_by_word(self, name, is_seen):
         assert bool(overlap.overlap(overlap.imagenet_1k(), [name])) is is_seen
 
-    def test_cub_has_a_warning_of_its_own(self):
+    def test_cub_has_its_own_warning(self):
         text = overlap.text(overlap.imagenet_1k(), "cub", ["076.Dark_eyed_Junco", "092.Nighthawk"])
         assert text == (
             "pretrained on imagenet-1k, which contains 1 of the 2 classes (for example 076.Dark_eyed_Junco); "
@@ -569,16 +572,16 @@ class TestSeen:
             (".lvd142m", 0, "lvd142m"),
         ],
     )
-    def test_tags_of_timm_say_what_was_seen(self, tag, n_classes, source):
-        found = pretrained.libraries._seen_by(tag, n_classes)
-        assert found.source == source
-        assert (found.classes is None) == (tag == ".lvd142m")
+    def test_tags_of_timm_determine_the_seen_classes(self, tag, n_classes, source):
+        seen = pretrained.libraries._seen_by(tag, n_classes)
+        assert seen.source == source
+        assert (seen.classes is None) == (tag == ".lvd142m")
 
-    def test_what_is_not_known_is_said(self):
-        found = pretrained.libraries._seen_by(".lvd142m", 0)
-        assert overlap.text(found, "tiny", ["a"]) == "pretrained on lvd142m, whose classes are unknown"
+    def test_unknown_pretraining_gives_a_warning(self):
+        seen = pretrained.libraries._seen_by(".lvd142m", 0)
+        assert overlap.text(seen, "tiny", ["a"]) == "pretrained on lvd142m, whose classes are unknown"
 
-    def test_nothing_seen_is_no_warning(self):
+    def test_unseen_classes_give_no_warning(self):
         assert overlap.text(overlap.imagenet_1k(), "tiny", ["novel-1"]) == ""
 
 
@@ -598,7 +601,7 @@ def test_evaluate_from_the_command_line(vit, tmp_path, capsys, caplog, monkeypat
         "evaluate", str(vit[1]), "--backbone", SMALL, "--dataset", "birds", "--n-shot", "1", "--n-query", "3",
         "--n-tasks", "20", "--head", "nearest-mean", "--out", str(tmp_path / "results"), "--quiet", "--json",
     ]  # fmt: skip
-    for _ in range(2):  # the features are made, then found
+    for _ in range(2):  # features are extracted, then read
         caplog.clear()
         assert main(command) == 0
         (result,) = json.loads(capsys.readouterr().out)

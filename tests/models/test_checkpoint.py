@@ -4,7 +4,7 @@ from fsbench.models import checkpoint
 
 
 def test_equal_content_is_an_equal_file(trained: Path, tmp_path: Path):
-    """Features and results are keyed by the file's digest, so nothing random may be in it."""
+    """Features and results are keyed by the digest of the file, so its bytes must not vary."""
     tensors, _ = checkpoint.read(trained / "best.safetensors")
     provenance = checkpoint.load_provenance(trained / "best.safetensors")
     written = set()

@@ -14,8 +14,8 @@ import torch._dynamo  # noqa: F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort tests by what they took, those that need a trained backbone last."""
-    stats = Path("mutmut-stats.json")  # in the folder `mutants`, where tests run
+    """Sort tests by duration; those that need a trained backbone come last."""
+    stats = Path("mutmut-stats.json")  # in the folder `mutants`, from which tests run
     if not stats.exists():
         return
     seconds = json.loads(stats.read_text(encoding="utf-8"))["duration_by_test"]

@@ -18,11 +18,11 @@ EXPLAINED = Path(__file__).with_name("explained.toml")
 MUTANTS = Path("mutants")
 KILLED = (1, 3)  # exit codes of pytest: a test failed, or its fixture raised
 SURVIVED = (0, 5, 33)  # the tests passed, or no test calls the function
-UNFINISHED = (None, 2, 34, 37)  # not run; every other code is a mutant that ran out of time, or crashed
+UNFINISHED = (None, 2, 34, 37)  # not run; every other code means a timeout or a crash
 
 
 def main() -> int:
-    """Print the table and the unexplained survivors; 1 where there are any."""
+    """Print the table and the unexplained survivors; return 1 if there are any."""
     explanations = explained()
     rows, unexplained, used = [], [], set()
     for path in sorted(MUTANTS.rglob("*.py.meta")):
@@ -46,14 +46,14 @@ def main() -> int:
     print(tabulate([*rows, total], heads, "pipe"))
     for file, before, after in unexplained:
         print(f"\n{file}\n- {before}\n+ {after}")
-    files = {row[0].strip("`") for row in rows if row[-1] == 0}  # all of whose mutants were run
+    files = {row[0].strip("`") for row in rows if row[-1] == 0}  # files whose mutants were all run
     for change in sorted(change for change in explanations - used if change[0] in files):
         print("\nexplained, but killed or gone:", *change, sep="\n  ")
     return int(bool(unexplained))
 
 
 def state_of(code: int | None) -> str:
-    """What became of a mutant, by the exit code of its tests."""
+    """The state of a mutant by the exit code of its tests."""
     if code in KILLED:
         return "killed"
     if code in SURVIVED:
@@ -62,7 +62,7 @@ def state_of(code: int | None) -> str:
 
 
 def explained() -> set[tuple[str, ...]]:
-    """The changes that no test can tell: file, line before, line after."""
+    """The changes that no test can detect: file, line before, line after."""
     document = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
     return {
         (file, *change.split("\n"))
@@ -73,7 +73,7 @@ def explained() -> set[tuple[str, ...]]:
 
 
 def change_of(name: str, file: str) -> tuple[str, str]:
-    """The lines of a function that a mutant replaces, and what it puts there, without their indentation."""
+    """The lines of a function that a mutant replaces and their replacement, without indentation."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
 
     lines = get_diff_for_mutant(name, path=file).splitlines()[2:]

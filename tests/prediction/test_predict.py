@@ -1,4 +1,4 @@
-"""Predictions for a user's images: values against plain code, kinds of images, errors, the command."""
+"""Predictions for a user's images: values compared with plain code, kinds of images, errors, the command."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from tests.prediction.made import made
 
 CPU = torch.device("cpu")
 CLASSES = ("novel-0", "novel-1", "novel-2")
-COMPILED = {"cosine-sgd", "linear-sgd"}  # by numba, which takes its time
+COMPILED = {"cosine-sgd", "linear-sgd"}  # numba compiles them slowly
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def backbone(trained: Path) -> FeatureExtractor:
 
 @pytest.fixture
 def folders(tiny_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Support of 2, 3 and 4 images of three classes, and 4 query images of each in folders named alike."""
+    """Support with 2, 3 and 4 images of three classes, and 4 query images per class in class folders."""
     support, query = tmp_path / "support", tmp_path / "query"
     for number, name in enumerate(CLASSES):
         for folder, first, last in ((support, 0, 2 + number), (query, 10, 14)):
@@ -46,7 +46,7 @@ def folders(tiny_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
     return support, query
 
 
-def ask(
+def run_predict(
     backbone: FeatureExtractor, folders: tuple[Path, Path], cache: Path | None = None, **options
 ) -> Prediction:
     return predict(backbone, *folders, session=Session(cache, CPU, quiet=True), **options)
@@ -59,7 +59,7 @@ def run(trained: Path, folders: tuple[Path, Path], *more: str | Path) -> int:
 
 
 class TestValues:
-    def test_scores_are_those_of_plain_code_from_file_to_distance(self, backbone, folders):
+    def test_scores_equal_plain_code_from_file_to_distance(self, backbone, folders):
         support, query = folders
 
         def unit_feature(path: Path) -> np.ndarray:
@@ -76,45 +76,45 @@ class TestValues:
             np.mean([unit_feature(path) for path in sorted((support / name).iterdir())], axis=0)
             for name in CLASSES
         ]
-        found = ask(backbone, folders)
+        prediction = run_predict(backbone, folders)
         paths = sorted(query.rglob("*.png"))
-        assert found.images == tuple(path.relative_to(query).as_posix() for path in paths)
-        assert (found.head, found.preprocess, found.shots) == ("nearest-mean", "l2", (2, 3, 4))
+        assert prediction.images == tuple(path.relative_to(query).as_posix() for path in paths)
+        assert (prediction.head, prediction.preprocess, prediction.shots) == ("nearest-mean", "l2", (2, 3, 4))
         for row, path in enumerate(paths):
             feature = unit_feature(path)
             away = np.array([np.sum((feature - mean) ** 2) for mean in means])
-            assert found.predicted[row] == away.argmin()
-            np.testing.assert_allclose(found.scores[row], np.sum(feature**2) - away, atol=1e-4)
+            assert prediction.predicted[row] == away.argmin()
+            np.testing.assert_allclose(prediction.scores[row], np.sum(feature**2) - away, atol=1e-4)
             odds = np.exp(-away)
-            np.testing.assert_allclose(found.probabilities[row], odds / odds.sum(), atol=1e-4)
-            np.testing.assert_allclose(found.confidence[row], odds.max() / odds.sum(), atol=1e-4)
+            np.testing.assert_allclose(prediction.probabilities[row], odds / odds.sum(), atol=1e-4)
+            np.testing.assert_allclose(prediction.confidence[row], odds.max() / odds.sum(), atol=1e-4)
 
     def test_support_and_query_of_16_bits_have_one_depth(self, backbone, folders, caplog):
-        """Where support alone uses 12 bits, query images of 10 are dark, not as bright as support."""
+        """If only the support uses 12 bits, 10-bit query images are darker than the support."""
         support, query = folders
         for folder, factor in ((support, 16), (query, 4)):
             for path in folder.rglob("*.png"):
                 grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
                 Image.fromarray(grey * factor).save(path)
-        ask(backbone, folders)
+        run_predict(backbone, folders)
         (line,) = {record.getMessage() for record in caplog.records}
         assert line.startswith("fsbench: warning: 21 images store 16 bits per value")
         assert line.endswith("they are read as 12-bit images")
 
-    def test_probabilities_classes_and_the_least_sure_by_hand(self):
-        found = made([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
-        np.testing.assert_allclose(found.probabilities[0], [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
-        assert list(found.predicted) == [2, 0, 0, 1]
-        np.testing.assert_allclose(found.confidence[:3], [5 / 8, 6 / 8, 1], rtol=1e-6)
-        assert list(found.least_confident) == [3]
-        table = found.table()
+    def test_probabilities_classes_and_the_least_confident_by_hand(self):
+        prediction = made([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
+        np.testing.assert_allclose(prediction.probabilities[0], [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
+        assert list(prediction.predicted) == [2, 0, 0, 1]
+        np.testing.assert_allclose(prediction.confidence[:3], [5 / 8, 6 / 8, 1], rtol=1e-6)
+        assert list(prediction.least_confident) == [3]
+        table = prediction.table()
         assert list(table.columns) == ["path", "class", "probability", "score cat", "score dog", "score fox"]
         assert list(table["class"]) == ["fox", "cat", "cat", "dog"]
         assert table["probability"][0] == 0.625
         assert table["score fox"][0] == np.float32(np.log(5))
 
-    def test_only_what_is_sure_is_said_to_be(self):
-        said = {
+    def test_only_certain_probabilities_are_shown_as_certain(self):
+        expected = {
             1: "100 %",
             0.9999: ">99 %",
             0.994: "99 %",
@@ -123,27 +123,30 @@ class TestValues:
             0.004: "<1 %",
             0: "0 %",
         }
-        assert {chance: text.percent(chance) for chance in said} == said
+        assert {chance: text.percent(chance) for chance in expected} == expected
 
-    def test_the_least_sure_are_a_tenth(self):
-        found = made([[row, 0, 0] for row in range(1, 31)][::-1])
-        assert list(found.least_confident) == [29, 28, 27]
+    def test_the_least_confident_are_a_tenth(self):
+        prediction = made([[row, 0, 0] for row in range(1, 31)][::-1])
+        assert list(prediction.least_confident) == [29, 28, 27]
 
     def test_accuracy_and_confusion_by_hand(self):
         images = ("cat/1", "cat/2", "cat/3", "dog/1", "dog/sub/2", "wolf/1", "loose", "fox/1")
         scores = np.eye(3)[[0, 0, 1, 1, 2, 2, 0, 2]]
-        known = np.array([False] * 7 + [True])  # the last one is among the support
-        found = made(scores, images=images, in_support=known)
-        np.testing.assert_array_equal(found.confusion, [[2, 1, 0], [0, 1, 1], [0, 0, 0]])
-        assert found.accuracy == 3 / 5
-        assert text.as_json(found)["confusion"] == {"cat": {"cat": 2, "dog": 1}, "dog": {"dog": 1, "fox": 1}}
-        said = text.summary(found)
+        in_support = np.array([False] * 7 + [True])  # the last image is in the support
+        prediction = made(scores, images=images, in_support=in_support)
+        np.testing.assert_array_equal(prediction.confusion, [[2, 1, 0], [0, 1, 1], [0, 0, 0]])
+        assert prediction.accuracy == 3 / 5
+        assert text.as_json(prediction)["confusion"] == {
+            "cat": {"cat": 2, "dog": 1},
+            "dog": {"dog": 1, "fox": 1},
+        }
+        summary = text.summary(prediction)
         assert (
             "Accuracy 60.0 %: 3 of 5 images in folders that are named after a class; 2 in other folders"
-            in said
+            in summary
         )
-        assert "query images that are also support images, left out of the accuracy: 1" in said
-        (cat,) = [line for line in said.splitlines() if line.startswith("cat ")]
+        assert "query images that are also support images, left out of the accuracy: 1" in summary
+        (cat,) = [line for line in summary.splitlines() if line.startswith("cat ")]
         assert cat.split() == [
             "cat",
             "2",
@@ -155,10 +158,10 @@ class TestValues:
         ]  # support, predicted, actual, correct, confused with
 
     def test_without_folders_named_as_classes_there_is_no_accuracy(self):
-        found = made([[1, 0, 0]], images=("sub/cat/1.png",))
-        assert found.accuracy is None
-        assert "Accuracy" not in text.summary(found)
-        assert text.as_json(found)["confusion"] is None
+        prediction = made([[1, 0, 0]], images=("sub/cat/1.png",))
+        assert prediction.accuracy is None
+        assert "Accuracy" not in text.summary(prediction)
+        assert text.as_json(prediction)["confusion"] is None
 
 
 class TestHeads:
@@ -167,21 +170,21 @@ class TestHeads:
         "head", [pytest.param(h, marks=[pytest.mark.slow] * (h in COMPILED)) for h in HEADS]
     )
     def test_every_head_predicts(self, backbone, folders, cache: Path, head: str, n_shot, shots):
-        found = ask(backbone, folders, head=head, n_shot=n_shot, cache=cache)
-        assert found.shots == shots
-        np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
-        assert found.accuracy > 0.5
-        again = ask(backbone, folders, head=head, n_shot=n_shot, cache=cache)
-        np.testing.assert_array_equal(again.scores, found.scores)
+        prediction = run_predict(backbone, folders, head=head, n_shot=n_shot, cache=cache)
+        assert prediction.shots == shots
+        np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1)
+        assert prediction.accuracy > 0.5
+        again = run_predict(backbone, folders, head=head, n_shot=n_shot, cache=cache)
+        np.testing.assert_array_equal(again.scores, prediction.scores)
 
-    def test_how_to_read_the_probabilities_of_every_head(self):
+    def test_every_head_explains_its_probabilities(self):
         assert text.CALIBRATION.keys() == HEADS.keys()
         assert text.meaning("tim").endswith("tim reports 96 % on average and is right in 69 % of cases.")
         assert text.meaning("mine.head") == (
             "Probabilities rank images by confidence but are not calibrated."
         )
 
-    def test_heads_that_are_given_class_counts_say_so(self):
+    def test_heads_that_use_class_counts_say_so(self):
         assert {name for name, head in HEADS.items() if head.class_prior} == text.EQUAL_CLASSES
         assert "pt-map assumes that every class has the same number" in text.summary(
             made([[1, 0, 0]], head="pt-map")
@@ -196,49 +199,51 @@ class TestHeads:
             "novel-0 has 2; use --n-shot 2, or a built-in head"
         )
         with pytest.raises(FsbenchError, match=re.escape(message)):
-            ask(backbone, folders, head=head)
+            run_predict(backbone, folders, head=head)
 
     def test_n_shot_takes_the_first_by_name(self, backbone, folders):
-        before = ask(backbone, folders, n_shot=2)
+        before = run_predict(backbone, folders, n_shot=2)
         support, _ = folders
         for path in [*support.glob("novel-1/002.png"), *support.glob("novel-2/00[23].png")]:
             path.unlink()
-        np.testing.assert_array_equal(ask(backbone, folders).scores, before.scores)
+        np.testing.assert_array_equal(run_predict(backbone, folders).scores, before.scores)
 
-    def test_a_transductive_head_sees_all_queries_and_others_do_not(self, backbone, folders):
+    def test_only_a_transductive_head_sees_all_queries(self, backbone, folders):
         _, query = folders
 
         def scores(head: str) -> np.ndarray:
-            return ask(backbone, folders, head=head, preprocess="l2", n_shot=2).probabilities[:4]
+            return run_predict(backbone, folders, head=head, preprocess="l2", n_shot=2).probabilities[:4]
 
         before = {head: scores(head) for head in ("nearest-mean", "bd-cspn")}
         shutil.rmtree(query / "novel-2")
         np.testing.assert_allclose(scores("nearest-mean"), before["nearest-mean"], atol=1e-6)
         assert np.abs(scores("bd-cspn") - before["bd-cspn"]).max() > 1e-3
 
-    def test_a_head_that_learns_the_number_of_shots_says_so(self, backbone, folders):
-        uneven, even = (text.summary(ask(backbone, folders, head="logistic", n_shot=n)) for n in (None, 2))
+    def test_a_head_that_depends_on_the_shots_says_so(self, backbone, folders):
+        uneven, even = (
+            text.summary(run_predict(backbone, folders, head="logistic", n_shot=n)) for n in (None, 2)
+        )
         assert "logistic favours classes with more support images; nearest-mean does not" in uneven
         assert "favours" not in even
-        assert "favours" not in text.summary(ask(backbone, folders))
+        assert "favours" not in text.summary(run_predict(backbone, folders))
 
     def test_base_features_of_a_network_without_base_classes(self, backbone, folders):
         foreign = replace(backbone, model=Model(run="mine", checkpoint="0"), provenance=None)
         with pytest.raises(
             FsbenchError, match=r"head bd-cspn \(cl2n\): needs features of base classes, but mine"
         ):
-            ask(foreign, folders, head="bd-cspn", n_shot=2)
-        ask(foreign, folders, head="bd-cspn", n_shot=2, preprocess="l2")
+            run_predict(foreign, folders, head="bd-cspn", n_shot=2)
+        run_predict(foreign, folders, head="bd-cspn", n_shot=2, preprocess="l2")
 
 
 def turned(image: Image.Image, path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera lay on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     image.rotate(90, expand=True).save(path, exif=exif)
 
 
 def clear(image: Image.Image, path: Path) -> None:
-    """White where it is transparent, as the upright image is made to be."""
+    """Replace transparency by white, as in the upright image."""
     layer = image.convert("RGBA")
     layer.putalpha(Image.new("L", image.size, 255))
     layer.paste((9, 9, 9, 0), (0, 0, 8, 8))
@@ -253,32 +258,34 @@ class TestImages:
         return Image.open(folders[0] / "novel-1" / "000.png").convert("RGB")
 
     @pytest.mark.parametrize("save", [turned, clear])
-    def test_a_photo_as_people_have_it_counts_as_what_they_see(
+    def test_photos_are_read_upright_and_without_transparency(
         self, backbone, folders, upright, save: Callable
     ):
         if save.__name__ == "clear":
             upright.paste((255, 255, 255), (0, 0, 8, 8))
         upright.save(folders[1] / "a.png")
         save(upright, folders[1] / "b.png")
-        found = ask(backbone, folders)
-        np.testing.assert_array_equal(found.scores[0], found.scores[1])
+        prediction = run_predict(backbone, folders)
+        np.testing.assert_array_equal(prediction.scores[0], prediction.scores[1])
 
     def test_greyscale_and_sizes(self, backbone, folders, upright):
         upright.convert("L").save(folders[1] / "grey.jpg")
         upright.resize((300, 40)).save(folders[1] / "wide.webp")
         upright.convert("L").convert("RGB").save(folders[1] / "grey.png")
-        found = ask(backbone, folders)
-        assert found.images == ("grey.jpg", "grey.png", "wide.webp")
-        np.testing.assert_allclose(found.scores[0], found.scores[1], atol=0.1)  # JPEG loses a little
+        prediction = run_predict(backbone, folders)
+        assert prediction.images == ("grey.jpg", "grey.png", "wide.webp")
+        np.testing.assert_allclose(
+            prediction.scores[0], prediction.scores[1], atol=0.1
+        )  # JPEG loses a little
 
-    def test_images_of_the_support_among_the_query_are_told(self, backbone, folders):
+    def test_support_images_among_the_query_are_reported(self, backbone, folders):
         support, query = folders
         shutil.copy(support / "novel-0" / "000.png", query / "novel-0" / "copy.png")
-        found = ask(backbone, folders)
-        assert [name for name, same in zip(found.images, found.in_support, strict=True) if same] == [
-            "novel-0/copy.png"
-        ]
-        assert found.confusion.sum() == 12
+        prediction = run_predict(backbone, folders)
+        assert [
+            name for name, same in zip(prediction.images, prediction.in_support, strict=True) if same
+        ] == ["novel-0/copy.png"]
+        assert prediction.confusion.sum() == 12
 
 
 class TestUnreadable:
@@ -292,25 +299,25 @@ class TestUnreadable:
         for name in (".hidden.txt", ".git/config"):
             (query / name).write_bytes(b"none")
         assert run(trained, folders, "--out", tmp_path / "out.csv") == 0
-        said = capsys.readouterr()
-        assert said.err.splitlines() == [
+        output = capsys.readouterr()
+        assert output.err.splitlines() == [
             f"fsbench: image {query}/{name}: cannot be read (it is not an image of a known format)"
             for name in ("deep/er/broken.png", "novel-0/009.jpg")
         ]
-        assert "query images left out because they cannot be read: 2" in said.out
-        assert "left out because their suffix is not that of an image: 1 .heic" in said.out
+        assert "query images left out because they cannot be read: 2" in output.out
+        assert "left out because their suffix is not that of an image: 1 .heic" in output.out
         assert len(pd.read_csv(tmp_path / "out.csv")) == 12
 
     def test_a_batch_with_a_broken_image_keeps_names_and_scores_together(
         self, backbone, folders, monkeypatch
     ):
-        whole = ask(backbone, folders)
+        whole = run_predict(backbone, folders)
         _, query = folders
         (query / "novel-0" / "010a.png").write_bytes(b"none")
         monkeypatch.setattr("fsbench.data.decode._AT_ONCE", 3 * 18 * 18 * 3)  # three images at once
-        found = ask(backbone, folders)
-        assert found.images == whole.images
-        np.testing.assert_allclose(found.scores, whole.scores, atol=1e-5)
+        prediction = run_predict(backbone, folders)
+        assert prediction.images == whole.images
+        np.testing.assert_allclose(prediction.scores, whole.scores, atol=1e-5)
 
     def test_a_support_image_ends_the_call(self, backbone, folders):
         support, _ = folders
@@ -320,22 +327,22 @@ class TestUnreadable:
             FsbenchError,
             match=r"--support: image .*novel-1/a.png: cannot be read .*; 1 more support image cannot",
         ):
-            ask(backbone, folders)
+            run_predict(backbone, folders)
 
-    def test_a_query_of_nothing_but_broken_images(self, backbone, folders):
+    def test_a_query_of_broken_images_is_refused(self, backbone, folders):
         for path in folders[1].rglob("*.png"):
             path.write_bytes(b"none")
         with pytest.raises(FsbenchError, match=r"no image can be read; the first error: image .*010\.png"):
-            ask(backbone, folders)
+            run_predict(backbone, folders)
 
 
 class TestRefused:
     def refused(self, backbone, folders, message: str, **options) -> None:
         with pytest.raises(FsbenchError, match=message) as caught:
-            ask(backbone, folders, **options)
+            run_predict(backbone, folders, **options)
         assert "\n" not in str(caught.value)
 
-    def test_folders_that_are_not_so(self, backbone, folders, tmp_path):
+    def test_wrong_folders_are_refused(self, backbone, folders, tmp_path):
         support, query = folders
         (tmp_path / "empty").mkdir()
         self.refused(
@@ -363,13 +370,13 @@ class TestRefused:
         )
         self.refused(backbone, folders, "unknown preprocess 'l3'; did you mean 'l2'", preprocess="l3")
 
-    def test_a_sheet_that_is_not_a_page_before_anything_is_read(self, trained, folders, tmp_path, capsys):
+    def test_a_wrong_sheet_name_is_refused_before_reading(self, trained, folders, tmp_path, capsys):
         nowhere = (tmp_path / "no", tmp_path / "no")
         assert run(trained, nowhere, "--sheet", "sheet.png") == 2
-        said = capsys.readouterr().err
+        error = capsys.readouterr().err
         assert (
             "fsbench: --sheet sheet.png: contact sheets are HTML pages now; use a name that ends in .html"
-            in said
+            in error
         )
 
 
@@ -377,11 +384,11 @@ class TestCommand:
     def test_files_and_summary(self, trained, folders, tmp_path, capsys):
         out, pages = tmp_path / "o" / "out.csv", tmp_path / "o" / "sheet.html"
         assert run(trained, folders, "--out", out, "--sheet", pages, "--head", "logistic") == 0
-        said = capsys.readouterr().out
-        assert said.startswith(
+        output = capsys.readouterr().out
+        assert output.startswith(
             "12 query images classified by logistic (l2) on tiny-erm, from 9 support images of 3 classes\n"
         )
-        assert said.endswith(f"\n{out}\n{pages}\n")
+        assert output.endswith(f"\n{out}\n{pages}\n")
         table = pd.read_csv(out)
         assert list(table["path"]) == sorted(table["path"])
         scores = table[[f"score {name}" for name in CLASSES]].to_numpy()
@@ -390,26 +397,26 @@ class TestCommand:
         np.testing.assert_allclose(table["probability"], odds.max(axis=1) / odds.sum(axis=1), atol=1e-5)
         assert pages.read_text(encoding="utf-8").count("<img ") == 9 + 12
 
-    def test_json_and_nothing_else(self, trained, folders, tmp_path, capsys):
+    def test_json_is_all_the_command_prints(self, trained, folders, tmp_path, capsys):
         assert run(trained, folders, "--out", tmp_path / "out.csv", "--json") == 0
-        found = json.loads(capsys.readouterr().out)
-        assert [row["support"] for row in found["classes"]] == [2, 3, 4]
-        assert sum(row["predicted"] for row in found["classes"]) == len(found["images"]) == 12
-        assert found["images"][0].keys() == {
+        printed = json.loads(capsys.readouterr().out)
+        assert [row["support"] for row in printed["classes"]] == [2, 3, 4]
+        assert sum(row["predicted"] for row in printed["classes"]) == len(printed["images"]) == 12
+        assert printed["images"][0].keys() == {
             "path",
             "class",
             "probability",
             *(f"score {name}" for name in CLASSES),
         }
-        assert isinstance(found["images"][0]["score novel-0"], float)
-        assert 0 <= found["accuracy"] <= 1
-        assert sum(sum(row.values()) for row in found["confusion"].values()) == 12
-        assert found["head"] == "nearest-mean"
-        assert found["least_confident"][0] in [row["path"] for row in found["images"]]
+        assert isinstance(printed["images"][0]["score novel-0"], float)
+        assert 0 <= printed["accuracy"] <= 1
+        assert sum(sum(row.values()) for row in printed["confusion"].values()) == 12
+        assert printed["head"] == "nearest-mean"
+        assert printed["least_confident"][0] in [row["path"] for row in printed["images"]]
 
-    def test_help_says_what_a_probability_is(self, capsys):
+    def test_help_explains_probabilities(self, capsys):
         assert main(["predict", "--help"]) == 0
-        said = " ".join(capsys.readouterr().out.split())
-        assert "softmax of the head's scores" in said
-        assert "is not calibrated" in said
-        assert "left out and counted" in said
+        text = " ".join(capsys.readouterr().out.split())
+        assert "softmax of the head's scores" in text
+        assert "is not calibrated" in text
+        assert "left out and counted" in text

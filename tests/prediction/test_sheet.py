@@ -20,7 +20,7 @@ HOSTILE = "</style><script>document.title='broken'</script><img src=x onerror=al
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Two support images of three classes and twelve query images, each of one colour."""
+    """Two support images per class for three classes and twelve query images, each of one colour."""
     support, query = tmp_path / "support", tmp_path / "query"
     query.mkdir()
     for number, name in enumerate(("cat", "dog", "fox")):
@@ -47,7 +47,7 @@ def figures(text: str) -> list[str]:
 
 
 def words(html: str) -> str:
-    """The text of a piece of HTML."""
+    """The text of HTML without tags."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 

@@ -17,19 +17,19 @@ from fsbench.tasks.sampler import Tasks
 
 
 def dataclasses() -> dict[str, type]:
-    """All dataclasses of the package by their full names."""
-    found = {}
+    """All dataclasses of the package by full name."""
+    classes = {}
     for module in pkgutil.walk_packages(fsbench.__path__, "fsbench."):
         if module.name == "fsbench.__main__":
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, type) and is_dataclass(value) and value.__module__.startswith("fsbench"):
-                found[f"{value.__module__}.{value.__qualname__}"] = value
-    return found
+                classes[f"{value.__module__}.{value.__qualname__}"] = value
+    return classes
 
 
 def holds_arrays(annotation: Any) -> bool:
-    """Whether a value of this type is, has or lists arrays, tensors, modules or tables."""
+    """Whether a value of this type is or contains arrays, tensors, modules or tables."""
     if isinstance(annotation, type) and issubclass(
         annotation, np.ndarray | torch.Tensor | nn.Module | pd.DataFrame | pd.Series
     ):
@@ -46,7 +46,7 @@ CLASSES = dataclasses()
 WITH_ARRAYS = [name for name, value in CLASSES.items() if holds_arrays(value)]
 
 
-def test_the_walk_finds_what_is_known_to_hold_arrays():
+def test_classes_with_arrays_are_detected():
     assert {
         "fsbench.tasks.sampler.Tasks",
         "fsbench.evaluation.subjects.Subject",

@@ -1,5 +1,6 @@
-"""What fsbench is built on: lower bounds, and licences as the packages state them."""
+"""Dependencies: every one has a lower bound, and the listed licences match those of the packages."""
 
+import itertools
 import re
 import tomllib
 from importlib.metadata import PackageNotFoundError, metadata
@@ -10,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECLARED = {"fsbench": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
-FAMILIES = {  # of licences, by how packages write them
+FAMILIES = {  # licences by the names that packages use
     "MIT": r"\bMIT\b",
     "BSD": r"\b(0?BSD)\b",
     "Apache": r"\bApache\b",
@@ -25,13 +26,13 @@ def families(text: str) -> set[str]:
 
 
 def name_of(requirement: str) -> str:
-    found = re.match(r"[\w.-]+", requirement)
-    assert found, requirement
-    return found[0]
+    match = re.match(r"[\w.-]+", requirement)
+    assert match, requirement
+    return match[0]
 
 
 def listed() -> dict[str, tuple[str, str]]:
-    """Each package of the table: what it is for, and its licence."""
+    """Use and licence of each package in the table."""
     rows = re.findall(
         r"^\| ([\w-]+) \| ([\w, ]+) \| (.+) \|$", (ROOT / "LICENSES.md").read_text("utf-8"), re.M
     )
@@ -39,11 +40,11 @@ def listed() -> dict[str, tuple[str, str]]:
 
 
 def test_every_dependency_has_a_lower_bound():
-    for requirement in (one for some in DECLARED.values() for one in some):
+    for requirement in itertools.chain.from_iterable(DECLARED.values()):
         assert re.search(r">=\d", requirement), requirement
 
 
-def test_the_table_lists_what_is_declared():
+def test_the_table_lists_the_declared_dependencies():
     uses: dict[str, list[str]] = {}
     for use, requirements in DECLARED.items():
         for requirement in requirements:
@@ -54,7 +55,7 @@ def test_the_table_lists_what_is_declared():
 
 
 @pytest.mark.parametrize("name", listed())
-def test_licences_are_what_packages_state(name: str):
+def test_licences_match_those_of_the_packages(name: str):
     use, licence = listed()[name]
     try:
         about = metadata(name)

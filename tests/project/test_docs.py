@@ -1,4 +1,4 @@
-"""The site builds without a warning, its links work, it shows every public name and loads nothing else."""
+"""The site builds without warnings, its links work, it documents public names and loads no remote file."""
 
 import importlib
 import json
@@ -67,7 +67,7 @@ def test_site_has_every_page_and_the_leaderboard(site: Path):
 
 
 @pytest.mark.docs
-def test_every_link_leads_somewhere(site: Path, pages: dict[Path, Page]):
+def test_every_link_has_a_target(site: Path, pages: dict[Path, Page]):
     dead = []
     for path, page in pages.items():
         for link in page.links | page.fetched:
@@ -78,7 +78,7 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[Path, Page]):
             works = target.is_file() and target.is_relative_to(site)
             if works and parts.fragment and target in pages:
                 works = unquote(parts.fragment) in pages[target].anchors
-            if not works and path.name != "404.html":  # shown at any address, so its links are absolute
+            if not works and path.name != "404.html":  # served at any address, so its links are absolute
                 dead.append(f"{path.relative_to(site)}: {link}")
     assert not dead
 
@@ -86,7 +86,7 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[Path, Page]):
 @pytest.mark.docs
 def test_accuracies_of_the_leaderboard_link_to_result_files(site: Path):
     page = (site / "results" / "leaderboard.html").read_text(encoding="utf-8")
-    links = re.findall(r'"([^":]+\.json)"', page)  # its script makes the links
+    links = re.findall(r'"([^":]+\.json)"', page)  # a script creates the links
     assert len(links) > 100
     assert not [link for link in links if not (site / "results" / unquote(link)).is_file()]
 
@@ -162,14 +162,14 @@ def test_reference_describes_a_constant_by_its_comment(text: str, comment: str, 
     assert importlib.import_module("api_extension").comment(lines, index) == comment
 
 
-def test_measured_numbers_are_those_of_the_result_files(generated):
+def test_measured_numbers_match_the_result_files(generated):
     recipes, heads = generated.recipes(), generated.heads()
     assert re.findall(r"^## (.+)$", recipes, re.MULTILINE) == recipe_names()
     assert all(f"`{name}`" in heads for name in HEADS)
-    usual = [result for result in result_files.read_all(ROOT / "results") if result.spec.name == "5w1s15q"]
+    results = [result for result in result_files.read_all(ROOT / "results") if result.spec.name == "5w1s15q"]
     shown = [
         result
-        for result in usual
+        for result in results
         if result.head.name == "nearest-mean" and result.model.recipe in recipe_names()
     ]
     assert shown

@@ -19,21 +19,24 @@ def public(room: str) -> dict[str, Any]:
 
 
 def gaps(name: str, value: Any) -> list[str]:
-    """What the docstring of a public function or class leaves out."""
+    """The sections that the docstring of a public function or class lacks."""
     if inspect.ismodule(value):
         return [] if value.__doc__ else [f"{name}: no docstring"]
     if not (inspect.isfunction(value) or inspect.isclass(value)):
-        return []  # constants are described where they are defined
+        return []  # constants are documented by comments
     text = inspect.getdoc(value)
     if not text or text == inspect.getdoc(type(value)):
         return [f"{name}: no docstring"]
-    found = parse(text, style=DocstringStyle.GOOGLE)
+    docstring = parse(text, style=DocstringStyle.GOOGLE)
     missing = []
-    described = {param.arg_name.split(" ")[0].lstrip("*") for param in found.params if param.description}
+    described = {param.arg_name.split(" ")[0].lstrip("*") for param in docstring.params if param.description}
     if inspect.isfunction(value):
         signature = inspect.signature(value)
         expected = [param for param in signature.parameters if not param.startswith("_")]
-        if signature.return_annotation not in (None, "None", inspect.Signature.empty) and not found.returns:
+        if (
+            signature.return_annotation not in (None, "None", inspect.Signature.empty)
+            and not docstring.returns
+        ):
             missing.append(f"{name}: no Returns")
     else:
         expected = [
@@ -50,12 +53,12 @@ def test_public_names_are_documented(room: str):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_public_names_are_all_that_a_room_shows(room: str):
+def test_a_package_exports_only_public_names(room: str):
     module = importlib.import_module(f"fsbench.{room}")
     assert [name for name in dir(module) if not name.startswith("__")] == sorted(module.__all__)
 
 
-def test_gaps_are_found():
+def test_missing_docstring_sections_are_detected():
     def undocumented(n: int) -> int:
         """Return n."""
         return n

@@ -11,13 +11,13 @@ ADDITIONS = ("recipe", "head", "data set", "statistic")
 
 
 def folders() -> set[str]:
-    """Everything in the package that the import layers order."""
+    """All modules and packages that the import layers order."""
     modules = {path.name for path in (ROOT / "fsbench").glob("*.py")} - {"__init__.py", "__main__.py"}
     return modules | {f"{path.parent.name}/" for path in (ROOT / "fsbench").glob("*/__init__.py")}
 
 
 def layers() -> list[str]:
-    """The import layers from top to bottom; layers that share a line are in its order."""
+    """The import layers from top to bottom; layers on one line keep their order."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = config["tool"]["importlinter"]["contracts"]
     return [name.strip() for line in contract["layers"] for name in re.split("[:|]", line)]
@@ -29,7 +29,7 @@ def tree() -> str:
 
 
 def additions() -> dict[str, list[str]]:
-    """Rows of the table of additions in CONTRIBUTING.md: what is added, and its other cells."""
+    """Rows of the table of additions in CONTRIBUTING.md, by first cell."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return {row[0].strip("*").removeprefix("a "): row[1:] for row in rows}

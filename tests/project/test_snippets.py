@@ -35,19 +35,19 @@ class Block(NamedTuple):
 
     place: str
     language: str
-    title: str | None  # of a file that it is the text of
+    title: str | None  # name of the file that it shows
     text: str
-    excuse: str | None  # why it is not run
+    excuse: str | None  # the reason why it is not run
 
 
 def blocks(page: Path) -> Iterator[Block]:
     excuse = None
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type == "fence":
-            language, _, rest = token.info.partition(" ")
+            language, _, options = token.info.partition(" ")
             if not language and token.content.startswith(("fsbench ", "make ")):
                 language = "bash"
-            title = re.search(r'title="(.+)"', rest)
+            title = re.search(r'title="(.+)"', options)
             if language in RUN or title:
                 place = f"{page.name}:{token.map[0] + 1}"
                 yield Block(place, language, title and title[1], token.content, excuse)
@@ -68,8 +68,8 @@ def test_most_are_run():
 
 
 @pytest.mark.parametrize("block", EACH, ids=lambda block: block.place)
-def test_every_command_is_one_that_there_is(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)  # where the files lie that a command may name
+def test_every_shown_command_exists(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # folder of the files that commands name
     for other in ALL[block.place.partition(":")[0]]:
         if other.title:
             Path(other.title).write_text(other.text, encoding="utf-8")
@@ -87,7 +87,7 @@ def test_every_command_is_one_that_there_is(block: Block, tmp_path: Path, monkey
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of someone with CIFAR-FS, Omniglot and birds: 20 images a class, noise on a colour of its own."""
+    """The files of a user with CIFAR-FS, Omniglot and birds: 20 noisy images of one colour per class."""
     folder, rng = tmp_path_factory.mktemp("home"), np.random.default_rng(0)
     places = [f"cifar-fs/{split}/{name}" for split, names in class_list("cifar-fs").items() for name in names]
     places += [f"omniglot/images_{name}/{i}" for name, count in OMNIGLOT.items() for i in range(count)]
@@ -108,12 +108,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_page_runs_as_it_stands(page: Path, home: Path, tmp_path: Path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "HOME": str(home), "FSBENCH_CACHE": str(home / "cache"), "PATH": path}
-    shutil.copy(ROOT / "README.md", tmp_path)  # some command writes tables into it
+    shutil.copy(ROOT / "README.md", tmp_path)  # a command writes tables into it
     for block in ALL[page.name]:
         if block.title:
             (tmp_path / block.title).write_text(block.text, encoding="utf-8")
         elif block.excuse is None:
-            script = re.sub(r"^make .*", "", block.text, flags=re.MULTILINE)  # would test from within a test
+            script = re.sub(r"^make .*", "", block.text, flags=re.MULTILINE)  # make would run the tests again
             call = [*RUN[block.language], script]
             ran = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
             assert ran.returncode == 0, f"{block.place}: {ran.stderr}"

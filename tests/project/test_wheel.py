@@ -1,4 +1,4 @@
-"""The built wheel: one import package, with the content inside."""
+"""The built wheel has one import package, which includes all data files."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_only_fsbench_at_the_top(wheel: Path):
 
 
 def test_files_beside_the_code_are_inside(wheel: Path):
-    """Templates with their styles and scripts, stubs and tables."""
+    """Data files of the package: templates with styles and scripts, stubs and tables."""
     inside = set(zipfile.ZipFile(wheel).namelist())
     for suffix in ("html", "css", "js", "csv", "pyi"):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fsbench").rglob(f"*.{suffix}")}
@@ -35,7 +35,7 @@ def test_files_beside_the_code_are_inside(wheel: Path):
 
 
 @pytest.mark.parametrize("kind", ["baselines", "episodes"])
-def test_content_is_that_of_the_checkout(wheel: Path, kind: str):
+def test_the_content_matches_the_checkout(wheel: Path, kind: str):
     inside = {
         name.removeprefix(f"fsbench/content/{kind}/")
         for name in zipfile.ZipFile(wheel).namelist()
@@ -50,7 +50,7 @@ def test_content_is_that_of_the_checkout(wheel: Path, kind: str):
 
 
 def test_installed_wheel_finds_its_content(wheel: Path, tmp_path: Path):
-    """Run from the unpacked wheel alone, far from the checkout."""
+    """Run from the unpacked wheel only, outside the checkout."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
         "import fsbench, fsbench.training.recipe as r; from fsbench._util.content import content_folder as c;"

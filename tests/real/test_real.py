@@ -59,7 +59,7 @@ def real_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("omniglot", "novel", 659, 13_180),
     ],
 )
-def test_all_classes_and_images_are_there(real_cache: Path, name, split, n_classes, n_images):
+def test_all_classes_and_images_are_present(real_cache: Path, name, split, n_classes, n_images):
     images = load(name, split, real_cache)
     assert (len(images.class_names), len(images.labels)) == (n_classes, n_images)
 
@@ -75,16 +75,16 @@ def test_pinned_lists_are_over_these_images(real_cache: Path, name: str):
 
 @pytest.mark.parametrize(("name", "expected"), [("cifar-fs", 29.61), ("omniglot", 41.88)])
 def test_raw_pixels(real_cache: Path, name: str, expected: float):
-    """Nearest mean of unit-length pixels, 5-way 1-shot; four standard errors of 10,000 tasks around it."""
+    """Nearest mean of unit-length pixels, 5-way 1-shot, within four standard errors of 10,000 tasks."""
     images = load(name, "novel", real_cache)
     values = torch.from_numpy(images.pixels.reshape(len(images.pixels), -1).astype(np.float32) / 255)
-    found = inference.accuracies(l2(values, None), images.labels, TaskSpec(), find_head("nearest-mean"))
-    assert 100 * found.mean() == pytest.approx(expected, abs=4 * 100 * found.std() / 100)
+    accuracies = inference.accuracies(l2(values, None), images.labels, TaskSpec(), find_head("nearest-mean"))
+    assert 100 * accuracies.mean() == pytest.approx(expected, abs=4 * 100 * accuracies.std() / 100)
 
 
 @pytest.mark.parametrize("n_shot", [1, 5])
 def test_a_committed_checkpoint_gives_its_committed_results(real_cache: Path, n_shot: int):
-    """On another processor single answers may change with the rounding of features."""
+    """On another processor, a few answers may change by rounding of features."""
     checkpoint = RESULTS / "checkpoints" / "erm-fast-conv4-cifar-fs-32px-40ep-precisionbf16-s0.safetensors"
     digest = sha256_of(checkpoint)
     (committed,) = (
@@ -92,16 +92,16 @@ def test_a_committed_checkpoint_gives_its_committed_results(real_cache: Path, n_
         for result in result_files.read_all(RESULTS / "cifar-fs")
         if (result.model.checkpoint, result.head.name, result.spec.n_shot) == (digest, "nearest-mean", n_shot)
     )
-    (found,) = evaluate(
+    (reproduced,) = evaluate(
         checkpoint, tasks=[committed.spec], session=Session(real_cache, torch.device('cpu'), quiet=True),
         output=Output(None),
     )  # fmt: skip
-    assert found.task_identity == committed.task_identity
-    assert found.task_digest == committed.task_digest
-    assert found.accuracy == pytest.approx(committed.accuracy, abs=1e-4)
+    assert reproduced.task_identity == committed.task_identity
+    assert reproduced.task_digest == committed.task_digest
+    assert reproduced.accuracy == pytest.approx(committed.accuracy, abs=1e-4)
 
 
-def test_erm_learns_as_it_did(real_cache: Path, tmp_path: Path):
+def test_erm_reaches_its_previous_accuracy(real_cache: Path, tmp_path: Path):
     """Conv4, one epoch, few-shot accuracy on val classes; about a minute on one core.
 
     The tolerance is four standard deviations of the seeds' accuracies.
@@ -113,5 +113,5 @@ def test_erm_learns_as_it_did(real_cache: Path, tmp_path: Path):
         out=tmp_path / "run",
         session=Session(real_cache, torch.device("cpu"), quiet=True),
     )
-    found = 100 * pd.read_csv(run.folder / "log.csv")["val_accuracy"].iloc[-1]
-    assert found == pytest.approx(np.mean(SEEDS), abs=4 * np.std(SEEDS, ddof=1))
+    val_accuracy = 100 * pd.read_csv(run.folder / "log.csv")["val_accuracy"].iloc[-1]
+    assert val_accuracy == pytest.approx(np.mean(SEEDS), abs=4 * np.std(SEEDS, ddof=1))

@@ -1,4 +1,4 @@
-"""A results folder that is right, and each way in which one can be wrong."""
+"""A correct results folder, and each possible problem."""
 
 import json
 import shutil
@@ -41,19 +41,19 @@ def file_of(folder: Path) -> Path:
     return path
 
 
-def test_a_folder_that_is_right_has_no_problem(folder: Path):
+def test_a_correct_folder_has_no_problem(folder: Path):
     (folder / "bench").mkdir()
-    (folder / "bench" / "train.json").write_text("{}")  # timings are no results
+    (folder / "bench" / "train.json").write_text("{}")  # timings, not a result
     assert list(problems(folder)) == []
 
 
-def test_a_file_that_lies_elsewhere(folder: Path):
+def test_a_misplaced_file_is_a_problem(folder: Path):
     path = file_of(folder)
     path.rename(path.with_name("best.json"))
     assert any("belongs at tiny/tiny-erm-" in line for line in problems(folder))
 
 
-def test_a_number_that_does_not_follow(folder: Path):
+def test_a_number_that_contradicts_the_scores_is_a_problem(folder: Path):
     path = file_of(folder)
     document = json.loads(path.read_text())
     outcome = document["outcome"]
@@ -71,16 +71,16 @@ def test_a_number_that_does_not_follow(folder: Path):
     assert "accuracy is 0.123, but the mean of the per-task scores is 0." in line
 
 
-def test_tables_that_are_stale(folder: Path):
+def test_stale_tables_are_a_problem(folder: Path):
     page = folder / "README.md"
     page.write_text(page.read_text() + "more")
     assert list(problems(folder)) == [f"{page}: is stale"]
 
 
-def test_other_tasks_than_the_pinned_list(folder: Path):
+def test_tasks_other_than_the_pinned_list_are_a_problem(folder: Path):
     result = result_files.read(file_of(folder))
-    asked = {"n_query": 15, "n_tasks": 10_000, "correct": (40, 50) * 5000, "queries": 75, "accuracy": 0.6}
-    claim = changed(result, dataset="cifar-fs", **asked)
+    values = {"n_query": 15, "n_tasks": 10_000, "correct": (40, 50) * 5000, "queries": 75, "accuracy": 0.6}
+    claim = changed(result, dataset="cifar-fs", **values)
     claim = changed(claim, half_width=stats.mean_and_half_width(claim.accuracies)[1])
     result_files.write(folder, claim)
     leaderboard.update(folder, None)
@@ -89,6 +89,6 @@ def test_other_tasks_than_the_pinned_list(folder: Path):
     assert "but the pinned list has" in line
 
 
-def test_no_folder(tmp_path: Path):
+def test_a_missing_folder_is_refused(tmp_path: Path):
     with pytest.raises(FsbenchError, match="there is no such folder"):
         list(problems(tmp_path / "absent"))

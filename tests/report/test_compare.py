@@ -1,4 +1,4 @@
-"""Comparisons of made-up result files."""
+"""Comparisons of synthetic result files."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from fsbench._util.terminal import as_text
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.compare import Comparison, compare, tables
-from tests.changed import changed
+from tests.changed import with_correct
 
 BASE = result_files.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
 RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
@@ -25,27 +25,26 @@ def text(comparison: Comparison) -> str:
 
 
 def made(correct, **changes) -> Result:
-    values = {"head": "nearest-mean", "correct": tuple(map(int, correct)), "n_tasks": len(correct), **changes}
-    if "class_values" in values:
-        values["class_half_width"] = stats.mean_and_half_width(values["class_values"])[1]
-    result = changed(BASE, **values)
-    return changed(result, accuracy=float(result.accuracies.mean()))
+    changes = {"head": "nearest-mean", **changes}
+    if "class_values" in changes:
+        changes["class_half_width"] = stats.mean_and_half_width(changes["class_values"])[1]
+    return with_correct(BASE, correct, **changes)
 
 
 def better(by: int, seed: int) -> np.ndarray:
-    """Answers to the same tasks, `by` more of 10 right on average."""
+    """Right answers in the same tasks, on average `by` more of 10."""
     return np.clip(RIGHT + by + np.random.default_rng(seed).integers(-1, 2, 40), 0, 10)
 
 
 def of_classes(by: float, seed: int) -> tuple[float, ...]:
-    """Values of six classes, `by` above those of others on average."""
+    """Values of six classes, raised by `by` on average."""
     common = np.array([0.2, 0.4, 0.5, 0.6, 0.7, 0.9])
     return tuple((common + by + np.random.default_rng(seed).normal(0, 0.04, 6)).round(9).tolist())
 
 
 @pytest.fixture
 def three(tmp_path: Path) -> list[Path]:
-    """A run, one that is better by about a tenth, and one on other tasks."""
+    """Three runs: a reference, one that is better by about 0.1, and one on other tasks."""
     return [
         result_files.write(tmp_path, made(right, run=run, class_values=of_classes(by, seed), **changes))
         for run, right, by, seed, changes in (
@@ -87,7 +86,7 @@ def test_other_tasks_are_compared_without_pairs(three: list[Path]):
 
 
 def test_over_classes_values_are_paired_by_class(three: list[Path]):
-    """Also on other tasks: the classes are the same. The interval is around the difference of accuracies."""
+    """Results on other tasks have the same classes. The interval is around the difference of accuracies."""
     for second, seed, by in ((three[1], 2, 0.1), (three[2], 3, 0.02)):
         (pair,) = compare([three[0], second]).pairs
         values = np.array(of_classes(0, 1)) - of_classes(by, seed)
@@ -112,7 +111,7 @@ def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
 
 
 def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_path: Path):
-    """Such as a float16 copy of a feature file whose rows are in another order."""
+    """For example, rows in another order, or a float16 copy of a feature file."""
 
     def pair(first: str, second: str):
         unknown = {"fingerprint": None, "class_values": of_classes(0, 1)}
@@ -129,14 +128,14 @@ def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_pa
     assert (other.class_half_width, other.p_classes, other.p_holm) == (None, None, None)
 
 
-def test_without_class_values_nothing_is_claimed_of_classes(tmp_path: Path, three: list[Path]):
+def test_without_class_values_there_is_no_claim_over_classes(tmp_path: Path, three: list[Path]):
     old = result_files.write(tmp_path, made(better(2, 3), run="old"))
     comparison = compare([*three[:2], old])
-    known, *unknown = comparison.pairs
-    assert known.p_holm == known.p_classes, "pairs that are not tested do not count"
+    with_class_values, *without_class_values = comparison.pairs
+    assert with_class_values.p_holm == with_class_values.p_classes, "pairs that are not tested do not count"
     assert comparison.adjusted_for == 1
-    assert [pair.p_holm for pair in unknown] == [None, None]
-    assert all(pair.p_tasks < 0.05 for pair in unknown)
+    assert [pair.p_holm for pair in without_class_values] == [None, None]
+    assert all(pair.p_tasks < 0.05 for pair in without_class_values)
     assert "class values are missing" in text(comparison)
 
 
@@ -151,27 +150,27 @@ def test_p_values_are_adjusted_over_all_pairs(three: list[Path]):
         assert pairs[0].p_holm > raw[0]
 
 
-def test_against_one_result(three: list[Path]):
-    """The best one is chosen by the data, so the pairs of the others count, too."""
-    every, first, best = (compare(three, against) for against in ("all", "first", "best"))
+def test_a_reference_limits_the_pairs(three: list[Path]):
+    """The data determine the best result, so p-values are adjusted over all pairs."""
+    all_pairs, first, best = (compare(three, against) for against in ("all", "first", "best"))
     assert [(pair.first, pair.second) for pair in first.pairs] == [("erm", "mixup"), ("erm", "rotation")]
     assert [(pair.first, pair.second) for pair in best.pairs] == [("mixup", "erm"), ("mixup", "rotation")]
-    assert (every.adjusted_for, first.adjusted_for, best.adjusted_for) == (3, 2, 3)
-    assert [pair.p_holm for pair in best.pairs] == [every.pairs[0].p_holm, every.pairs[2].p_holm]
-    assert best.pairs[0].difference == -every.pairs[0].difference
+    assert (all_pairs.adjusted_for, first.adjusted_for, best.adjusted_for) == (3, 2, 3)
+    assert [pair.p_holm for pair in best.pairs] == [all_pairs.pairs[0].p_holm, all_pairs.pairs[2].p_holm]
+    assert best.pairs[0].difference == -all_pairs.pairs[0].difference
     np.testing.assert_array_equal(
         [pair.p_holm for pair in first.pairs], stats.holm([pair.p_classes for pair in first.pairs])
     )
 
 
-def test_the_order_of_arguments_is_the_sign(three: list[Path]):
-    (there,), (back,) = compare(three[:2]).pairs, compare(three[1::-1]).pairs
-    assert there.difference == -back.difference < 0
-    assert (there.p_holm, there.half_width) == pytest.approx((back.p_holm, back.half_width))
+def test_the_order_of_arguments_sets_the_sign(three: list[Path]):
+    (forward,), (backward,) = compare(three[:2]).pairs, compare(three[1::-1]).pairs
+    assert forward.difference == -backward.difference < 0
+    assert (forward.p_holm, forward.half_width) == pytest.approx((backward.p_holm, backward.half_width))
 
 
 def test_equal_results(tmp_path: Path):
-    """Two heads that answer alike are not different, and no number of tasks would tell them apart."""
+    """Two heads with equal answers do not differ, whatever the number of tasks."""
     paths = [result_files.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
     (pair,) = compare(paths).pairs
     assert (pair.first, pair.second) == ("nearest-mean", "ridge")
@@ -190,7 +189,7 @@ def test_results_without_spread(tmp_path: Path):
 class TestFolders:
     @pytest.fixture
     def runs(self, tmp_path: Path) -> list[Path]:
-        """Two runs with two heads on two protocols, and what only one of them has."""
+        """Two runs with two heads on two protocols, and results that only one of them has."""
         for run, by in (("erm", 0), ("mixup", 1)):
             for head in ("nearest-mean", "ridge"):
                 for n_shot in (1, 5):
@@ -199,27 +198,27 @@ class TestFolders:
         return [tmp_path / "cifar-fs" / run for run in ("erm", "mixup")]
 
     def test_runs_are_compared_head_by_head(self, runs: list[Path]):
-        found = compare(runs)
-        assert {(pair.first, pair.second) for pair in found.pairs} == {
+        comparison = compare(runs)
+        assert {(pair.first, pair.second) for pair in comparison.pairs} == {
             ("erm nearest-mean", "mixup nearest-mean"), ("erm ridge", "mixup ridge"),
         }  # fmt: skip
-        assert [pair.question[-6:] for pair in found.pairs] == ["5w1s2q", "5w1s2q", "5w5s2q", "5w5s2q"]
-        assert [Path(path).name for path in found.left_out] == ["5w1s2q-svm-l2-40t-s0.json"]
-        assert "svm" in text(found).splitlines()[-1]
+        assert [pair.question[-6:] for pair in comparison.pairs] == ["5w1s2q", "5w1s2q", "5w5s2q", "5w5s2q"]
+        assert [Path(path).name for path in comparison.left_out] == ["5w1s2q-svm-l2-40t-s0.json"]
+        assert "svm" in text(comparison).splitlines()[-1]
 
-    def test_in_one_folder_all_is_compared(self, runs: list[Path]):
-        found = compare(runs[:1])
-        assert {(pair.first, pair.second) for pair in found.pairs} == {
+    def test_all_results_of_one_folder_are_compared(self, runs: list[Path]):
+        comparison = compare(runs[:1])
+        assert {(pair.first, pair.second) for pair in comparison.pairs} == {
             ("nearest-mean", "ridge"), ("nearest-mean", "svm"), ("ridge", "svm"),
         }  # fmt: skip
-        assert len(found.pairs) == 4  # the third head has one protocol
+        assert len(comparison.pairs) == 4  # the third head has one protocol
 
     def test_a_file_counts_once(self, runs: list[Path]):
         file = next(runs[0].glob("5w1s*ridge*"))
         assert compare([runs[0], file]) == compare(runs[:1])
 
 
-def test_labels_say_no_more_than_is_needed(tmp_path: Path):
+def test_labels_contain_only_differing_settings(tmp_path: Path):
     def labels(*tried: Result) -> list[str]:
         paths = [result_files.write(tmp_path / str(i), result) for i, result in enumerate(tried)]
         return [entry.label for entry in compare(paths).entries]
@@ -242,7 +241,7 @@ def test_labels_say_no_more_than_is_needed(tmp_path: Path):
         ({"query_alpha": 1.0}, "its query_alpha is 1.0, but unknown in"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(tmp_path: Path, change, message):
+def test_incomparable_results_are_refused(tmp_path: Path, change, message):
     paths = [result_files.write(tmp_path / name, made(RIGHT, run=name)) for name in ("a", "b")]
     other = result_files.write(tmp_path / "c", made(RIGHT, run="c", **change))
     with pytest.raises(FsbenchError) as raised:
@@ -251,7 +250,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, change, message):
     assert "\n" not in str(raised.value)
 
 
-def test_too_little_is_refused(tmp_path: Path, three: list[Path]):
+def test_fewer_than_two_results_are_refused(tmp_path: Path, three: list[Path]):
     (tmp_path / "empty").mkdir()
     for paths, message in (
         (three[:1], "at least two results, but there is only"),
@@ -269,7 +268,7 @@ def test_it_is_plain_json(three: list[Path]):
 
 
 def test_the_table(three: list[Path]):
-    """Numbers follow from the values above; a change here is one that people see."""
+    """Numbers follow from the values above; users see a change of this table."""
     assert text(compare(three)) == OVER_CLASSES
     assert text(compare(three, "best", "tasks")) == OVER_TASKS
 

@@ -1,4 +1,4 @@
-"""Tables from result files. Their golden files lie in tests/golden/leaderboard, over made-up results."""
+"""Tables from result files. Golden files of synthetic results are in tests/golden/leaderboard."""
 
 import cProfile
 import csv
@@ -29,7 +29,7 @@ from fsbench.report.leaderboard.tables import Spread, tables
 from fsbench.report.leaderboard.web import page
 from fsbench.report.measured import of_result, of_seeds
 from fsbench.stats.all_pairs import OVER, compare_pairs, compared
-from tests.changed import another, changed
+from tests.changed import another, changed, with_correct
 
 READ = result_files.read
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard"
@@ -44,14 +44,13 @@ BASE = changed(
 
 def made(*correct: int, **changes) -> Result:
     """A result with these right answers of 15 in each task."""
-    result = changed(BASE, correct=correct, n_tasks=len(correct), **changes)
-    return changed(result, accuracy=float(result.accuracies.mean()))
+    return with_correct(BASE, correct, **changes)
 
 
-def shown(found) -> list[list[list[str]]]:
-    """The text cells of each Markdown table, as a renderer reads them."""
+def shown(results) -> list[list[list[str]]]:
+    """The cell texts of each rendered Markdown table."""
     read, inside = [], False
-    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(sections(tables(found))):
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(sections(tables(results))):
         if token.type == "table_open":
             read.append([])
         elif token.type == "tr_open":
@@ -65,13 +64,13 @@ def shown(found) -> list[list[list[str]]]:
 
 class TestPages:
     def test_golden(self):
-        """The committed pages follow from the results. After a change write them again, and read them:
+        """The committed pages follow from the results. After a change, regenerate and read them:
 
         fsbench leaderboard tests/golden/leaderboard/results --readme tests/golden/leaderboard/project.md
         """
         assert leaderboard.stale(GOLDEN / "results", GOLDEN / "project.md") == []
 
-    def test_they_follow_from_the_files(self, tmp_path: Path):
+    def test_pages_follow_from_the_files(self, tmp_path: Path):
         folder, readme = tmp_path / "results", tmp_path / "README.md"
         path = result_files.write(folder, made(10, 12))
         readme.write_text("Before\n<!-- leaderboard:begin -->stale table<!-- leaderboard:end -->\nAfter\n")
@@ -99,7 +98,7 @@ class TestPages:
             leaderboard.update(tmp_path, None)
 
     @pytest.mark.parametrize("name", ["README.md", "published.md"])
-    def test_a_page_of_yours_is_not_replaced(self, tmp_path: Path, name: str):
+    def test_a_page_of_the_user_is_not_replaced(self, tmp_path: Path, name: str):
         result_files.write(tmp_path, made(10, 12))
         (tmp_path / name).write_text("# Results\n\nMine.\n")
         with pytest.raises(FsbenchError, match=f"{name}: is not a page of fsbench leaderboard, which would"):
@@ -110,7 +109,7 @@ class TestPages:
         assert tmp_path / name in leaderboard.update(tmp_path, tmp_path / name)
         assert (tmp_path / name).read_text().endswith("Mine.\n")
 
-    def test_links_lead_to_the_files(self):
+    def test_links_point_to_the_files(self):
         text = (GOLDEN / "results" / "README.md").read_text()
         links = [part.split(")")[0] for part in text.split("](")[1:]]
         assert links[:2] == ["leaderboard.html", "leaderboard.csv"]
@@ -118,7 +117,7 @@ class TestPages:
         assert links[-1] == "published.md"
         assert all(any((GOLDEN / "results" / link).glob("*.json")) for link in links[2:-1])
 
-    def test_nothing_is_written_when_a_page_cannot_be(self, tmp_path: Path):
+    def test_if_one_page_cannot_be_written_none_is(self, tmp_path: Path):
         shutil.copytree(GOLDEN / "results" / "glyphs", tmp_path / "results" / "glyphs")
         readme = tmp_path / "README.md"
         readme.write_text("no markers")
@@ -126,7 +125,7 @@ class TestPages:
             leaderboard.update(tmp_path / "results", readme)
         assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["glyphs"]
 
-    def test_what_no_table_can_show(self):
+    def test_indistinguishable_results_are_refused(self):
         with pytest.raises(FsbenchError, match="2 results differ in nothing but their outcome"):
             tables([made(10, 12), made(11, 12)])
 
@@ -154,10 +153,10 @@ class TestGroups:
             ("synthetic", True),
         ],
     )
-    def test_what_may_not_be_compared_shares_no_table(self, field, other):
-        found = tables([made(10, 12, run="a"), made(10, 12, run="b", queries=15, **{field: other})])
-        assert [len(table.lines) for table in found] == [1, 1]
-        assert found[0].heading != found[1].heading
+    def test_incomparable_results_share_no_table(self, field, other):
+        groups = tables([made(10, 12, run="a"), made(10, 12, run="b", queries=15, **{field: other})])
+        assert [len(table.lines) for table in groups] == [1, 1]
+        assert groups[0].heading != groups[1].heading
 
     @pytest.mark.parametrize(
         ("field", "other"),
@@ -178,7 +177,7 @@ class TestGroups:
             ("n_tasks", None),
         ],
     )
-    def test_what_is_compared_has_a_row_each(self, field, other):
+    def test_each_compared_method_has_a_row(self, field, other):
         second = made(10, 12, 12) if field == "n_tasks" else made(10, 12, **{field: other})
         (table,) = shown([made(11, 12), second])
         lines = [line for line in table[1:] if "mean of" not in line[3]]
@@ -186,8 +185,8 @@ class TestGroups:
         assert lines[0][:5] != lines[1][:5]
 
     @pytest.mark.parametrize("field", flatten(BASE.question))
-    def test_every_key_has_a_place(self, field):
-        """A key makes another table or row, unless it is what columns and training seeds differ in."""
+    def test_every_key_is_in_the_table_or_its_heading(self, field):
+        """A key starts another table or row, unless columns or training seeds differ in it."""
         columns, seeds = {"n_way", "n_shot", "n_tasks"}, {"train_seed", "epoch", "best_epoch"}
         seeds |= {"run", "checkpoint", "feature_digest", "base_digest"}
         before = changed(BASE, n_shot=2)
@@ -197,27 +196,27 @@ class TestGroups:
         assert (same_table and same_row) == (field in columns | seeds)
 
     def test_protocols_are_columns(self):
-        found = [made(10, 12, n_way=way, n_shot=shot) for way, shot in [(20, 1), (5, 5), (5, 1)]]
-        (table,) = shown(found)
+        results = [made(10, 12, n_way=way, n_shot=shot) for way, shot in [(20, 1), (5, 5), (5, 1)]]
+        (table,) = shown(results)
         assert table[0][5:] == ["5-way 1-shot", "5-way 5-shot", "20-way 1-shot"]
         assert len(table) == 2
 
-    def test_photographs_come_first_and_synthetic_images_say_so(self):
-        found = tables([made(10, 12, synthetic=True, dataset="a"), made(10, 12, dataset="z"), made(10, 12)])
-        assert [table.results[0].data.dataset for table in found] == ["cifar-fs", "z", "a"]
-        text = sections(found)
+    def test_photographs_come_first_and_synthetic_images_are_marked(self):
+        groups = tables([made(10, 12, synthetic=True, dataset="a"), made(10, 12, dataset="z"), made(10, 12)])
+        assert [table.results[0].data.dataset for table in groups] == ["cifar-fs", "z", "a"]
+        text = sections(groups)
         assert text.count("synthetic") == 2
         assert "drawn by code" in text.split("###")[3]
 
     def test_order_of_files_is_irrelevant(self):
-        found = list(result_files.read_all(GOLDEN / "results"))
-        text = sections(tables(found))
+        results = list(result_files.read_all(GOLDEN / "results"))
+        text = sections(tables(results))
         rng = np.random.default_rng(0)
         for _ in range(20):
-            assert sections(tables([found[place] for place in rng.permutation(len(found))])) == text
+            assert sections(tables([results[place] for place in rng.permutation(len(results))])) == text
 
 
-def test_classes_that_were_seen_in_pretraining_are_said():
+def test_classes_seen_in_pretraining_are_mentioned():
     text = sections(
         tables(
             [
@@ -229,7 +228,7 @@ def test_classes_that_were_seen_in_pretraining_are_said():
     assert "not new to every backbone: pretrained on imagenet-1k, which contains 4 of 50 classes." in text
 
 
-def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
+def test_without_single_runs_several_seeds_share_a_row():
     seeds = [
         made(10, 12 + seed, train_seed=seed, run=f"erm-s{seed}", checkpoint=f"{seed}") for seed in (0, 1)
     ]
@@ -240,7 +239,7 @@ def test_without_single_runs_a_recipe_of_several_seeds_is_one_line():
     assert "[mean of 2 seeds](results/README.md)" in text
     assert "erm-s0" not in text
     assert "(results/cifar-fs/mixup-s0" in text
-    assert "**" not in text  # a run that is hidden may be better than those shown
+    assert "**" not in text  # a hidden run may be better than those shown
     assert "only the mean is shown here, not the single runs." in text
     whole = sections(tables([*seeds, once], "tasks"))
     assert len([line for line in whole.splitlines() if "conv4" in line]) == 4
@@ -254,7 +253,7 @@ class TestComparison:
     FIRST_THIRD = 1 - (75 / 77) ** 0.5  # differences 4 5 6, t = 5 sqrt 3, p = 0.0131
     SECOND_THIRD = 1 - 2 / 6**0.5  # differences 1 1 4, t = 2, p = 0.1835
     CLASSES = tuple(  # the class values are the scores, so both claims have the same p-values
-        changed(one, class_values=tuple(one.accuracies)) for one in (FIRST, SECOND, THIRD)
+        changed(each, class_values=tuple(each.accuracies)) for each in (FIRST, SECOND, THIRD)
     )
 
     @pytest.mark.parametrize("over", OVER)
@@ -265,7 +264,7 @@ class TestComparison:
         np.testing.assert_allclose(p, expected, rtol=1e-9)
 
     @pytest.mark.parametrize("over", OVER)
-    def test_bold_is_the_best_and_what_is_not_significantly_different(self, over):
+    def test_the_best_and_rows_not_significantly_different_are_bold(self, over):
         """The second is significantly different at 0.05 before Holm's adjustment, and not after it."""
         text = sections(tables(self.CLASSES[::-1], over))
         bold = [line.split("**")[1] for line in text.splitlines() if "**" in line]
@@ -279,7 +278,7 @@ class TestComparison:
         assert [line.cells[5, 1].rank for line in table.lines] == [1, 1, 2]
 
     def test_a_difference_on_these_images_alone_is_no_claim_over_classes(self):
-        """Task by task the first is far better, but only through one of four classes."""
+        """The first is better over tasks, but only because of one of four classes."""
         rng = np.random.default_rng(0)
         low, high = rng.integers(5, 7, 200), rng.integers(9, 11, 200)
         first = made(*high, run="a", class_values=(0.9, 0.5, 0.6, 0.5))
@@ -296,20 +295,20 @@ class TestComparison:
         assert [line.cells[5, 1].rank for line in table.lines] == [None, 1, 1]
         assert not any(line.cells[5, 1].best for line in table.lines), "the highest one is not compared"
 
-    def test_each_pair_is_that_of_stats(self):
-        """Same tasks, other tasks, more of the same tasks, equal scores, and scores a constant apart."""
+    def test_each_pair_equals_the_test_in_stats(self):
+        """Same tasks, other tasks, more of the same tasks, equal scores, and a constant difference."""
         rng = np.random.default_rng(0)
         score = rng.binomial(15, 0.6, (4, 12)).clip(1, 14)
         score[1] = np.where(rng.random(12) < 0.8, score[0], score[1])
-        found = [made(*correct, run=str(place)) for place, correct in enumerate(score.tolist())]
-        found += [made(*score[0].tolist(), run="equal"), made(*(score[0] + 1).tolist(), run="apart")]
-        found += [made(*rng.binomial(15, 0.6, 30).tolist(), run="other", seed=1)]
-        found += [made(*rng.binomial(15, 0.6, 30).tolist(), run="longer")]
-        found += [made(8, 8, run="constant", seed=2), made(9, 9, run="too", seed=3)]
-        pairs = compare_pairs([of_result(result) for result in found])
+        results = [made(*correct, run=str(place)) for place, correct in enumerate(score.tolist())]
+        results += [made(*score[0].tolist(), run="equal"), made(*(score[0] + 1).tolist(), run="apart")]
+        results += [made(*rng.binomial(15, 0.6, 30).tolist(), run="other", seed=1)]
+        results += [made(*rng.binomial(15, 0.6, 30).tolist(), run="longer")]
+        results += [made(8, 8, run="constant", seed=2), made(9, 9, run="too", seed=3)]
+        pairs = compare_pairs([of_result(result) for result in results])
         p, half_width = pairs.over["tasks"].p, pairs.over["tasks"].half_width
-        for i, j in combinations(range(len(found)), 2):
-            a, b = found[i], found[j]
+        for i, j in combinations(range(len(results)), 2):
+            a, b = results[i], results[j]
             same = a.spec.seed == b.spec.seed
             both = min(a.spec.n_tasks, b.spec.n_tasks) if same else None
             x, y = a.accuracies[:both], b.accuracies[:both]
@@ -320,20 +319,20 @@ class TestComparison:
             assert (pairs.difference[i, j], half_width[i, j]) == pytest.approx(interval(x, y), abs=1e-7)
             assert p[j, i] == p[i, j]
 
-    def test_one_row_has_nothing_to_beat(self):
+    def test_a_single_row_is_not_bold(self):
         assert "**" not in sections(tables([made(10, 12), made(10, 12, n_shot=5)]))
 
 
 class TestRecipes:
     def seeds(self, run: str, *correct: tuple[int, ...]) -> list[Result]:
         return [
-            changed(result := made(*of, run=f"{run}{seed}", recipe=run, train_seed=seed),
+            changed(result := made(*values, run=f"{run}{seed}", recipe=run, train_seed=seed),
                     class_values=tuple(result.accuracies))
-            for seed, of in enumerate(correct)
+            for seed, values in enumerate(correct)
         ]  # fmt: skip
 
-    def recipes(self, found):
-        (table,) = tables(found)
+    def recipes(self, results):
+        (table,) = tables(results)
         return [line.cells[5, 1] for line in table.lines if line.n_seeds > 1], table
 
     def test_three_seeds_are_compared(self):
@@ -349,16 +348,16 @@ class TestRecipes:
         first = self.seeds("a", (10, 12, 14), (9, 12, 12), (14, 12, 10))
         second = self.seeds("b", (8, 9, 10), (9, 9, 12), (7, 12, 5))
         pairs = compare_pairs([of_seeds(first), of_seeds(second)])
-        of_runs = [np.array([result.outcome.accuracy for result in seeds]) for seeds in (first, second)]
-        parts = [of.var(ddof=1) / 3 for of in of_runs]
+        accuracies = [np.array([result.outcome.accuracy for result in seeds]) for seeds in (first, second)]
+        parts = [seed_values.var(ddof=1) / 3 for seed_values in accuracies]
         values = [
             np.mean([result.outcome.class_values for result in seeds], axis=0) for seeds in (first, second)
         ]
         parts.append((values[0] - values[1]).var(ddof=1) / 3)
-        freedom = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)  # each has two
+        freedom = sum(parts) ** 2 / sum(part**2 / 2 for part in parts)  # each has two degrees of freedom
         error = sum(parts) ** 0.5
         claim = pairs.over["classes"]
-        difference = of_runs[0].mean() - of_runs[1].mean()
+        difference = accuracies[0].mean() - accuracies[1].mean()
         assert pairs.difference[0, 1] == pytest.approx(difference)
         assert claim.half_width[0, 1] == pytest.approx(student.ppf(0.975, freedom) * error)
         assert claim.p[0, 1] == pytest.approx(2 * student.sf(difference / error, freedom))
@@ -372,20 +371,23 @@ class TestRecipes:
         assert "Recipes are not compared" in table.legend
 
     def test_seeds_on_other_tasks_are_no_claim(self):
-        first, *others = self.seeds("a", (10, 12, 14), (9, 12, 12), (14, 12, 10))
-        assert of_seeds([first, *others])
-        assert of_seeds([changed(first, n_tasks=2, correct=first.outcome.correct[:2]), *others]) is None
-        assert of_seeds([changed(first, seed=1), *others]) is None
+        first, *remaining = self.seeds("a", (10, 12, 14), (9, 12, 12), (14, 12, 10))
+        assert of_seeds([first, *remaining])
+        assert of_seeds([changed(first, n_tasks=2, correct=first.outcome.correct[:2]), *remaining]) is None
+        assert of_seeds([changed(first, seed=1), *remaining]) is None
 
 
 class TestLead:
     def test_says_how_wide_intervals_are_over_classes(self):
-        found = [made(10, 12, 14, class_half_width=0.072), made(8, 9, 10, n_shot=5, class_half_width=0.0904)]
-        text = sections(tables(found))
+        results = [
+            made(10, 12, 14, class_half_width=0.072),
+            made(8, 9, 10, n_shot=5, class_half_width=0.0904),
+        ]
+        text = sections(tables(results))
         assert "Over new classes and their images, the half width is 7.2-9.0 points." in text
-        assert "their images, the half width is 7.2 points." in sections(tables(found[:1]))
+        assert "their images, the half width is 7.2 points." in sections(tables(results[:1]))
 
-    def test_says_nothing_of_classes_where_no_result_does(self):
+    def test_does_not_mention_classes_without_class_values(self):
         assert "new classes" not in sections(tables([made(10, 12, 14, class_half_width=None)]))
 
 
@@ -395,12 +397,12 @@ class TestCells:
         (table,) = shown([made(10, 12, 14)])
         assert table[1][5] == f"80.00 ± {100 * 4.3027 * 2 / 15 / 3**0.5:.2f}"
 
-    def test_number_of_tasks_where_it_differs(self):
+    def test_the_number_of_tasks_is_shown_where_it_differs(self):
         (table,) = shown([made(10, 12), made(10, 12, 14, run="b")])
         assert sorted(line[5].rpartition(" ")[2] for line in table[1:]) == ["(2)", "(3)"]
 
     def test_seeds_are_averaged(self):
-        """Accuracies 60, 80 and 70 %; no ±, which is over tasks in the other rows."""
+        """Accuracies are 60, 80 and 70 %; there is no ±, because in other rows it is over tasks."""
         seeds = [made(9, 9), made(12, 12, train_seed=1, run="b"), made(10, 11, train_seed=2, run="c")]
         (table,) = tables([*seeds, made(9, 9, n_shot=5)])
         assert [line.n_seeds for line in table.lines] == [3, 1, 1, 1]
@@ -413,7 +415,7 @@ class TestCells:
         text = shown(seeds)[0]
         assert text[1][3:] == ["mean of 3 seeds", "nearest-mean (l2)", "70.00 (seeds 60.00 to 80.00)"]
 
-    def test_two_runs_of_one_seed_are_not_seeds(self):
+    def test_two_runs_of_one_seed_are_not_averaged(self):
         (table,) = tables([made(9, 9), made(12, 12, run="again")])
         assert [line.n_seeds for line in table.lines] == [1, 1]
 
@@ -445,10 +447,10 @@ class TestCells:
 
 
 class TestListing:
-    def test_a_line_a_result_with_all_keys(self):
-        found = list(result_files.read_all(GOLDEN / "results"))
-        lines = list(csv.DictReader(spreadsheet(tables(found)).splitlines()))
-        assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in found)
+    def test_one_line_per_result_with_all_keys(self):
+        results = list(result_files.read_all(GOLDEN / "results"))
+        lines = list(csv.DictReader(spreadsheet(tables(results)).splitlines()))
+        assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in results)
         percent = {"accuracy", "half_width", "class_half_width"}
         keys = flatten(BASE).keys() - {"class_values", "correct", "queries", "versions"} - percent
         assert lines[0].keys() == {"file", *(f"{name}_percent" for name in percent), *keys}
@@ -475,10 +477,10 @@ class TestPublished:
     def rows(self, heading: str):
         return next(table.rows for table in quotations(memory_rows=True) if table.heading == heading)
 
-    def test_two_collections_are_held_in_full(self):
+    def test_two_published_collections_are_complete(self):
         """322 rows of the leaderboard, and 96 models of mmfewshot on 48 lines."""
-        found = Counter((line["source"], line["dataset"]) for line in self.lines())
-        assert {place: n for place, n in found.items() if place[0] in ("lb", "mmfewshot")} == {
+        counts = Counter((line["source"], line["dataset"]) for line in self.lines())
+        assert {place: n for place, n in counts.items() if place[0] in ("lb", "mmfewshot")} == {
             ("lb", "mini-imagenet"): 138,
             ("lb", "tiered-imagenet"): 107,
             ("lb", "cifar-fs"): 49,
@@ -494,8 +496,8 @@ class TestPublished:
 
     @pytest.mark.parametrize("memory_rows", [False, True])
     def test_every_number_of_the_file_is_shown_once(self, memory_rows):
-        found = quotations(memory_rows=memory_rows)
-        shown = [text for table in found for row in table.rows for text in row.accuracies.values()]
+        groups = quotations(memory_rows=memory_rows)
+        shown = [text for table in groups for row in table.rows for text in row.accuracies.values()]
         lines = [line for line in self.lines() if memory_rows or not SOURCES[line["source"]].from_memory]
         assert sorted(text.replace(" ", "") for text in shown) == self.numbers(lines)
 
@@ -513,18 +515,18 @@ class TestPublished:
         assert all(re.fullmatch(r"\d\d\.\d+(±\d\.\d+)?", number) for number in self.numbers(self.lines()))
         assert {line["source"] for line in self.lines()} == SOURCES.keys()
 
-    def test_rows_of_a_backbone_stand_together(self):
-        """The order of the file is that of the tables: a new line goes to its like."""
+    def test_rows_of_a_backbone_are_adjacent(self):
+        """The file is sorted like the tables, so a new line has one place."""
         names = ("trained_on", "source_classes", "dataset", "setting", "backbone")
         places = [(*(line[name] for name in names), line["n_way"] == "5") for line in self.lines()]
         assert len([place for place, _ in groupby(places)]) == len(set(places))
 
     def test_every_row_shows_its_source(self, tmp_path: Path):
-        """On each page, as a link."""
+        """Each page links to the source."""
         result_files.write(tmp_path, made(10, 12))
         readme, _, html, page = leaderboard.update(tmp_path, None, memory_rows=True)
         whole = quotations(memory_rows=True)
-        n_rows, urls = sum(len(table.rows) for table in whole), {one.url for one in SOURCES.values()}
+        n_rows, urls = sum(len(table.rows) for table in whole), {source.url for source in SOURCES.values()}
         for path, expected in ((readme, 7), (page, n_rows)):
             rendered = MarkdownIt("commonmark").enable("table").render(path.read_text("utf-8"))
             rows = [row for row in rendered.split("<tr>") if "<td" in row and "nearest-mean" not in row]
@@ -537,7 +539,7 @@ class TestPublished:
         assert all(row["named"][-1][0][1] in urls for row in rows)
 
     def test_well_known_numbers(self):
-        known = {
+        accuracies = {
             ("cifar-fs, inductive", "S2M2_R", "wrn28-10"): ("74.81 ± 0.19", "87.47 ± 0.13"),
             ("cifar-fs, transductive", "DPGN", "conv4"): ("76.4 ± 0.5", "88.4 ± 0.4"),
             ("cub, inductive", "S2M2_R", "wrn28-10"): ("80.68 ± 0.81", "90.85 ± 0.44"),
@@ -552,11 +554,11 @@ class TestPublished:
             ),
             ("tiered-imagenet, semi-supervised", "LST", "resnet12"): ("77.7 ± 1.6", "85.2 ± 0.8"),
         }
-        for (heading, method, backbone), expected in known.items():
-            found = [row for row in self.rows(heading) if (row.method, row.backbone) == (method, backbone)]
-            assert [(row.accuracies[5, 1], row.accuracies[5, 5]) for row in found] == [expected], heading
+        for (heading, method, backbone), expected in accuracies.items():
+            rows = [row for row in self.rows(heading) if (row.method, row.backbone) == (method, backbone)]
+            assert [(row.accuracies[5, 1], row.accuracies[5, 5]) for row in rows] == [expected], heading
 
-    def test_a_number_of_another_paper_says_so(self):
+    def test_a_number_from_another_paper_is_marked(self):
         """ProtoNets on a ResNet-12, from the paper of DeepEMD."""
         (row,) = [
             row for row in self.rows("mini-imagenet, inductive")
@@ -572,10 +574,10 @@ class TestPublished:
         (row,) = [row for row in self.rows("mini-imagenet, inductive") if row.method == "Su et al."]
         assert row.accuracies == {(5, 5): "76.6 ± 0.7"}
 
-    def test_what_may_not_be_compared_shares_no_table(self):
-        """Settings, more ways and other source classes, as for measured rows."""
-        found = quotations()
-        headings = [table.heading for table in found]
+    def test_incomparable_results_share_no_table(self):
+        """As for measured rows: settings, ways and source classes separate tables."""
+        groups = quotations()
+        headings = [table.heading for table in groups]
         assert [heading for heading in headings if heading.startswith("cifar-fs")] == [
             "cifar-fs, inductive",
             "cifar-fs, transductive",
@@ -584,16 +586,16 @@ class TestPublished:
             "cifar-fs, more than 5 ways, inductive",
         ]
         assert "mini-imagenet (64 classes) → cub, transductive" in headings
-        for table in found:
+        for table in groups:
             assert len({row.setting for row in table.rows}) == 1
             assert {way == 5 for way, _ in table.columns} == {"more than 5 ways" not in table.heading}
 
 
-class TestBeside:
+class TestPublishedBelow:
     """Published rows below the measured tables."""
 
-    def below(self, *found: Result, **how):
-        return beside(quotations(), tables(found), **how)
+    def below(self, *results: Result, **how):
+        return beside(quotations(), tables(results), **how)
 
     def test_the_same_data_set_backbone_and_protocol(self):
         (quotation,) = self.below(made(10, 12)).values()
@@ -612,14 +614,14 @@ class TestBeside:
         rows = [row for table in quotations() if table.pair == ("cifar-fs", "cifar-fs") for row in table.rows]
         assert len(quotation.rows) == sum((5, 1) in row.accuracies for row in rows) == 56
 
-    def test_they_stand_once_below_the_last_table(self):
-        found = made(10, 12), made(10, 12, image_size=84), made(10, 12, dataset="cub")
-        below = self.below(*found)
-        headings = [table.heading for table in tables(found)]
+    def test_published_rows_are_below_the_last_table_once(self):
+        results = made(10, 12), made(10, 12, image_size=84), made(10, 12, dataset="cub")
+        below = self.below(*results)
+        headings = [table.heading for table in tables(results)]
         assert list(below) == [[heading for heading in headings if "cifar-fs (novel)" in heading][-1]]
         assert (
-            self.below(*found[:1], changed(found[1], backbone="resnet10")).keys()
-            == self.below(found[0]).keys()
+            self.below(*results[:1], changed(results[1], backbone="resnet10")).keys()
+            == self.below(results[0]).keys()
         )
 
     @pytest.mark.parametrize(
@@ -629,10 +631,10 @@ class TestBeside:
             *({"split": "val"}, {"backbone": "resnet10"}, {"n_shot": 3}),
         ],
     )
-    def test_others_have_none(self, change):
+    def test_unmatched_tables_have_no_published_rows(self, change):
         assert self.below(made(10, 12, **change)) == {}
 
-    def test_they_are_a_quotation_without_ranks(self, tmp_path: Path):
+    def test_published_rows_have_no_ranks(self, tmp_path: Path):
         result_files.write(tmp_path, made(10, 12))
         result_files.write(tmp_path, made(15, 15, run="b"))
         text = leaderboard.update(tmp_path, None)[0].read_text("utf-8")
@@ -646,7 +648,7 @@ class TestBeside:
         assert html.count("<blockquote>") == 1
         assert "<table>" in html.split("<blockquote>")[1].split("</blockquote>")[0]
 
-    def test_how_much_is_shown_is_a_choice(self, tmp_path: Path):
+    def test_the_amount_of_published_rows_is_an_option(self, tmp_path: Path):
         result_files.write(tmp_path, made(10, 12, backbone="wrn28-10"))
         shown = {}
         for published in ("same", "all", "none"):
@@ -672,8 +674,8 @@ class TestBeside:
 
 
 class TestPage:
-    def test_names_cannot_leave_the_data(self):
-        """The page holds two scripts, its own and the JSON, whatever names say."""
+    def test_names_cannot_end_the_script_data(self):
+        """The page has two scripts, its own and the JSON, whatever the names contain."""
         name = "</script><script>alert(1)</script>{{script}}\u2028&amp;<!--"
         text = page(tables([made(10, 12, recipe=name, backbone=name, run=name)]), [])
         assert text.count("<script") == text.count("</script>") == 2
@@ -694,7 +696,7 @@ class TestPage:
 
 
 def many(folder: Path, n_files: int, n_tasks: int) -> None:
-    """Result files of columns of up to 250 rows, with tasks that all rows of a column share."""
+    """Write result files for columns of up to 250 rows; all rows of a column share their tasks."""
     rng = np.random.default_rng(0)
     hard = rng.normal(0, 0.08, n_tasks)
     for place in range(n_files):
@@ -713,7 +715,7 @@ def many(folder: Path, n_files: int, n_tasks: int) -> None:
 
 
 def test_work_grows_with_the_results_and_not_with_their_pairs(tmp_path: Path, monkeypatch):
-    """Every file is read once; three times the results take three times the calls, not nine times."""
+    """Every file is read once, and three times as many results need three, not nine, times as many calls."""
     calls = []
     for n_files in (60, 180):
         folder, read = tmp_path / str(n_files), []

@@ -1,4 +1,4 @@
-"""The leaderboard's page in a real browser, over the made-up results and one whose names try to break out."""
+"""The leaderboard page in a real browser, with synthetic results and one with hostile names."""
 
 import json
 import re
@@ -34,19 +34,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(browser: webdriver.Chrome, page: Path) -> Iterator[webdriver.Chrome]:
-    """The page, loaded anew at desk width; at the end the console is empty and the network was not asked."""
+    """The page, reloaded at desktop width; afterwards, assert an empty console and no network request."""
     look(browser, 1280, "light")
     browser.get_log("performance")
     browser.get(page.as_uri())
     yield browser
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {
+    requests = {
         event["params"]["request"]["url"]
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     }
-    assert asked <= {page.as_uri(), "data:,"}
+    assert requests <= {page.as_uri(), "data:,"}
 
 
 def look(browser: webdriver.Chrome, width: int, scheme: str) -> None:
@@ -61,20 +61,20 @@ def first(browser: webdriver.Chrome, css: str):
 
 
 def column(browser: webdriver.Chrome, place: int) -> list[str]:
-    """The text of a column of the first table, top to bottom."""
+    """The cell texts of a column of the first table."""
     rows = first(browser, "table").find_elements(By.CSS_SELECTOR, "tbody tr")
     return [row.find_elements(By.CSS_SELECTOR, "th, td")[place].text for row in rows]
 
 
 def headings(browser: webdriver.Chrome) -> list[str]:
-    return [found.text for found in browser.find_elements(By.TAG_NAME, "h3") if found.is_displayed()]
+    return [heading.text for heading in browser.find_elements(By.TAG_NAME, "h3") if heading.is_displayed()]
 
 
 def choose(browser: webdriver.Chrome, name: str, value: str) -> None:
     Select(first(browser, f"#{name}")).select_by_visible_text(value)
 
 
-def test_every_result_is_shown_and_leads_to_its_file(opened, page: Path):
+def test_every_result_is_shown_and_links_to_its_file(opened, page: Path):
     links = [link.get_attribute("href") for link in opened.find_elements(By.CSS_SELECTOR, "td.accuracy a")]
     files = [path.as_uri() for path in page.parent.rglob("*.json")]
     assert sorted(links) == sorted(files)
@@ -100,7 +100,7 @@ def test_sorting(opened):
 
 
 def test_ranks(opened):
-    """Rows that are not significantly different share one; the second and the sixth are means over seeds."""
+    """Rows that are not significantly different share a rank; rows 2 and 6 are means over seeds."""
     assert column(opened, 5) == ["1", "1", "2", "2", "3", "2", "5", "5", "4"]
     assert column(opened, 7) == ["1", "1", "1", "3", "1", "1", "3", "3", "3"]
 
@@ -147,7 +147,7 @@ def test_shots(opened):
 
 
 def test_published_rows_are_behind_a_switch(opened):
-    """On at first: below the measured tables of their data set, tagged, and without ranks."""
+    """By default they are shown below the measured tables of their data set, tagged and without ranks."""
     measured = [text for text in headings(opened) if "published" not in text]
     assert headings(opened)[3:6] == [
         "published cifar-fs, inductive",
@@ -179,7 +179,7 @@ def test_measured_and_published_rows_share_the_filters(opened):
     assert first(opened, "#status").text == "Rows: 8 published"
 
 
-def test_published_rows_lead_to_their_source_and_paper(opened):
+def test_published_rows_link_to_their_source_and_paper(opened):
     choose(opened, "dataset", "cifar-fs")
     first(opened, "#text").send_keys("dpgn")
     row = next(row for row in opened.find_elements(By.CSS_SELECTOR, ".published tr") if "DPGN" in row.text)
@@ -194,7 +194,7 @@ def test_numbers_from_memory_are_behind_a_switch(opened):
     assert "arXiv:1907.12087, from memory" in first(opened, ".published").text
 
 
-def test_a_page_without_published_rows_does_not_speak_of_them(browser, page: Path, tmp_path: Path):
+def test_a_page_without_published_rows_does_not_mention_them(browser, page: Path, tmp_path: Path):
     shutil.copytree(page.parent, tmp_path / "results")
     browser.get(leaderboard.update(tmp_path / "results", None, published="none")[2].as_uri())
     assert "published" not in first(browser, "body").text
@@ -233,7 +233,7 @@ def test_comparison(opened, way):
 
 
 def test_recipes_are_compared_with_recipes(opened):
-    """Means of three seeds, in the second row and the sixth."""
+    """Rows 2 and 6 are means of three seeds."""
     cell = opened.find_elements(By.CSS_SELECTOR, "tbody tr")[1].find_elements(By.CSS_SELECTOR, "td.accuracy")[
         0
     ]
@@ -244,8 +244,8 @@ def test_recipes_are_compared_with_recipes(opened):
     assert "also over training seeds" in tip
 
 
-def test_comparison_of_lists_of_other_lengths(opened):
-    """Each on its own number of tasks, which stands in brackets; over tasks those that both have."""
+def test_lists_of_different_lengths_are_compared(opened):
+    """Each accuracy shows its number of tasks in brackets; pairs over tasks use the common tasks."""
     choose(opened, "dataset", "omniglot")
     links = [link for link in opened.find_elements(By.CSS_SELECTOR, "td.accuracy a") if link.is_displayed()]
     assert [link.text for link in links] == ["79.11 ± 3.56 (30)", "73.00 ± 5.21 (20)", "61.83 ± 3.84 (20)"]
@@ -266,7 +266,9 @@ def test_the_keyboard_alone_reaches_everything(opened):
     """Tab visits every control; Enter sorts, and focus shows and hides comparisons."""
     opened.execute_script("document.getElementById('published').checked = false; filter()")
     controls = "main button, main a, form select, form input:enabled, form button"
-    expected = [found for found in opened.find_elements(By.CSS_SELECTOR, controls) if found.is_displayed()]
+    expected = [
+        element for element in opened.find_elements(By.CSS_SELECTOR, controls) if element.is_displayed()
+    ]
     visited, tips = [], 0
     for _ in expected:
         ActionChains(opened).send_keys(Keys.TAB).perform()
@@ -274,8 +276,8 @@ def test_the_keyboard_alone_reaches_everything(opened):
         compared = bool(visited[-1].find_elements(By.XPATH, "ancestor::td[.//a or .//button]"))
         assert first(opened, "#tip").is_displayed() == compared
         tips += compared
-    assert sorted(found.id for found in visited) == sorted(found.id for found in expected)
-    # both cells of a checkpoint; a mean over seeds has no file to lead to, only its rank
+    assert sorted(element.id for element in visited) == sorted(element.id for element in expected)
+    # two cells per checkpoint; a mean over seeds has no file to link to, only its rank
     assert tips == 2 * len(opened.find_elements(By.CSS_SELECTOR, "td.accuracy a")) + 4
 
     opened.execute_script("arguments[0].focus()", first(opened, "th.accuracy button"))
@@ -311,7 +313,7 @@ def test_a_phone_needs_no_sideways_scrolling(opened, scheme):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast(opened, scheme):
-    """All text stands at 4.5 to 1 or better from its ground (WCAG 2.2, 1.4.3), also while compared."""
+    """All text has a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3), including comparisons."""
     look(opened, 1280, scheme)
     first(opened, "#memory").click()
     opened.execute_script("arguments[0].focus()", opened.find_elements(By.CSS_SELECTOR, "td.accuracy a")[1])

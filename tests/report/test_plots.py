@@ -1,4 +1,4 @@
-"""Plots: the numbers in the figures are the numbers of the results."""
+"""Plots: the numbers in the figures match the results."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ from fsbench.evaluation.result import Result
 from fsbench.features.store import Features
 from fsbench.report import plots
 from fsbench.report.plots import budget
-from tests.changed import changed
+from tests.changed import changed, with_correct
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
 BASE = result_files.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
@@ -27,9 +27,7 @@ BASE = result_files.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-
 
 def made(*correct: int, **changes) -> Result:
     """A result with these right answers of 15 in each 5-way task."""
-    queries = changes.get("n_way", 5) * 3
-    result = changed(BASE, correct=correct, n_tasks=len(correct), queries=queries, **changes)
-    return changed(result, accuracy=float(result.accuracies.mean()))
+    return with_correct(BASE, correct, queries=changes.get("n_way", 5) * 3, **changes)
 
 
 def sweep() -> list[Result]:
@@ -41,21 +39,21 @@ def sweep() -> list[Result]:
 
 
 def texts(figure) -> str:
-    """All that is written in a figure, panel by panel."""
+    """All texts of a figure, panel by panel."""
     return "\n".join(text.get_text() for text in figure.findobj(lambda it: hasattr(it, "get_text")))
 
 
 def cells(axes) -> dict[tuple[str, str], str]:
-    """The numbers of a heat map by the names of row and column."""
+    """The numbers of a heat map by row and column name."""
     rows = [label.get_text() for label in axes.get_yticklabels()]
     columns = [label.get_text() for label in axes.get_xticklabels()]
-    found = {
+    values = {
         (rows[int(y)], columns[int(x)]): text.get_text()
         for text in axes.texts
         for x, y in [text.get_position()]
     }
-    assert len(found) == len(rows) * len(columns)
-    return found
+    assert len(values) == len(rows) * len(columns)
+    return values
 
 
 def luminance(colour) -> float:
@@ -69,11 +67,11 @@ def every_axes(figure) -> list:
 
 
 class TestWaysAndShots:
-    def test_lines_and_bands_are_the_results(self):
-        found = sweep()
-        ways, shots = every_axes(plots.ways_and_shots(found))
+    def test_lines_and_bands_match_the_results(self):
+        results = sweep()
+        ways, shots = every_axes(plots.ways_and_shots(results))
         one_shot, five_shot = (line.get_ydata() for line in ways.lines)
-        by = {(result.spec.n_way, result.spec.n_shot): result for result in found}
+        by = {(result.spec.n_way, result.spec.n_shot): result for result in results}
         np.testing.assert_allclose(
             one_shot, [100 * by[5, 1].outcome.accuracy, 100 * by[10, 1].outcome.accuracy]
         )
@@ -88,7 +86,7 @@ class TestWaysAndShots:
         assert top == pytest.approx(100 * (by[5, 1].outcome.accuracy + half))
         assert ways.lines[0].get_linestyle() != ways.lines[1].get_linestyle()
 
-    def test_says_what_is_seen(self):
+    def test_title_and_labels_name_the_settings(self):
         ways, shots = every_axes(figure := plots.ways_and_shots(sweep()))
         assert [text.get_text() for text in ways.texts] == ["1-shot", "5-shot"]
         assert {text.get_text() for text in shots.texts} == {"5-way", "10-way"}
@@ -97,25 +95,25 @@ class TestWaysAndShots:
         assert "95 % Student-t interval" in texts(figure).replace("\n", " ")
 
     def test_a_sweep_of_shots_alone_is_one_panel(self):
-        (axes,) = every_axes(plots.ways_and_shots([one for one in sweep() if one.spec.n_way == 5]))
+        (axes,) = every_axes(plots.ways_and_shots([result for result in sweep() if result.spec.n_way == 5]))
         assert axes.get_ylabel() == "5-way accuracy, %"
 
     def test_incomparable_results_share_no_panel(self):
-        other = [changed(one, image_size=84) for one in sweep()]
+        other = [changed(result, image_size=84) for result in sweep()]
         figure = plots.ways_and_shots([*sweep(), *other])
         assert [len(axes.lines) for axes in every_axes(figure)] == [2, 2, 2, 2]
 
     def test_synthetic_stands_in_the_title(self):
         assert "synthetic images" in texts(
-            plots.ways_and_shots([changed(one, synthetic=True) for one in sweep()])
+            plots.ways_and_shots([changed(result, synthetic=True) for result in sweep()])
         )
 
     def test_one_protocol_is_no_sweep(self):
         with pytest.raises(FsbenchError, match="ways-shots: no checkpoint and head has results for several"):
             plots.ways_and_shots([made(7, 8)])
 
-    def test_nobody_reads_25_lines(self):
-        many = [changed(one, recipe=f"r{n}", run=f"r{n}") for n in range(13) for one in sweep()]
+    def test_too_many_lines_are_refused(self):
+        many = [changed(result, recipe=f"r{n}", run=f"r{n}") for n in range(13) for result in sweep()]
         with pytest.raises(FsbenchError, match="at most 24 lines in a panel can be read, but there are 26"):
             plots.ways_and_shots(many)
 
@@ -131,7 +129,7 @@ def trained_for(recipe: str, epochs: int, seed: int, *correct: int, **changes) -
 
 
 class TestBudgets:
-    """ERM has 6/15 and 9/15 after 10 and 40 epochs; mixup one answer less, then two more."""
+    """ERM has 6/15 and 9/15 after 10 and 40 epochs; mixup has one right answer less, then two more."""
 
     def results(self, seeds: int, **changes) -> list[Result]:
         return [
@@ -141,28 +139,28 @@ class TestBudgets:
         ]
 
     def test_points_are_means_and_differences_from_erm(self):
-        (found,) = budget.points(self.results(3)).values()
-        assert [(p.recipe, p.epochs, p.n_seeds) for p in found] == [
+        (points,) = budget.points(self.results(3)).values()
+        assert [(p.recipe, p.epochs, p.n_seeds) for p in points] == [
             ("erm", 10, 3), ("erm", 40, 3), ("mixup", 10, 3), ("mixup", 40, 3),
         ]  # fmt: skip
-        assert [p.accuracy for p in found] == pytest.approx([7 / 15, 10 / 15, 6 / 15, 12 / 15])
-        assert [p.difference for p in found] == [None, None, pytest.approx(-1 / 15), pytest.approx(2 / 15)]
+        assert [p.accuracy for p in points] == pytest.approx([7 / 15, 10 / 15, 6 / 15, 12 / 15])
+        assert [p.difference for p in points] == [None, None, pytest.approx(-1 / 15), pytest.approx(2 / 15)]
 
     def test_half_widths_are_those_over_classes_and_seeds(self):
         (points,) = budget.points(self.results(3)).values()
-        values = np.subtract(CLASSES["mixup"], CLASSES["erm"])  # two classes of four are 0.1 better
+        values = np.subtract(CLASSES["mixup"], CLASSES["erm"])  # two of four classes are better by 0.1
         over_classes = student.ppf(0.975, 3) * values.std(ddof=1) / 2
         assert points[-1].half_width > over_classes  # the spread of seeds, 1/15 each, is added
 
     def test_nothing_is_claimed_of_fewer_than_three_seeds(self):
-        """Neither where both recipes have two, nor where one of them has three."""
-        three = [one for one in self.results(3) if one.model.recipe == "erm"]
-        fewer = [*three, *(one for one in self.results(2) if one.model.recipe != "erm")]
-        for found in (self.results(2), fewer):
-            (points,) = budget.points(found).values()
+        """Neither if both recipes have two seeds, nor if one of them has three."""
+        three = [result for result in self.results(3) if result.model.recipe == "erm"]
+        fewer = [*three, *(result for result in self.results(2) if result.model.recipe != "erm")]
+        for results in (self.results(2), fewer):
+            (points,) = budget.points(results).values()
             assert points[-1].difference is not None
             assert points[-1].half_width is None
-            (bars,) = every_axes(plots.budgets(found))[1].containers
+            (bars,) = every_axes(plots.budgets(results))[1].containers
             assert not any(np.isfinite(bar).all() for bar in bars.lines[2][0].get_segments() if len(bar))
 
     @pytest.mark.parametrize(
@@ -174,26 +172,28 @@ class TestBudgets:
         ids=lambda other: next(iter(other)),
     )  # fmt: skip
     def test_results_that_cannot_be_compared_share_no_point(self, other):
-        """The number of epochs is an override, too, and tells no settings apart."""
+        """The number of epochs is also an override, but does not separate settings."""
         results = self.results(1, overrides="epochs 6")
         assert (
-            len(budget.points([*results[:2], *(changed(one, overrides="epochs 7") for one in results[2:])]))
+            len(
+                budget.points(
+                    [*results[:2], *(changed(result, overrides="epochs 7") for result in results[2:])]
+                )
+            )
             == 1
         )
         assert len(budget.points([*results, *self.results(1, **other)])) == 2
 
-    def test_lines_and_bars_are_the_points(self):
+    def test_lines_and_bars_match_the_points(self):
         results = [*self.results(3), *self.results(3, per_class=20)]
         axes = every_axes(figure := plots.budgets(results))
-        titles = [one.get_title() for one in axes[:2]]
+        titles = [panel.get_title() for panel in axes[:2]]
         assert titles == ["20 images per base class", "all images per base class"]
         erm, mixup = axes[0].lines
         np.testing.assert_allclose(erm.get_xydata(), [(10, 700 / 15), (40, 1000 / 15)])
         np.testing.assert_allclose(mixup.get_xydata(), [(10, 600 / 15), (40, 1200 / 15)])
         (bars,) = axes[2].containers
-        np.testing.assert_allclose(
-            np.float64(bars.lines[0].get_xdata()), [10, 40], rtol=0.1
-        )  # beside each other
+        np.testing.assert_allclose(np.float64(bars.lines[0].get_xdata()), [10, 40], rtol=0.1)  # side by side
         np.testing.assert_allclose(np.float64(bars.lines[0].get_ydata()), [-100 / 15, 200 / 15])
         assert "training seeds: 3." in texts(figure)
 
@@ -214,20 +214,20 @@ class TestBudgets:
 
     def test_a_result_without_its_training_is_refused(self):
         with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
-            plots.budgets([changed(one, epochs=None) for one in self.results(1)])
+            plots.budgets([changed(result, epochs=None) for result in self.results(1)])
 
 
 class TestRecipeByHead:
-    def test_numbers_are_the_results(self):
-        found = [
+    def test_numbers_match_the_results(self):
+        results = [
             made(7, 9, 11, recipe="erm", preset=None, run="a", checkpoint="a", head="ridge"),
             made(8, 9, 11, recipe="erm", preset=None, run="a", checkpoint="a", head="svm"),
             made(6, 9, 11, recipe="mixup", preset=None, run="b", checkpoint="b", head="svm"),
         ]
-        (axes,) = every_axes(plots.recipe_by_head(found))
+        (axes,) = every_axes(plots.recipe_by_head(results))
         tried = [("erm", "ridge (l2)"), ("erm", "svm (l2)"), ("mixup", "svm (l2)")]
         expected = {("mixup", "ridge (l2)"): "-"}
-        for key, result in zip(tried, found, strict=True):
+        for key, result in zip(tried, results, strict=True):
             mean, half = stats.mean_and_half_width(result.accuracies)
             expected[key] = f"{100 * mean:.2f} ± {100 * half:.2f}"
         assert cells(axes) == expected
@@ -250,7 +250,7 @@ class TestRecipeByHead:
             )
             assert (light + 0.05) / (dark + 0.05) > 4.5
 
-    def test_a_panel_a_protocol(self):
+    def test_one_panel_per_protocol(self):
         assert len(every_axes(plots.recipe_by_head(sweep()))) == 4
 
     def test_nothing(self):
@@ -259,7 +259,7 @@ class TestRecipeByHead:
 
 
 def domains(**changes) -> list[Result]:
-    """A full matrix of two sources and two targets; changes go to all."""
+    """A full matrix of two sources and two targets, with changes to all results."""
     return [
         made(
             6 + 2 * s, 7 + t, 8, source=source, source_fingerprint=source, dataset=target, fingerprint=target,
@@ -271,25 +271,32 @@ def domains(**changes) -> list[Result]:
 
 
 class TestCrossDomain:
-    def test_numbers_are_the_results(self):
-        (axes,) = every_axes(plots.cross_domain(found := domains()))
-        for result in found:
+    def test_numbers_match_the_results(self):
+        (axes,) = every_axes(plots.cross_domain(results := domains()))
+        for result in results:
             mean, half = stats.mean_and_half_width(result.accuracies)
             assert (
                 cells(axes)[result.model.source, result.data.dataset]
                 == f"{100 * mean:.2f} ± {100 * half:.2f}"
             )
 
-    def test_the_best_head_or_the_one_asked_for(self):
-        worse = [made(*(n - 1 for n in one.outcome.correct), **about(one, head="svm")) for one in domains()]
+    def test_the_best_or_the_requested_head_is_shown(self):
+        worse = [
+            made(*(n - 1 for n in result.outcome.correct), **about(result, head="svm"))
+            for result in domains()
+        ]
         both = [*worse, *domains()]
-        (best,), (asked,) = every_axes(plots.cross_domain(both)), every_axes(plots.cross_domain(both, "svm"))
+        (best,), (requested,) = (
+            every_axes(plots.cross_domain(both)),
+            every_axes(plots.cross_domain(both, "svm")),
+        )
         assert best.texts[0].get_text()[:5] == f"{100 * both[4].outcome.accuracy:.2f}"
-        assert asked.texts[0].get_text()[:5] == f"{100 * both[0].outcome.accuracy:.2f}"
+        assert requested.texts[0].get_text()[:5] == f"{100 * both[0].outcome.accuracy:.2f}"
 
     def test_seeds_share_a_cell(self):
         second = [
-            made(*(n + 1 for n in one.outcome.correct), **about(one, train_seed=1)) for one in domains()
+            made(*(n + 1 for n in result.outcome.correct), **about(result, train_seed=1))
+            for result in domains()
         ]
         (axes,) = every_axes(figure := plots.cross_domain([*domains(), *second]))
         first = domains()[0].outcome.accuracy, second[0].outcome.accuracy
@@ -301,7 +308,7 @@ class TestCrossDomain:
         with pytest.raises(FsbenchError, match="need two pairs of source and target, have 1"):
             plots.cross_domain(domains()[:1])
 
-    def test_two_results_for_a_cell(self):
+    def test_two_results_for_a_cell_are_refused(self):
         with pytest.raises(FsbenchError, match="would share a cell; give one of them"):
             plots.cross_domain([*domains(), *domains(dropout=0.5)])
 
@@ -362,14 +369,14 @@ class TestFeatures:
         ("method", "module", "package"),
         [("tsne", "sklearn.manifold", "scikit-learn"), ("umap", "umap", "umap-learn")],
     )
-    def test_says_what_to_install(self, features, monkeypatch, method, module, package):
+    def test_says_how_to_install_matplotlib(self, features, monkeypatch, method, module, package):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(FsbenchError, match=f"pip install {package}$"):
             plots.novel_features([features], method=method)
 
 
 class TestTime:
-    def test_curves_are_the_log_against_minutes(self, trained):
+    def test_curves_match_the_log_over_minutes(self, trained):
         (axes,) = every_axes(figure := plots.time_curves([trained]))
         log = pd.read_csv(trained / "log.csv")
         np.testing.assert_allclose(axes.lines[0].get_xdata(), [log.seconds.sum() / 60])
@@ -397,11 +404,11 @@ class TestTime:
 
 
 class TestTraining:
-    def test_curves_are_the_log(self, trained):
+    def test_curves_match_the_log(self, trained):
         accuracy, loss = every_axes(figure := plots.training_curves([trained]))
         log = pd.read_csv(trained / "log.csv")
         line = accuracy.lines[0]
-        assert list(log.val_accuracy.notna()) == [False, True]  # of two epochs the last one is validated
+        assert list(log.val_accuracy.notna()) == [False, True]  # only the last of two epochs is validated
         np.testing.assert_allclose(line.get_ydata(), 100 * log.val_accuracy[1:])
         np.testing.assert_allclose(line.get_xdata(), [240])  # 6 base classes of 20 images
         np.testing.assert_allclose(loss.lines[0].get_xdata(), [120, 240])
@@ -459,12 +466,12 @@ class TestKinds:
         with pytest.raises(FsbenchError, match="did you mean 'ways-shots'"):
             plots.plot("ways-shot", [])
 
-    def test_the_plot_of_one_evaluation(self):
+    def test_an_evaluation_selects_its_plot(self):
         heads = [made(7, 8), made(8, 9, head="svm")]
-        for found, right in (
+        for results, right in (
             (domains(), plots.cross_domain),
             (sweep(), plots.ways_and_shots),
             (heads, plots.recipe_by_head),
             (heads[:1], plots.task_accuracies),
         ):
-            assert texts(plots.of_call(found)) == texts(right(found))
+            assert texts(plots.of_call(results)) == texts(right(results))

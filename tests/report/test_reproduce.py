@@ -1,4 +1,4 @@
-"""A result that is run again."""
+"""`reproduce`: a result is computed again and compared."""
 
 import re
 from pathlib import Path
@@ -35,15 +35,15 @@ def result_file(trained: Path, cache: Path, tmp_path_factory: pytest.TempPathFac
 
 
 def test_training_and_evaluation_give_the_same_scores_again(result_file: Path, cache: Path, tmp_path: Path):
-    found = reproduce(result_file, out=tmp_path, session=Session(cache, quiet=True))
-    assert found.same_tasks
-    assert found.same_answers
-    assert (found.difference, found.half_width) == (0, 0)
-    assert found.now.model.checkpoint == found.before.model.checkpoint
-    assert "every task scores the same" in found.line()
+    reproduction = reproduce(result_file, out=tmp_path, session=Session(cache, quiet=True))
+    assert reproduction.same_tasks
+    assert reproduction.same_answers
+    assert (reproduction.difference, reproduction.half_width) == (0, 0)
+    assert reproduction.now.model.checkpoint == reproduction.before.model.checkpoint
+    assert "every task scores the same" in reproduction.line()
 
 
-def test_few_images_precision_and_micro_batches_are_those_of_the_result(cache: Path, tmp_path: Path):
+def test_images_per_class_precision_and_micro_batch_come_from_the_result(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     run = train_backbone(
         recipe,
@@ -57,18 +57,18 @@ def test_few_images_precision_and_micro_batches_are_those_of_the_result(cache: P
     model = result.model
     assert (model.per_class, model.precision, model.micro_batch) == (4, "bf16", 8)
     path = tmp_path / "results" / result.path
-    found = reproduce(path, out=tmp_path / "again", session=Session(cache, quiet=True))
-    assert found.now.model.checkpoint == found.before.model.checkpoint
+    reproduction = reproduce(path, out=tmp_path / "again", session=Session(cache, quiet=True))
+    assert reproduction.now.model.checkpoint == reproduction.before.model.checkpoint
 
 
 def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
-    ask = {"out": tmp_path, "session": Session(cache, quiet=True)}
-    found = reproduce(result_file, checkpoint=trained / "best.safetensors", **ask)
-    assert found.same_answers
+    options = {"out": tmp_path, "session": Session(cache, quiet=True)}
+    reproduction = reproduce(result_file, checkpoint=trained / "best.safetensors", **options)
+    assert reproduction.same_answers
     other = tmp_path / "other.safetensors"
     other.write_bytes((trained / "best.safetensors").read_bytes() + b" ")
     with pytest.raises(FsbenchError, match="is not the one that"):
-        reproduce(result_file, checkpoint=other, **ask)
+        reproduce(result_file, checkpoint=other, **options)
 
 
 def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
@@ -76,12 +76,12 @@ def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, 
     better = tuple(min(15, count + 2) for count in before.outcome.correct)
     claim = changed(before, correct=better, accuracy=sum(better) / 15 / 20)
     path = result_files.write(tmp_path, claim)
-    ask = {"checkpoint": trained / "best.safetensors", "session": Session(cache, quiet=True)}
-    found = reproduce(path, out=tmp_path / "again", **ask)
-    assert found.same_tasks
-    assert not found.same_answers
-    assert found.difference == pytest.approx(before.outcome.accuracy - claim.outcome.accuracy)
-    assert "tasks score differently" in found.line()
+    options = {"checkpoint": trained / "best.safetensors", "session": Session(cache, quiet=True)}
+    reproduction = reproduce(path, out=tmp_path / "again", **options)
+    assert reproduction.same_tasks
+    assert not reproduction.same_answers
+    assert reproduction.difference == pytest.approx(before.outcome.accuracy - claim.outcome.accuracy)
+    assert "tasks score differently" in reproduction.line()
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, 
         ("mixup", "paper", {"label_noise": 0.2}),
     ],
 )
-def test_the_recipe_is_read_from_a_result(result_file: Path, name, preset, changes):
-    wanted = resolve(load_recipe(name, preset), **changes)
+def test_the_recipe_is_rebuilt_from_a_result(result_file: Path, name, preset, changes):
+    expected = resolve(load_recipe(name, preset), **changes)
     result = changed(
-        result_files.read(result_file), recipe=name, preset=preset, overrides=", ".join(wanted.overrides)
+        result_files.read(result_file), recipe=name, preset=preset, overrides=", ".join(expected.overrides)
     )
-    assert recipe_of(result).settings() == wanted.settings()
+    assert recipe_of(result).settings() == expected.settings()
 
 
-def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: Path):
+def test_a_result_without_training_settings_is_refused(result_file: Path, tmp_path: Path):
     path = result_files.write(tmp_path, changed(result_files.read(result_file), recipe=None))
     with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
         reproduce(path, out=tmp_path, session=Session(device=CPU))

@@ -1,4 +1,4 @@
-"""The page of training budgets: its tables are the result files, and the committed ones are up to date."""
+"""The page of training budgets: its tables follow from the result files and are up to date."""
 
 from pathlib import Path
 
@@ -26,16 +26,16 @@ def point(epochs: int, difference: float | None, half_width: float | None) -> Po
     [
         ([point(10, -0.02, 0.01), point(40, 0.02, 0.01), point(160, 0.03, 0.01)], "40 epochs"),
         ([point(10, 0.02, 0.01), point(40, 0.01, 0.02), point(160, 0.03, 0.01)], "160 epochs"),
-        ([point(160, 0.01, 0.02), point(10, 0.03, 0.01)], "never here"),  # in whatever order
+        ([point(160, 0.01, 0.02), point(10, 0.03, 0.01)], "never here"),  # in any order
         ([point(10, 0.03, None)], "too few seeds"),
         ([point(10, None, None)], ""),
     ],
 )
-def test_a_recipe_pays_from_the_budget_after_which_it_always_wins(group, text):
+def test_a_recipe_pays_from_the_budget_after_which_it_is_always_better(group, text):
     assert pays_from(group) == text
 
 
-def test_the_page_is_what_the_results_say():
+def test_the_page_matches_the_results():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert with_tables(page, list(result_files.read_all(FOLDER))) == page
     assert list(file_problems(FOLDER)) == []
@@ -48,7 +48,7 @@ def test_a_page_without_markers_is_refused():
 
 
 def test_an_accuracy_stands_with_its_difference_from_erm():
-    """One seed each: the difference has no half width, and nothing is claimed."""
+    """With one seed each, the difference has no half width and there is no claim."""
     base = result_files.read(GOLDEN)
     base = changed(base, recipe="erm", preset="fast", precision="bf16", train_seed=0, per_class=20)
     other = changed(base, recipe="mixup", correct=tuple(right + 1 for right in base.outcome.correct))
@@ -57,7 +57,7 @@ def test_an_accuracy_stands_with_its_difference_from_erm():
         accuracy=float(other.accuracies.mean()),
         class_values=tuple(value + 0.1 for value in base.outcome.class_values),
     )
-    erm, mixup = (f"{100 * one.outcome.accuracy:.1f}" for one in (base, other))
+    erm, mixup = (f"{100 * result.outcome.accuracy:.1f}" for result in (base, other))
     gain = 100 * (other.outcome.accuracy - base.outcome.accuracy)
     text = tables([other, base])
     assert text.startswith("### cifar-fs, 32 px, conv4, preset fast, bf16")

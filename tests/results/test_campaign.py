@@ -1,4 +1,4 @@
-"""Plans of trainings and evaluations, and the command that works through them (results/*.py)."""
+"""Plans of trainings and evaluations, and the command that runs them (results/*.py)."""
 
 import json
 import math
@@ -74,7 +74,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def stub(tmp_path: Path) -> Setting:
-    """A setting in which `fsbench` is a script that notes its calls in calls.txt."""
+    """A setting in which `fsbench` is a script that appends its calls to calls.txt."""
     script = tmp_path / "stub.py"
     script.write_text(STUB, encoding="utf-8")
     return Setting(tmp_path / "results", tmp_path / "runs", fsbench=(sys.executable, str(script)))
@@ -116,7 +116,7 @@ class TestPlan:
             "s2m2-r-fast-conv4-cifar-fs-32px-4-2ep-learning-rate0.01-no-augment-s0",
         ]
 
-    def test_flags_are_those_of_the_command_line(self, write: Write):
+    def test_flags_match_the_command_line(self, write: Write):
         path = write("""
             [[evaluate]]
             dataset = ["glyphs", "glyphs-fine"]
@@ -232,7 +232,7 @@ class TestCampaign:
         keep-checkpoint = true
     """
 
-    def test_a_run_that_fails_is_reported_and_the_others_go_on(self, write: Write, stub: Setting, capsys):
+    def test_a_failed_run_is_reported_and_the_others_continue(self, write: Write, stub: Setting, capsys):
         failures = campaign.work(plan.read(write(self.PLAN)), stub)
         assert calls(stub) == [
             "train-backbone rotation",
@@ -260,8 +260,8 @@ class TestCampaign:
         assert calls(stub)[2:] == [f"evaluate {kept}"]
 
     @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
-    def test_kept_checkpoints_are_of_the_presets_of_today(self, path: Path):
-        """A preset that changes under its name must not leave results of its former self behind."""
+    def test_kept_checkpoints_match_the_current_presets(self, path: Path):
+        """If a preset changes, its kept checkpoints must not be used for new results."""
         about = checkpoint.load_provenance(path)
         now = load_recipe(about.recipe, about.preset)
         now = replace(now, overrides=tuple(about.settings["overrides"]))
@@ -269,8 +269,8 @@ class TestCampaign:
             replace(stage, epochs=trained["epochs"])
             for stage, trained in zip(now.stages, about.settings["stages"], strict=True)
         )
-        wanted = json.loads(json.dumps(replace(now, stages=stages).settings()))
-        assert about.settings == wanted
+        expected = json.loads(json.dumps(replace(now, stages=stages).settings()))
+        assert about.settings == expected
 
     def test_kept_checkpoints_are_no_results(self, tmp_path: Path):
         folder = tmp_path / "results"
@@ -283,7 +283,7 @@ class TestCampaign:
         assert result_files.paths(folder) == before
         assert not list(leaderboard.stale(folder, None))
 
-    def test_the_deadline_stops_what_runs_and_starts_nothing_else(
+    def test_at_the_deadline_the_run_stops_and_none_starts(
         self, write: Write, stub: Setting, monkeypatch, capsys
     ):
         monkeypatch.setattr(campaign, "LEAST", 0.5)
@@ -292,7 +292,7 @@ class TestCampaign:
         assert campaign.work(jobs, replace(stub, deadline=began + 5)) == []
         assert time.monotonic() - began < 40
         assert calls(stub) == ["train-backbone mixup"]
-        assert (stub.runs.parent / "interrupted").exists()  # it could end in its own way
+        assert (stub.runs.parent / "interrupted").exists()  # it could handle the interrupt
         assert "the time is used up" in capsys.readouterr().out
 
     def test_nothing_starts_when_little_time_is_left(self, write: Write, stub: Setting):
@@ -300,7 +300,7 @@ class TestCampaign:
         assert campaign.work(jobs, replace(stub, deadline=time.monotonic() + campaign.LEAST - 1)) == []
         assert not (stub.runs.parent / "calls.txt").exists()
 
-    def test_what_is_done_is_not_done_again(self, write: Write, stub: Setting, monkeypatch):
+    def test_finished_work_is_not_repeated(self, write: Write, stub: Setting, monkeypatch):
         jobs = plan.read(write(self.PLAN))
         monkeypatch.setattr(
             plan, "filled_cells", lambda _: {q: 10_000 for job in jobs[:2] for q in job.cells}
@@ -362,12 +362,12 @@ class TestCampaign:
         names = [{job.name for job in share} for share in shares]
         assert sum(map(len, names)) == 5  # both entries of mixup are in one part
 
-    def test_only_takes_runs_by_a_part_of_their_name(self, write: Write):
+    def test_only_selects_runs_by_a_part_of_their_name(self, write: Write):
         jobs = plan.read(write('[[entry]]\nrecipe = ["erm", "mixup", "manifold-mixup"]\nimage-size = 16'))
         assert campaign.select(jobs, "mixup") == jobs[1:]
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("entries = 1", "plan PLAN has no key 'entries'; did you mean 'entry'?"),
             ("", "plan PLAN: has no [[entry]]"),
@@ -405,11 +405,11 @@ class TestCampaign:
             ),
         ],
     )
-    def test_a_wrong_plan_is_one_line(self, write: Write, capsys, text: str, said: str):
+    def test_a_wrong_plan_gives_one_line(self, write: Write, capsys, text: str, message: str):
         path = write(text)
         assert campaign.main([str(path)]) == 2
         error = capsys.readouterr().err
-        assert said.replace("PLAN", str(path)) in error
+        assert message.replace("PLAN", str(path)) in error
         assert error.count("\n") == 1
 
     @pytest.mark.parametrize(
@@ -423,15 +423,15 @@ class TestCampaign:
         ],
         ids=lambda arguments: " ".join(arguments) or "none",
     )
-    def test_a_wrong_argument_is_one_line(self, capsys, arguments: list[str]):
+    def test_a_wrong_argument_gives_one_line(self, capsys, arguments: list[str]):
         assert campaign.main(arguments) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_plan_is_trained_and_evaluated_and_then_done(
+def test_a_plan_is_trained_and_evaluated_until_done(
     write: Write, cache: Path, tmp_path: Path, monkeypatch, capsys
 ):
-    """With the real command line; the second run fails, as its images are too small for the network."""
+    """Use the real command line; the second run fails because its images are too small for the network."""
     monkeypatch.setenv("FSBENCH_CACHE", str(cache))
     path = write("""
         [[evaluate]]
@@ -462,7 +462,7 @@ def test_a_plan_is_trained_and_evaluated_and_then_done(
 
 
 class TestSpeed:
-    def test_what_is_measured_is_written_and_not_measured_again(self, tmp_path: Path, monkeypatch, capsys):
+    def test_measurements_are_written_and_not_repeated(self, tmp_path: Path, monkeypatch, capsys):
         path, cpu = tmp_path / "bench" / "gpu.json", torch.device("cpu")
         small, too_small = speed.Case("conv4", 16, 4), speed.Case("conv4", 8, 4)
         assert not speed.fill(path, [too_small, small], cpu, 0.01)
@@ -497,8 +497,8 @@ class TestSpeed:
         """Conv4 at 16 px: four 3 x 3 convolutions to 64 channels, 64 classes; backward takes twice that."""
         pixels = [16 * 16, 8 * 8, 4 * 4, 2 * 2]
         forward = [2 * 9 * fan_in * 64 * n for fan_in, n in zip([3, 64, 64, 64], pixels, strict=True)]
-        wanted = 3 * (sum(forward) + 2 * 64 * 64) - forward[0]  # no gradient of the images
-        assert speed.flops(speed.Case("conv4", 16, 4)) == wanted
+        expected = 3 * (sum(forward) + 2 * 64 * 64) - forward[0]  # no gradient of the images
+        assert speed.flops(speed.Case("conv4", 16, 4)) == expected
 
     def test_every_combination_is_a_case_and_compiling_comes_late(self):
         cases = speed.cases()

@@ -1,4 +1,4 @@
-"""All pairs of accuracies, from arrays alone: the same numbers as two by two."""
+"""Comparisons of all pairs from arrays equal the comparisons of single pairs."""
 
 from itertools import combinations
 
@@ -10,7 +10,7 @@ from fsbench import stats
 from fsbench.stats.all_pairs import Measured, compare_pairs, compared, mean_over_seeds
 
 RNG = np.random.default_rng(0)
-TOLERANCE = 1e-10  # the differences are rounded to 12 decimals, and p follows them
+TOLERANCE = 1e-10  # p-values follow from differences rounded to 12 decimals
 CLASSES = RNG.normal(0.6, 0.1, (4, 12))
 
 
@@ -18,12 +18,12 @@ def measured(scores: np.ndarray, values: np.ndarray | None = None, tasks: str = 
     return Measured(float(scores.mean()), scores, values, tasks, images)
 
 
-def test_each_pair_is_the_test_of_two_results():
+def test_each_pair_equals_the_test_of_two_results():
     """Paired on the tasks of both lists, Welch's on other tasks; paired by class on the same images."""
     scores = RNG.normal(0.6, 0.1, (4, 50))
     lists = [scores[0], scores[1], scores[2, :30], scores[3]]
-    every = [measured(scores, CLASSES[i], "ab"[i == 3], "ab"[i == 2]) for i, scores in enumerate(lists)]
-    pairs = compare_pairs(every)
+    results = [measured(scores, CLASSES[i], "ab"[i == 3], "ab"[i == 2]) for i, scores in enumerate(lists)]
+    pairs = compare_pairs(results)
     tasks, classes = pairs.over["tasks"], pairs.over["classes"]
     for i, j in combinations(range(4), 2):
         both = min(len(lists[i]), len(lists[j]))
@@ -46,15 +46,15 @@ def test_each_pair_is_the_test_of_two_results():
 
 
 def test_the_variance_over_seeds_is_added():
-    """Satterthwaite's sum of three variances: paired over tasks, and over the seeds of either recipe."""
+    """Satterthwaite's sum of three variances: paired over tasks, and over the seeds of each recipe."""
     scores = RNG.normal(0.6, 0.1, (2, 3, 40))
     recipes = [mean_over_seeds([measured(seed) for seed in seeds]) for seeds in scores]
     single = measured(scores[0, 0])
     pairs = compare_pairs([*recipes, single])
-    of_seeds = scores.mean(axis=2).var(axis=1, ddof=1) / 3
-    of_tasks = (scores[0].mean(axis=0) - scores[1].mean(axis=0)).var(ddof=1) / 40
-    total = of_seeds.sum() + of_tasks
-    freedom = total**2 / ((of_seeds**2 / 2).sum() + of_tasks**2 / 39)
+    seed_variances = scores.mean(axis=2).var(axis=1, ddof=1) / 3
+    task_variance = (scores[0].mean(axis=0) - scores[1].mean(axis=0)).var(ddof=1) / 40
+    total = seed_variances.sum() + task_variance
+    freedom = total**2 / ((seed_variances**2 / 2).sum() + task_variance**2 / 39)
     half_width = reference.t.ppf(0.975, freedom) * total**0.5
     assert pairs.over["tasks"].half_width[0, 1] == pytest.approx(half_width, rel=1e-12)
     assert np.isfinite(pairs.over["tasks"].p).all(), "a single result has no variance over seeds"
@@ -69,10 +69,10 @@ def test_few_or_unlike_seeds_have_no_mean():
 
 
 def test_ranks_and_best():
-    """The third differs from the others by far more than its noise; the first two do not."""
+    """The third result differs from the others by far more than its noise; the first two do not differ."""
     noise = RNG.normal(0, 0.05, (3, 100))
-    every = [measured(mean + scores) for mean, scores in zip((0.6, 0.601, 0.3), noise, strict=True)]
-    standing = compared(every, "tasks")
+    results = [measured(mean + scores) for mean, scores in zip((0.6, 0.601, 0.3), noise, strict=True)]
+    standing = compared(results, "tasks")
     assert (standing.ranks, standing.best) == ([1, 1, 3], [True, True, False])
-    assert compared(every, "classes").ranks == [None] * 3
-    assert (compared(every[:1], "tasks").ranks, compared(every[:1], "tasks").best) == ([1], [False])
+    assert compared(results, "classes").ranks == [None] * 3
+    assert (compared(results[:1], "tasks").ranks, compared(results[:1], "tasks").best) == ([1], [False])

@@ -27,10 +27,10 @@ from fsbench.stats import (
     welch_p,
 )
 from fsbench.stats.all_pairs import compare_pairs
-from tests.changed import changed
+from tests.changed import changed, with_correct
 
 N_WAY, N_QUERY, BENCHMARKS = 5, 5, 1000
-OWN, PULL, QUERY, SUPPORT = 0.5, 0.3, 0.8, 0.3  # deviations of the effects; the noise has 1
+OWN, PULL, QUERY, SUPPORT = 0.5, 0.3, 0.8, 0.3  # standard deviations of the effects; that of the noise is 1
 SPREAD = (1 + OWN**2 + PULL**2 + QUERY**2 + SUPPORT**2) ** 0.5
 
 
@@ -64,63 +64,65 @@ def new_data(
     for _ in range(n_methods):
         effects = common
         if n_methods > 1:
-            own_part = [rng.standard_normal(size, dtype=np.float32) for size in sizes]
-            effects = [(a + b) / np.sqrt(2, dtype=np.float32) for a, b in zip(common, own_part, strict=True)]
-        own, pull, query, support = effects
-        of_task = PULL * pull[classes].sum(axis=1) + SUPPORT * support[items[:, :, 0]].sum(axis=1)
-        latent = OWN * own[classes][:, :, None] + QUERY * query[items[:, :, 1:]]
-        latent += (SPREAD * ndtri(accuracy) + of_task / N_WAY**0.5)[:, None, None]
+            independent = [rng.standard_normal(size, dtype=np.float32) for size in sizes]
+            effects = [
+                (a + b) / np.sqrt(2, dtype=np.float32) for a, b in zip(common, independent, strict=True)
+            ]
+        difficulty, pull, query, support = effects
+        task_effects = PULL * pull[classes].sum(axis=1) + SUPPORT * support[items[:, :, 0]].sum(axis=1)
+        latent = OWN * difficulty[classes][:, :, None] + QUERY * query[items[:, :, 1:]]
+        latent += (SPREAD * ndtri(accuracy) + task_effects / N_WAY**0.5)[:, None, None]
         right = rng.standard_normal(latent.shape, dtype=np.float32) < latent
         scores.append(right.mean(axis=(1, 2)))
     return np.array(scores)
 
 
-def test_student_t_over_tasks_covers_which_tasks_were_drawn():
-    """One data set, many lists; the truth is the mean over all tasks of it."""
+def test_student_t_over_tasks_covers_the_draw_of_tasks():
+    """One data set, many task lists; the truth is the mean over all its tasks."""
     rng = np.random.default_rng(1)
     tasks = new_data(*many_tasks(20, 30, 50_000), 0.6, rng)[0]
     lists = rng.choice(tasks, (BENCHMARKS, 600))
     assert as_often_as_it_says([inside(mean_and_half_width(drawn), tasks.mean()) for drawn in lists])
     fields = [inside((drawn.mean(), field_half_width(drawn)), tasks.mean()) for drawn in lists]
-    assert as_often_as_it_says(fields)  # at 600 tasks it hardly differs
+    assert as_often_as_it_says(fields)  # nearly equal for 600 tasks
 
 
 @pytest.mark.parametrize(
     ("n_classes", "n_images", "accuracy"),
     [
         (20, 600, 0.6),  # mini-ImageNet
-        (20, 20, 0.6),  # images weigh more
+        (20, 20, 0.6),  # images have more weight
         pytest.param(50, 60, 0.8, marks=pytest.mark.slow),  # CUB
         pytest.param(10, 30, 0.5, marks=pytest.mark.slow),
         pytest.param(20, 600, 0.95, marks=pytest.mark.slow),
     ],
 )
 def test_intervals_over_classes_cover_new_classes_and_images(n_classes, n_images, accuracy):
-    """One list, many data sets; the usual interval over the same tasks says next to nothing about them."""
+    """One task list, many data sets; the usual interval over tasks rarely covers their accuracy."""
     rng = np.random.default_rng(2)
     classes, items = many_tasks(n_classes, n_images, 30 * n_classes)
-    usual, jackknife = [], []
+    standard, jackknife = [], []
     for _ in range(BENCHMARKS):
         scores = new_data(classes, items, accuracy, rng)[0]
         half_width = mean_and_half_width(class_values(scores, classes))[1]
-        usual.append(inside(mean_and_half_width(scores), accuracy))
+        standard.append(inside(mean_and_half_width(scores), accuracy))
         jackknife.append(inside((scores.mean(), half_width), accuracy))
     assert as_often_as_it_says(jackknife)
-    assert np.mean(usual) < 0.6
+    assert np.mean(standard) < 0.6
 
 
 def test_intervals_over_classes_cover_the_difference_of_two_methods():
-    """Two methods that are equally good on all classes, but not on these."""
+    """Two methods are equally good over all classes, but not on the drawn ones."""
     rng = np.random.default_rng(3)
     classes, items = many_tasks(20, 100, 600)
-    usual, jackknife = [], []
+    standard, jackknife = [], []
     for _ in range(BENCHMARKS):
         first, second = new_data(classes, items, 0.6, rng, n_methods=2)
         half_width = mean_and_half_width(class_values(first - second, classes))[1]
-        usual.append(inside(paired_difference(first, second), 0))
+        standard.append(inside(paired_difference(first, second), 0))
         jackknife.append(inside((np.mean(first - second), half_width), 0))
     assert as_often_as_it_says(jackknife)
-    assert np.mean(usual) < 0.6
+    assert np.mean(standard) < 0.6
 
 
 BASE = result_files.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
@@ -128,16 +130,15 @@ STEPS = 10**6  # accuracies are whole numbers of right answers
 
 
 def result_of(scores: np.ndarray, classes: np.ndarray | None = None, **changes) -> Result:
-    """A result with these task accuracies; the classes of its tasks give its class values."""
+    """A result with these task accuracies; class values follow from the classes of its tasks."""
     values = None if classes is None else tuple(class_values(scores, classes).tolist())
-    right = tuple(np.clip(np.round(scores * STEPS), 0, STEPS).astype(int).tolist())
-    made = changed(BASE, n_tasks=len(scores), correct=right, queries=STEPS, class_values=values, **changes)
-    return changed(made, accuracy=float(made.accuracies.mean()))
+    right = np.clip(np.round(scores * STEPS), 0, STEPS).astype(int).tolist()
+    return with_correct(BASE, right, queries=STEPS, class_values=values, **changes)
 
 
 @pytest.mark.parametrize("same_tasks", [True, False])
 def test_claims_over_classes_hold_on_the_same_and_on_other_tasks(same_tasks):
-    """Two methods that are equally good on all classes; class values are paired also on other task lists."""
+    """Two methods are equally good over all classes; class values are paired on other task lists, too."""
     rng = np.random.default_rng(10)
     classes, items = many_tasks(20, 100, 600)
     half = slice(300), slice(300) if same_tasks else slice(300, 600)
@@ -155,18 +156,20 @@ def test_claims_over_classes_hold_on_the_same_and_on_other_tasks(same_tasks):
 
 
 @pytest.mark.parametrize(
-    ("of_seed", "of_class"), [(0.01, 0.001), (0.001, 0.04), (0.01, 0.04)], ids=["seeds", "classes", "both"]
+    ("seed_spread", "class_spread"),
+    [(0.01, 0.001), (0.001, 0.04), (0.01, 0.04)],
+    ids=["seeds", "classes", "both"],
 )
-def test_claims_about_recipes_hold_for_new_classes_and_new_seeds(of_seed, of_class):
-    """Two recipes that are equally good; three seeds each, whichever of seeds and classes varies more."""
+def test_claims_about_recipes_hold_for_new_classes_and_new_seeds(seed_spread, class_spread):
+    """Two recipes are equally good, with three seeds each; either seeds or classes vary more."""
     rng = np.random.default_rng(11)
     covered = []
     for _ in range(BENCHMARKS):
         common = rng.normal(0.5, 0.1, 20)
         recipes = []
         for _ in range(2):
-            classes = common + rng.normal(0, of_class, 20)  # one task per class
-            seeds = [classes + shift for shift in rng.normal(0, of_seed, 3)]
+            classes = common + rng.normal(0, class_spread, 20)  # one task per class
+            seeds = [classes + shift for shift in rng.normal(0, seed_spread, 3)]
             recipes.append([changed(result_of(seed), class_values=tuple(seed)) for seed in seeds])
         pairs = compare_pairs([of_seeds(seeds) for seeds in recipes])
         covered.append(bool(pairs.over["classes"].p[0, 1] >= 0.05))
@@ -187,7 +190,7 @@ def test_the_best_of_equal_methods_is_rarely_called_better(n_methods, n_benchmar
     """`--against best` chooses its reference by the data. Were only its own pairs corrected for, as is right
     for a reference that is chosen before, one of ten tables would show a difference between equal methods.
     """
-    monkeypatch.setattr("fsbench.stats.wilcoxon_p", lambda *_: 1.0)  # takes most of the time, plays no part
+    monkeypatch.setattr("fsbench.stats.wilcoxon_p", lambda *_: 1.0)  # slow and not used here
     rng = np.random.default_rng(12)
     corrected, not_corrected = [], []
     for _ in range(n_benchmarks):
@@ -215,10 +218,10 @@ def test_the_best_of_equal_methods_is_rarely_called_better_on_new_classes(n_meth
 
 
 def new_images(
-    classes: np.ndarray, own: np.ndarray, pull: np.ndarray, rng: np.random.Generator
+    classes: np.ndarray, difficulty: np.ndarray, pull: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Accuracies of tasks (tasks, way) of which no two share an image."""
-    latent = (own[classes] + (0.25 + pull[classes].sum(axis=1) / N_WAY**0.5)[:, None])[:, :, None]
+    """Accuracies of tasks (tasks, way) that share no image."""
+    latent = (difficulty[classes] + (0.25 + pull[classes].sum(axis=1) / N_WAY**0.5)[:, None])[:, :, None]
     latent = latent + SUPPORT * rng.standard_normal((len(classes), 1, 1))
     latent = latent + QUERY * rng.standard_normal((*classes.shape, N_QUERY))
     return (rng.standard_normal(latent.shape) < latent).mean(axis=(1, 2))
@@ -229,28 +232,28 @@ def test_disjoint_tasks_cover_new_data_when_no_class_recurs():
     classes, truth = np.arange(80 * N_WAY).reshape(80, N_WAY), ndtr(0.25 / SPREAD)
     covered = []
     for _ in range(BENCHMARKS):
-        own, pull = OWN * rng.standard_normal(classes.size), PULL * rng.standard_normal(classes.size)
-        covered.append(inside(mean_and_half_width(new_images(classes, own, pull, rng)), truth))
+        difficulty, pull = OWN * rng.standard_normal(classes.size), PULL * rng.standard_normal(classes.size)
+        covered.append(inside(mean_and_half_width(new_images(classes, difficulty, pull, rng)), truth))
     assert as_often_as_it_says(covered)
 
 
 def test_disjoint_tasks_over_few_classes_cover_new_images_alone():
-    """They cover new images of these 20 classes, cautiously for all are used alike; not new classes."""
+    """Intervals cover new images of the same 20 classes (above 95 %: all are used equally), but no others."""
     rng = np.random.default_rng(5)
-    of_these, of_all = [], []
-    every = np.array(list(combinations(range(20), N_WAY)))
-    given_images = (1 + QUERY**2 + SUPPORT**2) ** 0.5
+    over_these_classes, over_all_classes = [], []
+    all_tasks = np.array(list(combinations(range(20), N_WAY)))
+    image_deviation = (1 + QUERY**2 + SUPPORT**2) ** 0.5
     for _ in range(10):
-        own, pull = OWN * rng.standard_normal(20), PULL * rng.standard_normal(20)
-        latent = own[every] + (0.25 + pull[every].sum(axis=1) / N_WAY**0.5)[:, None]
-        truth = ndtr(latent / given_images).mean()
+        difficulty, pull = OWN * rng.standard_normal(20), PULL * rng.standard_normal(20)
+        latent = difficulty[all_tasks] + (0.25 + pull[all_tasks].sum(axis=1) / N_WAY**0.5)[:, None]
+        truth = ndtr(latent / image_deviation).mean()
         for _ in range(BENCHMARKS // 10):
             classes = np.concatenate([rng.permutation(20).reshape(4, N_WAY) for _ in range(37)])
-            estimate = mean_and_half_width(new_images(classes, own, pull, rng))
-            of_these.append(inside(estimate, truth))
-            of_all.append(inside(estimate, ndtr(0.25 / SPREAD)))
-    assert np.mean(of_these) > 0.95
-    assert np.mean(of_all) < 0.6
+            estimate = mean_and_half_width(new_images(classes, difficulty, pull, rng))
+            over_these_classes.append(inside(estimate, truth))
+            over_all_classes.append(inside(estimate, ndtr(0.25 / SPREAD)))
+    assert np.mean(over_these_classes) > 0.95
+    assert np.mean(over_all_classes) < 0.6
 
 
 @pytest.mark.parametrize("n_seeds", [3, 5])
@@ -271,8 +274,8 @@ def test_intervals_of_differences_cover_them():
     assert as_often_as_it_says(unpaired)
 
 
-def test_holm_holds_the_error_of_a_whole_table():
-    """Five equal methods, ten pairs: without adjustment a fifth of such tables would show a difference."""
+def test_holm_controls_the_error_of_a_whole_table():
+    """With five equal methods and no adjustment, a fifth of such tables would show a difference."""
     rng = np.random.default_rng(8)
     raw, adjusted = [], []
     for _ in range(BENCHMARKS):
@@ -285,7 +288,7 @@ def test_holm_holds_the_error_of_a_whole_table():
 
 
 @pytest.mark.parametrize("pairs", [True, False])
-def test_needed_tasks_find_the_difference_in_four_of_five_benchmarks(pairs):
+def test_needed_tasks_detect_the_difference_in_four_of_five_benchmarks(pairs):
     rng = np.random.default_rng(9)
     deviation = 0.05 if pairs else (0.03**2 + 0.04**2) ** 0.5
     n = tasks_needed(0.01, deviation)

@@ -56,7 +56,7 @@ def test_holm_by_hand():
     assert holm([]).shape == (0,)
 
 
-def test_the_fields_interval_by_hand():
+def test_the_usual_interval_by_hand():
     """Variance of 1..5 with ddof 0 is 2; 1.96 * sqrt(2 / 5)."""
     assert field_half_width([1, 2, 3, 4, 5]) == pytest.approx(1.2396128, abs=1e-6)
 
@@ -81,7 +81,7 @@ def test_differences_equal_scipy():
 
 
 def test_signed_ranks_by_hand():
-    """Differences 1, 2, 3, all positive: of 8 equally likely sign patterns 2 are as extreme."""
+    """Differences 1, 2, 3 are all positive: 2 of 8 equally likely sign patterns are as extreme."""
     assert wilcoxon_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6]) == pytest.approx(0.25)
     assert wilcoxon_p([0.5, 0.7, 0.9, 0.2], [0.4, 0.5, 0.6, 0.2]) == pytest.approx(0.25)  # a tie is left out
     assert wilcoxon_p([0.5, 0.5], [0.5, 0.5]) == 1
@@ -89,7 +89,7 @@ def test_signed_ranks_by_hand():
 
 
 def test_signed_ranks_equal_scipy_on_whole_numbers():
-    """Accuracies in 75ths have ties that floating point would break; counts of right answers keep them."""
+    """Accuracies in 75ths have ties that rounding would break; counts of right answers keep them."""
     rng = np.random.default_rng(3)
     first, second = rng.integers(40, 60, 300), rng.integers(39, 60, 300)
     expected = reference.wilcoxon(first, second).pvalue
@@ -111,8 +111,8 @@ def test_signed_ranks_equal_scipy_on_whole_numbers():
         lambda values: class_values(values, np.arange(400).reshape(200, 2) % 7),
     ],
 )
-def test_numbers_of_single_precision_are_computed_with_in_double(statistic):
-    """Halves are exact, so both calls are given the same numbers."""
+def test_single_precision_is_computed_in_double(statistic):
+    """Halves are exact in both precisions, so both calls get the same numbers."""
     single = np.random.default_rng(7).random(200).astype(np.float32)
     np.testing.assert_array_equal(statistic(single), statistic(single.astype(np.float64)))
 
@@ -136,7 +136,7 @@ def test_tasks_needed_are_the_fewest_with_that_power(effect):
     assert power(needed - 2) < 0.8 <= power(needed + 1)
 
 
-def test_tasks_needed_for_what_is_plain_or_absent():
+def test_tasks_needed_for_a_large_or_no_difference():
     assert tasks_needed(0.0, 0.1) is None
     assert tasks_needed(0.1, 0.0) == 2
     # (1.95996 + 0.84162)^2 = 7.8489 times 0.2524^2, and 1.95996^2 / 2 = 1.9207: 2.42; times 0.0874^2: 1.98
@@ -151,7 +151,7 @@ def test_class_values_by_hand():
 
 
 def test_class_values_of_additive_accuracies_are_the_class_effects():
-    """Over all pairs of classes, accuracy (g_a + g_b) / 2 gives back g, whatever numbers classes have."""
+    """If the accuracy of a pair of classes is (g_a + g_b) / 2, class values equal g for any class numbers."""
     effects = np.array([0.1, 0.5, 0.9, 0.7, 0.3])
     pairs = np.array([(a, b) for a in range(5) for b in range(a)])
     np.testing.assert_allclose(class_values(effects[pairs].mean(axis=1), 10 * pairs + 3), effects)

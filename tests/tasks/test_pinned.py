@@ -79,14 +79,14 @@ def test_shipped_lists_have_their_digest(name):
     assert name == file_name(task_list.dataset, task_list.split, task_list.spec)
 
 
-def test_shipped_lists_are_those_that_the_command_makes(tmp_path: Path):
+def test_shipped_lists_equal_those_of_the_command(tmp_path: Path):
     pin_shipped(tmp_path)
     assert sorted(path.stem for path in tmp_path.iterdir()) == pinned.task_list_names()
     for path in tmp_path.iterdir():
         assert pinned.read_task_list(str(path)) == pinned.read_task_list(path.stem)
 
 
-def test_what_is_written_is_read(tmp_path: Path):
+def test_written_files_are_read_back(tmp_path: Path):
     task_list = pinned.pin("mine", "novel", labels_of([(3, 20), (2, 25)]), TaskSpec(n_tasks=7, seed=9))
     assert task_list.class_sizes == ((3, 20), (2, 25))
     pinned.write_task_list(tmp_path / "mine.toml", task_list)
@@ -166,7 +166,7 @@ def test_other_images_in_classes_of_the_same_sizes_are_refused():
     )
 
 
-def test_where_the_files_are_the_same_the_decoder_is_the_cause():
+def test_with_equal_files_the_decoder_is_the_cause():
     labels, spec = labels_of([(3, 20)]), TaskSpec(n_way=2, n_tasks=9)
     task_list = pinned.pin("mine", "novel", labels, spec, images=Identity("1" * 64, "files", "Pillow 11"))
     task_list.check(labels, images=Identity("1" * 64, "other files", "Pillow 12"))
@@ -182,7 +182,7 @@ def test_embedded_images_are_those_of_their_lists(tmp_path: Path, name: str):
         pinned.read_task_list(f"{name}-novel-5w{shots}s").check(images.labels, images=images.identity)
 
 
-def test_unknown_names_and_broken_files_are_one_line(tmp_path: Path):
+def test_unknown_names_and_broken_files_give_one_line(tmp_path: Path):
     with pytest.raises(
         FsbenchError, match="unknown task list 'cifar-novel-5w1s'; did you mean 'cifar-fs-novel-5w1s'"
     ):

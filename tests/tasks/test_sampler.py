@@ -35,12 +35,12 @@ def rows(tasks: Tasks) -> list[list[int]]:
 
 
 def test_task_list_is_pinned():
-    """A change here makes every published number incomparable: then SAMPLER gets another name."""
+    """If these digests change, published results are incomparable and SAMPLER needs another name."""
     assert digest(LABELS, TaskSpec(n_tasks=100))[:16] == "69c4aff2d2a96f4e"
     assert sampler.SAMPLER == "uniform-2"
 
 
-STARTS = [  # of the digests of SPECS
+STARTS = [  # beginnings of the digests of SPECS
     "ec9129a5e7ed1ab2",
     "f0f00a2db862f238",
     "c86795a8e120710c",
@@ -58,7 +58,7 @@ def test_every_kind_of_task_list_is_pinned(spec, start):
 
 
 def plain_task(labels: np.ndarray, spec: TaskSpec, t: int) -> list[list[int]]:
-    """Task t by the textbook: one Fisher-Yates shuffle at a time, on its own block of the stream."""
+    """Task t by one Fisher-Yates shuffle at a time, on its own block of the stream."""
     steps = -(-spec.n_way * (1 + spec.n_shot + 2) // 4)
     generator = np.random.Philox(key=np.array([spec.seed, 0xF5BE7C4], dtype=np.uint64))
     generator.advance(t * steps)
@@ -93,7 +93,7 @@ def test_equals_the_plain_reference(sizes, n_way, n_shot, seed):
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 class TestEverySpec:
-    def test_any_part_can_be_drawn_by_itself(self, spec, monkeypatch):
+    def test_any_part_can_be_drawn_separately(self, spec, monkeypatch):
         whole = sample(UNEVEN, spec, class_names=NAMES)
         part = sample(UNEVEN, spec, 3, 7, NAMES)
         assert rows(part) == rows(whole[3:7])
@@ -103,15 +103,15 @@ class TestEverySpec:
         blocks = [rows(block) for block in sampler.blocks(UNEVEN, spec, NAMES, at_once=7)]
         assert [row for block in blocks for row in block] == rows(whole)
 
-    def test_support_and_query_are_distinct_items_of_the_classes_they_stand_for(self, spec):
+    def test_support_and_query_are_distinct_items_of_their_classes(self, spec):
         tasks = sample(UNEVEN, spec, class_names=NAMES)
         assert len(tasks) == sampler.count(UNEVEN, spec, NAMES) > 3
         for support, query, answers in zip(tasks.support, tasks.query, tasks.answers, strict=True):
             used = np.concatenate([support[support >= 0], query[query >= 0]])
             assert len(set(used.tolist())) == len(used)
             classes = [set(UNEVEN[items[items >= 0]].tolist()) for items in support]
-            assert all(len(of_class) == 1 for of_class in classes)
-            drawn = [of_class.pop() for of_class in classes]
+            assert all(len(labels) == 1 for labels in classes)
+            drawn = [labels.pop() for labels in classes]
             assert len(set(drawn)) == spec.n_way
             real = query >= 0
             assert (UNEVEN[query[real]] == np.array(drawn)[answers[real]]).all()
@@ -119,7 +119,7 @@ class TestEverySpec:
             if spec.classes:
                 assert {NAMES[c] for c in drawn} <= set(spec.classes)
 
-    def test_numbers_of_images_are_those_asked_for(self, spec):
+    def test_numbers_of_images_match_the_spec(self, spec):
         tasks = sample(UNEVEN, spec, class_names=NAMES)
         low = spec.least_shot or spec.n_shot
         assert (tasks.shots >= low).all()
@@ -135,12 +135,12 @@ class TestEverySpec:
 
     def test_another_seed_gives_other_tasks(self, spec):
         other = TaskSpec(**{**vars(spec), "seed": spec.seed + 1})
-        one, two = sample(UNEVEN, spec, class_names=NAMES), sample(UNEVEN, other, class_names=NAMES)
-        assert rows(one) != rows(two)
+        first, second = sample(UNEVEN, spec, class_names=NAMES), sample(UNEVEN, other, class_names=NAMES)
+        assert rows(first) != rows(second)
         assert digest(UNEVEN, spec, NAMES) != digest(UNEVEN, other, NAMES)
 
 
-def test_fewer_tasks_are_the_first_of_more():
+def test_fewer_tasks_are_the_beginning_of_a_longer_list():
     assert rows(sample(LABELS, TaskSpec(n_tasks=20))) == rows(sample(LABELS, TaskSpec(n_tasks=50)))[:20]
 
 
@@ -157,13 +157,13 @@ def test_another_process_draws_the_same_tasks():
 
 
 def test_seeds_share_no_task():
-    one, two = (sampler.rows_of(sample(LABELS, TaskSpec(n_tasks=50, seed=seed))) for seed in (0, 1))
-    assert not (one == two).all(axis=1).any()
+    first, second = (sampler.rows_of(sample(LABELS, TaskSpec(n_tasks=50, seed=seed))) for seed in (0, 1))
+    assert not (first == second).all(axis=1).any()
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_a_longer_list_begins_with_the_shorter_one(spec: TaskSpec):
-    """So results on lists of other lengths are paired on the tasks that both have."""
+    """This allows pairing results on lists of different lengths by their common tasks."""
     longer, shorter = (sample(UNEVEN, replace(spec, n_tasks=n), 0, n, NAMES) for n in (40, 5))
     assert len(shorter) == 5
     for name in ("support", "query", "answers"):
@@ -180,7 +180,7 @@ class TestDisjoint:
         assert (left >= 4).sum() < 5
         assert 0.85 * 600 / 20 < len(tasks) <= 600 / 20
 
-    def test_as_many_as_asked_for_at_most(self):
+    def test_at_most_the_requested_number_is_drawn(self):
         spec = TaskSpec(5, 1, 3, 8, disjoint=True)
         assert sampler.count(LABELS, spec) == len(sample(LABELS, spec)) == 8
 
@@ -192,8 +192,8 @@ class TestDisjoint:
             sampler.count(LABELS, TaskSpec(20, 15, 15, disjoint=True))
 
 
-def test_the_other_places_of_a_class():
-    """Of 7 places, support 4 0 2 leaves 1 3 5 6; of support 4 0 alone, it leaves 1 2 3 5."""
+def test_queries_are_drawn_from_the_remaining_places():
+    """Of 7 places, support 4 0 2 leaves 1 3 5 6, and support 4 0 leaves 1 2 3 5."""
     items = np.array([[[4, 0, 2], [4, 0, 2]]])
     actual = _random.places_outside_support(items, np.array([[3, 2]]), width=4, largest=7)
     assert actual.tolist() == [[[1, 3, 5, 6], [1, 2, 3, 5]]]
@@ -202,7 +202,7 @@ def test_the_other_places_of_a_class():
 
 class TestDirichlet:
     def test_shares_have_the_moments_of_the_distribution(self):
-        """Mean 1/n and variance (n - 1) / (n^2 (n alpha + 1)) of proportions, rounding aside."""
+        """Proportions have mean 1/n and variance (n - 1) / (n^2 (n alpha + 1)), up to rounding."""
         words = np.random.Philox(key=1).random_raw(40_000).reshape(-1, 4) >> np.uint64(32)
         for alpha in (0.5, 2.0, 20.0):
             counts = _random.dirichlet_counts(words, alpha, 1000, np.full((10_000, 4), 1000))
@@ -229,7 +229,7 @@ class TestDirichlet:
         assert actual.tolist() == [list(seats)]
 
     def test_equals_the_largest_quotients(self):
-        """Of every class p, p / 3, p / 5 ...: the largest `total` of all, in 500 tasks of 5 classes."""
+        """The largest `total` quotients p, p / 3, p / 5 ... of all classes, in 500 tasks of 5 classes."""
         words = np.random.Philox(key=3).random_raw(2500).reshape(-1, 5) >> np.uint64(32)
         actual = _random.dirichlet_counts(words, 2.0, 40, np.full((500, 5), 40))
         proportions = stats.gamma.ppf((words.astype(np.float64) + 0.5) / 2**32, 2.0)
@@ -238,8 +238,8 @@ class TestDirichlet:
             seats = np.argsort(-quotients, axis=None, kind="stable")[:40] // 40
             assert shares.tolist() == np.bincount(seats, minlength=5).tolist()
 
-    def test_where_a_class_is_full_the_next_one_is_owed_most(self):
-        """Of 53 24 23 the first class has room for one: 24, 23, 24/3, 23/3, 24/5 and 23/5 are the next."""
+    def test_if_a_class_is_full_the_next_largest_quotient_wins(self):
+        """With votes 53 24 23 and room for one in the first class, 24, 23, 24/3, 23/3, 24/5, 23/5 follow."""
         words = ((1 - np.exp(-np.array([[53, 24, 23]]) / 100)) * 2**32).astype(np.uint64)
         assert _random.dirichlet_counts(words, 1.0, 6, np.array([[1, 9, 9]])).tolist() == [[1, 3, 2]]
 
@@ -254,7 +254,7 @@ class TestDirichlet:
         assert actual.tolist() == [[0, 18], [17, 1]]
         assert actual.dtype == np.int64
 
-    def test_no_class_gives_more_than_it_has(self):
+    def test_no_class_gives_more_images_than_it_has(self):
         words = np.random.Philox(key=2).random_raw(400).reshape(-1, 4) >> np.uint64(32)
         room = np.array([3, 10, 5, 12])
         shares = _random.dirichlet_counts(words, 0.1, 25, np.broadcast_to(room, (100, 4)))
@@ -263,7 +263,7 @@ class TestDirichlet:
 
 
 class TestUniformity:
-    """Chi-square tests on many tasks; a rule that favours anything fails far below the level."""
+    """Chi-square tests on many tasks; a biased rule fails far below the level."""
 
     LEVEL = 1e-4
 
@@ -369,7 +369,7 @@ def test_data_that_cannot_give_the_tasks_is_refused(spec, message):
         sample(LABELS, spec, class_names=[f"c{i}" for i in range(20)])
 
 
-def test_names_tell_specs_apart():
+def test_names_distinguish_specs():
     assert TaskSpec().name == "5w1s15q"
     assert TaskSpec(n_query=None).name == "5w1sallq"
     assert TaskSpec(n_shot=5, least_shot=1, query_alpha=2.0).name == "5w1-5s15q-dirichlet2"

@@ -24,10 +24,10 @@ from fsbench.training.run import TrainingSpec
 
 CPU = torch.device("cpu")
 RECIPES = ("erm", "mixup", "manifold-mixup", "rotation", "exemplar", "s2m2-r", "s2m2-e")
-ROWS = (7, 1)  # uneven parts, and none for the second process
+ROWS = (7, 1)  # an uneven split, and no row for the second process
 RUNS = {"erm": [2], "manifold-mixup": [2], "rotation": [1], "s2m2-r": [1, 2]}  # epochs
-# Adam would turn rounding into full steps where a gradient is nothing else, as of a bias before batch norm.
-PRESETS = {"erm": "cosine"}  # of the others paper: with the scale of `fast` rounding errors grow faster
+# If a gradient is only rounding, as for a bias before batch norm, Adam would make full steps from it.
+PRESETS = {"erm": "cosine"}  # paper for other recipes: with the scale of `fast`, rounding errors grow faster
 SGD = Optimiser("sgd", learning_rate=1e-3)
 
 
@@ -59,7 +59,7 @@ def main(cache: Path, out: Path) -> None:
 
 
 def one_step(recipe: Recipe, stage: Stage, rows: int, distributed: Worker) -> dict[str, torch.Tensor]:
-    """Loss terms, gradients and statistics of one step in float64, where rounding cannot hide a fault."""
+    """Loss terms, gradients and statistics of one step in float64, where rounding hides no error."""
     torch.manual_seed(0)
     network = Network(
         build("conv4", 16, seed=0), 4, recipe.classifier, recipe.scale, recipe.auxiliary_classifiers

@@ -41,7 +41,7 @@ def main(cache: Path, out: Path, places: list[str]) -> None:
 
 
 def until_done(cache: Path, folder: Path, place: str, number: str) -> int:
-    """Start the run again until it ends; how often it was killed."""
+    """Start the run again until it ends; return how often it was killed."""
     rng, deaths = np.random.default_rng(int(number)), 0
     while in_child(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 2))) != 0:
         deaths += 1
@@ -51,7 +51,7 @@ def until_done(cache: Path, folder: Path, place: str, number: str) -> int:
 
 
 def in_child(do: Callable[[], None]) -> int:
-    """The signal that ended a child which does it; 0 where it was not killed."""
+    """Call `do` in a child; return the signal that ended the child, or 0."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -67,9 +67,9 @@ def in_child(do: Callable[[], None]) -> int:
 
 
 def run(cache: Path, folder: Path, place: str, number: int, seconds: float) -> None:
-    """The run, killed at a place or after some seconds; unhandled, SIGPROF is as final as SIGKILL."""
+    """Train until killed at a place or after some seconds; an unhandled SIGPROF kills like SIGKILL."""
     if place == "random":
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # of processor time: a busy machine changes nothing
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # processor time does not depend on other load
     elif place != "never":
         die_at(*KILLABLE[place], number)
     recipe = resolve(load_recipe("s2m2-r", "paper"), epochs=[1, 2], batch_size=40, patience=2)

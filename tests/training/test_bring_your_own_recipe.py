@@ -38,7 +38,7 @@ PRESETS = {
 
 @pytest.fixture
 def train(cache, tmp_path, monkeypatch):
-    """Write `./mine.py` and train with it; the exit code."""
+    """Write `./mine.py` and train with it; return the exit code."""
     monkeypatch.setenv("FSBENCH_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
 
@@ -61,7 +61,7 @@ def test_it_trains_and_is_evaluated(train, capsys):
     assert main(["evaluate", str(path), "--n-shot", "1", "--n-tasks", "50", "--quiet"]) == 0
 
 
-def test_another_file_of_that_name_is_another_run(train, capsys):
+def test_another_file_of_the_same_name_is_another_run(train, capsys):
     assert train(MINE) == 0
     assert train(MINE.replace("0.01", "0.02")) == 2
     assert "holds a run with code = " in capsys.readouterr().err
@@ -79,7 +79,7 @@ def test_another_file_of_that_name_is_another_run(train, capsys):
         (("PRESETS", "PRESET"), "PRESETS must map preset names to fsbench.training.Recipe"),
     ],
 )  # fmt: skip
-def test_what_goes_wrong_is_one_line(train, change, message, capsys):
+def test_errors_in_a_recipe_give_one_line(train, change, message, capsys):
     assert train(MINE.replace(*change)) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert all(part in line for part in message.split(".*"))

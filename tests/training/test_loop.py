@@ -48,8 +48,8 @@ def weights(path: Path) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in checkpoint.read(path)[0].items()}
 
 
-def assert_same_weights(one: Path, two: Path) -> None:
-    first, second = weights(one), weights(two)
+def assert_same_weights(path: Path, other: Path) -> None:
+    first, second = weights(path), weights(other)
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
@@ -69,7 +69,7 @@ def test_a_run_leaves_best_last_and_log(trained: Path):
     assert best.val_accuracy == pytest.approx(log["val_accuracy"].max())
 
 
-def test_provenance_says_how_it_was_made(trained: Path):
+def test_provenance_records_how_it_was_trained(trained: Path):
     about = checkpoint.load_provenance(trained / "last.safetensors")
     assert (about.run, about.backbone, about.source, about.recipe) == ("tiny-erm", "conv4", "tiny", "erm")
     assert (about.image_size, about.epochs, about.epoch, about.train_seed) == (16, 2, 2, 0)
@@ -87,12 +87,12 @@ def test_training_learns(cache: Path, tmp_path: Path):
     assert log["loss_class"].iloc[-1] < log["loss_class"].iloc[0] - 0.1
 
 
-def test_same_seed_same_weights_and_other_seed_others(cache: Path, trained: Path, tmp_path: Path):
+def test_the_seed_determines_the_weights(cache: Path, trained: Path, tmp_path: Path):
     train(tmp_path / "tiny-erm", cache)
     assert_same_weights(trained / "last.safetensors", tmp_path / "tiny-erm" / "last.safetensors")
     train(tmp_path / "other", cache, seed=1)
-    one, two = weights(trained / "last.safetensors"), weights(tmp_path / "other" / "last.safetensors")
-    assert not np.array_equal(one["classifier.direction"], two["classifier.direction"])
+    first, second = weights(trained / "last.safetensors"), weights(tmp_path / "other" / "last.safetensors")
+    assert not np.array_equal(first["classifier.direction"], second["classifier.direction"])
 
 
 def test_callers_random_numbers_are_left_alone(cache: Path, tmp_path: Path):
@@ -127,8 +127,8 @@ def test_a_folder_of_another_run_is_refused_and_kept(cache: Path, tmp_path: Path
     assert sha256_of(run.last) == before
 
 
-def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_path: Path, monkeypatch):
-    def stop(run, stage, epoch, *rest):
+def test_a_folder_with_another_unfinished_run_is_refused(cache: Path, tmp_path: Path, monkeypatch):
+    def stop(run, stage, epoch, *arguments):
         if epoch == 1:
             raise KeyboardInterrupt
 
@@ -141,7 +141,7 @@ def test_a_folder_with_the_beginning_of_another_run_is_refused(cache: Path, tmp_
         train(tmp_path / "run", cache, seed=3)
 
 
-def test_a_finished_run_says_what_to_do_with_it(cache: Path, tmp_path: Path, monkeypatch, capsys):
+def test_a_finished_run_suggests_how_to_continue(cache: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(training, "validate", lambda *_: {"val_accuracy": 0.4567})
     spec, session = TrainingSpec("tiny"), Session(cache, CPU)
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=64)
@@ -150,15 +150,15 @@ def test_a_finished_run_says_what_to_do_with_it(cache: Path, tmp_path: Path, mon
         "run: the run is complete; its best checkpoint is of epoch 1 (val accuracy 45.67 %)",
     ):
         run = train_backbone(recipe, spec, out=tmp_path / "run", session=session)
-        said = capsys.readouterr().err
-        assert part in said
-    assert f"fsbench evaluate {run.best}" in said
-    assert "--force" in said
+        error = capsys.readouterr().err
+        assert part in error
+    assert f"fsbench evaluate {run.best}" in error
+    assert "--force" in error
     train_backbone(recipe, spec, out=tmp_path / "run", session=replace(session, quiet=True))
     assert capsys.readouterr().err == ""
 
 
-def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
+def test_a_nan_loss_stops_the_run(cache: Path, tmp_path: Path):
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=16)
     (stage,) = recipe.stages
 
@@ -173,40 +173,40 @@ def test_a_loss_that_is_no_number_stops_the_run(cache: Path, tmp_path: Path):
 
 def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
-    wanted = [
+    expected = [
         *replace(run.recipe, dropout=0.0).text().splitlines(),
         f"device        {machine.device_name(CPU)}",
         "precision     float32",
         "compile       False",
         "fast is the default preset, for short trainings; --preset chooses another one",
     ]
-    assert run.text(CPU).splitlines() == wanted
+    assert run.text(CPU).splitlines() == expected
 
 
-@pytest.mark.parametrize("step_of_loss", [0, 3, 7])
-def test_the_step_whose_loss_is_no_number_is_named(cache: Path, tmp_path: Path, step_of_loss: int):
-    """Losses are looked at after the first step and after the last, the eighth."""
+@pytest.mark.parametrize("failing_step", [0, 3, 7])
+def test_the_step_of_a_nan_loss_is_named(cache: Path, tmp_path: Path, failing_step: int):
+    """Losses are checked after the first step and after the last, the eighth."""
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=16)
     losses = []
 
     def step(network, images, labels, rng):
         losses.append(network(images).mean())
-        return {"class": losses[-1] * (float("nan") if len(losses) == step_of_loss + 1 else 1)}
+        return {"class": losses[-1] * (float("nan") if len(losses) == failing_step + 1 else 1)}
 
     broken = replace(recipe, stages=(replace(recipe.stages[0], step=step),))
-    with pytest.raises(FsbenchError, match=f"loss is nan in stage class, epoch 1, step {step_of_loss + 1}; "):
+    with pytest.raises(FsbenchError, match=f"loss is nan in stage class, epoch 1, step {failing_step + 1}; "):
         train(tmp_path / "run", cache, recipe=broken)
 
 
 @pytest.mark.parametrize(("batch_size", "counts"), [(17, [17] * 7), (59, [59, 59, 2])])
 def test_a_last_batch_of_one_image_is_left_out(cache: Path, tmp_path: Path, monkeypatch, batch_size, counts):
-    """It has no statistics for batch norm; of 120 images, one is left by batches of 17 and two by 59."""
+    """One image gives no batch statistics; 120 images leave one in batches of 17 and two in batches of 59."""
     seen = []
     backward = training._backward
 
-    def spy(run, stage, rows, *rest):
+    def spy(run, stage, rows, *arguments):
         seen.append(len(rows))
-        return backward(run, stage, rows, *rest)
+        return backward(run, stage, rows, *arguments)
 
     monkeypatch.setattr(training, "_backward", spy)
     train(tmp_path / "run", cache, recipe=resolve(load_recipe("erm"), epochs=[1], batch_size=batch_size))
@@ -217,10 +217,10 @@ def test_a_terminal_shows_stage_epoch_and_loss(cache: Path, tmp_path: Path, monk
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     recipe = resolve(load_recipe("erm"), epochs=[2], batch_size=60)
     run = train_backbone(recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU))
-    said = capsys.readouterr().err
-    assert said.startswith(run.text(CPU))
-    last = re.findall(r"class, epoch 2/2, loss (\d\.\d{3}) ", said)[-1]
-    assert "images/s" in said
+    error = capsys.readouterr().err
+    assert error.startswith(run.text(CPU))
+    last = re.findall(r"class, epoch 2/2, loss (\d\.\d{3}) ", error)[-1]
+    assert "images/s" in error
     assert abs(float(last) - pd.read_csv(run.folder / "log.csv")["loss_class"].iloc[-1]) < 0.5
 
 
@@ -235,18 +235,18 @@ def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("preset", "fresh_classifiers"), [("paper", False), ("official-code", True)])
-def test_the_second_stage_of_s2m2_starts_from_the_weights_of_the_first(
+def test_s2m2_stage_two_starts_from_the_weights_of_stage_one(
     cache: Path, tmp_path: Path, monkeypatch, preset: str, fresh_classifiers: bool
 ):
-    """And with a fresh optimiser; the reference code's with fresh classifiers, too."""
+    """The optimiser is new; in the reference code, the classifiers are new, too."""
     recipe = resolve(load_recipe("s2m2-r", preset), epochs=[1, 1], batch_size=40)
     starts = []
     original = training._train_epoch
 
-    def spy(run, stage, epoch, optimiser, *rest):
+    def spy(run, stage, epoch, optimiser, *arguments):
         weights = {name: value.clone() for name, value in run.network.state_dict().items()}
         starts.append((weights, len(optimiser.state)))
-        return original(run, stage, epoch, optimiser, *rest)
+        return original(run, stage, epoch, optimiser, *arguments)
 
     monkeypatch.setattr(training, "_train_epoch", spy)
     train(tmp_path / "both", cache, recipe=recipe)
@@ -261,12 +261,12 @@ def test_the_second_stage_of_s2m2_starts_from_the_weights_of_the_first(
 @pytest.mark.parametrize(
     ("before", "after", "patience", "stalled"),
     [
-        ([0.5], [], 1, False),  # the stage has not begun
+        ([0.5], [], 1, False),  # the stage has not started
         ([0.5], [0.6], 1, False),  # it rises
-        ([0.5], [0.5], 1, True),  # it has to rise above where the stage began
+        ([0.5], [0.5], 1, True),  # it must exceed the accuracy at the start of the stage
         ([0.5], [0.4], 2, False),
         ([0.5], [0.4, 0.45], 2, True),
-        ([0.9, 0.5], [0.6, 0.55], 2, False),  # the stage before counts with its last epoch alone
+        ([0.9, 0.5], [0.6, 0.55], 2, False),  # only the last epoch of the stage before counts
         ([0.9, 0.5], [0.6, 0.55, 0.58], 2, True),
         ([0.5], [0.4, 0.3, 0.2], None, False),
     ],
@@ -278,7 +278,7 @@ def test_a_stage_ends_when_val_accuracy_has_not_risen_for_its_patience(before, a
 
 
 class TestBestEpoch:
-    """Accuracies on val classes are made up, so that it is known which epoch is the best."""
+    """Accuracies on val classes are replaced, so that the best epoch is known."""
 
     @pytest.fixture
     def train_with(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -297,25 +297,25 @@ class TestBestEpoch:
         ("accuracies", "best"),
         [([0.3, 0.6, 0.5], 2), ([0.6, 0.3, 0.5], 1), ([0.3, 0.5, 0.6], 3), ([0.5, 0.5, 0.4], 1)],
     )
-    def test_is_the_first_one_with_the_highest_val_accuracy(self, train_with, accuracies, best):
+    def test_is_the_first_with_the_highest_val_accuracy(self, train_with, accuracies, best):
         run = train_with("run", accuracies)
         about = checkpoint.load_provenance(run.best)
         assert (about.epoch, about.best_epoch, about.val_accuracy) == (best, best, accuracies[best - 1])
         about = checkpoint.load_provenance(run.last)
         assert (about.epoch, about.best_epoch, about.val_accuracy) == (3, best, accuracies[-1])
 
-    def test_is_the_last_one_without_val_classes(self, cache: Path, tmp_path: Path, monkeypatch):
+    def test_is_the_last_without_val_classes(self, cache: Path, tmp_path: Path, monkeypatch):
         monkeypatch.setattr("fsbench.training.run.val_images", lambda *_: None)
         run = train(tmp_path / "run", cache, epochs=2)
         assert_same_weights(run.best, run.last)
         about = checkpoint.load_provenance(run.best)
         assert (about.epoch, about.best_epoch, about.val_accuracy) == (2, 2, None)
 
-    def test_leaves_its_own_weights(self, train_with):
+    def test_checkpoint_holds_its_weights(self, train_with):
         """The preset's learning rate is constant, so two epochs are the first two of three."""
-        of = lambda epochs: resolve(load_recipe("erm", "cosine"), epochs=[epochs], batch_size=60)  # noqa: E731
-        three = train_with("three", [0.3, 0.6, 0.5], of(3))
-        two = train_with("two", [0.3, 0.6], of(2))
+        recipe_for = lambda epochs: resolve(load_recipe("erm", "cosine"), epochs=[epochs], batch_size=60)  # noqa: E731
+        three = train_with("three", [0.3, 0.6, 0.5], recipe_for(3))
+        two = train_with("two", [0.3, 0.6], recipe_for(2))
         assert_same_weights(three.best, two.last)
         assert not np.array_equal(
             weights(three.best)["classifier.direction"], weights(three.last)["classifier.direction"]
@@ -330,11 +330,11 @@ class TestBestEpoch:
 
 
 class TestRandomNumbers:
-    """What a run draws, seen from the places that use the draws."""
+    """Random numbers of a run, recorded where they are used."""
 
     @pytest.fixture
     def drawn(self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        """The first number of each generator in each step of a run of two stages, by what it is for."""
+        """The first number of each generator in each step of a run with two stages, by purpose."""
         original = training.train_augment
 
         def run(seed: int) -> dict[str, list[float]]:
@@ -359,15 +359,15 @@ class TestRandomNumbers:
         return run
 
     def test_differ_in_every_step_and_follow_from_the_seed(self, drawn):
-        one, again, other = drawn(0), drawn(0), drawn(1)
-        for purpose, numbers in one.items():
+        first, again, other = drawn(0), drawn(0), drawn(1)
+        for purpose, numbers in first.items():
             assert len(numbers) == 2 * 2 * 3, purpose  # stages, epochs, steps
             assert len(set(numbers)) == len(numbers), purpose
             assert again[purpose] == numbers, purpose
             assert not set(other[purpose]) & set(numbers), purpose
 
-    def test_come_from_streams_that_never_change_their_names(self, drawn, cache: Path):
-        """Else the same command would train other weights in a later version."""
+    def test_use_pinned_stream_names(self, drawn, cache: Path):
+        """With other names, the same command would train other weights in a later version."""
         numbers = drawn(3)
         places = [(stage, epoch, step) for stage in ("one", "two") for epoch in (0, 1) for step in range(3)]
         assert numbers["augment"] == [stream(3, "augment", *place).random() for place in places]
@@ -382,7 +382,7 @@ class TestRandomNumbers:
                 torch.manual_seed(stream_seed(3, "dropout", *place))
                 assert torch.rand(()).item() == number
 
-    def test_weights_come_from_such_streams_too(self, cache: Path, tmp_path: Path, monkeypatch):
+    def test_initial_weights_use_pinned_streams(self, cache: Path, tmp_path: Path, monkeypatch):
         made = []
         monkeypatch.setattr(training, "_train", lambda run, *_: made.append(run.network.state_dict()))
         recipe = resolve(load_recipe("rotation"), epochs=[1])
@@ -390,14 +390,16 @@ class TestRandomNumbers:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(3, "classifier"))
             backbone = build("conv4", 16, seed=stream_seed(3, "backbone"))
-            wanted = Network(backbone, 6, recipe.classifier, None, recipe.auxiliary_classifiers).state_dict()
-        assert made[0].keys() == wanted.keys()
-        assert all(torch.equal(made[0][name], wanted[name]) for name in wanted)
+            expected = Network(
+                backbone, 6, recipe.classifier, None, recipe.auxiliary_classifiers
+            ).state_dict()
+        assert made[0].keys() == expected.keys()
+        assert all(torch.equal(made[0][name], expected[name]) for name in expected)
 
     def test_the_seed_reaches_the_weights_that_training_starts_from(
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        """Backbone and classifiers, also classifiers that a later stage draws anew."""
+        """Backbone and classifiers, including classifiers that a later stage draws again."""
         starts: dict[str, list[dict[str, torch.Tensor]]] = {}
 
         def spy(run, *_):
@@ -415,21 +417,21 @@ class TestRandomNumbers:
         classifiers = [name for name in starts["zero"][0] if name.startswith(("classifier", "extra_heads"))]
         assert any(name.startswith("backbone") for name in random)
         for stage in (0, 1):
-            zero, again, one = (starts[name][stage] for name in ("zero", "again", "one"))
-            assert all(torch.equal(zero[name], again[name]) for name in zero)
-            assert not any(torch.equal(zero[name], one[name]) for name in [*random, *classifiers])
+            expected, again, other = (starts[name][stage] for name in ("zero", "again", "one"))
+            assert all(torch.equal(expected[name], again[name]) for name in expected)
+            assert not any(torch.equal(expected[name], other[name]) for name in [*random, *classifiers])
         first, second = starts["zero"]
         assert not any(torch.equal(first[name], second[name]) for name in classifiers)
 
 
 def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path, monkeypatch):
-    """Half of four epochs are done before the third one begins, and three quarters before the fourth."""
+    """Of four epochs, half are done before the third begins and three quarters before the fourth."""
     used = []
     original = training._backward
 
-    def spy(run, stage, *rest):
+    def spy(run, stage, *arguments):
         used.append(optimisers[-1].param_groups[0]["lr"])
-        return original(run, stage, *rest)
+        return original(run, stage, *arguments)
 
     optimisers: list[torch.optim.Optimizer] = []
     build = Optimiser.build
@@ -476,7 +478,7 @@ class TestCheckpoint:
         with pytest.raises(FsbenchError, match="weights are of another network"):
             checkpoint.read_backbone(tmp_path / "x.safetensors")
 
-    def test_a_safetensors_file_of_others_is_refused(self, tmp_path: Path):
+    def test_a_foreign_safetensors_file_is_refused(self, tmp_path: Path):
         from safetensors.torch import save_file
 
         save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
@@ -487,7 +489,7 @@ class TestCheckpoint:
 class TestFewImages:
     """`per_class`: training on some images of each base class."""
 
-    def test_takes_the_first_ones_by_content(self, cache: Path, tmp_path: Path):
+    def test_selects_the_first_images_by_content(self, cache: Path, tmp_path: Path):
         run = train(tmp_path / "run", cache, epochs=1, per_class=3)
         base = load("tiny", "base", cache)
         firsts = np.concatenate([np.flatnonzero(base.labels == label)[:3] for label in range(6)])
@@ -504,13 +506,13 @@ class TestFewImages:
         )
         assert result.model.per_class == 3
 
-    def test_all_of_them_are_no_choice(self, cache: Path, tmp_path: Path):
+    def test_per_class_is_none_for_all_images(self, cache: Path, tmp_path: Path):
         run = train(tmp_path / "run", cache, epochs=1, per_class=20)
         assert run.provenance.per_class is None
         assert len(run.labels) == 120
 
-    def test_are_those_of_base_features(self, cache: Path, tmp_path: Path):
-        """Heads and preprocessing that use base features get those of the images that were trained on."""
+    def test_determine_base_features(self, cache: Path, tmp_path: Path):
+        """Heads and preprocessing use base features of the training images only."""
         run = train(tmp_path / "run", cache, epochs=1, per_class=3)
         (target,) = load_subjects(run.best, Images(), BaseNeed.FEATURES, Session(cache, quiet=True))
         assert target.base is not None
@@ -520,22 +522,22 @@ class TestFewImages:
         np.testing.assert_allclose(target.base.values, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(target.base_mean, expected.mean(axis=0), rtol=1e-4, atol=1e-5)
 
-    def test_are_those_of_a_diagnosis(self, cache: Path, tmp_path: Path):
+    def test_determine_the_images_of_a_diagnosis(self, cache: Path, tmp_path: Path):
         few = train(tmp_path / "few", cache, epochs=1, per_class=3)
         study = load_study([few.best], session=Session(cache, CPU, quiet=True))
         np.testing.assert_array_equal(study.base.pixels, few.pixels.numpy())
-        every = train(tmp_path / "all", cache, epochs=1)
+        all_images = train(tmp_path / "all", cache, epochs=1)
         with pytest.raises(FsbenchError, match=r"different numbers of images per class \(all, 3\)"):
-            load_study([few.best, every.best], session=Session(cache, CPU, quiet=True))
+            load_study([few.best, all_images.best], session=Session(cache, CPU, quiet=True))
 
     @pytest.mark.parametrize("per_class", [0, 21])
-    def test_more_than_there_are_and_none_are_refused(self, cache: Path, tmp_path: Path, per_class: int):
+    def test_too_many_and_none_are_refused(self, cache: Path, tmp_path: Path, per_class: int):
         with pytest.raises(FsbenchError, match=f"--per-class must be 1 to 20, .* but is {per_class}"):
             train(tmp_path / "run", cache, epochs=1, per_class=per_class)
 
 
 def test_a_stage_of_one_step_learns(cache: Path, tmp_path: Path):
-    """The rate rises from 0, but no step has it: it is taken in the middle of a step."""
+    """The learning rate rises from 0 but is evaluated in the middle of a step, so no step has rate 0."""
     run = train(tmp_path / "run", cache, recipe=resolve(load_recipe("erm"), epochs=[1], batch_size=120))
     assert pd.read_csv(run.folder / "log.csv")["learning_rate"].tolist() == [
         pytest.approx(fast.OPTIMISER.rate(0.5))
@@ -543,7 +545,7 @@ def test_a_stage_of_one_step_learns(cache: Path, tmp_path: Path):
 
 
 def test_of_five_short_epochs_one_is_validated(cache: Path, tmp_path: Path):
-    """100 val images and 120 base images: every fifth epoch, and the last one."""
+    """With 100 val and 120 base images, every fifth epoch and the last one are validated."""
     run = train(tmp_path / "run", cache, epochs=7)
     validated = pd.read_csv(run.folder / "log.csv")["val_accuracy"].notna()
     assert list(validated) == [False] * 4 + [True, False, True]
@@ -555,7 +557,7 @@ def test_until_a_first_validation_the_newest_epoch_is_the_best():
     assert saving.best_epoch([{"epoch": 1}, {"epoch": 2, "val_accuracy": 0.3}, {"epoch": 3}]) == 2
 
 
-def test_a_run_with_false_labels_has_a_name_of_its_own():
+def test_a_run_with_label_noise_has_its_own_name():
     clean, noisy = (resolve(load_recipe("erm"), label_noise=noise) for noise in (None, 0.5))
     spec = TrainingSpec("tiny", image_size=16)
     assert run_name(clean, spec) == f"erm-fast-conv4-tiny-16px-{clean.epochs}ep-s0"

@@ -1,4 +1,4 @@
-"""Recipes' ingredients against formulas by hand, with every random draw injected."""
+"""Losses compared with formulas by hand, with every random draw injected."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ N_CLASSES = 5
 
 
 class Fixed:
-    """A generator that gives what a test wants drawn."""
+    """A generator that returns the given numbers."""
 
     def __init__(self, depth: int, weight: float, order: list[int]) -> None:
         self.depth, self.weight, self.order = depth, weight, order
@@ -55,22 +55,22 @@ def one_hot_cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> torch.T
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_manifold_mixup_equals_the_formula_at_every_mixing_point(name):
-    """Rows and targets are mixed by hand between two halves of the network; running statistics included."""
+    """Rows and targets are mixed by hand between two parts of the network, including running statistics."""
     size = BACKBONES[name].smallest
-    one, two = network(name, size), network(name, size)
+    first, second = network(name, size), network(name, size)
     weight = 0.3
-    for depth in one.backbone.mixing_points:
-        loss = losses.manifold_mixup(one, images(size=size), LABELS, Fixed(depth, weight, ORDER), alpha=2.0)
+    for depth in first.backbone.mixing_points:
+        loss = losses.manifold_mixup(first, images(size=size), LABELS, Fixed(depth, weight, ORDER), alpha=2.0)
 
-        hidden = two.backbone.blocks[:depth](images(size=size))
+        hidden = second.backbone.blocks[:depth](images(size=size))
         rows = torch.stack([0.3 * hidden[i] + 0.7 * hidden[j] for i, j in enumerate(ORDER)])
-        scores = two.classifier(two.backbone.tail(two.backbone.blocks[depth:](rows)))
+        scores = second.classifier(second.backbone.tail(second.backbone.blocks[depth:](rows)))
         target = torch.zeros(4, N_CLASSES)
         for i, j in enumerate(ORDER):
             target[i, LABELS[i]] += 0.3
             target[i, LABELS[j]] += 0.7
         torch.testing.assert_close(loss, one_hot_cross_entropy(scores, target), rtol=1e-5, atol=1e-5)
-    for (key, a), b in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+    for (key, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, msg=key)
 
 
@@ -84,19 +84,19 @@ def test_input_mixup_equals_the_formula():
 
 @pytest.mark.parametrize("recipe", ["mixup", "manifold-mixup"])
 @pytest.mark.parametrize("depth", range(5))
-def test_weight_one_is_erm_to_the_bit(recipe, depth):
-    """Loss and every gradient."""
+def test_weight_one_equals_erm_bit_by_bit(recipe, depth):
+    """Compare the loss and every gradient."""
     step = load_recipe(recipe).stages[0].step
-    one, two = network(), network()
-    step(one, images(), LABELS, Fixed(depth, 1.0, ORDER))["mixed"].backward()
-    load_recipe("erm").stages[0].step(two, images(), LABELS, None)["class"].backward()
-    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+    first, second = network(), network()
+    step(first, images(), LABELS, Fixed(depth, 1.0, ORDER))["mixed"].backward()
+    load_recipe("erm").stages[0].step(second, images(), LABELS, None)["class"].backward()
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
         if a.grad is not None:
             assert torch.equal(a.grad, b.grad)
-    assert one.classifier.direction.grad.any()
+    assert first.classifier.direction.grad.any()
 
 
-def test_alpha_zero_draws_weight_one_and_small_alpha_the_ends():
+def test_alpha_zero_draws_one_and_small_alpha_zero_or_one():
     rng = np.random.default_rng(0)
     assert losses.draw_weight(rng, 0.0) == 1.0
     draws = np.array([losses.draw_weight(rng, 1e-3) for _ in range(500)])
@@ -123,7 +123,7 @@ def test_weights_follow_beta_and_depths_are_uniform():
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_depths_that_are_named_are_the_only_ones():
+def test_only_named_depths_are_drawn():
     net, depths = network(size=16).eval(), []
     forward = net.backbone.forward
     net.backbone.forward = lambda images, depth, mix: depths.append(depth) or forward(images, depth, mix)
@@ -135,18 +135,18 @@ def test_depths_that_are_named_are_the_only_ones():
 
 
 def test_each_loss_is_computed_on_the_device_of_its_images():
-    """Torch's device without numbers refuses tensors of the CPU."""
+    """The device `meta` refuses tensors on the CPU."""
     net = network(size=16).to("meta")
     pictures, labels = images(size=16).to("meta"), LABELS.to("meta")
     rng = np.random.default_rng(0)
-    found = [
+    tensors = [
         losses.draw_permutation(rng, labels),
         losses.all_rotations(pictures),
         losses.manifold_mixup(net, pictures, labels, rng, 2.0),
         *losses.rotation_losses(net, pictures, labels).values(),
         *losses.exemplar_losses(net, torch.cat([pictures, pictures]), labels).values(),
     ]
-    assert {tensor.device.type for tensor in found} == {"meta"}
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
 
 
 def test_official_manifold_mixup_is_binary_cross_entropy():
@@ -161,14 +161,14 @@ def test_official_manifold_mixup_is_binary_cross_entropy():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("asks_gradient", [False, True])  # the kernel, or torch as on other devices
+@pytest.mark.parametrize("asks_gradient", [False, True])  # the CPU kernel, or the code for other devices
 def test_rotations_match_rot90_and_their_labels(layout, asks_gradient):
     pictures = images().contiguous(memory_format=layout).requires_grad_(asks_gradient)
     turned = losses.all_rotations(pictures)
     for turn in range(4):
         for i in range(4):
             assert torch.equal(turned[turn * 4 + i], torch.rot90(pictures[i], turn, (1, 2)))
-    # the reference code's own turn by 90 degrees
+    # rotation by 90 degrees as in the reference code
     assert torch.equal(turned[4:8], pictures.transpose(3, 2).flip(2))
 
 
@@ -215,7 +215,7 @@ class TestHardestTriplets:
                 total += torch.log(1 + torch.exp(positive - negative))
         torch.testing.assert_close(losses.hardest_triplet_loss(features), total / 12)
 
-    def test_falls_as_positives_tighten_and_as_negatives_part(self):
+    def test_decreases_with_closer_positives_and_farther_negatives(self):
         generator = torch.Generator().manual_seed(0)
         centres, noise = torch.randn(1, 4, 6, generator=generator), torch.randn(3, 4, 6, generator=generator)
         by_spread = [losses.hardest_triplet_loss(centres + s * noise).item() for s in (1.0, 0.5, 0.25, 0.1)]
@@ -229,14 +229,14 @@ class TestHardestTriplets:
         assert features.grad.isfinite().all()
 
 
-def test_each_image_is_turned_by_its_own_number():
+def test_each_image_is_rotated_by_its_own_number():
     pictures, turns = images(), torch.tensor([2, 0, 3, 1])
     by_turns = losses.all_rotations(pictures).view(4, 4, *pictures.shape[1:])
     assert torch.equal(losses.rotated(pictures, turns), by_turns[turns, torch.arange(4)])
 
 
 def test_random_rotations_have_the_expected_losses_of_all_four():
-    """The mean over the four draws that turn all images alike; batch statistics would differ."""
+    """The mean over the four draws that rotate all images equally; batch statistics would differ."""
 
     class Alike:
         def __init__(self, turn: int) -> None:
@@ -289,10 +289,10 @@ def test_s2m2_second_stage_is_mixed_plus_half_of_the_first():
     terms = second(network(), images(), LABELS, draws)
     net = network()
     mixed = losses.manifold_mixup(net, images(), LABELS, draws, 2.0)
-    rest = first(net, images(), LABELS, draws)
+    first_stage = first(net, images(), LABELS, draws)
     torch.testing.assert_close(terms["mixed"], mixed)
-    torch.testing.assert_close(terms["class"], 0.5 * rest["class"])
-    torch.testing.assert_close(terms["rotation"], 0.5 * rest["rotation"])
+    torch.testing.assert_close(terms["class"], 0.5 * first_stage["class"])
+    torch.testing.assert_close(terms["rotation"], 0.5 * first_stage["rotation"])
 
 
 def test_official_rotation_halves_both_losses():
@@ -313,4 +313,4 @@ def test_official_s2m2_rotates_a_quarter_of_the_batch():
         net, images(8, 16), labels, np.random.default_rng(0)
     )
     assert seen == [8, 8]  # the whole batch mixed, then 8 / 4 images in four rotations
-    assert net.backbone.blocks[0][1].num_batches_tracked == 2  # running statistics see both forwards
+    assert net.backbone.blocks[0][1].num_batches_tracked == 2  # both forward passes update running statistics

@@ -1,4 +1,4 @@
-"""Precision, compilation and micro-batches: what they change and what they must not."""
+"""Precision, compilation and micro-batches: their permitted effects on training."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ from fsbench.training.recipe import load_recipe
 from fsbench.training.run import Run, TrainingSpec
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-PLACE = ("a stage", 0, 0)  # a place in the loop
+PLACE = ("a stage", 0, 0)  # stage, epoch and step of an error
 
 
 def train(
@@ -45,15 +45,15 @@ def train(
 
 
 class TestChoice:
-    def test_on_a_cpu_nothing_but_float32_pays(self):
+    def test_on_a_cpu_the_default_is_float32(self):
         assert choose_compute(CPU) == ComputeSettings("float32", compile=False, micro_batch=None)
 
     @pytest.mark.parametrize(("supported", "precision"), [(True, "bf16"), (False, "fp16")])
-    def test_on_a_gpu_it_is_what_the_gpu_has_units_for(self, monkeypatch, supported, precision):
+    def test_on_a_gpu_the_default_follows_its_hardware(self, monkeypatch, supported, precision):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
         assert choose_compute(CUDA) == ComputeSettings(precision, compile=True, micro_batch=None)
 
-    def test_what_is_asked_for_is_taken(self):
+    def test_a_requested_precision_is_used(self):
         assert choose_compute(CPU, "bf16", "on", 8) == ComputeSettings("bf16", compile=True, micro_batch=8)
         assert choose_compute(CUDA, "float32", "off") == ComputeSettings("float32", compile=False)
 
@@ -65,18 +65,18 @@ class TestChoice:
             ({"micro_batch": 1}, "micro_batch must be at least 2, but is 1"),
         ],
     )
-    def test_what_cannot_be_is_refused(self, options, message):
+    def test_an_unsupported_precision_is_refused(self, options, message):
         with pytest.raises(FsbenchError, match=message):
             choose_compute(CPU, **options)
 
 
 class TestPrecision:
-    def test_bf16_trains_as_float32_but_for_its_rounding(self, cache: Path, tmp_path: Path):
-        """bf16 keeps 8 bits, 0.4 %; the loss is a mean over many such numbers."""
+    def test_bf16_trains_like_float32_up_to_rounding(self, cache: Path, tmp_path: Path):
+        """bf16 has 8 significant bits, 0.4 %; the loss is a mean over many such numbers."""
         log = train(tmp_path / "run", cache, ComputeSettings("bf16"), preset="cosine")
-        wanted = train(tmp_path / "wanted", cache, ComputeSettings(), preset="cosine")
-        np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=0.01)
-        assert (log["loss_class"] != wanted["loss_class"]).all()
+        expected = train(tmp_path / "wanted", cache, ComputeSettings(), preset="cosine")
+        np.testing.assert_allclose(log["loss_class"], expected["loss_class"], rtol=0.01)
+        assert (log["loss_class"] != expected["loss_class"]).all()
         tensors, about = checkpoint.read(tmp_path / "run" / "last.safetensors")
         assert about["precision"] == "bf16"
         assert {t.dtype for t in tensors.values()} == {torch.float32, torch.int64}
@@ -113,21 +113,21 @@ class TestMicroBatches:
         assert max(sizes) - min(sizes) <= 1
 
     @pytest.mark.parametrize("name", ["erm", "rotation"])
-    def test_where_no_image_looks_at_another_the_gradient_is_the_batchs(self, name):
-        """Batch norm by its running statistics; ten images as ten, and as 4 + 3 + 3."""
+    def test_with_independent_images_the_gradient_is_that_of_the_batch(self, name):
+        """Batch norm uses running statistics; ten images in one part, and as 4 + 3 + 3."""
         whole, parts = (backward(name, micro_batch, training=False) for micro_batch in (None, 4))
         for key, value in whole.items():
             torch.testing.assert_close(parts[key], value, rtol=1e-4, atol=1e-6, msg=key)
 
-    def test_batch_norm_sees_its_micro_batch_alone(self):
-        """The gradient is the mean of the parts' own; it is not the batch's."""
+    def test_batch_norm_sees_only_its_micro_batch(self):
+        """The gradient is the mean over the micro-batches, which differs from that of the batch."""
         whole, parts = (backward("erm", micro_batch, training=True) for micro_batch in (None, 5))
         halves = [backward("erm", None, training=True, rows=rows) for rows in (range(5), range(5, 10))]
         for key, value in parts.items():
             torch.testing.assert_close(value, (halves[0][key] + halves[1][key]) / 2, rtol=1e-4, atol=1e-6)
         assert (whole["classifier.direction"] - parts["classifier.direction"]).abs().max() > 1e-4
 
-    def test_depth_and_weight_are_drawn_once_a_batch(self, monkeypatch):
+    def test_depth_and_weight_are_drawn_once_per_batch(self, monkeypatch):
         drawn = []
         monkeypatch.setattr(
             mixing,
@@ -151,7 +151,7 @@ class TestMicroBatches:
 
 
 def backward(name, micro_batch, *, training, rows=range(10)) -> dict[str, torch.Tensor]:
-    """The gradient of one batch of a recipe's first stage, by the trainer's own code; plain images."""
+    """The gradient of one batch of plain images in a recipe's first stage, from the trainer's code."""
     recipe = resolve(load_recipe(name, "cosine" if name == "erm" else "paper"), augment=False)
     torch.manual_seed(0)
     network = Network(
@@ -177,7 +177,7 @@ def backward(name, micro_batch, *, training, rows=range(10)) -> dict[str, torch.
 
 
 def stored_bytes(images: int, size: int, dtype: torch.dtype) -> int:
-    """What a forward of WRN-28-10 keeps for its backward, measured on tensors without content."""
+    """Bytes that a forward of WRN-28-10 keeps for its backward, measured on meta tensors."""
     kept = {}
 
     def keep(tensor):
@@ -196,7 +196,7 @@ def stored_bytes(images: int, size: int, dtype: torch.dtype) -> int:
 
 
 def test_wide_resnet_with_fourfold_batches_of_64_fits_24_gigabytes_in_micro_batches():
-    """80 px, bf16: a whole batch keeps 20.6 GiB, too near to a card's 24; micro-batches of 32 keep half."""
+    """At 80 px in bf16, a batch keeps 20.6 GiB, too near to 24; micro-batches of 32 keep half of that."""
     gib = 2**30
     assert stored_bytes(4 * 64, 80, torch.bfloat16) / gib == pytest.approx(20.6, abs=0.1)
     assert stored_bytes(4 * 32, 80, torch.bfloat16) / gib == pytest.approx(10.3, abs=0.1)
@@ -205,7 +205,7 @@ def test_wide_resnet_with_fourfold_batches_of_64_fits_24_gigabytes_in_micro_batc
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_memory_is_kept_from_step_to_step():
-    """Page faults of a 64 MiB tensor; each of 20 would cause 16384 of them, here only the first few do."""
+    """Each of 20 tensors of 64 MiB could cause 16384 page faults; only the first few do."""
     code = (
         "import resource, torch; from fsbench.training.precision import keep_memory\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
@@ -219,8 +219,8 @@ def test_memory_is_kept_from_step_to_step():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's huge pages")
 @pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
-def test_huge_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypatch, before, after):
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # so that it is taken back
+def test_huge_pages_are_requested_unless_the_environment_forbids_them(monkeypatch, before, after):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")  # so that monkeypatch restores it
     if before is None:
         monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     keep_memory()
@@ -228,37 +228,39 @@ def test_huge_pages_are_asked_for_unless_the_environment_says_otherwise(monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # the compiler's own
-def test_compiled_blocks_train_alike_and_leave_the_same_checkpoint(
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # raised by the compiler
+def test_compiled_blocks_train_equally_and_write_the_same_checkpoint(
     cache: Path, trained: Path, tmp_path: Path
 ):
     log = train(tmp_path / "tiny-erm", cache, ComputeSettings(compile=True))
-    wanted = pd.read_csv(trained / "log.csv")
-    np.testing.assert_allclose(log["loss_class"], wanted["loss_class"], rtol=1e-4)
-    (one, about_one), (two, about_two) = (
+    expected = pd.read_csv(trained / "log.csv")
+    np.testing.assert_allclose(log["loss_class"], expected["loss_class"], rtol=1e-4)
+    (eager, about_eager), (compiled, about_compiled) = (
         checkpoint.read(folder / "last.safetensors") for folder in (trained, tmp_path / "tiny-erm")
     )
-    assert one.keys() == two.keys()
-    assert about_one.keys() == about_two.keys()
+    assert eager.keys() == compiled.keys()
+    assert about_eager.keys() == about_compiled.keys()
     checkpoint.read_backbone(tmp_path / "tiny-erm" / "best.safetensors")
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_gpu_trains_as_a_cpu_but_for_rounding(
+def test_a_gpu_trains_like_a_cpu_up_to_rounding(
     cache: Path, trained: Path, tmp_path: Path, precision, compiled
 ):
-    """Its augmentation draws other numbers, so the curves only come near each other."""
+    """Augmentation draws other numbers on a GPU, so the curves are only close."""
     log = train(tmp_path / "run", cache, ComputeSettings(precision, compiled), CUDA, epochs=6)
     assert log["loss_class"].iloc[-1] < log["loss_class"].iloc[0] - 0.1
-    wanted = pd.read_csv(trained / "log.csv")
-    np.testing.assert_allclose(log["loss_class"][:2], wanted["loss_class"], rtol=0.1)
+    expected = pd.read_csv(trained / "log.csv")
+    np.testing.assert_allclose(log["loss_class"][:2], expected["loss_class"], rtol=0.1)
 
 
 @pytest.mark.gpu
 def test_fourfold_batches_of_64_stay_below_24_gigabytes_on_a_gpu():
-    """WRN-28-10, 80 px, bf16, micro-batches of 32, with everything that Adam and cuDNN take."""
+    """WRN-28-10, 80 px, bf16, micro-batches of 32, including the memory of Adam and cuDNN."""
     recipe = load_recipe("rotation")
     network = Network(build("wrn28-10", 80), 64, "cosine", None, recipe.auxiliary_classifiers).to(CUDA)
     run = Run(

@@ -28,7 +28,7 @@ class TestEveryRecipe:
         assert load_recipe(str(path)).name == name
 
     def test_every_step_reaches_every_parameter(self, name):
-        """Also those before a mixing point: a step of manifold mixup cuts no gradient."""
+        """This includes parameters before a mixing point of manifold mixup."""
         for preset in presets(name):
             recipe = load_recipe(name, preset)
             for stage in recipe.stages:
@@ -39,14 +39,14 @@ class TestEveryRecipe:
                 missing = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
                 assert missing == [], (preset, stage.name)
 
-    def test_a_step_depends_on_its_rng_alone(self, name):
+    def test_a_step_depends_only_on_its_rng(self, name):
         for preset in presets(name):
             recipe = load_recipe(name, preset)
             for stage in recipe.stages:
-                one, two = (
+                first, second = (
                     stage.step(_network(recipe), *_batch(stage), np.random.default_rng(3)) for _ in range(2)
                 )
-                assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in two.items()}
+                assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
 
     def test_presets_name_themselves(self, name):
         for preset in presets(name):
@@ -55,7 +55,7 @@ class TestEveryRecipe:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_the_accuracies_in_its_header_are_those_of_the_committed_results(name):
+def test_the_accuracies_in_its_header_match_the_committed_results(name):
     text = (content_folder("baselines") / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
     results = Path(__file__).parents[2] / "results" / "cifar-fs"
     measured = []
@@ -87,8 +87,8 @@ def _network(recipe) -> Network:
 
 
 def test_names_may_be_written_either_way():
-    one, two = load_recipe("s2m2-r"), load_recipe("s2m2_r")
-    assert one.settings() == two.settings()
+    first, second = load_recipe("s2m2-r"), load_recipe("s2m2_r")
+    assert first.settings() == second.settings()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_unknown_recipes_are_named(name, preset, message):
         ("PRESETS = {'a': 1}", "PRESETS must map"),
     ],
 )
-def test_a_broken_recipe_file_is_one_line(tmp_path: Path, code, message):
+def test_a_broken_recipe_file_gives_one_line(tmp_path: Path, code, message):
     (tmp_path / "mine.py").write_text(code)
     with pytest.raises(FsbenchError, match=message):
         load_recipe(str(tmp_path / "mine.py"))
@@ -125,7 +125,7 @@ def test_a_file_of_the_user_is_a_recipe(tmp_path: Path):
     assert load_recipe(str(tmp_path / "mine.py")).name == "mine"
 
 
-def test_overrides_take_the_place_of_numbers_and_are_named():
+def test_overrides_replace_numbers_and_are_named():
     recipe = resolve(
         load_recipe("erm"), epochs=[3], batch_size=32, learning_rate=0.1, dropout=0.2, augment=False
     )
@@ -182,7 +182,7 @@ def test_patience_is_given_to_the_stages_that_have_one():
 
 
 def test_the_recipe_is_shown_whole():
-    """A setting per line; several values of one setting stand on its line."""
+    """One setting per line, with all its values."""
     assert resolve(load_recipe("s2m2-r", "paper"), epochs=[4, 2], batch_size=32).text() == SHOWN
 
 
@@ -202,7 +202,7 @@ auxiliary_classifiers rotation 4
 overrides     epochs 4 + 2; batch_size 32"""
 
 
-def test_what_is_empty_is_shown_as_none():
+def test_empty_settings_are_shown_as_none():
     lines = load_recipe("erm").text().splitlines()
     assert {"auxiliary_classifiers none", "overrides     none"} <= set(lines)
 
@@ -228,7 +228,7 @@ def test_the_first_preset_is_fast(name: str):
 
 
 def test_cosine_classifier_equals_weight_normalised_linear():
-    """The authors' layer is torch's own weight norm over a linear layer without bias."""
+    """The authors' layer is torch's weight norm of a linear layer without bias."""
     torch.manual_seed(0)
     ours = CosineClassifier(7, 3)
     theirs = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(7, 3, bias=False))
@@ -265,7 +265,7 @@ def test_unknown_optimiser_and_classifier_are_named():
 
 
 def test_the_log_of_the_search_has_a_row_for_every_trial():
-    """And looks at val classes alone."""
+    """The search uses val classes only."""
     folder = Path(__file__).parents[2] / "results" / "tuning"
     log = pd.read_csv(folder / "trials.csv")
     assert set(log["trial"]) == set(_presets(folder / "trials.py"))

@@ -1,4 +1,4 @@
-"""A run that is stopped at any moment and started again ends as one that was not."""
+"""A run that is stopped at any moment and started again gives the same result as an undisturbed run."""
 
 import json
 import os
@@ -35,7 +35,7 @@ PLACES = ("step:4", "fsync:12", "fsync:14")
 
 
 def end_alike(cache: Path, out: Path, places: tuple[str, ...]) -> dict[str, int]:
-    """Train with deaths at these places and without; how often each died."""
+    """Train with kills at these places and without, compare the files, and return the kills per place."""
     command = [sys.executable, str(JOB), str(cache), str(out), "never:0", *places]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, env=quiet, stdout=subprocess.PIPE, text=True)
@@ -44,47 +44,47 @@ def end_alike(cache: Path, out: Path, places: tuple[str, ...]) -> dict[str, int]
         assert {p.name for p in (out / place).iterdir() if not p.name.endswith((".lock", ".part"))} == FILES
         for name in ("best.safetensors", "last.safetensors"):
             assert_same(whole / name, out / place / name)
-        one, two = (pd.read_csv(folder / "log.csv") for folder in (whole, out / place))
+        expected, log = (pd.read_csv(folder / "log.csv") for folder in (whole, out / place))
         times = ["seconds", "images_per_second"]
-        pd.testing.assert_frame_equal(one.drop(columns=times), two.drop(columns=times), check_exact=True)
+        pd.testing.assert_frame_equal(expected.drop(columns=times), log.drop(columns=times), check_exact=True)
     deaths = (line.split() for line in done.stdout.splitlines())
     return {place: int(count) for place, count in deaths}
 
 
-def assert_same(one: Path, two: Path) -> None:
-    """The same weights, bit for bit, and the same said of them."""
-    (first, about_first), (second, about_second) = checkpoint.read(one), checkpoint.read(two)
+def assert_same(path: Path, other: Path) -> None:
+    """Assert equal weights, bit by bit, and equal provenance."""
+    (first, about_first), (second, about_second) = checkpoint.read(path), checkpoint.read(other)
     assert {**about_first, "run": ""} == {**about_second, "run": ""}
     assert first.keys() == second.keys()
     for name in first:
-        assert torch.equal(first[name], second[name]), (two, name)
+        assert torch.equal(first[name], second[name]), (other, name)
 
 
-def test_a_run_killed_in_a_step_or_in_writing_ends_alike(cache: Path, tmp_path: Path):
-    """Two stages, the second with a patience; the state's own writing is among the places."""
+def test_a_run_killed_in_a_step_or_a_write_resumes_exactly(cache: Path, tmp_path: Path):
+    """Two stages, the second with a patience; the places include the writing of the state."""
     deaths = end_alike(cache, tmp_path, PLACES)
     assert deaths == {"never:0": 0, **dict.fromkeys(PLACES, 1)}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_killed_at_any_write_ends_alike(cache: Path, tmp_path: Path):
+def test_a_run_killed_at_any_write_resumes_exactly(cache: Path, tmp_path: Path):
     deaths = end_alike(cache, tmp_path, tuple(f"fsync:{call}" for call in range(30)))
     killed = [deaths[f"fsync:{call}"] for call in range(30)]
-    assert killed == sorted(killed, reverse=True)  # the last calls are beyond the end
+    assert killed == sorted(killed, reverse=True)  # the last calls are after the end of the run
     assert 20 < sum(killed) < 30
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_killed_at_random_moments_over_and_over_ends_alike(cache: Path, tmp_path: Path):
+def test_a_run_killed_repeatedly_at_random_resumes_exactly(cache: Path, tmp_path: Path):
     deaths = end_alike(cache, tmp_path, tuple(f"random:{seed}" for seed in range(4)))
     assert sum(deaths.values()) > 12
 
 
 @pytest.fixture
 def stopped(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Goes on with the run in tmp_path / "run", three epochs of ERM that were stopped after two."""
+    """Continue the run in tmp_path / "run": three epochs of ERM, stopped after two."""
     recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=30)
 
     def go_on() -> None:
@@ -99,7 +99,7 @@ def stopped(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     return go_on
 
 
-def stop_in_third_epoch(run, stage, epoch, *rest) -> None:
+def stop_in_third_epoch(run, stage, epoch, *arguments) -> None:
     if epoch == 2:
         raise KeyboardInterrupt
 
@@ -109,14 +109,14 @@ def tear(path: Path, share: float) -> None:
 
 
 def blank(path: Path, share: float) -> None:
-    """What a power cut may leave: the whole length, but zeros from somewhere on."""
+    """A file after a power cut: full length, but zeros at the end."""
     kept = int(path.stat().st_size * share)
     path.write_bytes(path.read_bytes()[:kept] + bytes(path.stat().st_size - kept))
 
 
 class TestTornFiles:
     @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
-    def test_the_state_before_a_torn_one_is_used(self, stopped, tmp_path: Path, share: float):
+    def test_the_state_before_a_torn_state_is_used(self, stopped, tmp_path: Path, share: float):
         folder = tmp_path / "run"
         assert resume.load(folder).epoch == 2
         tear(folder / "resume.safetensors", share)
@@ -147,7 +147,7 @@ class TestTornFiles:
 
 
 @pytest.mark.parametrize("optimiser", [Optimiser("adam"), Optimiser("sgd", learning_rate=0.1)])
-def test_moments_and_the_scale_of_the_loss_come_back(trained: Path, tmp_path: Path, optimiser: Optimiser):
+def test_optimiser_moments_and_loss_scale_are_restored(trained: Path, tmp_path: Path, optimiser: Optimiser):
     def fresh() -> tuple[Network, torch.optim.Optimizer, torch.amp.GradScaler]:
         torch.manual_seed(0)
         network = Network(build("conv4", 16), 4, "cosine", None, {"rotation": 4})
@@ -160,39 +160,41 @@ def test_moments_and_the_scale_of_the_loss_come_back(trained: Path, tmp_path: Pa
         scaler.step(adam)
         scaler.update()
 
-    one = fresh()
+    before = fresh()
     for _ in range(3):
-        step(*one)
-    assert one[2].get_scale() == 16.0
+        step(*before)
+    assert before[2].get_scale() == 16.0
     place = {"stage": 1, "epoch_of_stage": 4, "log": [{"loss": 0.1}]}
     provenance = checkpoint.load_provenance(trained / "last.safetensors")
-    resume.save(tmp_path, *one, provenance, place)
+    resume.save(tmp_path, *before, provenance, place)
     state = resume.load(tmp_path)
     assert (state.stage, state.epoch, state.log) == (1, 4, [{"loss": 0.1}])
-    two = fresh()
-    state.restore(*two)
+    restored = fresh()
+    state.restore(*restored)
     for _ in range(2):
-        step(*one)
-        step(*two)
-    assert one[2].state_dict() == two[2].state_dict()
-    for a, b in zip(one[0].state_dict().values(), two[0].state_dict().values(), strict=True):
+        step(*before)
+        step(*restored)
+    assert before[2].state_dict() == restored[2].state_dict()
+    for a, b in zip(before[0].state_dict().values(), restored[0].state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_what_makes_a_run_is_neither_its_progress_nor_where_it_was_made(trained: Path):
-    one = checkpoint.load_provenance(trained / "best.safetensors")
-    other = replace(one, epoch=0, best_epoch=None, val_accuracy=None, versions={}, source_decoder="Pillow 1")
-    assert one == other
-    assert one.identity == other.identity
-    assert one != replace(one, train_seed=7)
-    assert one.identity["dropout"] == one.dropout
+def test_the_identity_of_a_run_excludes_progress_and_machine(trained: Path):
+    provenance = checkpoint.load_provenance(trained / "best.safetensors")
+    other = replace(
+        provenance, epoch=0, best_epoch=None, val_accuracy=None, versions={}, source_decoder="Pillow 1"
+    )
+    assert provenance == other
+    assert provenance.identity == other.identity
+    assert provenance != replace(provenance, train_seed=7)
+    assert provenance.identity["dropout"] == provenance.dropout
 
 
-def test_a_run_stopped_by_an_older_fsbench_goes_on(stopped, tmp_path: Path):
+def test_a_run_stopped_by_an_older_fsbench_continues(stopped, tmp_path: Path):
     path = tmp_path / "run" / "resume.safetensors"
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()[checkpoint.FORMAT])
-    del about["precision"], about["micro_batch"], about["per_class"]  # keys that came later
+    del about["precision"], about["micro_batch"], about["per_class"]  # keys of later versions
     save_file(load_file(path), path, metadata={checkpoint.FORMAT: json.dumps(about)})
     stopped()
     assert checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]

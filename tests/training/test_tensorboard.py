@@ -1,4 +1,4 @@
-"""Event files, read back by TensorBoard itself: each epoch once, whatever happened to the process."""
+"""Event files, read by TensorBoard itself, have each epoch once, even if the process was killed."""
 
 import os
 import signal
@@ -53,9 +53,9 @@ loop.train_backbone(
 
 
 def train(out: Path, cache: Path, *, recipe: str = "erm", epochs=(3,), seed=0, **options):
-    chosen = resolve(load_recipe(recipe), epochs=list(epochs), batch_size=40)
+    settings = resolve(load_recipe(recipe), epochs=list(epochs), batch_size=40)
     return train_backbone(
-        chosen,
+        settings,
         TrainingSpec("tiny", seed=seed),
         out=out,
         session=Session(cache, CPU, quiet=True),
@@ -64,7 +64,7 @@ def train(out: Path, cache: Path, *, recipe: str = "erm", epochs=(3,), seed=0, *
 
 
 def read(folder: Path) -> EventAccumulator:
-    """All that lies in the folder; steps that are there twice stay twice."""
+    """All events in the folder, including duplicate steps."""
     return EventAccumulator(str(folder), purge_orphaned_data=False).Reload()
 
 
@@ -92,14 +92,14 @@ def assert_events_are_the_log(folder: Path, epochs: int) -> None:
     columns = [name for name in log if name not in ("stage", "epoch")]
     assert sorted(events.Tags()["scalars"]) == sorted([*columns, "best_val_accuracy"])
     for name in columns:
-        there = log[log[name].notna()]  # loss terms of other stages are not
-        assert curve(events, name) == column(there["epoch"], there[name]), name
+        present = log[log[name].notna()]  # loss terms of other stages are missing
+        assert curve(events, name) == column(present["epoch"], present[name]), name
     validated = log.dropna(subset="val_accuracy")
     assert curve(events, "best_val_accuracy") == column(
         validated["epoch"], validated["val_accuracy"].cummax()
     )
     assert len([path for path in event_files(folder) if path.stat().st_size > 0]) == 1
-    assert len(event_files(folder)) <= 2  # the one before is kept, empty
+    assert len(event_files(folder)) <= 2  # the previous file stays, but empty
 
 
 def test_events_hold_the_columns_of_the_log(cache: Path, tmp_path: Path):
@@ -111,9 +111,9 @@ def test_events_hold_the_columns_of_the_log(cache: Path, tmp_path: Path):
     assert stages == [(1, "self-supervised"), (2, "manifold")]
 
 
-def test_settings_and_accuracy_tell_runs_apart(cache: Path, tmp_path: Path):
-    one, two = train(tmp_path / "one", cache), train(tmp_path / "two", cache, seed=1)
-    first, second = read(one.folder), read(two.folder)
+def test_events_hold_settings_and_accuracy(cache: Path, tmp_path: Path):
+    run, other_run = train(tmp_path / "one", cache), train(tmp_path / "two", cache, seed=1)
+    first, second = read(run.folder), read(other_run.folder)
     about, other = settings(first), settings(second)
     assert {name for name in about if about[name] != other[name]} == {"train_seed"}
     assert about["recipe"] == "erm"
@@ -132,8 +132,8 @@ def test_settings_and_accuracy_tell_runs_apart(cache: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        ("resume", "save", 2),  # the second epoch is in the events and not in the state
-        ("tensorboard", "_add", 2),  # it is in log.csv and nowhere else
+        ("resume", "save", 2),  # the second epoch is in the events but not in the state
+        ("tensorboard", "_add", 2),  # it is only in log.csv
         ("loop", "_backward", 8),  # in the third of three steps each
     ],
 )
@@ -142,27 +142,27 @@ def test_a_killed_run_shows_each_epoch_once(cache: Path, tmp_path: Path, owner: 
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     assert done.returncode == -signal.SIGKILL
     before = curve(read(tmp_path / "run"), "loss_class")
-    assert len(before) == {"save": 2, "_add": 1, "_backward": 2}[name]  # written at once, so not lost
+    assert len(before) == {"save": 2, "_add": 1, "_backward": 2}[name]  # written immediately, so not lost
     assert "_hparams_/session_end_info" not in read(tmp_path / "run").summary_metadata
     train(tmp_path / "run", cache)
     assert_events_are_the_log(tmp_path / "run", 3)
 
 
-def test_a_tensorboard_that_watched_forgets_what_the_killed_process_wrote(cache: Path, tmp_path: Path):
+def test_a_watching_tensorboard_discards_events_of_the_killed_process(cache: Path, tmp_path: Path):
     stop_after(2, train, tmp_path / "run", cache)
     watching = EventAccumulator(str(tmp_path / "run"))
     watching.Reload()
     assert [step for step, _ in curve(watching, "loss_class")] == [1, 2]
-    time.sleep(1)  # the names of event files hold the second
+    time.sleep(1)  # names of event files include the second
     train(tmp_path / "run", cache)
     watching.Reload()
     assert [step for step, _ in curve(watching, "loss_class")] == [1, 2, 3]
 
 
 def stop_after(epochs: int, call, *arguments, **options) -> None:
-    """Call, interrupted in the epoch after so many."""
+    """Call a function and interrupt its training after the given number of epochs."""
 
-    def stop(run, stage, epoch, *rest) -> None:
+    def stop(run, stage, epoch, *_) -> None:
         if epoch == epochs:
             raise KeyboardInterrupt
 
@@ -172,14 +172,14 @@ def stop_after(epochs: int, call, *arguments, **options) -> None:
             call(*arguments, **options)
 
 
-def test_earlier_epochs_are_added_when_events_are_wanted_later(cache: Path, tmp_path: Path):
+def test_earlier_epochs_are_added_when_events_are_enabled_later(cache: Path, tmp_path: Path):
     stop_after(2, train, tmp_path / "run", cache, tensorboard=False)
     assert not event_files(tmp_path / "run")
     train(tmp_path / "run", cache)
     assert_events_are_the_log(tmp_path / "run", 3)
 
 
-def test_a_run_trained_anew_keeps_no_events_of_the_one_before(cache: Path, tmp_path: Path):
+def test_a_forced_run_keeps_no_earlier_events(cache: Path, tmp_path: Path):
     folder = train(tmp_path / "run", cache).folder
     train(folder, cache, seed=1, force=True)
     assert settings(read(folder))["train_seed"] == 1
@@ -188,7 +188,7 @@ def test_a_run_trained_anew_keeps_no_events_of_the_one_before(cache: Path, tmp_p
     assert read(folder).Tags()["scalars"] == []
 
 
-def test_without_the_package_one_line_says_what_to_install(cache: Path, tmp_path: Path, monkeypatch, capsys):
+def test_without_tensorboard_one_line_says_what_to_install(cache: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     out = str(tmp_path / "run")
     arguments = ["train-backbone", "erm", "--dataset", "tiny", "--epochs", "1", "--cache", str(cache)]
@@ -200,7 +200,7 @@ def test_without_the_package_one_line_says_what_to_install(cache: Path, tmp_path
     assert not Path(out).exists()
 
 
-def test_events_that_cannot_be_written_are_one_line(cache: Path, tmp_path: Path, monkeypatch):
+def test_unwritable_events_give_one_line(cache: Path, tmp_path: Path, monkeypatch):
     def full(*arguments) -> None:
         raise OSError(28, "No space left on device")
 

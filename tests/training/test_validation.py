@@ -44,15 +44,15 @@ def write_images(root: Path, classes: dict[str, int], noise: str, per_class: int
 
 @pytest.fixture(scope="module")
 def noisy_val(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with `noisy-val`: base and novel classes differ in colour, val classes in nothing."""
+    """A cache with `noisy-val`: base and novel classes differ in colour, val classes do not differ."""
     cache = tmp_path_factory.mktemp("noisy-cache")
     images = write_images(tmp_path_factory.mktemp("noisy"), {"base": 5, "val": 5, "novel": 5}, "val")
     prepare("noisy-val", images, cache=cache, quiet=True)
     return cache
 
 
-def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_path: Path):
-    """Val classes are told apart by chance, 20 %, and novel classes nearly always."""
+def test_the_logged_accuracy_is_on_val_classes(noisy_val: Path, tmp_path: Path):
+    """Accuracy is at chance, 20 %, on val classes and high on novel classes."""
     assert TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0) == SPEC
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=50)
     run = train_backbone(
@@ -73,7 +73,7 @@ def test_the_accuracy_in_the_log_is_that_on_val_classes(noisy_val: Path, tmp_pat
 
 
 def split_of(sizes: list[int]) -> ImageSplit:
-    """An image split of classes of these sizes; each pixel holds the image's place in its class."""
+    """An image split with classes of these sizes; each pixel is the index of the image in its class."""
     places = np.concatenate([np.arange(size) for size in sizes]).astype(np.uint8)
     return ImageSplit(
         dataset="made",
@@ -89,8 +89,8 @@ def split_of(sizes: list[int]) -> ImageSplit:
 
 class TestImages:
     @pytest.fixture
-    def images_of(self, monkeypatch: pytest.MonkeyPatch):
-        """What is taken of val classes of these sizes."""
+    def make_val_images(self, monkeypatch: pytest.MonkeyPatch):
+        """Return the validation images of val classes with the given sizes."""
 
         def take(sizes: list[int]) -> ImageSplit | None:
             monkeypatch.setattr(validation, "splits_of", lambda dataset, cache: ["base", "val", "novel"])
@@ -100,22 +100,22 @@ class TestImages:
         return take
 
     def test_are_of_the_val_split(self, cache: Path):
-        found, val = val_images("tiny", cache, 0), load("tiny", "val", cache)
-        assert found is not None
-        assert (found.split, found.class_names) == ("val", val.class_names)
-        np.testing.assert_array_equal(found.pixels, val.pixels)
+        images, val = val_images("tiny", cache, 0), load("tiny", "val", cache)
+        assert images is not None
+        assert (images.split, images.class_names) == ("val", val.class_names)
+        np.testing.assert_array_equal(images.pixels, val.pixels)
 
-    def test_are_the_first_hundred_of_each_class(self, images_of):
-        found = images_of([120, 16, 100, 101, 16])
-        assert np.bincount(found.labels).tolist() == [100, 16, 100, 100, 16]
-        places = [found.pixels[found.labels == number, 0, 0, 0].tolist() for number in range(5)]
+    def test_are_the_first_hundred_of_each_class(self, make_val_images):
+        images = make_val_images([120, 16, 100, 101, 16])
+        assert np.bincount(images.labels).tolist() == [100, 16, 100, 100, 16]
+        places = [images.pixels[images.labels == number, 0, 0, 0].tolist() for number in range(5)]
         assert places == [list(range(size)) for size in (100, 16, 100, 100, 16)]
 
     @pytest.mark.parametrize(
         ("sizes", "enough"), [([16] * 5, True), ([20] * 4, False), ([20, 20, 20, 20, 15], False)]
     )
-    def test_must_suffice_for_the_tasks(self, images_of, sizes, enough):
-        assert (images_of(sizes) is not None) == enough
+    def test_must_suffice_for_the_tasks(self, make_val_images, sizes, enough):
+        assert (make_val_images(sizes) is not None) == enough
 
     def test_there_are_none_without_a_val_split(self, tmp_path: Path):
         images = write_images(tmp_path / "images", {"base": 2, "novel": 2}, "none", per_class=2)

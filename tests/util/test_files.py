@@ -133,7 +133,7 @@ def test_unknown_suggests_the_closest_name_or_lists_all():
 
 
 def test_write_errors_are_deferred_until_check(tmp_path: Path):
-    """HDF5 reads its own tables again, and crashes on what it did not write."""
+    """HDF5 reads its own tables again and crashes if it did not write them."""
     data = bytes(range(256)) * 4
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))

@@ -1,4 +1,4 @@
-"""Pages from templates: values are escaped, style and script are admitted, nothing else is."""
+"""Pages from templates: values are escaped, and only the style and script of the template are allowed."""
 
 import json
 import re
@@ -28,13 +28,13 @@ def template(tmp_path: Path) -> Path:
 
 
 def admitted(page: str, tag: str) -> bool:
-    """Whether the policy of the page admits its style or script."""
+    """Whether the content policy of the page allows its style or script."""
     content = re.findall(f"<{tag}>(.*?)</{tag}>", page, flags=re.DOTALL)[0]
     digest = b64encode(sha256(content.encode()).digest()).decode()
     return f"{tag}-src 'sha256-{digest}'" in page
 
 
-def test_style_and_script_beside_the_template_are_admitted(template: Path):
+def test_style_and_script_of_the_template_are_allowed(template: Path):
     page = render(template, title="T", values=[])
     assert "p { color: red; }" in page
     assert "const a = 1 < 2 && '<b>';" in page
@@ -43,7 +43,7 @@ def test_style_and_script_beside_the_template_are_admitted(template: Path):
     assert "default-src 'none'; img-src data:;" in page
 
 
-def test_a_page_without_a_script_admits_none(template: Path):
+def test_a_page_without_a_script_allows_none(template: Path):
     template.with_suffix(".js").unlink()
     assert "script-src" not in render(template, title="T", values=[])
 

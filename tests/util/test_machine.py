@@ -38,7 +38,7 @@ GIB = 1 << 30
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch) -> Path:
-    """A folder that stands for /proc and /sys/fs/cgroup: 0.2 GiB free, 8 GiB available, no limit."""
+    """A replacement of /proc and /sys/fs/cgroup: 0.2 GiB free, 8 GiB available, no limit."""
     (tmp_path / "meminfo").write_text(MEMINFO)
     (tmp_path / "cgroup").write_text("0::/a/b\n")
     (tmp_path / "a" / "b").mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_memory_in_caches_counts_as_free(system: Path):
 
 @pytest.mark.parametrize(("limit", "free"), [(4 * GIB, 2 * GIB), (GIB, 0), (64 * GIB, 8 * GIB)])
 def test_the_memory_limit_of_a_container_applies(system: Path, limit: int, free: int):
-    """It uses 3 GiB, of which 1 GiB is cache."""
+    """The container uses 3 GiB, of which 1 GiB is cache."""
     (system / "a" / "b" / "memory.max").write_text(f"{limit}\n")
     assert machine.free_memory(torch.device("cpu")) == free
 

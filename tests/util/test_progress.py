@@ -10,14 +10,14 @@ from fsbench._util.progress import progress
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that `time.monotonic` shows."""
+    """A controllable `time.monotonic`, in seconds."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
 def work(clock: list[float], seconds: float, *, total: int | None = 200, **options: bool) -> None:
-    """Do 200 images, each of which takes as long."""
+    """Process 200 images, each in `seconds`."""
     with progress("extract", total, "images", **options) as bar:
         for _ in range(200):
             clock[0] += seconds
@@ -31,14 +31,14 @@ def test_a_log_has_a_line_per_ten_percent(clock, capsys):
     assert lines[-1] == "extract: 100 % of 200 images, 1 images/s"
 
 
-def test_lines_are_two_seconds_apart(clock, capsys):
+def test_lines_are_at_least_two_seconds_apart(clock, capsys):
     work(clock, 1 / 16)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" %")[0] for line in lines] == [f"extract: {n}" for n in (10, 30, 40, 60, 80, 90)]
 
 
 @pytest.mark.parametrize("options", [{"quiet": True}, {"lines": False}, {"total": None}])
-def test_there_are_none_when_quiet_unwanted_or_of_unknown_length(clock, capsys, options):
+def test_there_is_no_progress_when_quiet_disabled_or_of_unknown_length(clock, capsys, options):
     work(clock, 1.0, **options)
     assert capsys.readouterr().err == ""
 

@@ -8,7 +8,7 @@ def test_a_stream_is_a_function_of_seed_and_name():
     assert (first.integers(1 << 30, size=8) == again.integers(1 << 30, size=8)).all()
 
 
-def test_streams_differ_by_every_part_of_their_name():
+def test_every_part_of_a_name_changes_the_stream():
     names = [
         (0, "order", 3),
         (1, "order", 3),
@@ -21,7 +21,7 @@ def test_streams_differ_by_every_part_of_their_name():
 
 
 def test_seeds_are_pinned():
-    """Runs trained under one seed must stay repeatable."""
+    """Training with a seed must stay reproducible."""
     assert (
         stream_seed(0, "weights")
         == int.from_bytes(

@@ -63,10 +63,12 @@ class TestValidFiles:
         for thing in [*ARRAYS, *TENSORS]:
             write([thing, thing], tmp_path / "x")
             result = safe_pickle.read(tmp_path / "x")
-            wanted = np.asarray(thing)
-            assert [(x.dtype.str[1:], x.shape) for x in result] == [(wanted.dtype.str[1:], wanted.shape)] * 2
-            np.testing.assert_array_equal(result[0], wanted)
-            np.testing.assert_array_equal(result[1], wanted)
+            expected = np.asarray(thing)
+            assert [(x.dtype.str[1:], x.shape) for x in result] == [
+                (expected.dtype.str[1:], expected.shape)
+            ] * 2
+            np.testing.assert_array_equal(result[0], expected)
+            np.testing.assert_array_equal(result[1], expected)
 
     def test_plain_containers(self, write, tmp_path: Path):
         thing = {"a": [1, -(2**70), 0.5, None, True], 3: ("ü", b"\xff\x00"), "d": {}}
@@ -139,7 +141,7 @@ class Calls:
 
 
 def evil(command: str) -> dict[str, bytes]:
-    """Programs that run a command in Python's own unpickler, by the way they do it."""
+    """Pickles that run a command in Python's own unpickler, by technique."""
     text, system = repr(command).encode(), Calls(os.system, command)
     short = b"\x8c" + bytes([len(command)]) + command.encode()
     lazy = b"cbuiltins\nmap\ncos\nsystem\n(S" + text + b"\nl\x86\x81\x85"  # (map(os.system, [command]),)
@@ -224,29 +226,29 @@ STRANGE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", STRANGE)
-def test_forbidden_content_is_named(what: str, tmp_path: Path):
-    with pytest.raises(FsbenchError, match="contains " + re.escape(what)):
-        read(STRANGE[what], tmp_path)
+@pytest.mark.parametrize("content", STRANGE)
+def test_forbidden_content_is_named(content: str, tmp_path: Path):
+    with pytest.raises(FsbenchError, match="contains " + re.escape(content)):
+        read(STRANGE[content], tmp_path)
 
 
 def test_refused_pickles_change_nothing(tmp_path: Path):
-    """BUILD could write into the functions that names stand for, and so into the next file's reading."""
+    """BUILD could change the functions behind allowed names, and so how the next file is read."""
 
     def state() -> list[tuple[object, ...]]:
         functions = [thing for thing in safe_pickle._BUILDERS.values() if hasattr(thing, "__code__")]
         return [(f, f.__code__, f.__defaults__, f.__kwdefaults__, dict(vars(f))) for f in functions]
 
-    before, of_type = state(), dict(vars(safe_pickle._builders.DType))
-    for what in ("a state of function", "a state of type"):
+    before, dtype_state = state(), dict(vars(safe_pickle._builders.DType))
+    for content in ("a state of function", "a state of type"):
         with pytest.raises(FsbenchError, match="contains"):
-            read(STRANGE[what], tmp_path)
+            read(STRANGE[content], tmp_path)
     assert state() == before
-    assert dict(vars(safe_pickle._builders.DType)) == of_type
+    assert dict(vars(safe_pickle._builders.DType)) == dtype_state
 
 
 def long_text(n: int) -> bytes:
-    """A text of n letters that the memo knows as 0."""
+    """A text of n letters, stored in the memo as 0."""
     return b"X" + struct.pack("<I", n) + b"a" * n + b"q\x00"
 
 
@@ -283,14 +285,14 @@ BOMBS = {
 def test_a_small_file_does_not_fill_the_memory(bomb: bytes, tmp_path: Path):
     tracemalloc.start()
     try:
-        with suppress(FsbenchError):  # an index or a frame that is too high does no harm here
+        with suppress(FsbenchError):  # an index or frame that is too high is harmless here
             read(bomb, tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 256 * len(bomb) + (1 << 20)
     finally:
         tracemalloc.stop()
 
 
-OUTSIDE = {  # of a storage of 4 elements
+OUTSIDE = {  # views outside a storage of 4 elements
     "length": b"I0\n(I5\nt(I1\nt",
     "offset": b"I4\n(I1\nt(I1\nt",
     "negative offset": b"I-1\n(I2\nt(I1\nt",
@@ -312,7 +314,7 @@ def test_tensors_outside_their_storage_are_refused(place: bytes, tmp_path: Path)
 
 
 def test_a_view_as_a_storage_is_refused(tmp_path: Path):
-    """A tensor of one element, repeated without end, as the storage of the next."""
+    """A tensor of one element, repeated indefinitely, is the storage of the next tensor."""
     endless = TENSOR + b"(" + stored(4) + b"I0\n(I1000000000\nt(I0\ntI00\nNtR"
     program = TENSOR + b"(" + endless + b"I0\n(I1000000\nt(I1\ntI00\nNtR."
     with pytest.raises(FsbenchError, match="a tensor needs a storage"):
@@ -324,7 +326,7 @@ def test_storages_of_the_wrong_size_are_refused(tmp_path: Path):
     read(whole, tmp_path)
     for file in (
         whole[:-1],
-        whole[:-12],  # one element is left, which NumPy would repeat
+        whole[:-12],  # one remaining element, which NumPy would repeat
         old_torch(stored(4) + b".", b"].", b""),
         old_torch(stored(4) + b".", b"]S'0'\na.", struct.pack("<q", 3) + bytes(12)),
         old_torch(stored(4) + b".", b"]S'1'\na.", struct.pack("<q", 4) + bytes(16)),

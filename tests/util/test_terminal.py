@@ -1,4 +1,4 @@
-"""Tables are plain and whole in a pipe, and fit on a terminal."""
+"""Tables are plain and complete in a pipe and fit the width of a terminal."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Parts of arrays on several threads: every row once, also in a forked child."""
+"""Parts of arrays on several threads: every row is processed once, also in a forked child."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def test_every_row_is_processed_once(threads, monkeypatch):
 
 
 def test_parts_run_concurrently(monkeypatch):
-    """Each part waits for the other one, which would never come if they followed one another."""
+    """Each part waits for the other one, which would never arrive if parts ran one after the other."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     both = threading.Barrier(2, timeout=600)
     in_threads(lambda _: both.wait(), np.zeros(2))
@@ -72,14 +72,14 @@ class TestMapSingleThreaded:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that threads are running is the point
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # running threads are intended here
 def test_a_forked_child_has_its_own_threads(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    both = threading.Barrier(2, timeout=600)  # so that both threads have started, and the child lacks both
+    both = threading.Barrier(2, timeout=600)  # both threads have started, and the child has neither
     in_threads(lambda _: both.wait(), np.zeros(2))
     child = os.fork()
     if child == 0:
-        signal.alarm(600)  # waiting for threads that are not there has no other end
+        signal.alarm(600)  # otherwise waiting for missing threads would never end
         values = np.zeros(2)
         in_threads(lambda part: part.__iadd__(1), values)
         os._exit(0 if values.tolist() == [1, 1] else 1)
