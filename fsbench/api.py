@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from itertools import chain, product
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
@@ -121,7 +122,7 @@ def evaluate(
         >>> frame[["n_way", "n_shot", "head"]].values.tolist()
         [[5, 1, 'nearest-mean']]
     """
-    _check("evaluate", options, EvaluateOptions)
+    _check(evaluate, options, EvaluateOptions)
     base, images = options.get("base"), options.get("images")
     session = _session(options, next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
     datasets = _several(dataset)
@@ -199,7 +200,7 @@ def train(
         >>> run = fsbench.train("manifold-mixup", "cifar-fs", epochs=[40], seed=1)
         >>> frame = fsbench.evaluate(run.best)
     """
-    _check("train", options, TrainOptions)
+    _check(train, options, TrainOptions)
     session = _session(options)
     numbers: Overrides = {key: options[key] for key in Overrides.__annotations__ if key in options}  # type: ignore[literal-required, assignment]
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), options.get("preset"))
@@ -254,7 +255,7 @@ def predict(
         >>> prediction = fsbench.predict("timm:resnet50.a1_in1k", "labelled", "unlabelled")
         >>> prediction.table().to_csv("prediction.csv")
     """
-    _check("predict", options, ComputeOptions)
+    _check(predict, options, ComputeOptions)
     network = backbone if isinstance(backbone, FeatureExtractor) else find(backbone)
     return classify(
         network,
@@ -339,10 +340,12 @@ def load_backbone(
     return find(name, architecture, image_size)
 
 
-def _check(function: str, options: Mapping[str, Any], kind: type) -> None:
+def _check(function: Callable[..., Any], options: Mapping[str, Any], kind: type) -> None:
     """Refuse options that a function does not have."""
+    parameters = signature(function).parameters.values()
+    names = [part.name for part in parameters if part.kind is not part.VAR_KEYWORD]
     for name in options.keys() - kind.__annotations__.keys():
-        raise unknown("option", name, kind.__annotations__, f"{function}()")
+        raise unknown("option", name, [*names, *kind.__annotations__], f"{function.__name__}()")
 
 
 def _session(options: ComputeOptions, default: str = "auto") -> Session:
@@ -416,4 +419,7 @@ def _several(values: T | Sequence[T]) -> tuple[T, ...]:
 
 
 def _path(path: Any) -> Path | None:
+    """Return a path of an option."""
+    if not (path is None or isinstance(path, str | Path)):
+        raise FsbenchError(f"a path must be text or a Path, but is {path!r} of type {type(path).__name__}")
     return None if path is None else Path(path)

@@ -155,9 +155,20 @@ def _classify(
     shots = None
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)
-    logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
-    # argmax is twenty times as slow if classes are not the last axis in memory.
-    return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
+    try:
+        logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise FsbenchError(
+            f"head {head.paper}: cannot solve its equations for these features; scale them, for example with "
+            "--preprocess l2"
+        ) from error
+    best = logits.max(dim=-1)  # argmax is twenty times as slow if classes are not the last axis in memory
+    if best.values.isnan().any():
+        raise FsbenchError(
+            f"head {head.paper}: has scores that are not numbers; scale the features, for example with "
+            "--preprocess l2"
+        )
+    return best.indices.to(torch.int16).cpu().numpy()
 
 
 def _gather(values: Tensor | MappedFeatures, rows: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from fsbench.evaluation.subjects import (
     preprocessing,
     statistics_of,
 )
+from fsbench.features import store
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.head import Head
@@ -178,8 +179,8 @@ def _embed(
             features.append(embed(network, backbone.transform, np.stack(squares), session))
         bar.update(len(part))
     values = np.concatenate(features[1:] or features)
-    if not np.isfinite(values).all():
-        raise FsbenchError(f"{backbone.model.run}: features of {folder} contain NaN or infinite values")
+    if values.size:
+        store.check_values(values, f"{backbone.model.run}: features of {folder}")
     return _Embedded(tuple(readable), values, tuple(digests), tuple(errors))
 
 

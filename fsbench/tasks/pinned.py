@@ -151,9 +151,14 @@ def write_task_list(path: Path, tasks: TaskList) -> None:
     lines = (
         f"{name} = {json.dumps(value, ensure_ascii=False)}\n"  # TOML has no surrogates either
         for name, value in values.items()
-        if value is not None and value is not False and value != ()
+        if not _is_off(value)
     )
     write_text(path, "".join(lines))
+
+
+def _is_off(value: object) -> bool:
+    """Whether a setting is switched off; such keys are left out of the file."""
+    return value is None or value is False or value == ()
 
 
 def read_task_list(name: str) -> TaskList:
@@ -180,6 +185,9 @@ def read_task_list(name: str) -> TaskList:
             raise unknown("task list", name, task_list_names())
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+        for field in fields(TaskSpec):
+            if field.name not in values and not _is_off(field.default):
+                raise InvalidValueError(f"lacks {field.name}")
         spec = {field.name: values.pop(field.name) for field in fields(TaskSpec) if field.name in values}
         if spec.get("n_query") == "all":
             spec["n_query"] = None

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, get_type_hints
 
+from fsbench._util.arguments import convert
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench.data.augment import OFF
 from fsbench.training.recipe import Recipe, Stage
@@ -37,7 +38,8 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
         The recipe with these numbers; its `overrides` name the changes.
 
     Raises:
-        FsbenchError: An override is unknown or out of range, or the numbers of epochs do not fit the stages.
+        FsbenchError: An override is unknown, of another type or out of range, or the numbers of epochs do not
+            fit the stages.
 
     Example:
         >>> from fsbench.training.recipe import load_recipe
@@ -48,7 +50,12 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
     for name in overrides:
         if name not in names:
             raise unknown("override of a recipe", name, names)
-    values: dict[str, Any] = {name: overrides[name] for name in names if overrides.get(name) is not None}  # type: ignore[literal-required]
+    kinds = get_type_hints(Overrides)
+    values: dict[str, Any] = {
+        name: convert(name, overrides[name], kinds[name])  # type: ignore[literal-required]
+        for name in names
+        if overrides.get(name) is not None
+    }
     changes = dict(values)
     if values.pop("augment", True):
         changes.pop("augment", None)

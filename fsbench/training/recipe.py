@@ -4,7 +4,7 @@ A recipe file holds `PRESETS`, a mapping of preset name to `Recipe`. The shipped
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fsbench._util import user_code
 from fsbench._util.content import content_folder
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
-from fsbench.data.augment import Augment
+from fsbench.data.augment import OFF, Augment
 from fsbench.models.classifiers import STORED_AUXILIARY, Network
 from fsbench.training.optim import Optimiser
 
@@ -101,9 +101,9 @@ class Recipe:
         return {**values, "stages": list(stages)}
 
     def text(self) -> str:
-        """Describe the recipe for people, one setting per line; settings that are None are left out."""
-        values = {name: value for name, value in self._values().items() if value is not None}
-        return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items())
+        """Describe the recipe for people, one setting per line, without what is switched off."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items() if value)
 
     def _values(self) -> dict[str, Any]:
         """Return the recipe as plain values; steps are code and have none."""
@@ -117,12 +117,26 @@ class Recipe:
 
 def _text(value: object) -> str:
     """Write a setting for people."""
-    if isinstance(value, dict):
-        parts = (f"{name} {_text(part)}" for name, part in value.items() if part is not None)
-        return ", ".join(parts) or "none"
-    if isinstance(value, list | tuple):
-        return "; ".join(map(_text, value)) or "none"
+    match value:
+        case Stage(name=name) | Optimiser(name=name):
+            return f"{name}: {_settings(vars(value))}"
+        case Augment():
+            return "off" if value == OFF else _settings(vars(value))
+        case Mapping():
+            return _settings(value)
+        case float():
+            return f"{value:g}"
+        case tuple((Stage() | str(), *_)):
+            return "; ".join(map(_text, value))
+        case tuple():
+            return f"({', '.join(map(_text, value))})"
     return str(value)
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """Write settings that are not switched off; True stands for itself."""
+    shown = {name: value for name, value in values.items() if value and name not in ("name", "step")}
+    return ", ".join(name if value is True else f"{name} {_text(value)}" for name, value in shown.items())
 
 
 def recipe_names() -> list[str]:

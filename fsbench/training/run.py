@@ -1,6 +1,6 @@
 """What stays the same during a training run: recipe, images, network, computation and folder."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fsbench._util import machine
+from fsbench._util.arguments import convert_fields
 from fsbench._util.distributed import Worker, join, share_batch_norm
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
@@ -44,6 +45,12 @@ class TrainingSpec:
     per_class: int | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse values of other types, and a negative seed."""
+        convert_fields(self)
+        if self.seed < 0:
+            raise FsbenchError(f"seed must be at least 0, but is {self.seed}")
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -63,12 +70,12 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    network: Network
-    pixels: Tensor
-    labels: Tensor
-    val: ImageSplit | None
+    network: Network = field(repr=False)
+    pixels: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+    val: ImageSplit | None = field(repr=False)
     compute: ComputeSettings
-    provenance: Provenance
+    provenance: Provenance = field(repr=False)
     tensorboard: bool
 
     @property
@@ -95,10 +102,20 @@ class Run:
         """Describe all resolved settings, so that a mistake shows before hours of training."""
         scale = getattr(self.network.classifier, "scale", None)  # only of a cosine classifier
         recipe = replace(self.recipe, scale=scale, dropout=self.network.backbone.dropout)
-        text = f"{recipe.text()}\ndevice        {machine.device_name(device)}\n{self.compute.text()}"
+        about, n_images = self.provenance, len(self.labels)
+        lines = {
+            "folder": self.folder,
+            "images": f"{n_images:,} base images of {len(about.class_names)} classes of {about.source}",
+            "backbone": f"{about.backbone}, {about.image_size} px",
+            "seed": about.train_seed,
+        }
+        texts = [f"{name:<13} {value}" for name, value in lines.items()]
+        texts += [recipe.text(), f"device        {machine.device_name(device)}", self.compute.text()]
         if self.recipe.preset == "fast":
-            text += "\nfast is the default preset, for short trainings; --preset chooses another one"
-        return text
+            texts.append("fast is the default preset, for short trainings; --preset chooses another one")
+        if self.recipe.batch_size > n_images:
+            texts.append(f"batch_size exceeds the number of images, so each batch has {n_images:,} images")
+        return "\n".join(texts)
 
 
 def run_name(recipe: Recipe, spec: TrainingSpec) -> str:

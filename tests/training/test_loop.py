@@ -174,6 +174,10 @@ def test_a_nan_loss_stops_the_run(cache: Path, tmp_path: Path):
 def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
     expected = [
+        f"folder        {tmp_path / 'run'}",
+        "images        120 base images of 6 classes of tiny",
+        "backbone      conv4, 16 px",
+        "seed          0",
         *replace(run.recipe, dropout=0.0).text().splitlines(),
         f"device        {machine.device_name(CPU)}",
         "precision     float32",
@@ -181,6 +185,7 @@ def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_
         "fast is the default preset, for short trainings; --preset chooses another one",
     ]
     assert run.text(CPU).splitlines() == expected
+    assert len(repr(run)) < 2000
 
 
 @pytest.mark.parametrize("failing_step", [0, 3, 7])
