@@ -1,4 +1,4 @@
-"""Training recipes: how a backbone is trained, and with which numbers.
+"""Training recipes: the steps and settings with which a backbone is trained.
 
 A recipe file holds `PRESETS`, a mapping of preset name to `Recipe`. The shipped files lie in `baselines/`.
 """
@@ -30,15 +30,16 @@ _STORED = {"auxiliary_classifiers": STORED_AUXILIARY, "fresh_classifiers": "fres
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a recipe: a step that is repeated for some epochs.
+    """One part of a recipe: a step that is repeated for a number of epochs.
 
     Attributes:
         name: Name in logs and errors, and of the random streams of the stage.
         step: Function `(network, images, labels, rng) -> loss terms`, a mapping of names to scalars.
-        epochs: Passes over the base images; at most so many if the stage has a patience.
+        epochs: Passes over the base images; the maximum if the stage has a patience.
         rate_factor: Factor of the recipe's learning rate.
         views: Augmented copies of each image. The step gets them in blocks, (views * b, 3, s, s).
-        patience: End the stage after so many epochs without a higher accuracy on val classes. Default: never.
+        patience: End the stage after this many epochs without a higher accuracy on val classes. Default:
+            never.
         fresh_classifiers: Draw new weights for all classifiers when the stage begins.
     """
 
@@ -53,7 +54,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a backbone is trained: everything that is needed to repeat it.
+    """Everything that is needed to repeat a training.
 
     Attributes:
         name: Name of the recipe, hyphenated.
@@ -70,7 +71,7 @@ class Recipe:
         label_noise: Probability that the label of a base image is replaced by a random one, in (0, 1].
         auxiliary_classifiers: Name -> number of classes of linear classifiers beside the main one.
         overrides: Changes to the preset, such as "batch_size 64".
-        code: SHA-256 of the file of a user's own recipe.
+        code: SHA-256 of the file of a user's recipe; None for the recipes of fsbench.
     """
 
     name: str
@@ -101,7 +102,7 @@ class Recipe:
         return {**values, "stages": list(stages)}
 
     def text(self) -> str:
-        """Describe the recipe for people, one setting per line; settings that are None are left out."""
+        """Describe the recipe, one setting per line; settings that are None are left out."""
         values = {name: value for name, value in self._values().items() if value is not None}
         return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items())
 
@@ -116,7 +117,7 @@ class Recipe:
 
 
 def _text(value: object) -> str:
-    """Write a setting for people."""
+    """Format a setting."""
     if isinstance(value, dict):
         parts = (f"{name} {_text(part)}" for name, part in value.items() if part is not None)
         return ", ".join(parts) or "none"

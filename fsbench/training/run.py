@@ -1,4 +1,4 @@
-"""What stays the same during a training run: recipe, images, network, computation and folder."""
+"""A training run: recipe, images, network, compute settings and folder, which stay the same throughout."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +57,7 @@ class Run:
         labels: Their labels, (n,) int64.
         val: Images of the val classes. None: the data set has too few for validation.
         compute: Precision, compilation and micro-batches.
-        provenance: What its checkpoints say about their origin, before the first epoch.
+        provenance: Provenance of its checkpoints, before the first epoch.
         tensorboard: Whether the log is also written as TensorBoard events.
     """
 
@@ -88,11 +88,11 @@ class Run:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process writes the files: the first of those that train together does."""
+        """Whether this process writes the files; only the first of several processes does."""
         return self.distributed.rank == 0
 
     def text(self, device: torch.device) -> str:
-        """Describe all resolved settings, so that a mistake shows before hours of training."""
+        """Describe all resolved settings, so that a mistake is visible before hours of training."""
         scale = getattr(self.network.classifier, "scale", None)  # only of a cosine classifier
         recipe = replace(self.recipe, scale=scale, dropout=self.network.backbone.dropout)
         text = f"{recipe.text()}\ndevice        {machine.device_name(device)}\n{self.compute.text()}"
@@ -102,7 +102,7 @@ class Run:
 
 
 def run_name(recipe: Recipe, spec: TrainingSpec) -> str:
-    """Name a run after the settings that usually distinguish runs.
+    """Compose the name of a run from the settings that usually distinguish runs.
 
     Args:
         recipe: The resolved recipe.
@@ -135,8 +135,8 @@ def prepare_run(
     for stage in recipe.stages:
         if stage.patience is not None and val is None:
             raise FsbenchError(
-                f"dataset {base.dataset}: has no val classes, but stage {stage.name} of recipe {recipe.name} "
-                "ends by the accuracy on them"
+                f"data set {base.dataset}: has too few val classes or images for early stopping, which stage "
+                f"{stage.name} of recipe {recipe.name} uses"
             )
     if spec.image_size is None:
         spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
@@ -185,7 +185,7 @@ def prepare_run(
 
 
 def _network(recipe: Recipe, spec: TrainingSpec, n_classes: int, device: torch.device) -> Network:
-    """Build the network on the device; its weights follow from the seed alone."""
+    """Build the network on the device; its weights depend on the seed alone."""
     assert spec.image_size is not None
     with machine.preserved_generators(device):
         machine.seed_generators(stream_seed(spec.seed, "classifier"), device)
