@@ -67,7 +67,7 @@ def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_pat
     assert found.same_answers
     other = tmp_path / "other.safetensors"
     other.write_bytes((trained / "best.safetensors").read_bytes() + b" ")
-    with pytest.raises(FsbenchError, match="is not the one that"):
+    with pytest.raises(FsbenchError, match="is not the checkpoint of"):
         reproduce(result_file, checkpoint=other, **ask)
 
 
@@ -103,7 +103,7 @@ def test_the_recipe_is_read_from_a_result(result_file: Path, name, preset, chang
 
 def test_a_result_that_does_not_say_how_is_refused(result_file: Path, tmp_path: Path):
     path = result_files.write(tmp_path, changed(result_files.read(result_file), recipe=None))
-    with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
+    with pytest.raises(FsbenchError, match="does not state how its backbone was trained"):
         reproduce(path, out=tmp_path, session=Session(device=CPU))
 
 

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 ENTRIES = ("", "accuracy", "± tasks", "± classes", "tasks")
 PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")
-OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # further columns of the claim over tasks
+OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # additional columns for p-values over tasks
 
 
 def tables(comparison: Comparison) -> list["str | Table"]:
-    """Write the accuracies in % and the pairs of each question, and how to read them.
+    """Make tables of the accuracies in % and of the pairs of each question, with notes on how to read them.
 
     Args:
         comparison: The comparison.
@@ -73,7 +73,7 @@ def _p(value: float | None) -> str:
 
 
 def _notes(comparison: Comparison) -> str:
-    """Explain the table, and each mark that occurs in it."""
+    """Explain the columns and those marks that occur in the tables."""
     notes = [
         "± tasks: 95 % half width in points, for other tasks from the same images.",
         "± classes: 95 % half width in points, for new classes and their images.",

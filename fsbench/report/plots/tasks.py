@@ -1,4 +1,4 @@
-"""How accuracy is spread over tasks, which a mean and its interval do not show."""
+"""Distribution of accuracy over tasks, which a mean and its interval do not show."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     """Plot the share of tasks up to each accuracy: one line per result, one panel per protocol.
 
     Raises:
-        FsbenchError: No results, more than 6 panels, or more than 8 results in one.
+        FsbenchError: There are no results, more than 6 panels, or more than 8 results in a panel.
     """
     comparable = tables(results)
     if not comparable:
@@ -38,8 +38,8 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     at_most("task-accuracies", "panels", sum(len(table.columns) for table in comparable), MOST_PANELS)
     figure, parts = page([_section(table) for table in comparable])
     for part, table in zip(parts, comparable, strict=True):
-        every = grid(part, len(table.columns), min(len(table.columns), 2))
-        for axes, protocol in zip(every, table.columns, strict=True):
+        all_axes = grid(part, len(table.columns), min(len(table.columns), 2))
+        for axes, protocol in zip(all_axes, table.columns, strict=True):
             _panel(axes, table.checkpoint_lines, protocol)
         legend_below(part, _names(table))
     return figure
@@ -56,7 +56,7 @@ def _section(table: Table) -> Section:
 
 
 def _names(table: Table) -> list[str]:
-    """Each line with its mean accuracy in every panel."""
+    """Name each line, with its mean accuracy in every panel."""
     lines = table.checkpoint_lines
     means = [
         ", ".join(
