@@ -367,10 +367,7 @@ class TestRefused:
         nowhere = (tmp_path / "no", tmp_path / "no")
         assert run(trained, nowhere, "--sheet", "sheet.png") == 2
         said = capsys.readouterr().err
-        assert (
-            "fsbench: --sheet sheet.png: contact sheets are HTML pages now; use a name that ends in .html"
-            in said
-        )
+        assert "fsbench: --sheet sheet.png: must end in .html, since contact sheets are HTML pages" in said
 
 
 class TestCommand:
