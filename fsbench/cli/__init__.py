@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return 2
     except KeyboardInterrupt:
-        print_error("stopped; the same command goes on from here")
+        print_error("interrupted; run the same command again to continue")
         return 130
     except BrokenPipeError:  # the reader closed the pipe; Python flushes the remaining output when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,4 +85,4 @@ def _check_encoding() -> None:
     """Refuse an encoding of file names other than UTF-8: names of files and classes are part of keys."""
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
-        raise FsbenchError(f"names must be read as utf-8, but this locale reads {encoding}; set PYTHONUTF8=1")
+        raise FsbenchError(f"file names must be utf-8, but this locale uses {encoding}; set PYTHONUTF8=1")

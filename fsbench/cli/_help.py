@@ -7,7 +7,7 @@ from cyclopts.help.formatters import DefaultFormatter
 
 
 class FlowingHelp(DefaultFormatter):
-    """Help formatter that fills the lines of the terminal, whatever the line breaks of docstrings."""
+    """Help formatter that fills the lines of the terminal, ignoring line breaks in docstrings."""
 
     def __call__(self, console: Any, options: Any, panel: Any) -> None:
         """Print one group of flags or commands."""

@@ -140,7 +140,7 @@ class Study:
 
     @cached_property
     def base_rows(self) -> NDArray[np.int64]:
-        """Rows of the base images that are used, equally many per class."""
+        """Rows of the base images that are used, the same number per class."""
         return evenly(self.base.labels, self.questions)
 
     def _base_batches(self, network: TrainedNetwork) -> Iterator[Batch]:

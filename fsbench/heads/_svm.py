@@ -86,7 +86,7 @@ def fit(gram: Tensor, sides: Tensor) -> Tensor:
 
 
 def _inside(scores: Tensor, sides: Tensor) -> Tensor:
-    """Which points are on the wrong side of their margin, never padding, shape (machines, points)."""
+    """Return which points are inside the margin, (machines, points); padding never is."""
     return sides * scores < sides.square()
 
 

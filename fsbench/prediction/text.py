@@ -59,13 +59,13 @@ def count(number: int, noun: str) -> str:
 
 
 def summary(prediction: Prediction) -> str:
-    """Summarise a prediction for people.
+    """Summarise a prediction in several lines of text.
 
     Args:
         prediction: The prediction.
 
     Returns:
-        Several lines: the number of images of each class, the least confident images, the accuracy if query
+        The number of images of each class, the least confident images, the accuracy if query
         folders have names of classes, and notes.
     """
     return "\n".join(map(as_text, parts(prediction)))

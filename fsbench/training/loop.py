@@ -212,10 +212,8 @@ def _backward(
     images (batch statistics, mixing, mining) are limited to a micro-batch.
     """
     device, seed = rows.device, run.provenance.train_seed
-    mask_seed = (
-        stream_seed(seed, "dropout", *place) + run.distributed.rank
-    )  # each process draws its own masks
-    machine.seed_generators(mask_seed, device)
+    # Each process draws its own dropout masks.
+    machine.seed_generators(stream_seed(seed, "dropout", *place) + run.distributed.rank, device)
     pixels = run.pixels[rows.repeat(stage.views)]
     rng = stream(seed, "augment", *place)
     images = train_augment(pixels, run.network.backbone.image_size, rng, run.recipe.augment)

@@ -1,4 +1,4 @@
-"""How the steps of a training are computed: precision, compilation and micro-batches."""
+"""Compute settings of a training: precision, compilation and micro-batches."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """How the steps of a training are computed.
+    """Precision, compilation and micro-batches of a training.
 
     Attributes:
         precision: "float32", "bf16" or "fp16", of convolutions and matrix products. Weights and losses are
@@ -34,7 +34,7 @@ class ComputeSettings:
     micro_batch: int | None = None
 
     def text(self) -> str:
-        """Describe the settings for people, one per line."""
+        """Describe the settings, one per line."""
         values = {name: value for name, value in vars(self).items() if value is not None}
         return "\n".join(f"{name:<13} {value}" for name, value in values.items())
 
@@ -61,7 +61,7 @@ def choose_compute(
     compiled: Literal["auto", "on", "off"] = "auto",
     micro_batch: int | None = None,
 ) -> ComputeSettings:
-    """Choose how to compute on a device.
+    """Choose compute settings for a device.
 
     Args:
         device: Device of the training.

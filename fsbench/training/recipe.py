@@ -166,7 +166,11 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
         preset = next(iter(presets))
     if preset not in presets:
         raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
-    return _with_checked_steps(presets[preset], path) if is_file else presets[preset]
+    recipe = presets[preset]
+    if not is_file:
+        return recipe
+    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
+    return replace(recipe, stages=stages, code=sha256_of(path))
 
 
 def _presets(path: Path) -> Mapping[str, Recipe]:
@@ -175,12 +179,6 @@ def _presets(path: Path) -> Mapping[str, Recipe]:
     if isinstance(presets, Mapping) and presets and all(isinstance(r, Recipe) for r in presets.values()):
         return presets
     raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.Recipe")
-
-
-def _with_checked_steps(recipe: Recipe, path: Path) -> Recipe:
-    """Wrap the steps of a user's recipe so that each failure is one line that names the file."""
-    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
-    return replace(recipe, stages=stages, code=sha256_of(path))
 
 
 def _checked_step(stage: Stage, path: Path) -> Step:

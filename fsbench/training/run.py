@@ -28,7 +28,7 @@ LARGEST_SIZE = 84  # pixels; default image size for data sets of larger images
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Which backbone is trained on which images, and the seed of all random numbers.
+    """The backbone to train, the images to train on, and the seed of all random numbers.
 
     Attributes:
         dataset: Name of a prepared data set; the backbone learns its base classes.
@@ -126,20 +126,7 @@ def prepare_run(
     tensorboard: bool,
 ) -> Run:
     """Load the images and build the network of a run; `train_backbone` describes arguments and errors."""
-    stored_size = resized(spec.image_size or LARGEST_SIZE)
-    base = load_for(spec.dataset, "base", spec.backbone, spec.image_size, stored_size, session.cache)
-    spec = replace(spec, dataset=base.dataset)
-    if spec.per_class is not None:
-        base, spec = _first_images(base, spec)
-    val = val_images(base.dataset, session.cache, stored_size)
-    for stage in recipe.stages:
-        if stage.patience is not None and val is None:
-            raise FsbenchError(
-                f"data set {base.dataset}: has too few val classes or images for early stopping, which stage "
-                f"{stage.name} of recipe {recipe.name} uses"
-            )
-    if spec.image_size is None:
-        spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
+    base, val, spec = _load_images(recipe, spec, session.cache)
     assert spec.image_size is not None
     network = _network(recipe, spec, len(base.class_names), session.device)
     if compute.compile:
@@ -182,6 +169,27 @@ def prepare_run(
         provenance=provenance,
         tensorboard=tensorboard,
     )
+
+
+def _load_images(
+    recipe: Recipe, spec: TrainingSpec, cache: Path | None
+) -> tuple[ImageSplit, ImageSplit | None, TrainingSpec]:
+    """Load the base images and, if there are enough, the val images; return them with the resolved spec."""
+    stored_size = resized(spec.image_size or LARGEST_SIZE)
+    base = load_for(spec.dataset, "base", spec.backbone, spec.image_size, stored_size, cache)
+    spec = replace(spec, dataset=base.dataset)
+    if spec.per_class is not None:
+        base, spec = _first_images(base, spec)
+    val = val_images(base.dataset, cache, stored_size)
+    for stage in recipe.stages:
+        if stage.patience is not None and val is None:
+            raise FsbenchError(
+                f"data set {base.dataset}: has too few val classes or images for early stopping, which stage "
+                f"{stage.name} of recipe {recipe.name} uses"
+            )
+    if spec.image_size is None:
+        spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
+    return base, val, spec
 
 
 def _network(recipe: Recipe, spec: TrainingSpec, n_classes: int, device: torch.device) -> Network:

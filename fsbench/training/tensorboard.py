@@ -44,11 +44,7 @@ def events_of(run: Run, log: Sequence[Row]) -> AbstractContextManager[AddRow]:
         forget(run.folder)  # events of a run that this one replaces
     if run.is_writer and run.tensorboard:
         return event_file(run.folder, run.provenance, log)
-    return nullcontext(_ignore)
-
-
-def _ignore(_: Row) -> None:
-    """Write nothing."""
+    return nullcontext(lambda _: None)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def _readme(path: Path, block: str) -> str:
     """Return the text of a README with `block` between its leaderboard markers."""
     text = with_block(_read(path), BEGIN, END, block)
     if text is None:
-        raise FsbenchError(f"{path}: the tables go between {BEGIN} and {END}, but it lacks these markers")
+        raise FsbenchError(f"{path}: must contain the markers {BEGIN} and {END} around the tables")
     return text
 
 

@@ -102,7 +102,7 @@ def families(group: Sequence[Result]) -> list[Family]:
     """Arrange a group in rows by backbone and falling accuracy in the first column, one family per recipe.
 
     Raises:
-        FsbenchError: Two results that differ in nothing but their outcome.
+        FsbenchError: Two results have the same question.
     """
     columns = protocols(group)
 
@@ -149,7 +149,7 @@ def _row(results: Iterable[Result]) -> Row:
     cells = group_by(results, lambda result: (result.spec.n_way, result.spec.n_shot))
     for path, *others in ([result.path for result in cell] for cell in cells.values()):
         if others:
-            raise FsbenchError(f"{path}: {1 + len(others)} results differ in nothing but their outcome")
+            raise FsbenchError(f"{path}: {1 + len(others)} results have the same question; keep one of them")
     return Row({protocol: cells[protocol][0] for protocol in sorted(cells)})
 
 

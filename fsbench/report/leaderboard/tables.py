@@ -168,7 +168,7 @@ def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
         The tables: photographs before synthetic images, in-domain results first.
 
     Raises:
-        FsbenchError: Two results that differ in nothing but their outcome.
+        FsbenchError: Two results have the same question.
     """
     comparable = groups(results)
     headings = [heading(group[0]) for group in comparable]

@@ -87,7 +87,7 @@ def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
 
 
 def _question(result: Result) -> Hashable:
-    """Return the values that are equal for all results of a matrix, whatever their images."""
+    """Return the values, other than images, that are equal for all results of a matrix."""
     spec = replace(result.spec, n_tasks=2, seed=0)
     return spec, result.task.sampler, result.data.split, result.model.per_class, result.model.image_size
 

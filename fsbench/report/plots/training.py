@@ -1,13 +1,13 @@
 """Training curves: accuracy on val classes and loss terms, against base images seen or against time."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import StrMethodFormatter
 
 from fsbench._util.errors import FsbenchError, reason
@@ -38,16 +38,13 @@ def training_curves(folders: Sequence[Path]) -> Figure:
         FsbenchError: A log or last checkpoint is missing or damaged, or there are more than 10 runs in a
             section.
     """
-    groups = _groups("training", folders)
-    figure, parts = page(
-        [_section(title, logs, _caption(list(logs.values()))) for title, logs in groups.items()]
-    )
-    for part, logs in zip(parts, groups.values(), strict=True):
+
+    def draw(part: SubFigure, logs: Sequence[pd.DataFrame]) -> None:
         left, right = part.subplots(1, 2)
-        _accuracy(left, list(logs.values()))
-        _losses(right, list(logs.values()))
-        legend_below(part, list(logs))
-    return figure
+        _accuracy(left, logs)
+        _losses(right, logs)
+
+    return _figure("training", folders, _LOSSES, draw)
 
 
 def time_curves(runs: Sequence[Path]) -> Figure:
@@ -58,15 +55,29 @@ def time_curves(runs: Sequence[Path]) -> Figure:
     Raises:
         FsbenchError: As `training_curves`.
     """
-    groups = _groups("time", runs)
-    figure, parts = page(
-        [_section(title, logs, _caption(list(logs.values()), _TIME)) for title, logs in groups.items()]
-    )
-    for part, logs in zip(parts, groups.values(), strict=True):
+
+    def draw(part: SubFigure, logs: Sequence[pd.DataFrame]) -> None:
         axes = part.subplots()
-        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs.values()])
+        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs])
         axes.set(xlabel="minutes of training")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+    return _figure("time", runs, _TIME, draw)
+
+
+def _figure(
+    kind: str, runs: Sequence[Path], caption: str, draw: Callable[[SubFigure, Sequence[pd.DataFrame]], None]
+) -> Figure:
+    """Draw one section per data set with the runs trained on it; `caption` ends the captions."""
+    groups = _groups(kind, runs)
+    figure, parts = page(
+        [
+            Section(title, _caption(list(logs.values()), caption), 3.6 + legend_height(list(logs)))
+            for title, logs in groups.items()
+        ]
+    )
+    for part, logs in zip(parts, groups.values(), strict=True):
+        draw(part, list(logs.values()))
         legend_below(part, list(logs))
     return figure
 
@@ -97,10 +108,6 @@ def _run_name(run: Path) -> str:
     return run.stem if run.suffix == ".safetensors" else run.resolve().name
 
 
-def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:
-    return Section(title, caption, 3.6 + legend_height(list(logs)))
-
-
 def _read(path: Path) -> pd.DataFrame:
     """Read the log of a run and add a column `seen`: base images up to the end of each epoch."""
     try:
@@ -119,7 +126,8 @@ def _read(path: Path) -> pd.DataFrame:
         return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
 
 
-def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
+def _caption(logs: Sequence[pd.DataFrame], last: str) -> str:
+    """Explain the intervals and the beginnings of stages, if there are any; `last` ends the caption."""
     validated = any("val_accuracy" in log for log in logs)
     bands = (
         f"Val accuracy: nearest-mean head on {SPEC.n_tasks:,} tasks of val classes, the same tasks in every "
