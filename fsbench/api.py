@@ -412,6 +412,7 @@ def _tensors(subject: object) -> Iterator[Tensor]:
 
 
 def _as_tuple(values: T | Sequence[T]) -> tuple[T, ...]:
+    """Wrap a single value in a tuple."""
     return (values,) if isinstance(values, str | int | TaskSpec) else tuple(values)
 
 

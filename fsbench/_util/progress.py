@@ -109,6 +109,6 @@ def _live_bar() -> "Progress":
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
         transient=True,
-        redirect_stdout=False,  # answers do not belong on stderr
+        redirect_stdout=False,  # results stay on stdout
         refresh_per_second=4,
     )

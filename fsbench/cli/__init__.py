@@ -16,7 +16,7 @@ from fsbench.cli._output import print_error
 
 __all__ = ["app", "main"]
 
-COMMANDS = (  # in the order in which people need them
+COMMANDS = (  # in the order of typical use
     "quickstart",
     "data",
     "train-backbone",

@@ -106,6 +106,7 @@ def troubles(checkup: Checkup) -> list[str]:
 
 
 def _software_problems(checkup: Checkup) -> Iterator[str]:
+    """Yield problems of packages, GPUs, threads and image stores."""
     for name, why in checkup.broken.items():
         yield f"{name} cannot be imported ({why}); install it, torch and numpy in versions that fit"
     if checkup.cuda:
@@ -121,6 +122,7 @@ def _software_problems(checkup: Checkup) -> Iterator[str]:
 
 
 def _storage_problems(checkup: Checkup) -> Iterator[str]:
+    """Yield problems of folders, disk space and memory."""
     if not checkup.cache_writable:
         yield f"cannot write into the cache {checkup.cache}; name another with --cache or FSBENCH_CACHE"
     if not checkup.here_writable:
@@ -138,6 +140,7 @@ def gib(size: int) -> str:
 
 
 def _devices() -> Iterator[torch.device]:
+    """Yield the devices of this machine, the default one first."""
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         yield torch.device("cuda", number)
     if torch.backends.mps.is_available():
@@ -146,6 +149,7 @@ def _devices() -> Iterator[torch.device]:
 
 
 def _device(device: torch.device) -> Device:
+    """Describe a device."""
     compute = choose_compute(device)
     name = machine.device_name(device)
     return Device(
@@ -154,6 +158,7 @@ def _device(device: torch.device) -> Device:
 
 
 def _bf16(device: torch.device) -> bool:
+    """Whether a device computes in bf16 without emulation."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -189,6 +194,7 @@ def _cores() -> int:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -196,6 +202,7 @@ def _version(package: str) -> str | None:
 
 
 def _why_broken(package: str) -> str | None:
+    """Return the error of importing a package; None if there is none."""
     try:
         importlib.import_module(package)
     except Exception as error:  # extension modules raise errors of any kind
@@ -204,6 +211,7 @@ def _why_broken(package: str) -> str | None:
 
 
 def _contents(path: Path) -> Contents | None:
+    """Describe an image store; None if it cannot be read."""
     try:
         return contents(path)
     except FsbenchError:

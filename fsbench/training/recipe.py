@@ -1,6 +1,6 @@
 """Training recipes: the steps and settings with which a backbone is trained.
 
-A recipe file holds `PRESETS`, a mapping of preset name to `Recipe`. The shipped files lie in `baselines/`.
+A recipe file defines `PRESETS`, a mapping of preset name to `Recipe`. The shipped files are in `baselines/`.
 """
 
 from collections.abc import Callable, Mapping

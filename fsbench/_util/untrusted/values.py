@@ -125,6 +125,7 @@ def _refuse_extremes(values: Mapping[str, Any]) -> None:
 
 
 def _check_text(name: str, text: object) -> None:
+    """Refuse text that is not printable or too long."""
     if isinstance(text, str) and not (len(text) <= MAX_TEXT and text.isprintable()):
         raise InvalidValueError(
             f"{name} must be printable text of at most {MAX_TEXT} characters, but is {text!r:.80}"

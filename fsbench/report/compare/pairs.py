@@ -231,6 +231,7 @@ def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) ->
 
 
 def _entry(label: str, path: Path, result: Result) -> Entry:
+    """Describe one result of the comparison."""
     accuracy, half_width = stats.mean_and_half_width(result.accuracies)
     return Entry(
         _question(result),
@@ -299,6 +300,7 @@ def _details(result: Result) -> dict[str, str]:
 
 
 def _question(result: Result) -> str:
+    """Describe data set and tasks of a result."""
     data = result.data
     return f"{data.dataset} {data.split} {result.spec.name}{', synthetic images' * data.synthetic}"
 

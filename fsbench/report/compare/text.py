@@ -45,6 +45,7 @@ def tables(comparison: Comparison) -> list["str | Table"]:
 
 
 def _cells(pair: Pair, over_tasks: bool) -> tuple[str, ...]:
+    """Format one pair as the cells of a row."""
     shared = (
         escaped(pair.first),
         escaped(pair.second if pair.same_tasks else f"{pair.second} *"),

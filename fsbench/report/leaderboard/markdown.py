@@ -89,6 +89,7 @@ def escape(text: str) -> str:
 
 
 def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
+    """Write heading, description, table and notes of one table."""
     heads = [*NAMED, *map(_column, table.columns)]
     lines = [line for line in table.lines if single_runs or not line.in_mean]
     all_runs = "" if single_runs else f"{link_prefix}README.md"
@@ -105,6 +106,8 @@ def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
 
 
 def _published(quotation: Quotation, addresses: _Addresses) -> str:
+    """Write a table of published rows."""
+
     def text(parts: Parts) -> str:
         return ", ".join(addresses.link(*part) for part in parts) or "-"
 
@@ -131,6 +134,7 @@ def _column(protocol: Protocol) -> str:
 
 
 def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
+    """Format one line as the cells of a row."""
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
         folder = quote(f"{link_prefix}{line.result.path.parent.as_posix()}/")
@@ -144,6 +148,7 @@ def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs:
 
 
 def _accuracy(table: Table, cell: Cell | Spread | None, bold_runs: bool) -> str:
+    """Format the accuracy of a cell, in bold if it is among the best."""
     if cell is None:
         return "-"
     text = table.text(cell)

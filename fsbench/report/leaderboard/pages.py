@@ -142,6 +142,7 @@ def _readme(path: Path, block: str) -> str:
 
 
 def _read(path: Path) -> str:
+    """Read a text file."""
     try:
         return path.read_bytes().decode()
     except OSError as error:

@@ -173,6 +173,7 @@ def beside(
 
 
 def _backbones(table: Table) -> set[str | None]:
+    """Return the backbones of a measured table."""
     return {line.result.model.backbone for line in table.lines}
 
 
@@ -184,6 +185,7 @@ def _pair(table: Table) -> tuple[str, str] | None:
 
 
 def _heading(line: Mapping[str, str]) -> str:
+    """Describe data sets, ways and setting of a published row."""
     classes = f" ({line['source_classes']} classes)" if line["source_classes"] else ""
     ways = "" if line["n_way"] == "5" else ", more than 5 ways"
     pair = _arrow(line["trained_on"] + classes, line["dataset"])
@@ -191,6 +193,7 @@ def _heading(line: Mapping[str, str]) -> str:
 
 
 def _arrow(source: str, target: str) -> str:
+    """Format a pair of source and target data set."""
     return target if source == target else f"{source} → {target}"
 
 

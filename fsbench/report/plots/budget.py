@@ -128,6 +128,7 @@ def _sort_key(budget: Budget) -> tuple[float, str, int]:
 
 
 def _mean(seeds: Sequence[Result]) -> float:
+    """Compute the mean accuracy over training seeds."""
     return float(np.mean([result.outcome.accuracy for result in seeds]))
 
 
@@ -171,6 +172,7 @@ def recipes_of(group: Sequence[Point]) -> list[str]:
 
 
 def _caption(group: Sequence[Point]) -> str:
+    """Explain the panels of one setting."""
     return (
         f"Above: mean accuracy. Number of training seeds: {seeds_text(group)}. "
         "Below: difference from ERM with the same number of epochs. "
@@ -181,6 +183,7 @@ def _caption(group: Sequence[Point]) -> str:
 
 
 def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
+    """Draw the panels of one setting, one column per number of images per class."""
     columns = list(dict.fromkeys(point.per_class for point in group))
     recipes = recipes_of(group)
     at_most("budget", "panels side by side", len(columns), MOST)
@@ -195,6 +198,7 @@ def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
 
 
 def _panel(above: Axes, below: Axes, recipes: Sequence[str], group: Sequence[Point]) -> None:
+    """Draw one column of panels."""
     for number, recipe in enumerate(recipes):
         row = [point for point in group if point.recipe == recipe]
         above.plot([p.epochs for p in row], [100 * p.accuracy for p in row], **mark(number))

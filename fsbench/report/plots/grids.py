@@ -196,6 +196,7 @@ def _recipe(result: Result) -> tuple[str, str, str]:
 
 
 def _details(result: Result) -> dict[str, str]:
+    """Return texts that may distinguish the panels of a matrix."""
     backbone, recipe, changes = _recipe(result)
     return {"backbone": backbone, "recipe": recipe, "changes": changes, "head": wording.head(result)}
 

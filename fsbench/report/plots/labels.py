@@ -49,6 +49,7 @@ def without_epochs(changes: str) -> str:
 
 
 def _details(line: Line) -> dict[str, str]:
+    """Return texts that may distinguish the lines of a table."""
     return {**line.named, "changes": without_epochs(line.changes)}
 
 

@@ -90,6 +90,7 @@ def legend_height(names: Sequence[str]) -> float:
 
 
 def _legend_columns(names: Sequence[str]) -> int:
+    """Return how many columns of a legend fit into the width of a page."""
     return max(1, min(5, 110 // (max(map(len, names)) + 8)))
 
 

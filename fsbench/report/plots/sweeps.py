@@ -62,10 +62,12 @@ def _curves(line: Line, axis: int) -> dict[int, Curve]:
 
 
 def _panels(table: Table) -> list[int]:
+    """List the axes (0: ways, 1: shots) along which the table has lines."""
     return [axis for axis in range(2) if any(_curves(line, axis) for line in _lines(table))]
 
 
 def _section(table: Table) -> Section:
+    """Describe the figure section of one table."""
     lines = _lines(table)
     cells = [cell for line in lines for cell in line.cells.values() if isinstance(cell, Cell)]
     caption = labels.common(lines) + labels.interval([cell.result for cell in cells], "Bands")
@@ -73,6 +75,7 @@ def _section(table: Table) -> Section:
 
 
 def _draw(part: SubFigure, table: Table) -> None:
+    """Draw the panels of one table."""
     lines, panels = _lines(table), _panels(table)
     for axes, axis in zip(np.atleast_1d(part.subplots(1, len(panels))), panels, strict=True):
         _panel(axes, axis, [_curves(line, axis) for line in lines])

@@ -46,6 +46,7 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
 
 
 def _section(table: Table) -> Section:
+    """Describe the figure section of one table."""
     caption = (
         "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further "
         "to the right is better; on a steeper line, accuracies differ less between tasks. "
@@ -68,6 +69,7 @@ def _names(table: Table) -> list[str]:
 
 
 def _panel(axes: Axes, lines: Sequence[Line], protocol: Protocol) -> None:
+    """Draw the lines of one protocol."""
     at_most("task-accuracies", "results in a panel", len(lines), MOST_LINES)
     for number, line in enumerate(lines):
         cell = line.cells.get(protocol)

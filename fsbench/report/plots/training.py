@@ -105,6 +105,7 @@ def _groups(kind: str, runs: Sequence[Path]) -> dict[str, dict[str, pd.DataFrame
 
 
 def _run_name(run: Path) -> str:
+    """Return the name of a run, given as a folder or a checkpoint."""
     return run.stem if run.suffix == ".safetensors" else run.resolve().name
 
 
@@ -140,6 +141,7 @@ def _caption(logs: Sequence[pd.DataFrame], last: str) -> str:
 
 
 def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+    """Draw val accuracy with its interval, one line per run."""
     for number, log in enumerate(logs):
         if "val_accuracy" in log:
             validated = log.dropna(subset="val_accuracy")  # not every epoch is validated
