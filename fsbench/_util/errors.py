@@ -11,7 +11,7 @@ _OUT_OF_MEMORY = (  # parts of torch's errors on GPUs and CPUs; the last is oneD
     "could not create a primitive",
 )
 _SIMILAR = 0.5  # similarity, 0..1, from which a name is suggested
-_BEGINNING = 0.75  # the same for the beginning of a name, as of trai for tran
+_BEGINNING = 0.75  # the same for the beginning of a name: "tran" is compared with "trai"
 _MAX_LENGTH = 2000  # characters of a message, which may quote a file
 _MAX_REASON = 200  # characters of another library's message
 
@@ -53,7 +53,7 @@ def unknown(kind: str, name: str, valid: Iterable[str], owner: str | None = None
         owner: What the valid names belong to, such as "recipe 'erm'"; None: to fsbench.
     """
     names = sorted(valid)
-    closest = max(names, key=lambda each: _similarity(name.lower(), each.lower()), default=None)
+    closest = max(names, key=lambda valid: _similarity(name.lower(), valid.lower()), default=None)
     problem = f"{owner} has no {kind} {name!r}" if owner else f"unknown {kind} {name!r}"
     if closest is None or max(_similarity(name.lower(), closest.lower())) < _SIMILAR:
         return FsbenchError(f"{problem}; choose {', '.join(names) or 'none'}")

@@ -1,10 +1,10 @@
-"""Names that help and completion show. Their registries import torch; a test compares the two."""
+"""Names for help and completion. Importing their registries would import torch; a test compares the two."""
 
 from typing import Literal
 
 Split = Literal["base", "val", "novel"]
 
-# Where another value is allowed, such as a file of your own, `str` stands beside the names.
+# `str` beside the names means that other values, such as your own files, are allowed.
 Recipe = Literal["erm", "exemplar", "manifold-mixup", "mixup", "rotation", "s2m2-e", "s2m2-r", "all"] | str
 DataSet = (
     Literal["cifar-fs", "mini-imagenet", "tiered-imagenet", "cub", "omniglot", "glyphs", "glyphs-fine"] | str

@@ -1,4 +1,4 @@
-"""`fsbench evaluate`: checkpoints, other backbones or feature files to results."""
+"""`fsbench evaluate`: measure checkpoints, other backbones or feature files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class TaskFlags:
     tasks: Annotated[tuple[str, ...], TASK_LIST] = ()
 
     def specs(self) -> list["TaskSpec"]:
-        """One specification per number of ways and shots."""
+        """Return one specification per combination of ways and shots."""
         from fsbench.tasks.spec import TaskSpec
 
         return [
@@ -139,13 +139,13 @@ def evaluate(
     from fsbench.tasks.pinned import read_task_list
 
     specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
-    before = set(files.out.rglob("*.json"))
+    existing = set(files.out.rglob("*.json"))
     subjects = [subject_of(name, weights.backbone, weights.image_size) for name in subject]
     results = [
         result
-        for one in subjects
+        for loaded in subjects
         for result in evaluate(
-            one,
+            loaded,
             specs,
             heads.head,
             preprocess=heads.preprocess,
@@ -158,16 +158,14 @@ def evaluate(
         from fsbench.report.plots import of_call, save
 
         save(of_call(results), files.plot)
-    again = files.force or files.details
-    new = sum(again or files.out / result.path not in before for result in results)
-    saved = _saved(results, files.out, new)
-    answer(
-        common, [{"schema": 1, **flatten(result)} for result in results], result_table(results), f"\n{saved}"
-    )
+    recomputed = files.force or files.details
+    n_new = sum(recomputed or files.out / result.path not in existing for result in results)
+    values = [{"schema": 1, **flatten(result)} for result in results]
+    answer(common, values, result_table(results), f"\n{_summary(results, files.out, n_new)}")
 
 
-def _saved(results: Sequence["Result"], folder: Path, new: int) -> str:
-    """Where the results are, how many of them are new, and what to do with them."""
-    places = sorted({str(folder / result.path.parts[0]) for result in results})
+def _summary(results: Sequence["Result"], folder: Path, n_new: int) -> str:
+    """Describe where the results are, how many of them are new, and what to do next."""
+    folders = sorted({str(folder / result.path.parts[0]) for result in results})
     count = "1 result" if len(results) == 1 else f"{len(results)} results"
-    return f"{count} in {', '.join(places)} ({new} new); next: fsbench compare {' '.join(places)}"
+    return f"{count} in {', '.join(folders)} ({n_new} new); next: fsbench compare {' '.join(folders)}"

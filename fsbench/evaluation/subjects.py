@@ -29,7 +29,7 @@ from fsbench.models.pretrained.extractor import FeatureExtractor
 
 
 class BaseNeed(IntEnum):
-    """Which base features heads and preprocessing need; each value includes those before it."""
+    """The base features that heads and preprocessing need; each value includes those before it."""
 
     NOTHING = 0
     MEAN = 1

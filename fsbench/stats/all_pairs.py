@@ -8,7 +8,7 @@ new images. Both are computed for single results (claims about checkpoints) and 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from fsbench.stats._t_test import Array, Variance, add_all_pairs, add_variances,
 from fsbench.stats.pairs import holm
 
 Over = Literal["classes", "tasks"]  # what a claim is about; the more general one is the default everywhere
-OVER: tuple[Over, ...] = get_args(Over)
+
 LEVEL = 0.05  # familywise error rate: probability of any false positive among all pairs
 FEWEST_SEEDS = 3  # a recipe needs at least so many training seeds to be compared with others
 

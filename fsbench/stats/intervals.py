@@ -75,8 +75,8 @@ def field_half_width(values: ArrayLike) -> float:
 def standard_deviation(values: ArrayLike) -> float:
     """Compute the standard deviation (ddof 1) of tasks or of training seeds.
 
-    For task accuracies it says how far a single task may fall from the mean. More tasks do not make it
-    smaller, unlike the interval of the mean.
+    For task accuracies it describes how far single tasks are from the mean. Unlike the interval of the mean,
+    it does not become smaller with more tasks.
 
     Args:
         values: Accuracies, (n,), n at least 2.

@@ -181,7 +181,7 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
     """Compute how many tasks a t test at 5 % needs to find a difference.
 
     The number is (z_0.975 + z_power)^2 (deviation / difference)^2 + z_0.975^2 / 2, rounded up. Computed from
-    an observed difference, it plans the next measurement; it is no evidence about the present one.
+    an observed difference, it plans the next measurement; it is not evidence about the present one.
 
     Args:
         difference: True difference of the means.

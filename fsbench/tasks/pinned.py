@@ -171,7 +171,7 @@ def read_task_list(name: str) -> TaskList:
         The task list. Call its `check` with the images before drawing tasks from them.
 
     Raises:
-        FsbenchError: The name is unknown, the file cannot be read or is no task list, or another sampler
+        FsbenchError: The name is unknown, the file cannot be read or is not a task list, or another sampler
             drew the list.
 
     Example:

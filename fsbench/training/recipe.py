@@ -1,6 +1,6 @@
-"""Training recipes: how a backbone is trained, and with which numbers.
+"""Training recipes: the steps and settings with which a backbone is trained.
 
-A recipe file holds `PRESETS`, a mapping of preset name to `Recipe`. The shipped files lie in `baselines/`.
+A recipe file defines `PRESETS`, a mapping of preset name to `Recipe`. The shipped files are in `baselines/`.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,15 +30,16 @@ _STORED = {"auxiliary_classifiers": STORED_AUXILIARY, "fresh_classifiers": "fres
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a recipe: a step that is repeated for some epochs.
+    """One part of a recipe: a step that is repeated for a number of epochs.
 
     Attributes:
         name: Name in logs and errors, and of the random streams of the stage.
         step: Function `(network, images, labels, rng) -> loss terms`, a mapping of names to scalars.
-        epochs: Passes over the base images; at most so many if the stage has a patience.
+        epochs: Passes over the base images; the maximum if the stage has a patience.
         rate_factor: Factor of the recipe's learning rate.
         views: Augmented copies of each image. The step gets them in blocks, (views * b, 3, s, s).
-        patience: End the stage after so many epochs without a higher accuracy on val classes. Default: never.
+        patience: End the stage after this many epochs without a higher accuracy on val classes. Default:
+            never.
         fresh_classifiers: Draw new weights for all classifiers when the stage begins.
     """
 
@@ -53,7 +54,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a backbone is trained: everything that is needed to repeat it.
+    """Everything that is needed to repeat a training.
 
     Attributes:
         name: Name of the recipe, hyphenated.
@@ -70,7 +71,7 @@ class Recipe:
         label_noise: Probability that the label of a base image is replaced by a random one, in (0, 1].
         auxiliary_classifiers: Name -> number of classes of linear classifiers beside the main one.
         overrides: Changes to the preset, such as "batch_size 64".
-        code: SHA-256 of the file of a user's own recipe.
+        code: SHA-256 of the file of a user's recipe; None for the recipes of fsbench.
     """
 
     name: str
@@ -179,7 +180,11 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
         preset = next(iter(presets))
     if preset not in presets:
         raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
-    return _with_checked_steps(presets[preset], path) if is_file else presets[preset]
+    recipe = presets[preset]
+    if not is_file:
+        return recipe
+    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
+    return replace(recipe, stages=stages, code=sha256_of(path))
 
 
 def _presets(path: Path) -> Mapping[str, Recipe]:
@@ -188,12 +193,6 @@ def _presets(path: Path) -> Mapping[str, Recipe]:
     if isinstance(presets, Mapping) and presets and all(isinstance(r, Recipe) for r in presets.values()):
         return presets
     raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.Recipe")
-
-
-def _with_checked_steps(recipe: Recipe, path: Path) -> Recipe:
-    """Wrap the steps of a user's recipe so that each failure is one line that names the file."""
-    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
-    return replace(recipe, stages=stages, code=sha256_of(path))
 
 
 def _checked_step(stage: Stage, path: Path) -> Step:

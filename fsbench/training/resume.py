@@ -1,6 +1,6 @@
 """The state of an interrupted run, from which it continues as if it had not been interrupted.
 
-Random generators are not part of it: each is a function of the seed and of the place in the loop.
+It does not contain random generators: each is a function of the seed and of the place in the loop.
 """
 
 from dataclasses import dataclass
@@ -95,17 +95,17 @@ def load(folder: Path) -> State | None:
 
 
 def find(run: Run) -> tuple[bool, State | None]:
-    """Say whether the folder of a run holds it finished, and return the state to continue from, if any.
+    """Return whether a run is finished, and the state to continue from, if any.
 
-    The state comes first: if there is one, a last checkpoint that a power cut damaged is not read.
+    If there is a state, the last checkpoint, which a power cut may have damaged, is not read.
 
     Raises:
         FsbenchError: The folder holds another run, or damaged files.
     """
-    stopped = load(run.folder)
-    if stopped is not None:
-        refuse_other(run.folder, run.provenance, stopped.about)
-        return False, stopped
+    state = load(run.folder)
+    if state is not None:
+        refuse_other(run.folder, run.provenance, state.about)
+        return False, state
     if not run.last.exists():
         return False, None
     about = checkpoint.read(run.last)[1]
@@ -120,10 +120,10 @@ def forget(folder: Path) -> None:
 
 
 def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) -> None:
-    """Refuse a folder whose files belong to another run, by their provenance.
+    """Refuse a folder whose files belong to another run, according to their provenance.
 
     Raises:
-        FsbenchError: They do; the message names the first setting that differs.
+        FsbenchError: A setting differs; the message names the first one.
     """
     stored = checkpoint.as_provenance(about).identity
     for name, value in sorted(provenance.identity.items()):
@@ -135,7 +135,7 @@ def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) ->
 
 
 def _short(value: object) -> str:
-    """Show a setting in at most 60 characters."""
+    """Format a setting in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -1,4 +1,4 @@
-"""What stays the same during a training run: recipe, images, network, computation and folder."""
+"""A training run: recipe, images, network, compute settings and folder, which stay the same throughout."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ LARGEST_SIZE = 84  # pixels; default image size for data sets of larger images
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Which backbone is trained on which images, and the seed of all random numbers.
+    """The backbone to train, the images to train on, and the seed of all random numbers.
 
     Attributes:
         dataset: Name of a prepared data set; the backbone learns its base classes.
@@ -64,7 +64,7 @@ class Run:
         labels: Their labels, (n,) int64.
         val: Images of the val classes. None: the data set has too few for validation.
         compute: Precision, compilation and micro-batches.
-        provenance: What its checkpoints say about their origin, before the first epoch.
+        provenance: Provenance of its checkpoints, before the first epoch.
         tensorboard: Whether the log is also written as TensorBoard events.
     """
 
@@ -95,11 +95,11 @@ class Run:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process writes the files: the first of those that train together does."""
+        """Whether this process writes the files; only the first of several processes does."""
         return self.distributed.rank == 0
 
     def text(self, device: torch.device) -> str:
-        """Describe all resolved settings, so that a mistake shows before hours of training."""
+        """Describe all resolved settings, so that a mistake is visible before hours of training."""
         scale = getattr(self.network.classifier, "scale", None)  # only of a cosine classifier
         recipe = replace(self.recipe, scale=scale, dropout=self.network.backbone.dropout)
         about, n_images = self.provenance, len(self.labels)
@@ -119,7 +119,7 @@ class Run:
 
 
 def run_name(recipe: Recipe, spec: TrainingSpec) -> str:
-    """Name a run after the settings that usually distinguish runs.
+    """Compose the name of a run from the settings that usually distinguish runs.
 
     Args:
         recipe: The resolved recipe.
@@ -143,20 +143,7 @@ def prepare_run(
     tensorboard: bool,
 ) -> Run:
     """Load the images and build the network of a run; `train_backbone` describes arguments and errors."""
-    stored_size = resized(spec.image_size or LARGEST_SIZE)
-    base = load_for(spec.dataset, "base", spec.backbone, spec.image_size, stored_size, session.cache)
-    spec = replace(spec, dataset=base.dataset)
-    if spec.per_class is not None:
-        base, spec = _first_images(base, spec)
-    val = val_images(base.dataset, session.cache, stored_size)
-    for stage in recipe.stages:
-        if stage.patience is not None and val is None:
-            raise FsbenchError(
-                f"dataset {base.dataset}: has no val classes, but stage {stage.name} of recipe {recipe.name} "
-                "ends by the accuracy on them"
-            )
-    if spec.image_size is None:
-        spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
+    base, val, spec = _load_images(recipe, spec, session.cache)
     assert spec.image_size is not None
     network = _network(recipe, spec, len(base.class_names), session.device)
     if compute.compile:
@@ -201,8 +188,29 @@ def prepare_run(
     )
 
 
+def _load_images(
+    recipe: Recipe, spec: TrainingSpec, cache: Path | None
+) -> tuple[ImageSplit, ImageSplit | None, TrainingSpec]:
+    """Load the base images and, if there are enough, the val images; return them with the resolved spec."""
+    stored_size = resized(spec.image_size or LARGEST_SIZE)
+    base = load_for(spec.dataset, "base", spec.backbone, spec.image_size, stored_size, cache)
+    spec = replace(spec, dataset=base.dataset)
+    if spec.per_class is not None:
+        base, spec = _first_images(base, spec)
+    val = val_images(base.dataset, cache, stored_size)
+    for stage in recipe.stages:
+        if stage.patience is not None and val is None:
+            raise FsbenchError(
+                f"data set {base.dataset}: has too few val classes or images for early stopping, which stage "
+                f"{stage.name} of recipe {recipe.name} uses"
+            )
+    if spec.image_size is None:
+        spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
+    return base, val, spec
+
+
 def _network(recipe: Recipe, spec: TrainingSpec, n_classes: int, device: torch.device) -> Network:
-    """Build the network on the device; its weights follow from the seed alone."""
+    """Build the network on the device; its weights depend on the seed alone."""
     assert spec.image_size is not None
     with machine.preserved_generators(device):
         machine.seed_generators(stream_seed(spec.seed, "classifier"), device)

@@ -480,7 +480,7 @@ class TestCheckpoint:
         tensors, _ = checkpoint.read(trained / "best.safetensors")
         provenance = replace(checkpoint.load_provenance(trained / "best.safetensors"), backbone="resnet10")
         checkpoint.write(tmp_path / "x.safetensors", tensors, provenance)
-        with pytest.raises(FsbenchError, match="weights are of another network"):
+        with pytest.raises(FsbenchError, match="weights do not fit the network"):
             checkpoint.read_backbone(tmp_path / "x.safetensors")
 
     def test_a_foreign_safetensors_file_is_refused(self, tmp_path: Path):
