@@ -165,14 +165,14 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float | None:
         Correlation, -1 to 1; None if the accuracies of one result do not vary.
 
     Raises:
-        FsbenchError: The lengths differ, or there are fewer than two tasks.
+        FsbenchError: The lengths differ.
 
     Example:
         >>> round(correlation([0, 1, 1], [0, 0, 1]), 3)
         0.5
     """
-    a, b = map(as_sample, _pair(first, second))
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    a, b = _pair(first, second)
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
 
