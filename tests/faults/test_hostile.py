@@ -190,7 +190,7 @@ class TestCode:
             {"recipe": "./evil.py"},
         ):
             path = result_files.write(Path("results"), changed(result(), **changes))
-            with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be the name"):
+            with pytest.raises(FsbenchError, match=r"runs only if you name it|recipe must be a name"):
                 reproduce(path, session=Session(quiet=True))
         assert not Path("canary").exists()
 
