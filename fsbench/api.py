@@ -86,10 +86,10 @@ def evaluate(
     Several data sets, ways, shots, heads and preprocessing steps are combined.
 
     Args:
-        subject: Features, shape (n, d), with `labels`; a torch module from images (b, 3, s, s) to features
+        subject: Features, (n, d), with `labels`; a torch module from images (b, 3, s, s) to features
             (b, d), with a prepared `dataset` or with `images` and `labels`; or any subject of the command
             `fsbench evaluate`: a checkpoint, a feature file, "timm:resnet50", "./mine.py:network".
-        labels: Labels of features or images, integers or names, shape (n,).
+        labels: Labels of features or images, integers or names, (n,).
         dataset: Names of prepared data sets, or the name of the data set of features or images.
         split: `base`, `val` or `novel`.
         tasks: Names of pinned task lists, or specifications; they replace `n_way` to `seed`.

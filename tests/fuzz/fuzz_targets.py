@@ -206,7 +206,6 @@ def _weights() -> list[bytes]:
 
 def _read_result(path: Path) -> None:
     found = result_files.read(path)
-    found.line()
     assert not Path(found.path).is_absolute()
     assert ".." not in found.path.parts
     shown = tables([found])
