@@ -5,7 +5,7 @@ from copy import deepcopy
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 import torch
@@ -32,6 +32,8 @@ from fsbench.prediction.classify import predict as classify
 from fsbench.prediction.outcome import Prediction
 from fsbench.report.compare import Comparison
 from fsbench.report.compare import compare as compare_files
+from fsbench.report.compare.pairs import Against
+from fsbench.stats.all_pairs import Over
 from fsbench.tasks import pinned
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
@@ -299,15 +301,15 @@ def to_frame(results: Sequence[Result]) -> pd.DataFrame:
 
 def compare(
     paths: StrPath | Sequence[StrPath],
-    against: Literal["all", "first", "best"] = "all",
-    over: Literal["classes", "tasks"] = "classes",
+    against: Against = "all",
+    over: Over = "classes",
 ) -> Comparison:
     """Compare result files, or all results below folders, in pairs.
 
     Args:
         paths: Result files and results folders, or one folder.
-        against: Which pairs are shown: all, or those of the first or the best result.
-        over: Adjust the p-values for new classes, or for other tasks from the same images.
+        against: Which pairs are shown: "all", or those of the "first" or the "best" result.
+        over: Adjust the p-values for new "classes", or for other "tasks" from the same images.
 
     Returns:
         The compared results and their pairs.
