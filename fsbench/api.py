@@ -6,7 +6,7 @@ from functools import partial
 from inspect import signature
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 import torch
@@ -33,6 +33,8 @@ from fsbench.prediction.classify import predict as classify
 from fsbench.prediction.outcome import Prediction
 from fsbench.report.compare import Comparison
 from fsbench.report.compare import compare as compare_files
+from fsbench.report.compare.pairs import Against
+from fsbench.stats.all_pairs import Over
 from fsbench.tasks import pinned
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
@@ -87,10 +89,10 @@ def evaluate(
     Several data sets, ways, shots, heads and preprocessing steps are combined.
 
     Args:
-        subject: Features, shape (n, d), with `labels`; a torch module from images (b, 3, s, s) to features
+        subject: Features, (n, d), with `labels`; a torch module from images (b, 3, s, s) to features
             (b, d), with a prepared `dataset` or with `images` and `labels`; or any subject of the command
             `fsbench evaluate`: a checkpoint, a feature file, "timm:resnet50", "./mine.py:network".
-        labels: Labels of features or images, integers or names, shape (n,).
+        labels: Labels of features or images, integers or names, (n,).
         dataset: Names of prepared data sets, or the name of the data set of features or images.
         split: `base`, `val` or `novel`.
         tasks: Names of pinned task lists, or specifications; they replace `n_way` to `seed`.
@@ -300,15 +302,15 @@ def to_frame(results: Sequence[Result]) -> pd.DataFrame:
 
 def compare(
     paths: StrPath | Sequence[StrPath],
-    against: Literal["all", "first", "best"] = "all",
-    over: Literal["classes", "tasks"] = "classes",
+    against: Against = "all",
+    over: Over = "classes",
 ) -> Comparison:
     """Compare result files, or all results below folders, in pairs.
 
     Args:
         paths: Result files and results folders, or one folder.
-        against: Which pairs are shown: all, or those of the first or the best result.
-        over: Adjust the p-values for new classes, or for other tasks from the same images.
+        against: Which pairs are shown: "all", or those of the "first" or the "best" result.
+        over: Adjust the p-values for new "classes", or for other "tasks" from the same images.
 
     Returns:
         The compared results and their pairs.

@@ -46,11 +46,11 @@ def embed(
     Args:
         network: Module from images (b, 3, s, s) to features (b, d).
         transform: Transform from pixels to images.
-        pixels: Images, shape (n, h, w, 3).
+        pixels: Images, (n, h, w, 3).
         session: Device of the network, and whether progress is shown.
 
     Returns:
-        Features, shape (n, d).
+        Features, (n, d).
 
     Raises:
         FsbenchError: The network does not return features (b, d).

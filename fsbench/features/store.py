@@ -84,8 +84,8 @@ class Features:
     """Features of one split of a data set by one backbone.
 
     Attributes:
-        values: Features, shape (n, d), float32; mapped and read-only for a large file.
-        labels: Class indices, shape (n,), int32, sorted, from 0 to `len(class_names)` - 1.
+        values: Features, (n, d), float32; mapped and read-only for a large file.
+        labels: Class indices, (n,), int32, sorted, from 0 to `len(class_names)` - 1.
         class_names: One name per class.
         about: Attributes of the file, including those of `Origin`.
     """

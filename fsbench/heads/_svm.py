@@ -91,7 +91,7 @@ def _inside(scores: Tensor, sides: Tensor) -> Tensor:
 
 
 def _step_size(mixture: Tensor, scores: Tensor, step: Tensor, step_scores: Tensor, sides: Tensor) -> Tensor:
-    """1, halved until the step does not increase the loss, shape (machines, 1)."""
+    """1, halved until the step does not increase the loss, (machines, 1)."""
     before = _loss(mixture, scores, sides)
     before = before + 1e-12 * before.abs()  # rounding is no reason to halve
     size = torch.ones_like(before)

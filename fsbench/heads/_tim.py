@@ -133,6 +133,6 @@ def _adapt(
 
 
 def _logits(weights: Tensor, points: Tensor) -> Tensor:
-    """TEMPERATURE (w.x - |w|^2 / 2), shape (tasks, n_way, points)."""
+    """TEMPERATURE (w.x - |w|^2 / 2), (tasks, n_way, points)."""
     squares = torch.linalg.vector_norm(weights, dim=2, keepdim=True).square()
     return product(weights, points.mT, squares, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)

@@ -28,8 +28,8 @@ class Measured:
 
     Attributes:
         accuracy: The accuracy, 0 to 1.
-        scores: Accuracy of each task, shape (n_tasks,).
-        class_values: Value of each class (`fsbench.stats.class_values`), shape (classes,); None if unknown.
+        scores: Accuracy of each task, (n_tasks,).
+        class_values: Value of each class (`fsbench.stats.class_values`), (classes,); None if unknown.
         task_identity: Key of the tasks; equal keys mean the same tasks, up to the length of the list.
         image_identity: Key of the images; equal keys mean the same images.
         n_seeds: Number of training seeds.
@@ -50,8 +50,8 @@ class Claim:
     """Intervals and p-values of all differences, over tasks or over classes; NaN where they are unknown.
 
     Attributes:
-        half_width: 95 % half widths, shape (m, m).
-        p: Two-sided p-values, shape (m, m).
+        half_width: 95 % half widths, (m, m).
+        p: Two-sided p-values, (m, m).
     """
 
     half_width: Array
@@ -63,7 +63,7 @@ class Pairs:
     """All pairs of m accuracies.
 
     Attributes:
-        difference: Accuracy of the row minus accuracy of the column, shape (m, m).
+        difference: Accuracy of the row minus accuracy of the column, (m, m).
         over: The claims about `difference`: over classes and over tasks.
     """
 
@@ -141,9 +141,9 @@ class Compared:
     """Accuracies that are compared with each other.
 
     Attributes:
-        accuracies: The accuracies, shape (m,), 0 to 1.
+        accuracies: The accuracies, (m,), 0 to 1.
         pairs: All pairs of them.
-        p: p-values adjusted over all pairs, shape (m, m); NaN where they are unknown.
+        p: p-values adjusted over all pairs, (m, m); NaN where they are unknown.
     """
 
     accuracies: Array

@@ -151,14 +151,9 @@ def write_task_list(path: Path, tasks: TaskList) -> None:
     lines = (
         f"{name} = {json.dumps(value, ensure_ascii=False)}\n"  # TOML has no surrogates either
         for name, value in values.items()
-        if not _is_off(value)
+        if _is_written(value)
     )
     write_text(path, "".join(lines))
-
-
-def _is_off(value: object) -> bool:
-    """Whether a setting is switched off; such keys are left out of the file."""
-    return value is None or value is False or value == ()
 
 
 def read_task_list(name: str) -> TaskList:
@@ -185,10 +180,12 @@ def read_task_list(name: str) -> TaskList:
             raise unknown("task list", name, task_list_names())
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+        spec = {}
         for field in fields(TaskSpec):
-            if field.name not in values and not _is_off(field.default):
+            if field.name in values:
+                spec[field.name] = values.pop(field.name)
+            elif _is_written(field.default):  # a later default must not change the tasks
                 raise InvalidValueError(f"lacks {field.name}")
-        spec = {field.name: values.pop(field.name) for field in fields(TaskSpec) if field.name in values}
         if spec.get("n_query") == "all":
             spec["n_query"] = None
         tasks = typed({**values, "spec": spec}, TaskList)
@@ -214,6 +211,11 @@ def task_list_names() -> list[str]:
         True
     """
     return sorted(path.stem for path in content_folder("episodes").glob("*.toml"))
+
+
+def _is_written(value: object) -> bool:
+    """Whether a task list contains a value; it omits None, False and empty tuples."""
+    return value is not None and value is not False and value != ()
 
 
 def _describe(sizes: tuple[tuple[int, int], ...]) -> str:

@@ -41,7 +41,7 @@ class ImportedFeatures:
     Attributes:
         features: Features of one split. `about` has `dataset`, `split`, `form` (the format) and `source_file`
             (SHA-256 of the file).
-        base_mean: Mean of all base features, shape (d,), float32; None if the file does not contain it.
+        base_mean: Mean of all base features, (d,), float32; None if the file does not contain it.
     """
 
     features: Features

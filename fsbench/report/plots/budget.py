@@ -10,6 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
+from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.measured import of_seeds
 from fsbench.report.plots.labels import without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
@@ -92,19 +93,11 @@ def _setting_and_budget(result: Result) -> tuple[Setting, Budget]:
         raise FsbenchError(f"{r.path}: does not state backbone, image size, precision and training data")
     if m.recipe is None or m.preset is None or m.epochs is None or m.train_seed is None:
         raise FsbenchError(f"{r.path}: does not state how its backbone was trained")
-    setting = Setting(
-        Question(
-            task=r.task,
-            data=replace(r.data, feature_digest=""),
-            model=replace(
-                m, run="", checkpoint=None, train_seed=None, epoch=None, best_epoch=None,
-                recipe=None, per_class=None, epochs=None, overrides=without_epochs(m.overrides or ""),
-            ),
-            head=replace(r.head, base_digest=None),
-        ),
-        r.outcome.interval,
-    )  # fmt: skip
-    return setting, (m.per_class, m.epochs, m.recipe)
+    family = family_key(r)
+    overrides = without_epochs(m.overrides or "")
+    model = replace(family.model, recipe=None, per_class=None, epochs=None, overrides=overrides)
+    question = replace(family, task=r.task, model=model)
+    return Setting(question, r.outcome.interval), (m.per_class, m.epochs, m.recipe)
 
 
 def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
