@@ -13,12 +13,14 @@ from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing, group_by
+from fsbench.report.grouping import distinguishing, evaluation, group_by, with_most_tasks
 from fsbench.report.measured import of_result
 from fsbench.stats.all_pairs import Over, Pairs, compare_pairs
 
 Against = Literal["all", "first", "best"]
 Group = Mapping[Path, Result]  # results of one question, by their files
+
+_ADVICE = "evaluate a second checkpoint or head on the same tasks"
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Comparison:
         pairs: The pairs that are shown.
         adjusted_for: Number of pairs that p-values are adjusted for, shown or not.
         left_out: Files of results without another result of the same question.
+        fewer_tasks: Files that are left out because another one differs in nothing but more tasks.
     """
 
     over: Over
@@ -98,13 +101,15 @@ class Comparison:
     pairs: tuple[Pair, ...]
     adjusted_for: int
     left_out: tuple[str, ...]
+    fewer_tasks: tuple[str, ...] = ()
 
 
 def compare(paths: Sequence[Path], against: Against = "all", over: Over = "classes") -> Comparison:
     """Compare result files, or all results below folders, with each other.
 
     Results are compared when they answer one question: the same target images and kind of task. Several
-    folders are several backbones, so they are compared head by head.
+    folders are several backbones, so they are compared head by head. Of results that differ in nothing but
+    the number of tasks, only those with the most tasks are compared.
 
     Args:
         paths: Result files and folders of result files.
@@ -122,15 +127,21 @@ def compare(paths: Sequence[Path], against: Against = "all", over: Over = "class
     """
     read = _read(paths)
     by_head = len(paths) > 1 and all(path.is_dir() for path in paths)
-    keys = {path: _key(result, by_head) for path, result in read.items()}
-    groups = group_by(read, lambda path: tuple(keys[path].values())).values()
+    kept = with_most_tasks(read, lambda path: read[path])
+    fewer_tasks = [path for path in read if path not in kept]
+    keys = {path: _key(read[path], by_head) for path in kept}
+    groups = group_by(kept, lambda path: tuple(keys[path].values())).values()
+    comparable = [{path: read[path] for path in group} for group in groups if len(group) > 1]
     left_out = [path for group in groups if len(group) == 1 for path in group]
+    lone = [*fewer_tasks, *left_out]
+    if not comparable:
+        raise FsbenchError(f"there is only one result per question: {_alone(lone[0], keys, read)}; {_ADVICE}")
     for argument in paths:
         own = [path for path in read if path == argument or argument in path.parents]
-        if set(own) <= set(left_out):
-            raise _stands_alone(own[0], keys)
-    comparable = [{path: read[path] for path in group} for group in groups if len(group) > 1]
-    return compare_groups(comparable, against, over, left_out)
+        if set(own) <= set(lone):
+            raise FsbenchError(f"{own[0]} cannot be compared: {_alone(own[0], keys, read)}; {_ADVICE}")
+    comparison = compare_groups(comparable, against, over, left_out)
+    return replace(comparison, fewer_tasks=tuple(map(str, fewer_tasks)))
 
 
 def compare_groups(
@@ -190,7 +201,7 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
             read[path] = result_files.read(path)
     if len(read) < 2:
         raise FsbenchError(
-            f"compare needs at least two results, but there is only {', '.join(map(str, read))}"
+            f"compare needs at least two results, but there is only {', '.join(map(str, read))}; {_ADVICE}"
         )
     return read
 
@@ -208,8 +219,12 @@ def _key(result: Result, by_head: bool) -> dict[str, object]:
     return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
 
 
-def _stands_alone(path: Path, keys: Mapping[Path, Mapping[str, object]]) -> FsbenchError:
-    """The error for a result that no other one may be compared with: how the nearest one differs from it."""
+def _alone(path: Path, keys: Mapping[Path, Mapping[str, object]], read: Group) -> str:
+    """Why no other result may be compared with one: how the nearest one differs from it."""
+    if path not in keys:
+        same = evaluation(read[path])
+        longer = next(other for other in keys if evaluation(read[other]) == same)
+        return f"{longer} differs from {path} only in its larger number of tasks"
 
     def apart(other: Path) -> list[str]:
         return [name for name, value in keys[path].items() if keys[other][name] != value]
@@ -217,7 +232,7 @@ def _stands_alone(path: Path, keys: Mapping[Path, Mapping[str, object]]) -> Fsbe
     nearest = min((other for other in keys if other != path), key=lambda other: len(apart(other)))
     name = apart(nearest)[0]
     mine, its = (_text(keys[file][name]) for file in (path, nearest))
-    return FsbenchError(f"{path} cannot be compared: its {name} is {mine}, but {its} in {nearest}")
+    return f"its {name} is {mine}, but {its} in {nearest}"
 
 
 def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) -> Sequence[tuple[int, int]]:

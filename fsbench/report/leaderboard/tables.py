@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing
+from fsbench.report.grouping import distinguishing, with_most_tasks
 from fsbench.report.leaderboard.rows import Protocol, families, groups, protocols
 from fsbench.report.leaderboard.wording import (
     epochs,
@@ -112,6 +112,7 @@ class Table:
         over: What ranks and bold type are about.
         checkpoints: Comparisons of the lines of a column that hold a `Cell`, in the order of the lines.
         recipes: Comparisons of the lines of a column that hold a `Spread` over three or more seeds.
+        fewer_tasks: Number of results left out because another one differs in nothing but more tasks.
     """
 
     heading: str
@@ -120,6 +121,7 @@ class Table:
     over: Over
     checkpoints: Mapping[Protocol, Compared]
     recipes: Mapping[Protocol, Compared]
+    fewer_tasks: int = 0
 
     @property
     def columns(self) -> list[Protocol]:
@@ -141,6 +143,7 @@ class Table:
             unclaimed=any(None in compared.ranks for compared in self.checkpoints.values()),
             several_seeds=any(line.n_seeds > 1 for line in self.lines),
             recipes_compared=any(len(compared.p) > 1 for compared in self.recipes.values()),
+            fewer_tasks=self.fewer_tasks,
         )
 
     @cached_property
@@ -178,7 +181,8 @@ def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
     ]
 
 
-def _table(group: Sequence[Result], text: str, over: Over) -> Table:
+def _table(every: Sequence[Result], text: str, over: Over) -> Table:
+    group = with_most_tasks(every, lambda result: result)
     in_order = families(group)
     cells: dict[int, dict[Protocol, Cell | Spread]] = defaultdict(dict)  # by the id of the row or family
     checkpoints, recipes = {}, {}
@@ -206,7 +210,7 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
         if several:
             lines.append(Line(family.rows[0].result, len(family.rows), (), cells[id(family)]))
         lines += [Line(row.result, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
-    return Table(text, group, _with_details(lines), over, checkpoints, recipes)
+    return Table(text, group, _with_details(lines), over, checkpoints, recipes, len(every) - len(group))
 
 
 def spread(seeds: Sequence[Result]) -> Spread:

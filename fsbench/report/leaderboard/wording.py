@@ -148,6 +148,7 @@ def notes(
     unclaimed: bool,
     several_seeds: bool,
     recipes_compared: bool,
+    fewer_tasks: int,
 ) -> str:
     """Explain how to read a table, and each mark that occurs in it; may be empty."""
     parts = []
@@ -182,6 +183,11 @@ def notes(
         parts.append("†: transductive; uses all query images of a task together.")
     if any(result.head.class_prior for result in group):
         parts.append("‡: is given the number of query images per class.")
+    if fewer_tasks:
+        number = "1 result" if fewer_tasks == 1 else f"{fewer_tasks} results"
+        parts.append(
+            f"Left out: {number} for which another result differs only in its larger number of tasks."
+        )
     return " ".join(parts)
 
 
