@@ -23,12 +23,15 @@ def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
         The problems; none where all is in order.
 
     Raises:
-        FsbenchError: The folder does not exist.
+        FsbenchError: The folder does not exist, or has neither results nor pages.
     """
     file_lines = list(file_problems(folder))
     yield from file_lines
     if not file_lines:
-        yield from (f"{path}: is stale" for path in leaderboard.stale(folder, readme))
+        command = f"fsbench leaderboard {folder}{f' --readme {readme}' if readme else ''}"
+        for path in leaderboard.stale(folder, readme):
+            state = "is stale" if path.exists() else "is missing"
+            yield f"{path}: {state}; write it again: {command}"
 
 
 def file_problems(folder: Path) -> Iterator[str]:

@@ -196,7 +196,7 @@ class TestEvaluation:
         say("validate results --readme R.md")
         readme.write_text(readme.read_text().replace("nearest-mean", "another head"))
         say("validate results")
-        assert "1 problems" in say("validate results --readme R.md", code=2)
+        assert "1 problem\n" in say("validate results --readme R.md", code=2)
 
     @pytest.mark.parametrize(
         ("flag", "values", "page", "sign", "expected"),

@@ -88,6 +88,13 @@ class TestPages:
         leaderboard.update(folder, readme)
         assert "There are no results yet." in readme.read_text()
 
+    def test_a_folder_without_any_result_gets_no_pages(self, tmp_path: Path):
+        """Unless it has pages: when the last result was removed, they become empty."""
+        for make in (leaderboard.update, leaderboard.stale):
+            with pytest.raises(FsbenchError, match=f"^{tmp_path}: there is no result below this folder"):
+                make(tmp_path, None)
+        assert not list(tmp_path.iterdir())
+
     def test_an_edited_page_is_stale(self, tmp_path: Path):
         result_files.write(tmp_path, made(10, 12))
         for path in leaderboard.update(tmp_path, None):

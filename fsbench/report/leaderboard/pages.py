@@ -60,8 +60,9 @@ def update(
         over: What ranks, bold type and p-values are about.
 
     Raises:
-        FsbenchError: No such folder, a file in it that is no result, a question with two results, a
-            `readme` without the markers, or another file in the place of a page. Nothing is written then.
+        FsbenchError: No such folder, no result in it (unless its pages exist, and now become empty), a file
+            in it that is no result, a question with two results, a `readme` without the markers, or another
+            file in the place of a page. Nothing is written then.
     """
     pages = _pages(folder, readme, published, memory_rows, over)
     for path in {folder / "README.md", folder / "published.md"} & pages.keys() - {readme}:
@@ -97,6 +98,10 @@ def _pages(
     """Each page's path and its whole text."""
     with _without_collector():
         measured = tables(read_all(folder), over)
+    if not measured and not (folder / "leaderboard.csv").exists():
+        raise FsbenchError(
+            f"{folder}: there is no result below this folder; write one with fsbench evaluate --out {folder}"
+        )
     shown = published != "none"
     quoted = quotations(memory_rows=memory_rows) if shown else []
     below = beside(quoted, measured, every_backbone=published == "all") if shown else None
