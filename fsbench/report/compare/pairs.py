@@ -190,6 +190,28 @@ def compare_groups(
     )
 
 
+def first_comparable(results: Sequence[Result], folder: Path) -> Path | None:
+    """Find results that `compare` can compare, without reading more files than needed.
+
+    Args:
+        results: Results whose files are below a results folder.
+        folder: The results folder.
+
+    Returns:
+        The folder of the first of the results that another result below it may be compared with, if any.
+    """
+    for result in results:
+        place = folder / result.path.parts[0]
+        for path in sorted(place.rglob(f"{result.spec.name}-*.json")):
+            try:
+                other = result_files.read(path)
+            except FsbenchError:
+                continue
+            if _key(other, False) == _key(result, False) and evaluation(other) != evaluation(result):
+                return place
+    return None
+
+
 def _read(paths: Sequence[Path]) -> dict[Path, Result]:
     """All results by their files, each file once."""
     read = {}
