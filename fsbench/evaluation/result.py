@@ -230,10 +230,9 @@ class Result:
     def line(self) -> str:
         """Return one line with data set, tasks, head and accuracy."""
         spec, data, source = self.spec, self.data, self.model.source
-        plain = spec.name == f"{spec.n_way}w{spec.n_shot}s{spec.n_query}q"
         return (
             f"{f'{source} -> ' if source and source != data.dataset else ''}{data.dataset} {data.split}  "
-            f"{spec.n_way}-way {spec.n_shot}-shot{'' if plain else f' ({spec.name})'}  "
+            f"{spec.protocol}  "
             f"{self.head.name} ({self.head.preprocess})  "
             f"{100 * self.outcome.accuracy:.2f} ± {100 * self.outcome.half_width:.2f} %  "
             f"({spec.n_tasks:,} tasks{', synthetic images' if data.synthetic else ''})"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fsbench._util import user_code
 from fsbench._util.content import content_folder
+from fsbench._util.content import recipe_names as recipe_names
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
 from fsbench.data.augment import Augment
@@ -123,15 +124,6 @@ def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return "; ".join(map(_text, value)) or "none"
     return str(value)
-
-
-def recipe_names() -> list[str]:
-    """List the shipped recipes.
-
-    Returns:
-        Names in alphabetical order, hyphenated.
-    """
-    return sorted(path.stem.replace("_", "-") for path in content_folder("baselines").glob("[!_]*.py"))
 
 
 def load_recipe(name: str, preset: str | None = None) -> Recipe:

@@ -278,10 +278,7 @@ class TestMainJob:
         ]
         assert run("train-backbone", "all", *arguments, "--out", tmp_path / "runs") == 0
         paths = capsys.readouterr().out.splitlines()
-        assert [Path(line).parent.name for line in paths] == [
-            "erm-fast", "exemplar-fast", "manifold-mixup-fast", "mixup-fast", "rotation-fast", "s2m2-e-fast",
-            "s2m2-r-fast",
-        ]  # fmt: skip
+        assert [Path(line).parent.name for line in paths] == [f"{name}-fast" for name in recipe_names()]
         assert all(Path(line).exists() for line in paths)
 
 
@@ -354,7 +351,7 @@ BAD = [  # command, part of the line on stderr
     ("plot features {best} --out {file}/x.png", "cannot write {file}/x.png: {file} is not a folder"),
     ("plot features {best} --out {here}/x.png", "{best}: is a checkpoint; extract features first: fsbench "),
     ("plot training {here} --out {here}/x.png", "{here}/last.safetensors: no such file or directory\n"),
-    ("predict {best} --support {images} --query {images} --out {file}/x.csv", "{file}/x.csv: {file} is not a folder"),
+    ("predict {best} --support {here} --query {here} --out {file}/x.csv", "x.csv: {file} is not a folder"),
     (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; did you mean 'conv4'?"),
     (TRAIN + "--dataset tinny", "unknown data set 'tinny'; did you mean 'tiny'?"),
     (TRAIN + "--image-size 8", "image_size must be at least 16 for conv4, but is 8"),

@@ -40,15 +40,9 @@ def heading(first: Result) -> str:
     else:
         target = f"{source} → {target}"
     size = f", {first.model.image_size} px" if first.model.image_size else ""
-    unusual = {
-        "class counts given": first.head.class_prior,
-        f"queries by Dirichlet({first.spec.query_alpha})": first.spec.query_alpha,
-        f"shots from {first.spec.least_shot} up": first.spec.least_shot,
-        f"tasks of {len(first.spec.classes)} chosen classes": first.spec.classes,
-        "disjoint tasks": first.spec.disjoint,
-        "synthetic images": first.data.synthetic,
-    }
-    return ", ".join([f"{target}{size}", *(text for text, holds in unusual.items() if holds)])
+    known = ["class counts given"] * first.head.class_prior
+    drawn = ["synthetic images"] * first.data.synthetic
+    return ", ".join([f"{target}{size}", *known, *first.spec.unusual, *drawn])
 
 
 def group_details(first: Result) -> dict[str, str]:
