@@ -21,7 +21,7 @@ from fsbench.evaluation.arrays import Array, embed_images, features_of_arrays, f
 from fsbench.evaluation.flat import as_row
 from fsbench.evaluation.result import Result
 from fsbench.evaluation.result_files import read_all
-from fsbench.evaluation.run import Output
+from fsbench.evaluation.run import Output, require_values
 from fsbench.evaluation.run import evaluate as results_of
 from fsbench.evaluation.subjects import Images, Subject, subject_of
 from fsbench.features import store
@@ -86,7 +86,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Evaluate on few-shot tasks.
 
-    Several data sets, ways, shots, heads and preprocessing steps are combined.
+    Several data sets, ways, shots, heads and preprocessing steps are combined; repeated values count once.
 
     Args:
         subject: Features, (n, d), with `labels`; a torch module from images (b, 3, s, s) to features
@@ -126,6 +126,7 @@ def evaluate(
     """
     _check(evaluate, options, EvaluateOptions)
     base, images = options.get("base"), options.get("images")
+    require_values(head=_as_tuple(head))
     session = _session(options, next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
     datasets = _as_tuple(dataset)
     run = partial(
@@ -366,6 +367,8 @@ def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:
 def _specs(options: EvaluateOptions) -> list[TaskSpec]:
     """Return the specifications of all combinations of ways and shots."""
     default = TaskSpec()
+    ways, shots = _as_tuple(options.get("n_way", 5)), _as_tuple(options.get("n_shot", (1, 5)))
+    require_values(n_way=ways, n_shot=shots)
     return [
         TaskSpec(
             n_way=n_way,
@@ -374,9 +377,7 @@ def _specs(options: EvaluateOptions) -> list[TaskSpec]:
             n_tasks=options.get("n_tasks", default.n_tasks),
             seed=options.get("seed", default.seed),
         )
-        for n_way, n_shot in product(
-            _as_tuple(options.get("n_way", 5)), _as_tuple(options.get("n_shot", (1, 5)))
-        )
+        for n_way, n_shot in product(ways, shots)
     ]
 
 
@@ -417,8 +418,8 @@ def _tensors(subject: object) -> Iterator[Tensor]:
 
 
 def _as_tuple(values: T | Sequence[T]) -> tuple[T, ...]:
-    """Wrap a single value in a tuple."""
-    return (values,) if isinstance(values, str | int | TaskSpec) else tuple(values)
+    """Return one or several values as a tuple without repetitions."""
+    return (values,) if isinstance(values, str | int | TaskSpec) else tuple(dict.fromkeys(values))
 
 
 def _path(path: Any) -> Path | None:

@@ -12,3 +12,12 @@ def content_folder(kind: str) -> Path:
     """
     installed = _PACKAGE / "content" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind
+
+
+def recipe_names() -> list[str]:
+    """List the shipped recipes.
+
+    Returns:
+        Names in alphabetical order, hyphenated.
+    """
+    return sorted(path.stem.replace("_", "-") for path in content_folder("baselines").glob("[!_]*.py"))

@@ -10,8 +10,9 @@ _OUT_OF_MEMORY = (  # parts of torch's errors on GPUs and CPUs; the last is oneD
     "Cannot allocate memory",
     "could not create a primitive",
 )
-_SIMILAR = 0.5  # similarity, 0..1, from which a name is suggested
-_BEGINNING = 0.75  # the same for the beginning of a name: "tran" is compared with "trai"
+_SIMILAR = 0.6  # similarity, 0..1, from which a name is suggested
+_SIMILAR_LENGTH = 0.5  # the same for a name of the same length, as of l3 for l2
+_BEGINNING = 0.8  # the same for the beginning of a name, as of train for tran
 _MAX_LENGTH = 2000  # characters of a message, which may quote a file
 _MAX_REASON = 200  # characters of another library's message
 
@@ -39,6 +40,8 @@ def reason(error: Exception) -> str:
     """
     if isinstance(error, MemoryError):
         return "does not fit into memory"
+    if isinstance(error, FileNotFoundError):
+        return "no such file or directory"  # safetensors adds the path
     text = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
     return " ".join(text.split())[:_MAX_REASON] or type(error).__name__
 
@@ -55,7 +58,8 @@ def unknown(kind: str, name: str, valid: Iterable[str], owner: str | None = None
     names = sorted(valid)
     closest = max(names, key=lambda valid: _similarity(name.lower(), valid.lower()), default=None)
     problem = f"{owner} has no {kind} {name!r}" if owner else f"unknown {kind} {name!r}"
-    if closest is None or max(_similarity(name.lower(), closest.lower())) < _SIMILAR:
+    limit = _SIMILAR_LENGTH if closest is not None and len(closest) == len(name) else _SIMILAR
+    if closest is None or max(_similarity(name.lower(), closest.lower())) < limit:
         return FsbenchError(f"{problem}; choose {', '.join(names) or 'none'}")
     return FsbenchError(f"{problem}; did you mean {closest!r}?")
 
@@ -63,7 +67,7 @@ def unknown(kind: str, name: str, valid: Iterable[str], owner: str | None = None
 def _similarity(typed: str, name: str) -> tuple[float, float]:
     """Return the similarity to a name, or to its beginning if almost equal to that, and to the whole name."""
     typed, name = typed.lstrip("-"), name.lstrip("-")
-    whole, beginning = (SequenceMatcher(None, text, typed).ratio() for text in (name, name[: len(typed)]))
+    whole, beginning = (SequenceMatcher(None, text, typed).ratio() for text in (name, name[: len(typed) + 1]))
     return max(whole, beginning if beginning >= _BEGINNING else 0), whole
 
 

@@ -63,6 +63,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work whose result it holds. Nothing is created.
+
+    Raises:
+        FsbenchError: The path is a folder, or its folder can neither be written nor created.
+    """
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        raise FsbenchError(f"cannot write {path}: is a directory")
+    if not place.is_dir():
+        raise FsbenchError(f"cannot write {path}: {place} is not a folder")
+    if not os.access(place, os.W_OK):
+        raise FsbenchError(f"cannot write {path}: permission denied in {place}")
+
+
 @contextmanager
 def atomic_hdf5(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
     """Yield a new HDF5 file that appears at `path` at the end of the block, and a check for write errors.

@@ -3,6 +3,7 @@
 Commands are imported when they are used, and import everything heavy themselves, so that `--help` is fast.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import Group
 
 from fsbench import __version__
-from fsbench._util.errors import FsbenchError, memory_advice
+from fsbench._util.errors import FsbenchError, memory_advice, reason
 from fsbench.cli._app import call, command_line
 from fsbench.cli._output import print_error
 
@@ -70,11 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FsbenchError as error:
         print_error(str(error))
         return 2
-    except KeyboardInterrupt:
-        print_error("interrupted; run the same command again to continue")
+    except KeyboardInterrupt as stop:
+        print_error(str(stop) or "interrupted; run the same command again to continue")
         return 130
     except BrokenPipeError:  # the reader closed the pipe; Python flushes the remaining output when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # files are written by functions that raise FsbenchError
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_error(f"cannot write the output: {reason(error)}")
+        return 2
     except SystemExit as end:  # rich exits when the reader closes the pipe
         if not isinstance(end.__context__, BrokenPipeError):
             raise

@@ -1,11 +1,16 @@
 """Names for help and completion. Importing their registries would import torch; a test compares the two."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from fsbench._util.content import recipe_names
 
 Split = Literal["base", "val", "novel"]
 
 # `str` beside the names means that other values, such as your own files, are allowed.
-Recipe = Literal["erm", "exemplar", "manifold-mixup", "mixup", "rotation", "s2m2-e", "s2m2-r", "all"] | str
+if TYPE_CHECKING:
+    Recipe = str
+else:
+    Recipe = Literal[(*recipe_names(), "all")] | str  # the files of baselines/
 DataSet = (
     Literal["cifar-fs", "mini-imagenet", "tiered-imagenet", "cub", "omniglot", "glyphs", "glyphs-fine"] | str
 )

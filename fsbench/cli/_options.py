@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 def _check_tasks(arguments: "ArgumentCollection") -> None:
     """Refuse settings of tasks beside a pinned task list, which would have no effect."""
-    typed = [argument.name for argument in arguments if argument.tokens]
-    for name in typed:
-        if "--tasks" in typed and name not in ("--tasks", "--dataset", "--split"):
+    sources = {argument.name: argument.tokens[0].source for argument in arguments if argument.tokens}
+    for name, source in sources.items():
+        if "--tasks" in sources and name not in ("--tasks", "--dataset", "--split"):
+            flag = name if source == "cli" else f"{source}: {name.removeprefix('--')}"
             raise FsbenchError(
-                f"{name} has no effect with --tasks, whose lists define the tasks; leave out one of the two"
+                f"{flag} has no effect with --tasks, whose lists define the tasks; leave out one of the two"
             )
 
 

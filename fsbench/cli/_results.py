@@ -28,13 +28,12 @@ def result_table(results: Sequence["Result"]) -> "Table":
 def _row(result: "Result") -> tuple[str, ...]:
     """Return run, data set, tasks, head and accuracy of one result."""
     spec, data, head, outcome = result.spec, result.data, result.head, result.outcome
-    plain = spec.name == f"{spec.n_way}w{spec.n_shot}s{spec.n_query}q"
     source = result.model.source
     words = (
         result.model.run,
         f"{f'{source} -> ' if source not in (None, data.dataset) else ''}{data.dataset} {data.split}"
         f"{' (synthetic)' if data.synthetic else ''}",
-        f"{spec.n_tasks:,} x {spec.n_way}-way {spec.n_shot}-shot{'' if plain else f' ({spec.name})'}",
+        f"{spec.n_tasks:,} x {spec.protocol}",
         f"{head.name} ({head.preprocess}){' †' if head.transductive else ''}",
     )
     accuracy = f"[bold]{100 * outcome.accuracy:.2f} ± {100 * outcome.half_width:.2f}[/]"

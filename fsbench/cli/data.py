@@ -113,4 +113,5 @@ def _overview(datasets: Sequence["KnownDataSet"]) -> tuple["Table", str]:
         for dataset in datasets
     ]
     columns = ("data set", "classes", "prepared", "split or source")
-    return table(columns, rows), "\nClasses are base/val/novel. How to prepare one: fsbench data show NAME"
+    hint = "To prepare one: fsbench data prepare NAME PATH (without PATH: which folders it reads)"
+    return table(columns, rows), f"\nClasses are base/val/novel.\n{hint}"

@@ -133,14 +133,20 @@ def evaluate(
         subject: Checkpoints, feature files, timm:NAME, torchvision:NAME, ./mine.py:function,
             package.module:function, or a weights file with --backbone.
     """
+    from fsbench._util.files import check_writable
     from fsbench.evaluation.flat import flatten
     from fsbench.evaluation.run import Output, evaluate
     from fsbench.evaluation.subjects import Images, subject_of
     from fsbench.tasks.pinned import read_task_list
 
+    check_writable(files.out / "result.json")
+    if files.plot:
+        from fsbench.report.plots import check_figure
+
+        check_figure(files.plot)
     specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
     existing = set(files.out.rglob("*.json"))
-    subjects = [subject_of(name, weights.backbone, weights.image_size) for name in subject]
+    subjects = [subject_of(name, weights.backbone, weights.image_size) for name in dict.fromkeys(subject)]
     results = [
         result
         for loaded in subjects
@@ -165,7 +171,11 @@ def evaluate(
 
 
 def _summary(results: Sequence["Result"], folder: Path, n_new: int) -> str:
-    """Describe where the results are, how many of them are new, and what to do next."""
+    """Describe where the results are, how many are new, and how to compare them if that is possible."""
+    from fsbench.report.compare import first_comparable
+
     folders = sorted({str(folder / result.path.parts[0]) for result in results})
     count = "1 result" if len(results) == 1 else f"{len(results)} results"
-    return f"{count} in {', '.join(folders)} ({n_new} new); next: fsbench compare {' '.join(folders)}"
+    comparable = first_comparable(results, folder)
+    hint = f"; next: fsbench compare {comparable}" if comparable else ""
+    return f"{count} in {', '.join(folders)} ({n_new} new){hint}"

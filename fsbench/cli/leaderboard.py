@@ -45,4 +45,5 @@ def leaderboard(
     if not check or common.json:
         answer(common, {"stale" if check else "written": paths}, "\n".join(map(str, paths)))
     if check and paths:
-        raise FsbenchError(f"{paths[0]} is stale; write it again: fsbench leaderboard {results}")
+        state = "stale" if paths[0].exists() else "missing"
+        raise FsbenchError(f"{paths[0]} is {state}; write it again: fsbench leaderboard {results}")

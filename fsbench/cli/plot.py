@@ -29,7 +29,8 @@ def plot(
             runs.
         out: Figure to write: .png, .svg or .pdf.
     """
-    from fsbench.report.plots import plot, save
+    from fsbench.report.plots import check_figure, plot, save
 
+    check_figure(out)
     save(plot(kind, path), out)
     answer(common, {"figure": out}, str(out))

@@ -74,14 +74,16 @@ def predict(
         out: CSV file with one row per query image.
         sheet: Also write a contact sheet as an HTML page, which marks the least confident images.
     """
-    from fsbench._util.files import atomic_write
+    from fsbench._util.files import atomic_write, check_writable
     from fsbench.models import pretrained
     from fsbench.prediction import classify, text
     from fsbench.prediction import sheet as sheets
 
     session = common.session
+    check_writable(out)
     if sheet is not None:
         sheets.check_name(sheet)
+        check_writable(sheet)
     outcome = classify.predict(
         pretrained.find(subject, weights.backbone, weights.image_size),
         folders.support,

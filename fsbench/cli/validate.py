@@ -35,4 +35,5 @@ def validate(
     problems = list(check.problems(results, readme))
     answer(common, {"problems": problems}, "\n".join(problems) or f"{results}: no problems")
     if problems:
-        raise FsbenchError(f"results folder {results}: {len(problems)} problems")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise FsbenchError(f"results folder {results}: {count}")

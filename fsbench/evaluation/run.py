@@ -84,7 +84,7 @@ def evaluate(
     """Evaluate features on few-shot tasks and write one result file per combination.
 
     All arguments are checked before the first result is computed. Existing results are read, not computed
-    again.
+    again. Repeated values count once.
 
     Args:
         subject: A checkpoint, a feature file, a backbone, or features in memory.
@@ -102,16 +102,30 @@ def evaluate(
     Raises:
         FsbenchError: An argument is unknown or does not fit the others.
     """
-    methods = [_method(name, step) for name in heads for step in preprocess or ("",)]
+    require_values(tasks=tasks, heads=heads)
+    steps = dict.fromkeys(preprocess or ("",))
+    methods = list(dict.fromkeys(_method(name, step) for name in dict.fromkeys(heads) for step in steps))
+    images = replace(images, datasets=tuple(dict.fromkeys(images.datasets)))
     need = max((method.need for method in methods), default=BaseNeed.NOTHING)
     subjects = load_subjects(subject, images, need, session)
-    specs = [[_spec(loaded, images.split, task) for task in tasks] for loaded in subjects]
+    specs = [list(dict.fromkeys(_spec(loaded, images.split, task) for task in tasks)) for loaded in subjects]
     return [
         result
         for loaded, subject_specs in zip(subjects, specs, strict=True)
         for method in methods
         for result in _results(loaded, images.split, subject_specs, method, session, output)
     ]
+
+
+def require_values(**arguments: Sequence[object]) -> None:
+    """Refuse arguments that are empty lists.
+
+    Raises:
+        FsbenchError: One is; the message names it.
+    """
+    for name, values in arguments.items():
+        if not values:
+            raise FsbenchError(f"{name} must have at least one value, but is empty")
 
 
 def _method(name: str, preprocess: str) -> _Method:

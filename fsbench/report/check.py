@@ -23,12 +23,15 @@ def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
         One line per problem.
 
     Raises:
-        FsbenchError: The folder does not exist.
+        FsbenchError: The folder does not exist, or has neither results nor pages.
     """
     problems_of_files = list(file_problems(folder))
     yield from problems_of_files
     if not problems_of_files:
-        yield from (f"{path}: is stale" for path in leaderboard.stale(folder, readme))
+        command = f"fsbench leaderboard {folder}{f' --readme {readme}' if readme else ''}"
+        for path in leaderboard.stale(folder, readme):
+            state = "is stale" if path.exists() else "is missing"
+            yield f"{path}: {state}; write it again: {command}"
 
 
 def file_problems(folder: Path) -> Iterator[str]:

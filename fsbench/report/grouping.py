@@ -2,7 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
+
+from fsbench.evaluation.result import Question, Result
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Hashable)
@@ -22,6 +25,40 @@ def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list
     for item in items:
         groups[key(item)].append(item)
     return groups
+
+
+def evaluation(result: Result) -> Question:
+    """Return what was evaluated, up to the number of tasks.
+
+    Args:
+        result: A result.
+
+    Returns:
+        Its question for any number of tasks. Features of a checkpoint follow from it, so their last bits,
+        which depend on the device, do not count.
+    """
+    data = replace(result.data, feature_digest="") if result.model.checkpoint else result.data
+    task = replace(result.task, spec=replace(result.spec, n_tasks=2))
+    return replace(result.question, task=task, data=data)
+
+
+def with_most_tasks(items: Iterable[T], result: Callable[[T], Result]) -> list[T]:
+    """Drop each result that differs from another one in nothing but fewer tasks.
+
+    The tasks of the shorter list are the beginning of the longer one, so both results are one measurement.
+
+    Args:
+        items: The items.
+        result: Gives the result of an item.
+
+    Returns:
+        The remaining items, in their order.
+    """
+    members = [(item, evaluation(result(item)), result(item).spec.n_tasks) for item in items]
+    most: dict[Question, int] = {}
+    for _, key, n_tasks in members:
+        most[key] = max(n_tasks, most.get(key, 0))
+    return [item for item, key, n_tasks in members if n_tasks == most[key]]
 
 
 def differing(details: Sequence[Mapping[str, str]]) -> list[str]:

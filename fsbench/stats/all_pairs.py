@@ -211,7 +211,11 @@ def _over_tasks(measured: Sequence[Measured]) -> tuple[Array, Variance]:
 
 
 def _over_classes(measured: Sequence[Measured]) -> Variance:
-    """Variances of the differences over classes, (m, m)."""
+    """Variances of the differences over classes, (m, m).
+
+    Class values of different task lists may be compared, because the classes are the same. They then contain
+    the noise of the tasks of both lists, so the intervals are wider than for equal lists.
+    """
     shape = (len(measured), len(measured))
     variance = Variance(np.full(shape, np.nan), np.ones(shape))
     keys = [

@@ -70,6 +70,23 @@ class TaskSpec:
             raise FsbenchError(f"classes must differ from each other, but are {', '.join(self.classes)}")
 
     @property
+    def unusual(self) -> tuple[str, ...]:
+        """Settings beyond ways, shots, queries and seed, in words."""
+        texts = {
+            f"queries by Dirichlet({self.query_alpha})": self.query_alpha,
+            f"shots from {self.least_shot} up": self.least_shot,
+            f"tasks of {len(self.classes)} chosen classes": self.classes,
+            "disjoint tasks": self.disjoint,
+        }
+        return tuple(text for text, holds in texts.items() if holds)
+
+    @property
+    def protocol(self) -> str:
+        """Ways, shots and unusual settings in words, such as "5-way 1-shot (all queries)"."""
+        more = ", ".join(("all queries",) * (self.n_query is None) + self.unusual)
+        return f"{self.n_way}-way {self.n_shot}-shot{f' ({more})' if more else ''}"
+
+    @property
     def name(self) -> str:
         """Short name such as `5w1s15q`, followed by the settings that differ from the defaults."""
         shots = self.n_shot if self.least_shot is None else f"{self.least_shot}-{self.n_shot}"

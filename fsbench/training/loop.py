@@ -9,7 +9,7 @@ therefore continues exactly as if it had not been interrupted.
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,11 @@ def train_backbone(
             quiet = session.quiet or not run.is_writer
             if not quiet:
                 sys.stderr.write(f"{run.text(session.device)}\n")
-            _train(run, state, quiet)
+            log = state.log if state else []
+            try:
+                _train(run, state, log, quiet)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(_stopped_text(log, force)) from stop
         elif run.is_writer and not session.quiet:
             sys.stderr.write(f"{_finished_text(run)}\n")
         run.distributed.wait()  # until the first process has written
@@ -105,9 +109,19 @@ def _finished_text(run: Run) -> str:
     )
 
 
-def _train(run: Run, state: resume.State | None, quiet: bool) -> None:
-    """Train from the beginning or from the state of an interrupted run; write all files after each epoch."""
-    log = state.log if state else []
+def _stopped_text(log: Sequence[object], force: bool) -> str:
+    """Describe what is kept of an interrupted run with a log of these epochs, and how to continue it."""
+    if not log:
+        return "stopped in the first epoch, so nothing is kept; the same command starts again"
+    command = "the same command without --force" if force else "the same command"
+    return f"stopped; finished epochs are kept, and {command} continues after them"
+
+
+def _train(run: Run, state: resume.State | None, log: list[dict[str, Any]], quiet: bool) -> None:
+    """Train from the beginning or from the state of an interrupted run; write all files after each epoch.
+
+    `log` has one row per finished epoch and grows.
+    """
     images = run.recipe.epochs * len(run.labels)
     with (
         events_of(run, log) as add_events,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fsbench._util import user_code
 from fsbench._util.content import content_folder
+from fsbench._util.content import recipe_names as recipe_names
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
 from fsbench.data.augment import OFF, Augment
@@ -138,15 +139,6 @@ def _settings(values: Mapping[str, Any]) -> str:
     """Write settings that are not switched off; True stands for itself."""
     shown = {name: value for name, value in values.items() if value and name not in ("name", "step")}
     return ", ".join(name if value is True else f"{name} {_text(value)}" for name, value in shown.items())
-
-
-def recipe_names() -> list[str]:
-    """List the shipped recipes.
-
-    Returns:
-        Names in alphabetical order, hyphenated.
-    """
-    return sorted(path.stem.replace("_", "-") for path in content_folder("baselines").glob("[!_]*.py"))
 
 
 def load_recipe(name: str, preset: str | None = None) -> Recipe:

@@ -3,6 +3,7 @@
 It does not contain random generators: each is a function of the seed and of the place in the loop.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,16 @@ from fsbench.models import checkpoint
 from fsbench.models.checkpoint import Provenance
 from fsbench.models.classifiers import Network
 from fsbench.training.run import Run
+
+# Settings that are named first where several differ, and settings whose names differ from those of people.
+_FIRST = ("recipe", "preset", "source", "backbone", "image_size", "train_seed", "epochs", "batch_size")
+_WORDS = {
+    "source": "data set",
+    "source_fingerprint": "images of fingerprint",
+    "per_class": "images per class",
+    "train_seed": "seed",
+    "code": "a recipe file of SHA-256",
+}
 
 _NEWEST, _OLDER = "resume.safetensors", "resume-older.safetensors"
 
@@ -125,19 +136,33 @@ def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) ->
     Raises:
         FsbenchError: A setting differs; the message names the first one.
     """
-    stored = checkpoint.as_provenance(about).identity
-    for name, value in sorted(provenance.identity.items()):
-        if stored.get(name) != value:
+    stored, own = (_settings(each.identity) for each in (checkpoint.as_provenance(about), provenance))
+    for name in {**dict.fromkeys(_FIRST), **dict.fromkeys(sorted({*stored, *own}))}:
+        if stored.get(name) != own.get(name):
+            words = _WORDS.get(name, name.replace("_", " "))
             raise FsbenchError(
-                f"--out {folder}: holds a run with {name} = {_short(stored.get(name))}, "
-                f"not {_short(value)}; choose another folder, or replace the run with --force"
+                f"--out {folder}: holds a run with {words} {_short(stored.get(name))}, "
+                f"not {_short(own.get(name))}; choose another folder, or replace the run with --force"
             )
 
 
+def _settings(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, those within others by a longer name such as `optimiser learning_rate`."""
+    flat: dict[str, Any] = {}
+    for name, value in identity.items():
+        if isinstance(value, list):
+            value = {str(number): part for number, part in enumerate(value, 1)}
+        if isinstance(value, dict):
+            flat |= {f"{name} {key}": part for key, part in _settings(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
 def _short(value: object) -> str:
-    """Format a setting in at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """Format a setting in at most 40 characters."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

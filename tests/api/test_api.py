@@ -17,6 +17,7 @@ from fsbench import api
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.data.loading import load
+from fsbench.data.preparation import prepare
 from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output
 from fsbench.evaluation.run import evaluate as evaluate_file
@@ -190,19 +191,30 @@ class TestModules:
             frame = fsbench.evaluate(model, images.labels, **arguments, **FEW)
             assert list(frame.task_accuracies_percent[0]) == list(expected.task_accuracies_percent[0])
 
-    def test_each_data_set_has_a_row(self, cache: Path):
+    def test_each_data_set_has_a_row(self, tiny_folder: Path, tmp_path: Path):
+        for name in ("one", "two"):
+            prepare(name, tiny_folder, cache=tmp_path, quiet=True)
         frame = fsbench.evaluate(
             MeanColour(),
-            dataset=["tiny", "tiny"],
+            dataset=["one", "two"],
             split="val",
             image_size=16,
-            cache=cache,
+            cache=tmp_path,
             name="mine",
             **FEW,
         )
         assert frame.accuracy_percent[0] == frame.accuracy_percent[1]
         assert set(frame.run) == {"mine"}
         assert set(frame.split) == {"val"}
+
+    def test_repeated_values_count_once(self, cache: Path):
+        frame = fsbench.evaluate(
+            MeanColour(), dataset=["tiny"] * 2, head=["nearest-mean"] * 2, preprocess=["l2"] * 2,
+            image_size=16, cache=cache, **{**FEW, "n_shot": [1, 1], "n_way": [5, 5]},
+        )  # fmt: skip
+        assert len(frame) == 1
+        spec = TaskSpec(n_way=2, n_query=1, n_tasks=5)
+        assert len(fsbench.evaluate(ROWS, LABELS, tasks=[spec, spec], quiet=True)) == 1
 
     def test_a_checkpoint_by_its_path(self, trained: Path, cache: Path, expected: Result):
         for path in (trained / "best.safetensors", str(trained / "best.safetensors")):
@@ -233,6 +245,9 @@ BAD = [  # arguments, part of the error
     ((ROWS, LABELS), {"dataset": ["a", "b"]}, "dataset must be one name for images or features, but is a, b"),
     ((ROWS, LABELS), {"n_way": 3, "n_query": 1}, "n_way = 3, but the split has only 2 classes"),
     ((ROWS, LABELS), {"head": "nearst-mean"}, "did you mean 'nearest-mean'"),
+    ((ROWS, LABELS), {"head": []}, "^head must have at least one value, but is empty$"),
+    ((ROWS, LABELS), {"n_shot": []}, "^n_shot must have at least one value, but is empty$"),
+    ((ROWS, LABELS), {"n_way": []}, "^n_way must have at least one value, but is empty$"),
     ((MeanColour(),), {}, "images are missing"),
     ((MeanColour(), LABELS), {"images": PIXELS}, "image_size is missing"),
     ((MeanColour(), LABELS), {"images": PIXELS[0]}, r"images must be uint8 \(n, h, w, 3\) or float"),

@@ -198,6 +198,40 @@ class TestMainJob:
         assert run(*arguments, "--head", "nearest-mean", "logistic") == 0
         assert json.loads(capsys.readouterr().out) == results  # finished results are returned too
 
+    def test_repeated_values_count_once(self, trained: Path, cache: Path, tmp_path: Path, capsys):
+        best = trained / "best.safetensors"
+        arguments = [*SMALL, *DEVICE, "--cache", cache, "--out", tmp_path, "--quiet", "--json"]
+        heads = [
+            "--head",
+            "nearest-mean",
+            "nearest-mean",
+            "--preprocess",
+            "l2",
+            "l2",
+            "--dataset",
+            "tiny",
+            "tiny",
+        ]
+        assert run("evaluate", best, best, *arguments, *heads, "--n-shot", "1", "1") == 0
+        assert len(json.loads(capsys.readouterr().out)) == 1
+
+    def test_a_comparison_is_suggested_where_it_is_possible(
+        self, trained: Path, cache: Path, tmp_path: Path, capsys
+    ):
+        arguments = ["evaluate", trained / "best.safetensors", *SMALL, *DEVICE, "--cache", cache, "--quiet"]
+        for more, possible in (
+            ("--head nearest-mean --n-shot 1 5", False),
+            ("--head nearest-mean --n-tasks 30", False),
+            ("--head logistic", True),
+            ("--head nearest-mean", True),  # with the result of the other head, which exists
+        ):
+            assert run(*arguments, "--out", tmp_path, *more.split()) == 0
+            assert (
+                f"new); next: fsbench compare {tmp_path / 'tiny'}\n" in capsys.readouterr().out
+            ) == possible
+            assert (run("compare", tmp_path / "tiny") == 0) == possible
+            capsys.readouterr()
+
     def test_leaderboard_and_its_check(self, results: Path, capsys):
         capsys.readouterr()
         assert run("leaderboard", results) == 0
@@ -244,10 +278,7 @@ class TestMainJob:
         ]
         assert run("train-backbone", "all", *arguments, "--out", tmp_path / "runs") == 0
         paths = capsys.readouterr().out.splitlines()
-        assert [Path(line).parent.name for line in paths] == [
-            "erm-fast", "exemplar-fast", "manifold-mixup-fast", "mixup-fast", "rotation-fast", "s2m2-e-fast",
-            "s2m2-r-fast",
-        ]  # fmt: skip
+        assert [Path(line).parent.name for line in paths] == [f"{name}-fast" for name in recipe_names()]
         assert all(Path(line).exists() for line in paths)
 
 
@@ -314,6 +345,13 @@ BAD = [  # command, part of the line on stderr
     ("evaluate {here} --out {here}/results", "is a directory"),
     ("extract {best} --cache {cache} --split vall", "--split must be base, val or novel, but is 'vall'"),
     ("extract {best} --cache {cache} --out {file}/f.h5", "cannot write {file}/f.h5: "),
+    (EVALUATE + "--plot {here}/x.jpg", "plot {here}/x.jpg: must end in .png, .svg or .pdf, but ends in .jpg"),
+    ("evaluate {best} --cache {cache} --out {file}/results", "cannot write {file}/results/result.json: "),
+    ("plot features {best} --out {here}/x.jpg", "plot {here}/x.jpg: must end in .png, .svg or .pdf"),
+    ("plot features {best} --out {file}/x.png", "cannot write {file}/x.png: {file} is not a folder"),
+    ("plot features {best} --out {here}/x.png", "{best}: is a checkpoint; extract features first: fsbench "),
+    ("plot training {here} --out {here}/x.png", "{here}/last.safetensors: no such file or directory\n"),
+    ("predict {best} --support {here} --query {here} --out {file}/x.csv", "x.csv: {file} is not a folder"),
     (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; did you mean 'conv4'?"),
     (TRAIN + "--dataset tinny", "unknown data set 'tinny'; did you mean 'tiny'?"),
     (TRAIN + "--image-size 8", "image_size must be at least 16 for conv4, but is 8"),
@@ -333,6 +371,7 @@ BAD = [  # command, part of the line on stderr
     ("data show tinny --cache {cache}", "unknown data set 'tinny'; did you mean 'tiny'?"),
     ("leaderboard {here}/absent", "there is no such folder"),
     ("leaderboard {file}", "there is no such folder"),
+    ("leaderboard {broken}", "there is no result below this folder"),
 ]  # fmt: skip
 
 
@@ -381,6 +420,15 @@ def test_a_full_disk_gives_one_line_and_leaves_no_file(line: str, place: dict[st
     assert "cannot write" in errors[0]
     assert "Traceback" not in done.stderr
     assert contents(place["here"]) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
+@pytest.mark.parametrize("line", [["data", "list"], ["data", "list", "--json"], ["--help"]])
+def test_output_on_a_full_disk_gives_one_line(line: list[str]):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "fsbench", *line], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert done.stderr == b"fsbench: cannot write the output: no space left on device\n"
 
 
 @pytest.mark.slow

@@ -78,7 +78,8 @@ class TestJson:
         assert printed(f"validate {results}", capsys) == {"problems": []}
         Path(written[0]).write_text("old")
         assert printed(f"leaderboard {results} --check", capsys, code=2) == {"stale": [written[0]]}
-        assert printed(f"validate {results}", capsys, code=2) == {"problems": [f"{written[0]}: is stale"]}
+        (problem,) = printed(f"validate {results}", capsys, code=2)["problems"]
+        assert problem.startswith(f"{written[0]}: is stale; write it again: fsbench leaderboard {results}")
 
     def test_of_reproduce(self, made: dict[str, Path], tmp_path: Path, capsys):
         options = f"--checkpoint {made['best']} --cache {made['cache']} --out {tmp_path} --device cpu --quiet"

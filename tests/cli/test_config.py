@@ -52,6 +52,10 @@ image-size = 32
 
 
 class TestConfigFile:
+    def test_a_setting_that_has_no_effect_is_named_with_its_file(self, parsed, tmp_path: Path):
+        with pytest.raises(FsbenchError, match=f"^{tmp_path}/my.toml: n-way has no effect with --tasks"):
+            parsed("[evaluate]\nn-way = 5\n", "evaluate", "x", "--tasks", "cub-novel-5w1s")
+
     def test_is_equivalent_to_typed_flags(self, parsed):
         options = parsed(EVERYTHING, "train-backbone", "erm")
         assert (options.dataset, options.epochs, options.learning_rate) == ("cifar-fs", (4, 2), 1.0)

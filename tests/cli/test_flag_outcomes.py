@@ -196,7 +196,7 @@ class TestEvaluation:
         say("validate results --readme R.md")
         readme.write_text(readme.read_text().replace("nearest-mean", "another head"))
         say("validate results")
-        assert "1 problems" in say("validate results --readme R.md", code=2)
+        assert "1 problem\n" in say("validate results --readme R.md", code=2)
 
     @pytest.mark.parametrize(
         ("flag", "values", "page", "sign", "expected"),
@@ -520,7 +520,7 @@ def test_quickstart_uses_the_given_folders_and_device_quietly(
 
     monkeypatch.setattr(_quickstart, "train_backbone", train)
     monkeypatch.setattr(_quickstart, "evaluate", evaluate)
-    (tmp_path / "there" / "results").mkdir(parents=True)
+    monkeypatch.setattr(_quickstart.leaderboard, "update", lambda folder, *_, **__: [folder / "README.md"])
     assert "The leaderboard is in there/results/README.md" in say(
         "quickstart --out there --cache c --device cpu --quiet"
     )

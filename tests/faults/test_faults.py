@@ -262,7 +262,7 @@ class TestChangedFiles:
             assert main(line) == 130
         (here / "images" / "base" / "base-0" / "000.png").unlink()
         prepare("tiny", here / "images", cache=here / "cache", quiet=True)
-        assert "holds a run with source_fingerprint = " in refused(line, capsys)
+        assert "holds a run with images of fingerprint " in refused(line, capsys)
 
     def test_another_checkpoint_of_the_same_name_gives_other_results(self, here: Path):
         line = lines(here, here)["evaluate"]

@@ -74,7 +74,13 @@ def test_a_number_that_contradicts_the_scores_is_a_problem(folder: Path):
 def test_stale_tables_are_a_problem(folder: Path):
     page = folder / "README.md"
     page.write_text(page.read_text() + "more")
-    assert list(problems(folder)) == [f"{page}: is stale"]
+    repair = f"write it again: fsbench leaderboard {folder}"
+    assert list(problems(folder)) == [f"{page}: is stale; {repair}"]
+    page.unlink()
+    assert list(problems(folder)) == [f"{page}: is missing; {repair}"]
+    readme = folder / "mine.md"
+    readme.write_text("<!-- leaderboard:begin --><!-- leaderboard:end -->")
+    assert list(problems(folder, readme))[-1] == f"{readme}: is stale; {repair} --readme {readme}"
 
 
 def test_tasks_other_than_the_pinned_list_are_a_problem(folder: Path):

@@ -110,6 +110,42 @@ def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
     assert "over the tasks of both" in text(compare(paths))
 
 
+def test_a_checkpoint_is_not_compared_with_itself(tmp_path: Path):
+    """Of results that differ in the number of tasks only, the one with the most tasks counts."""
+    few, many, other = (
+        result_files.write(tmp_path, made(correct, class_values=of_classes(0, seed), **changes))
+        for seed, (correct, changes) in enumerate(
+            (
+                (RIGHT[:20], {"feature_digest": "e" * 64}),  # on another device
+                (RIGHT, {}),
+                (better(1, 1), {"head": "ridge"}),
+            )
+        )
+    )
+    comparison = compare([tmp_path])
+    assert [(entry.label, entry.n_tasks) for entry in comparison.entries] == [
+        ("nearest-mean", 40), ("ridge", 40),
+    ]  # fmt: skip
+    assert (len(comparison.pairs), comparison.adjusted_for) == (1, 1)
+    assert comparison.fewer_tasks == (str(few),)
+    assert text(comparison).endswith(f"larger number of tasks: {few}")
+    with pytest.raises(FsbenchError, match=f"^there is only one result per question: {many} differs from"):
+        compare([few, many])
+    with pytest.raises(FsbenchError, match=f"^{few} cannot be compared: {many} differs from"):
+        compare([few, many, other])
+
+
+def test_one_result_per_question_is_refused_with_advice(tmp_path: Path):
+    for n_shot in (1, 5):
+        result_files.write(tmp_path, made(RIGHT, n_shot=n_shot))
+    with pytest.raises(
+        FsbenchError, match=r"^there is only one result per question: .*n_shot is 1, but 5 in"
+    ):
+        compare([tmp_path])
+    with pytest.raises(FsbenchError, match=r"evaluate a second checkpoint or head on the same tasks$"):
+        compare([next(tmp_path.rglob("*.json"))])
+
+
 def test_features_without_fingerprint_are_on_the_same_tasks_only_if_equal(tmp_path: Path):
     """For example, rows in another order, or a float16 copy of a feature file."""
 

@@ -88,6 +88,13 @@ class TestPages:
         leaderboard.update(folder, readme)
         assert "There are no results yet." in readme.read_text()
 
+    def test_a_folder_without_any_result_gets_no_pages(self, tmp_path: Path):
+        """Unless it has pages: when the last result was removed, they become empty."""
+        for make in (leaderboard.update, leaderboard.stale):
+            with pytest.raises(FsbenchError, match=f"^{tmp_path}: there is no result below this folder"):
+                make(tmp_path, None)
+        assert not list(tmp_path.iterdir())
+
     def test_an_edited_page_is_stale(self, tmp_path: Path):
         result_files.write(tmp_path, made(10, 12))
         for path in leaderboard.update(tmp_path, None):
@@ -174,15 +181,22 @@ class TestGroups:
             ("train_seed", 1),
             ("run", "other"),
             ("checkpoint", "0" * 64),
-            ("n_tasks", None),
         ],
     )
     def test_each_compared_method_has_a_row(self, field, other):
-        second = made(10, 12, 12) if field == "n_tasks" else made(10, 12, **{field: other})
-        (table,) = shown([made(11, 12), second])
+        (table,) = shown([made(11, 12), made(10, 12, **{field: other})])
         lines = [line for line in table[1:] if "mean of" not in line[3]]
         assert len(lines) == 2
         assert lines[0][:5] != lines[1][:5]
+
+    @pytest.mark.parametrize("digest", ["d" * 64, "e" * 64])
+    def test_of_results_that_differ_in_the_number_of_tasks_the_longest_has_a_row(self, digest):
+        """Features of one checkpoint may differ in their last bits, for example on another device."""
+        few, many = made(11, 12), made(11, 12, 12, feature_digest=digest)
+        (table,) = tables([few, made(10, 10, run="b", checkpoint="b"), many])
+        assert next(line.cells[5, 1].result for line in table.checkpoint_lines) == many
+        assert len(table.checkpoint_lines) == 2
+        assert "Left out: 1 result for which" in table.legend
 
     @pytest.mark.parametrize("field", flatten(BASE.question))
     def test_every_key_is_in_the_table_or_its_heading(self, field):

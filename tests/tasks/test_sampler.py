@@ -370,6 +370,14 @@ def test_data_that_cannot_give_the_tasks_is_refused(spec, message):
 
 
 def test_names_distinguish_specs():
+    assert TaskSpec().protocol == TaskSpec(n_query=5).protocol == "5-way 1-shot"
+    assert TaskSpec(n_query=None, classes=list("abcde")).protocol == (
+        "5-way 1-shot (all queries, tasks of 5 chosen classes)"
+    )
+    assert TaskSpec(n_shot=5, least_shot=1, query_alpha=2.0).unusual == (
+        "queries by Dirichlet(2.0)", "shots from 1 up",
+    )  # fmt: skip
+    assert TaskSpec(disjoint=True).unusual == ("disjoint tasks",)
     assert TaskSpec().name == "5w1s15q"
     assert TaskSpec(n_query=None).name == "5w1sallq"
     assert TaskSpec(n_shot=5, least_shot=1, query_alpha=2.0).name == "5w1-5s15q-dirichlet2"

@@ -64,7 +64,7 @@ def test_it_trains_and_is_evaluated(train, capsys):
 def test_another_file_of_the_same_name_is_another_run(train, capsys):
     assert train(MINE) == 0
     assert train(MINE.replace("0.01", "0.02")) == 2
-    assert "holds a run with code = " in capsys.readouterr().err
+    assert "holds a run with a recipe file of SHA-256 " in capsys.readouterr().err
     assert train(MINE.replace("0.01", "0.02"), "--force") == 0
 
 

@@ -118,9 +118,14 @@ def test_a_folder_of_another_run_is_refused_and_kept(cache: Path, tmp_path: Path
     run = train(tmp_path / "run", cache, epochs=1)
     before = sha256_of(run.last)
     for options, message in (
-        ({"epochs": 2}, f"--out {tmp_path}/run: holds a run with epochs = 1, not 2"),
-        ({"epochs": 1, "seed": 3}, "train_seed = 0, not 3"),
-        ({"epochs": 1, "backbone": "resnet10"}, "backbone = 'conv4', not 'resnet10'"),
+        ({"epochs": 2}, f"--out {tmp_path}/run: holds a run with epochs 1, not 2; choose another folder"),
+        ({"epochs": 1, "seed": 3}, "a run with seed 0, not 3;"),
+        ({"epochs": 1, "backbone": "resnet10"}, "a run with backbone conv4, not resnet10;"),
+        ({"recipe": resolve(load_recipe("mixup"), epochs=[1], batch_size=16)}, "recipe erm, not mixup;"),
+        (
+            {"recipe": resolve(load_recipe("erm"), epochs=[1], batch_size=16, learning_rate=0.5)},
+            "a run with optimiser learning rate .*, not 0.5;",
+        ),
     ):
         with pytest.raises(FsbenchError, match=message):
             train(tmp_path / "run", cache, **options)
@@ -134,11 +139,21 @@ def test_a_folder_with_another_unfinished_run_is_refused(cache: Path, tmp_path: 
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "check_losses", stop)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match="epochs are kept, and the same command continues after"):
             train(tmp_path / "run", cache)
     assert not checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]
-    with pytest.raises(FsbenchError, match=f"--out {tmp_path}/run: holds a run with train_seed = 0, not 3"):
+    with pytest.raises(FsbenchError, match=f"--out {tmp_path}/run: holds a run with seed 0, not 3"):
         train(tmp_path / "run", cache, seed=3)
+
+
+def test_a_run_that_is_stopped_in_its_first_epoch_keeps_nothing(cache: Path, tmp_path: Path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "check_losses", stop)
+    with pytest.raises(KeyboardInterrupt, match="stopped in the first epoch, so nothing is kept"):
+        train(tmp_path / "run", cache)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_a_finished_run_suggests_how_to_continue(cache: Path, tmp_path: Path, monkeypatch, capsys):

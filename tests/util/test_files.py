@@ -9,7 +9,14 @@ import pytest
 
 from fsbench._util import files
 from fsbench._util.errors import FsbenchError, unknown
-from fsbench._util.files import atomic_write, cache_folder, exclusive_lock, sha256_of, write_text
+from fsbench._util.files import (
+    atomic_write,
+    cache_folder,
+    check_writable,
+    exclusive_lock,
+    sha256_of,
+    write_text,
+)
 
 
 def test_write_text_replaces_the_whole_file(tmp_path: Path):
@@ -101,6 +108,15 @@ def test_a_full_disk_gives_one_line(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_paths_that_cannot_be_written_are_refused_before_work_starts(tmp_path: Path):
+    (tmp_path / "a").write_text("")
+    for path, message in ((tmp_path / "a" / "b.csv", "a is not a folder"), (tmp_path, "is a directory")):
+        with pytest.raises(FsbenchError, match=f"^cannot write {path}: .*{message}"):
+            check_writable(path)
+    check_writable(tmp_path / "new" / "folder" / "b.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_file_in_place_of_a_folder_gives_one_line(tmp_path: Path):
     (tmp_path / "a").write_text("")
     with pytest.raises(FsbenchError, match="cannot write"):
@@ -130,6 +146,7 @@ def test_unknown_suggests_the_closest_name_or_lists_all():
         "recipe 'erm' has no preset 'slow'; choose fast, paper"
     )
     assert "choose logistic, ridge" in str(unknown("head", "xyz", ["ridge", "logistic"]))
+    assert str(unknown("class", "nope", ["novel-00", "novel-01"])).endswith("choose novel-00, novel-01")
 
 
 def test_write_errors_are_deferred_until_check(tmp_path: Path):

@@ -13,12 +13,14 @@ from fsbench import stats
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing, group_by
+from fsbench.report.grouping import distinguishing, evaluation, group_by, with_most_tasks
 from fsbench.report.measured import of_result
 from fsbench.stats.all_pairs import Over, Pairs, compare_pairs
 
 Against = Literal["all", "first", "best"]
 Group = Mapping[Path, Result]  # results of one question, by their files
+
+_ADVICE = "evaluate a second checkpoint or head on the same tasks"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Comparison:
         pairs: The pairs that are shown.
         adjusted_for: Number of pairs that p-values are adjusted for, whether shown or not.
         left_out: Files of results without another result of the same question.
+        fewer_tasks: Files that are left out because another one differs in nothing but more tasks.
     """
 
     over: Over
@@ -99,13 +102,15 @@ class Comparison:
     pairs: tuple[Pair, ...]
     adjusted_for: int
     left_out: tuple[str, ...]
+    fewer_tasks: tuple[str, ...] = ()
 
 
 def compare(paths: Sequence[Path], against: Against = "all", over: Over = "classes") -> Comparison:
     """Compare result files, or all results below folders, in pairs.
 
     Results are compared if they answer the same question: target images and kind of task. Between several
-    folders, which are usually several backbones, they are compared only if their heads are equal, too.
+    folders, which are usually several backbones, they are compared only if their heads are equal, too. Of
+    results that differ only in the number of tasks, the one with the most tasks is compared.
 
     Args:
         paths: Result files and folders of result files.
@@ -123,15 +128,24 @@ def compare(paths: Sequence[Path], against: Against = "all", over: Over = "class
     """
     results = _read(paths)
     by_head = len(paths) > 1 and all(path.is_dir() for path in paths)
-    keys = {path: _key(result, by_head) for path, result in results.items()}
-    groups = group_by(results, lambda path: tuple(keys[path].values())).values()
+    kept = with_most_tasks(results, lambda path: results[path])
+    fewer_tasks = [path for path in results if path not in kept]
+    keys = {path: _key(results[path], by_head) for path in kept}
+    groups = group_by(kept, lambda path: tuple(keys[path].values())).values()
     left_out = [path for group in groups if len(group) == 1 for path in group]
+    lone = [*fewer_tasks, *left_out]
+    comparable = [{path: results[path] for path in group} for group in groups if len(group) > 1]
+    if not comparable:
+        reason = _difference(lone[0], keys, results)
+        raise FsbenchError(f"there is only one result per question: {reason}; {_ADVICE}")
     for argument in paths:
         files = [path for path in results if path == argument or argument in path.parents]
-        if set(files) <= set(left_out):
-            raise _incomparable_error(files[0], keys)
-    comparable = [{path: results[path] for path in group} for group in groups if len(group) > 1]
-    return compare_groups(comparable, against, over, left_out)
+        if set(files) <= set(lone):
+            raise FsbenchError(
+                f"{files[0]} cannot be compared: {_difference(files[0], keys, results)}; {_ADVICE}"
+            )
+    comparison = compare_groups(comparable, against, over, left_out)
+    return replace(comparison, fewer_tasks=tuple(map(str, fewer_tasks)))
 
 
 def compare_groups(
@@ -180,6 +194,28 @@ def compare_groups(
     )
 
 
+def first_comparable(results: Sequence[Result], folder: Path) -> Path | None:
+    """Find results that `compare` can compare, without reading more files than needed.
+
+    Args:
+        results: Results whose files are below a results folder.
+        folder: The results folder.
+
+    Returns:
+        The folder of the first of the results that another result below it may be compared with, if any.
+    """
+    for result in results:
+        place = folder / result.path.parts[0]
+        for path in sorted(place.rglob(f"{result.spec.name}-*.json")):
+            try:
+                other = result_files.read(path)
+            except FsbenchError:
+                continue
+            if _key(other, False) == _key(result, False) and evaluation(other) != evaluation(result):
+                return place
+    return None
+
+
 def _read(paths: Sequence[Path]) -> dict[Path, Result]:
     """Read all results by their files, each file once."""
     results = {}
@@ -191,7 +227,7 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
             results[path] = result_files.read(path)
     if len(results) < 2:
         raise FsbenchError(
-            f"compare needs at least two results, but there is only {', '.join(map(str, results))}"
+            f"compare needs at least two results, but there is only {', '.join(map(str, results))}; {_ADVICE}"
         )
     return results
 
@@ -209,8 +245,12 @@ def _key(result: Result, by_head: bool) -> dict[str, object]:
     return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
 
 
-def _incomparable_error(path: Path, keys: Mapping[Path, Mapping[str, object]]) -> FsbenchError:
-    """Return the error for a result without a comparable one; it names the most similar result."""
+def _difference(path: Path, keys: Mapping[Path, Mapping[str, object]], results: Group) -> str:
+    """Describe how the most similar result differs from one that cannot be compared with any."""
+    if path not in keys:
+        same = evaluation(results[path])
+        longer = next(other for other in keys if evaluation(results[other]) == same)
+        return f"{longer} differs from {path} only in its larger number of tasks"
 
     def differences(other: Path) -> list[str]:
         return [name for name, value in keys[path].items() if keys[other][name] != value]
@@ -218,7 +258,7 @@ def _incomparable_error(path: Path, keys: Mapping[Path, Mapping[str, object]]) -
     nearest = min((other for other in keys if other != path), key=lambda other: len(differences(other)))
     name = differences(nearest)[0]
     value, nearest_value = (_text(keys[file][name]) for file in (path, nearest))
-    return FsbenchError(f"{path} cannot be compared: its {name} is {value}, but {nearest_value} in {nearest}")
+    return f"its {name} is {value}, but {nearest_value} in {nearest}"
 
 
 def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) -> Sequence[tuple[int, int]]:

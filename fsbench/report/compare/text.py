@@ -98,8 +98,14 @@ def _notes(comparison: Comparison) -> str:
         for pair in pairs
     ):
         notes.append("A - B: over the tasks of both, where one task list is the beginning of the other.")
+        notes.append("There, ± classes is over all tasks of each, so it is wider than for equal lists.")
     if comparison.left_out:
         notes.append(
             f"Left out, because no other result answers the same question: {', '.join(comparison.left_out)}"
+        )
+    if comparison.fewer_tasks:
+        notes.append(
+            "Left out, because another result differs only in its larger number of tasks: "
+            f"{', '.join(comparison.fewer_tasks)}"
         )
     return "\n".join(notes)

@@ -60,9 +60,9 @@ def update(
         over: Whether ranks, bold type and p-values are over classes or over tasks.
 
     Raises:
-        FsbenchError: The folder does not exist, a file in it is not a result, two results have the same
-            question, `readme` has no markers, or a page would replace a file that fsbench did not write. In
-            these cases nothing is written.
+        FsbenchError: The folder does not exist or has no result (unless its pages exist and become empty), a
+            file in it is not a result, two results have the same question, `readme` has no markers, or a page
+            would replace a file that fsbench did not write. In these cases nothing is written.
     """
     pages = _pages(folder, readme, published, memory_rows, over)
     for path in {folder / "README.md", folder / "published.md"} & pages.keys() - {readme}:
@@ -98,6 +98,10 @@ def _pages(
     """Return the text of each page by its path."""
     with _without_collector():
         measured = tables(read_all(folder), over)
+    if not measured and not (folder / "leaderboard.csv").exists():
+        raise FsbenchError(
+            f"{folder}: there is no result below this folder; write one with fsbench evaluate --out {folder}"
+        )
     shown = published != "none"
     quoted = quotations(memory_rows=memory_rows) if shown else []
     below = beside(quoted, measured, every_backbone=published == "all") if shown else None

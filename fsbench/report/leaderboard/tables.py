@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing
+from fsbench.report.grouping import distinguishing, with_most_tasks
 from fsbench.report.leaderboard.rows import Protocol, families, groups, protocols
 from fsbench.report.leaderboard.wording import (
     epochs,
@@ -113,6 +113,7 @@ class Table:
         checkpoints: Comparison of the `Cell`s of each column, in the order of the lines.
         recipes: Comparison of the `Spread`s of each column with three or more seeds, in the order of the
             lines.
+        fewer_tasks: Number of results left out because another one differs only in a larger number of tasks.
     """
 
     heading: str
@@ -121,6 +122,7 @@ class Table:
     over: Over
     checkpoints: Mapping[Protocol, Compared]
     recipes: Mapping[Protocol, Compared]
+    fewer_tasks: int = 0
 
     @property
     def columns(self) -> list[Protocol]:
@@ -142,6 +144,7 @@ class Table:
             unclaimed=any(None in compared.ranks for compared in self.checkpoints.values()),
             several_seeds=any(line.n_seeds > 1 for line in self.lines),
             recipes_compared=any(len(compared.p) > 1 for compared in self.recipes.values()),
+            fewer_tasks=self.fewer_tasks,
         )
 
     @cached_property
@@ -179,8 +182,9 @@ def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
     ]
 
 
-def _table(group: Sequence[Result], text: str, over: Over) -> Table:
+def _table(every: Sequence[Result], text: str, over: Over) -> Table:
     """Make the table of one group with the heading `text`."""
+    group = with_most_tasks(every, lambda result: result)
     in_order = families(group)
     cells: dict[int, dict[Protocol, Cell | Spread]] = defaultdict(dict)  # by the id of the row or family
     checkpoints, recipes = {}, {}
@@ -208,7 +212,7 @@ def _table(group: Sequence[Result], text: str, over: Over) -> Table:
         if several:
             lines.append(Line(family.rows[0].result, len(family.rows), (), cells[id(family)]))
         lines += [Line(row.result, 1, (), cells[id(row)], in_mean=several) for row in family.rows]
-    return Table(text, group, _with_details(lines), over, checkpoints, recipes)
+    return Table(text, group, _with_details(lines), over, checkpoints, recipes, len(every) - len(group))
 
 
 def spread(seeds: Sequence[Result]) -> Spread:

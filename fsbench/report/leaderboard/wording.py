@@ -40,15 +40,9 @@ def heading(first: Result) -> str:
     else:
         target = f"{source} → {target}"
     size = f", {first.model.image_size} px" if first.model.image_size else ""
-    unusual = {
-        "class counts given": first.head.class_prior,
-        f"queries by Dirichlet({first.spec.query_alpha})": first.spec.query_alpha,
-        f"shots from {first.spec.least_shot} up": first.spec.least_shot,
-        f"tasks of {len(first.spec.classes)} chosen classes": first.spec.classes,
-        "disjoint tasks": first.spec.disjoint,
-        "synthetic images": first.data.synthetic,
-    }
-    return ", ".join([f"{target}{size}", *(text for text, holds in unusual.items() if holds)])
+    known = ["class counts given"] * first.head.class_prior
+    drawn = ["synthetic images"] * first.data.synthetic
+    return ", ".join([f"{target}{size}", *known, *first.spec.unusual, *drawn])
 
 
 def group_details(first: Result) -> dict[str, str]:
@@ -148,6 +142,7 @@ def notes(
     unclaimed: bool,
     several_seeds: bool,
     recipes_compared: bool,
+    fewer_tasks: int,
 ) -> str:
     """Explain how to read a table, including those marks that occur in it; may be empty."""
     parts = []
@@ -182,6 +177,11 @@ def notes(
         parts.append("†: transductive; uses all query images of a task together.")
     if any(result.head.class_prior for result in group):
         parts.append("‡: is given the number of query images per class.")
+    if fewer_tasks:
+        number = "1 result" if fewer_tasks == 1 else f"{fewer_tasks} results"
+        parts.append(
+            f"Left out: {number} for which another result differs only in its larger number of tasks."
+        )
     return " ".join(parts)
 
 

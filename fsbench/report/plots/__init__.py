@@ -5,14 +5,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fsbench._util.errors import unknown
+from fsbench._util.errors import FsbenchError, unknown
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.features import store
+from fsbench.models.checkpoint import is_safetensors
 from fsbench.report.plots.budget import budgets
 from fsbench.report.plots.embedding import novel_features
 from fsbench.report.plots.grids import cross_domain, recipe_by_head
-from fsbench.report.plots.page import save
+from fsbench.report.plots.page import check_figure, save
 from fsbench.report.plots.sweeps import ways_and_shots
 from fsbench.report.plots.tasks import task_accuracies
 from fsbench.report.plots.training import time_curves, training_curves
@@ -20,6 +21,7 @@ from fsbench.report.plots.training import time_curves, training_curves
 __all__ = [
     "KINDS",
     "budgets",
+    "check_figure",
     "cross_domain",
     "novel_features",
     "of_call",
@@ -53,6 +55,9 @@ def plot(kind: str, paths: Sequence[Path]) -> Figure:
     if kind == "time":
         return time_curves(paths)
     if kind == "features":
+        for path in paths:
+            if path.is_file() and is_safetensors(path):
+                raise FsbenchError(f"{path}: is a checkpoint; extract features first: fsbench extract {path}")
         return novel_features([store.read(path) for path in paths])
     if kind not in OF_RESULTS:
         raise unknown("kind of plot", kind, KINDS)

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.files import atomic_write
+from fsbench._util.files import atomic_write, check_writable
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
 LINE = 125  # characters of small text that fit on a line of this width
@@ -94,6 +94,18 @@ def _legend_columns(names: Sequence[str]) -> int:
     return max(1, min(5, 110 // (max(map(len, names)) + 8)))
 
 
+def check_figure(path: Path) -> None:
+    """Refuse a path that `save` could not write, before the work whose results are drawn.
+
+    Raises:
+        FsbenchError: The path does not end in `.png`, `.svg` or `.pdf`, or its folder cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in UNDATED:
+        raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
+    check_writable(path)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure, whole or not at all; equal figures are equal files.
 
@@ -104,9 +116,8 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         FsbenchError: The file has another ending, or the folder cannot be written.
     """
+    check_figure(path)
     suffix = path.suffix.lower()
-    if suffix not in UNDATED:
-        raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # names may hold dollar signs
     with rc_context({"svg.hashsalt": "fsbench"}), atomic_write(path) as part:
