@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fsbench.heads import HEADS
+from fsbench.training.recipe import recipe_names
+
 ROOT = Path(__file__).parents[2]
 ADDITIONS = ("recipe", "head", "data set", "statistic")
 
@@ -33,6 +36,16 @@ def additions() -> dict[str, list[str]]:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return {row[0].strip("*").removeprefix("a "): row[1:] for row in rows}
+
+
+def test_readme_counts_heads_and_names_recipes_as_the_registries_do():
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert re.findall(r"(\d+) few-shot heads", text) == [str(len(HEADS))]
+    (names,) = re.findall(r"which opens with its paper: (.+?)\. \*", text)
+    assert (
+        sorted(re.split(", | and ", names.lower().replace("manifold mixup", "manifold-mixup")))
+        == recipe_names()
+    )
 
 
 def test_readme_shows_every_folder_of_the_package_in_the_order_of_the_import_layers():
