@@ -29,10 +29,11 @@ def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Genera
 def unit_length_step(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Compute the same with distances between unit-length features; the paper says Euclidean distance.
+    """Compute the same losses from unit-length features; the paper only says Euclidean distance.
 
-    From random weights the loss of the paper can shrink all features to one point, where it is ln 2 and
-    gradients vanish. A Conv4 on CIFAR-FS reaches this within an epoch; its class loss stays at chance, ln 64.
+    From random weights, the loss of the paper can shrink all features to one point, where it is ln 2 and
+    gradients vanish. A Conv4 on CIFAR-FS reaches this point within an epoch; its class loss stays at chance,
+    ln 64.
     """
     return exemplar_losses(network, images, labels, unit_length=True)
 

@@ -26,7 +26,7 @@ CODE_DEPTHS = 3  # the reference code draws from the input and the first two blo
 def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
     """Mix at a random depth, either the input or the end of any block, as S2M2's code does.
 
-    The paper uses fewer depths: the input and the first block of a WRN, and one block more of a ResNet.
+    The paper uses fewer depths: the input and the first block of a WRN, and the next block, too, of a ResNet.
     """
     return {"mixed": manifold_mixup(network, images, labels, rng, ALPHA)}
 
@@ -39,7 +39,7 @@ def code_step(
     permutation = draw_permutation(rng, labels)
     features = network.backbone(images, depth, lambda hidden: mix(hidden, permutation, weight))
     logits = network.classifier(features)
-    # Autocast refuses F.binary_cross_entropy, which clamps logarithms at -100, too.
+    # As F.binary_cross_entropy, which also clamps logarithms at -100 but is refused by autocast.
     log_p, log_rest = F.log_softmax(logits, dim=1), torch.log1p(-F.softmax(logits, dim=1)).clamp(min=-100)
     one_hot = F.one_hot(labels, logits.shape[1]).to(log_p.dtype)  # float32 also under autocast
     target = mix(one_hot, permutation, weight)

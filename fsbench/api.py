@@ -1,11 +1,12 @@
-"""What `import fsbench` offers beside its rooms: train, evaluate, predict and compare as plain calls."""
+"""The functions of `import fsbench`: train, evaluate, predict and compare with plain arguments."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 import pandas as pd
 import torch
@@ -32,6 +33,8 @@ from fsbench.prediction.classify import predict as classify
 from fsbench.prediction.outcome import Prediction
 from fsbench.report.compare import Comparison
 from fsbench.report.compare import compare as compare_files
+from fsbench.report.compare.pairs import Against
+from fsbench.stats.all_pairs import Over
 from fsbench.tasks import pinned
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
@@ -43,19 +46,19 @@ from fsbench.training.run import Run, TrainingSpec
 __all__ = ["compare", "evaluate", "load_backbone", "load_results", "predict", "to_frame", "train"]
 
 T = TypeVar("T", bound=str | int | TaskSpec)
-Where = str | Path
+StrPath = str | Path
 
 
 class ComputeOptions(TypedDict, total=False):
-    """Where to compute: cache folder, device, and whether progress is off."""
+    """Options of every computation: cache folder, device, and whether progress is off."""
 
-    cache: Where | None
+    cache: StrPath | None
     device: str | None
     quiet: bool
 
 
 class EvaluateOptions(ComputeOptions, total=False):
-    """Further options of `evaluate`: tasks, images of a module, output, and where to compute."""
+    """Further options of `evaluate`: tasks, images of a module, output, cache and device."""
 
     n_way: int | Sequence[int]
     n_shot: int | Sequence[int]
@@ -65,13 +68,13 @@ class EvaluateOptions(ComputeOptions, total=False):
     images: Array | None
     image_size: int | None
     transform: Callable[[Tensor], Tensor] | None
-    base: Where | tuple[Array, Array] | None
+    base: StrPath | tuple[Array, Array] | None
     name: str | None
-    out: Where | None
+    out: StrPath | None
 
 
 def evaluate(
-    subject: Where | nn.Module | Array,
+    subject: StrPath | nn.Module | Array,
     labels: Array | None = None,
     *,
     dataset: str | Sequence[str] = (),
@@ -86,33 +89,33 @@ def evaluate(
     Several data sets, ways, shots, heads and preprocessing steps are combined; repeated values count once.
 
     Args:
-        subject: What is evaluated: features, shape (n, d), with `labels`; a torch module from images
-            (b, 3, s, s) to features (b, d), with a prepared `dataset` or with `images` and `labels`; or
-            anything that the command evaluates: a checkpoint, a feature file, "timm:resnet50",
-            "./mine.py:network".
-        labels: Labels of features or images, integers or names, shape (n,).
+        subject: Features, (n, d), with `labels`; a torch module from images (b, 3, s, s) to features
+            (b, d), with a prepared `dataset` or with `images` and `labels`; or any subject of the command
+            `fsbench evaluate`: a checkpoint, a feature file, "timm:resnet50", "./mine.py:network".
+        labels: Labels of features or images, integers or names, (n,).
         dataset: Names of prepared data sets, or the name of the data set of features or images.
         split: `base`, `val` or `novel`.
         tasks: Names of pinned task lists, or specifications; they replace `n_way` to `seed`.
         head: Names of few-shot classifiers, or `./mine.py:head`.
-        preprocess: Names of preprocessing steps. Default: each head's own.
-        options: Of the tasks: `n_way` (default 5), `n_shot` (default 1 and 5), `n_query` per class (default
-            15; None: all other images), `n_tasks` (default 10,000) and `seed` (default 0).
+        preprocess: Names of preprocessing steps. Default: that of each head.
+        options: For tasks: `n_way` (default 5), `n_shot` (default 1 and 5), `n_query` per class (default 15;
+            None: all other images), `n_tasks` (default 10,000) and `seed` (default 0).
 
-            Of a module: `images`, either float (n, 3, s, s), passed as they are, or uint8 (n, h, w, 3),
-            passed through `transform` or through the transform of fsbench's backbones for `image_size`
-            pixels. A module runs on its device, or as a copy on another `device`; it is left unchanged.
+            For modules: `images`, either float (n, 3, s, s), which are not transformed, or uint8
+            (n, h, w, 3), to which `transform` is applied, or the transform of the backbones of fsbench for
+            `image_size` pixels. A module runs on its device, or as a copy on another `device`. It is not
+            changed.
 
-            Of all: `base`, features of the base classes for heads that need them: a file, or features and
-            labels; `out`, a results folder to write to, under the run name `name`; `cache`, the cache
-            folder; `device`, such as "cuda"; `quiet`, to show no progress.
+            For all subjects: `base`, features of the base classes for heads that need them, as a file or as
+            features and labels; `out`, a results folder to write to, under the run name `name`; `cache`, the
+            cache folder; `device`, such as "cuda"; `quiet`, to show no progress.
 
     Returns:
-        One row per result. Columns are those of the leaderboard's CSV file, accuracy and 95 % half widths in
-        percent among them, and last `task_accuracies_percent`, an array (n_tasks,).
+        One row per result. The columns are those of the leaderboard's CSV file, including accuracy and 95 %
+        half widths in percent, and finally `task_accuracies_percent`, an array (n_tasks,).
 
     Raises:
-        FsbenchError: An argument for which no result can be made.
+        FsbenchError: An argument is unknown or does not fit the others.
 
     Example:
         >>> import numpy as np, fsbench
@@ -121,16 +124,16 @@ def evaluate(
         >>> frame[["n_way", "n_shot", "head"]].values.tolist()
         [[5, 1, 'nearest-mean']]
     """
-    _check("evaluate", options, EvaluateOptions)
+    _check(evaluate, options, EvaluateOptions)
     base, images = options.get("base"), options.get("images")
-    require_values(head=_several(head))
+    require_values(head=_as_tuple(head))
     session = _session(options, next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
-    datasets = _several(dataset)
+    datasets = _as_tuple(dataset)
     run = partial(
         results_of,
-        tasks=_tasks(_several(tasks)) or _specs(options),
-        heads=_several(head),
-        preprocess=_several(preprocess),
+        tasks=_tasks(_as_tuple(tasks)) or _specs(options),
+        heads=_as_tuple(head),
+        preprocess=_as_tuple(preprocess),
         session=session,
         output=Output(_path(options.get("out"))),
     )
@@ -140,8 +143,8 @@ def evaluate(
         named = subject_of(str(subject), image_size=options.get("image_size"))
         return to_frame(run(named, images=Images(datasets, split, _path(base))))
     if isinstance(subject, nn.Module):
-        module = subject if options.get("device") is None else _on(subject, session.device)
-        features = _of_module(module, labels, datasets, split, options, session)
+        module = subject if options.get("device") is None else _on_device(subject, session.device)
+        features = _features_of_module(module, labels, datasets, split, options, session)
     else:
         features = [features_of_arrays(subject, labels, datasets, split)]
     if isinstance(base, tuple):
@@ -149,24 +152,24 @@ def evaluate(
     else:
         base_features = None if base is None else store.read(Path(base))
     name = options.get("name") or (type(subject).__name__ if isinstance(subject, nn.Module) else "features")
-    subjects = (Subject(one, Model(run=name), base_features) for one in features)
-    return to_frame([result for one in subjects for result in run(one, images=Images(split=split))])
+    subjects = [Subject(values, Model(run=name), base_features) for values in features]
+    return to_frame([result for loaded in subjects for result in run(loaded, images=Images(split=split))])
 
 
 class TrainOptions(Overrides, ComputeOptions, total=False):
-    """Further options of `train`: overrides of the recipe, the network, the folder, and how to compute."""
+    """Further options of `train`: overrides of the recipe, network, folder and computation."""
 
     preset: str | None
     image_size: int | None
     per_class: int | None
     seed: int
-    out: Where | None
+    out: StrPath | None
     force: bool
     precision: str
 
 
 def train(
-    recipe: Where | Recipe = "erm",
+    recipe: StrPath | Recipe = "erm",
     dataset: str = "glyphs",
     backbone: str = "conv4",
     **options: Unpack[TrainOptions],
@@ -176,22 +179,22 @@ def train(
     A finished run is left unchanged, and an interrupted one is continued.
 
     Args:
-        recipe: Name of a recipe, the file of one, `./mine.py`, or a `Recipe`.
+        recipe: Name of a recipe, a file such as `./mine.py`, or a `Recipe`.
         dataset: Name of a prepared data set.
         backbone: Architecture, a key of `fsbench.models.BACKBONES`.
-        options: Of the recipe: `preset` (default: its first), and in place of its own numbers `epochs` (in
+        options: For the recipe: `preset` (default: the first one), and to replace its settings `epochs` (in
             total, or one number per stage), `batch_size`, `learning_rate`, `patience`, `classifier`,
             `dropout`, `augment` and `label_noise`.
 
-            Of the network and its images: `image_size` in pixels, `per_class` images of each base class
+            For the network and its images: `image_size` in pixels, `per_class` images of each base class
             (default: all), and `seed` (default 0).
 
-            Of the run: `out`, its folder (default: below `runs/`); `force`, to start from the beginning;
+            For the run: `out`, its folder (default: below `runs/`); `force`, to start from the beginning;
             `precision`, such as "bf16"; `cache`, the cache folder; `device`, such as "cuda"; `quiet`, to show
             no progress.
 
     Returns:
-        The run; `run.best` is the path of its best checkpoint, `run.folder` that of its log.
+        The run; `run.best` is the path of its best checkpoint, `run.folder` contains its log.
 
     Raises:
         FsbenchError: The arguments do not fit together, the folder holds another run, or the training failed.
@@ -200,7 +203,7 @@ def train(
         >>> run = fsbench.train("manifold-mixup", "cifar-fs", epochs=[40], seed=1)
         >>> frame = fsbench.evaluate(run.best)
     """
-    _check("train", options, TrainOptions)
+    _check(train, options, TrainOptions)
     session = _session(options)
     numbers: Overrides = {key: options[key] for key in Overrides.__annotations__ if key in options}  # type: ignore[literal-required, assignment]
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), options.get("preset"))
@@ -222,9 +225,9 @@ def train(
 
 
 def predict(
-    backbone: Where | FeatureExtractor,
-    support: Where,
-    query: Where,
+    backbone: StrPath | FeatureExtractor,
+    support: StrPath,
+    query: StrPath,
     *,
     head: str = "nearest-mean",
     preprocess: str | None = None,
@@ -235,12 +238,12 @@ def predict(
     """Classify unlabelled images from a few labelled ones.
 
     Args:
-        backbone: A checkpoint, "timm:NAME", "torchvision:NAME" or "./mine.py:function"; or what
-            `load_backbone` returns.
+        backbone: A checkpoint, "timm:NAME", "torchvision:NAME" or "./mine.py:function"; or the return value
+            of `load_backbone`.
         support: Folder with one folder of labelled images per class.
         query: Folder of images to classify.
         head: Name of a few-shot classifier, or `./mine.py:head`.
-        preprocess: Name of a preprocessing step. Default: the head's own.
+        preprocess: Name of a preprocessing step. Default: that of the head.
         n_shot: Support images per class. Default: all.
         seed: Seed of the random numbers that some heads draw.
         options: `cache`, the cache folder; `device`, such as "cuda"; `quiet`, to show no progress.
@@ -255,7 +258,7 @@ def predict(
         >>> prediction = fsbench.predict("timm:resnet50.a1_in1k", "labelled", "unlabelled")
         >>> prediction.table().to_csv("prediction.csv")
     """
-    _check("predict", options, ComputeOptions)
+    _check(predict, options, ComputeOptions)
     network = backbone if isinstance(backbone, FeatureExtractor) else find(backbone)
     return classify(
         network,
@@ -269,7 +272,7 @@ def predict(
     )
 
 
-def load_results(folder: Where) -> list[Result]:
+def load_results(folder: StrPath) -> list[Result]:
     """Read every result file below a results folder.
 
     Args:
@@ -299,40 +302,40 @@ def to_frame(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def compare(
-    paths: Where | Sequence[Where],
-    against: Literal["all", "first", "best"] = "all",
-    over: Literal["classes", "tasks"] = "classes",
+    paths: StrPath | Sequence[StrPath],
+    against: Against = "all",
+    over: Over = "classes",
 ) -> Comparison:
     """Compare result files, or all results below folders, in pairs.
 
     Args:
         paths: Result files and results folders, or one folder.
-        against: Which pairs are shown: all, or those of the first or the best result.
-        over: What the adjusted p-values are about: new classes, or other tasks from the same images.
+        against: Which pairs are shown: "all", or those of the "first" or the "best" result.
+        over: Adjust the p-values for new "classes", or for other "tasks" from the same images.
 
     Returns:
         The compared results and their pairs.
 
     Raises:
-        FsbenchError: A file that is not a result, or one that may not be compared with any other.
+        FsbenchError: A file is not a result, or it cannot be compared with any other.
     """
-    places = [paths] if isinstance(paths, str | Path) else paths
-    return compare_files([Path(path) for path in places], against, over)
+    several = [paths] if isinstance(paths, str | Path) else paths
+    return compare_files([Path(path) for path in several], against, over)
 
 
 def load_backbone(
-    name: Where, architecture: str | None = None, image_size: int | None = None
+    name: StrPath, architecture: str | None = None, image_size: int | None = None
 ) -> FeatureExtractor:
-    """Load a backbone to extract features with.
+    """Load a backbone to extract features.
 
     Args:
         name: A checkpoint of fsbench, "timm:NAME", "torchvision:NAME", "./mine.py:function", or a file of
             weights.
-        architecture: Architecture of a file of weights.
-        image_size: Side of its images in pixels, where the architecture takes images of any size.
+        architecture: Architecture of a weights file.
+        image_size: Side of its images in pixels, if the architecture accepts images of any size.
 
     Returns:
-        The network without a classifier, its transform, and what is known of its training.
+        The network without a classifier, its transform and its identity.
 
     Raises:
         FsbenchError: The backbone cannot be loaded.
@@ -340,29 +343,31 @@ def load_backbone(
     return find(name, architecture, image_size)
 
 
-def _check(function: str, options: Mapping[str, Any], kind: type) -> None:
+def _check(function: Callable[..., Any], options: Mapping[str, Any], kind: type) -> None:
     """Refuse options that a function does not have."""
+    parameters = signature(function).parameters.values()
+    names = [part.name for part in parameters if part.kind is not part.VAR_KEYWORD]
     for name in options.keys() - kind.__annotations__.keys():
-        raise unknown("option", name, kind.__annotations__, f"{function}()")
+        raise unknown("option", name, [*names, *kind.__annotations__], f"{function.__name__}()")
 
 
 def _session(options: ComputeOptions, default: str = "auto") -> Session:
-    """Cache, device and progress as one value; `default` is the device where none is named."""
+    """Combine cache, device and progress; `default` is the device if the options contain none."""
     device = find_device(options.get("device") or default)
     return Session(_path(options.get("cache")), device, options.get("quiet", False))
 
 
 def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:
-    """Specifications and pinned lists."""
+    """Read pinned lists by name; specifications are kept."""
     if len({isinstance(task, TaskSpec) for task in tasks}) > 1:
         raise FsbenchError("tasks must be all names of pinned lists or all TaskSpecs, but are both")
     return [task if isinstance(task, TaskSpec) else pinned.read_task_list(task) for task in tasks]
 
 
 def _specs(options: EvaluateOptions) -> list[TaskSpec]:
-    """The specifications of all combinations of ways and shots."""
+    """Return the specifications of all combinations of ways and shots."""
     default = TaskSpec()
-    ways, shots = _several(options.get("n_way", 5)), _several(options.get("n_shot", (1, 5)))
+    ways, shots = _as_tuple(options.get("n_way", 5)), _as_tuple(options.get("n_shot", (1, 5)))
     require_values(n_way=ways, n_shot=shots)
     return [
         TaskSpec(
@@ -376,7 +381,7 @@ def _specs(options: EvaluateOptions) -> list[TaskSpec]:
     ]
 
 
-def _of_module(
+def _features_of_module(
     module: nn.Module,
     labels: Array | None,
     datasets: Sequence[str],
@@ -384,7 +389,7 @@ def _of_module(
     options: EvaluateOptions,
     session: Session,
 ) -> list[Features]:
-    """Features of images in memory, or of prepared data sets."""
+    """Compute features of images in memory, or of prepared data sets."""
     images, image_size = options.get("images"), options.get("image_size")
     network = partial(embed_images, module, image_size, options.get("transform"), session)
     if images is not None:
@@ -395,8 +400,8 @@ def _of_module(
     return [features_of_split(load_for(dataset, split, *fits), network) for dataset in datasets]
 
 
-def _on(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module itself where it is on the device, else a copy of it there."""
+def _on_device(module: nn.Module, device: torch.device) -> nn.Module:
+    """Return the module if it is on the device, otherwise a copy on that device."""
     if all(tensor.device == device for tensor in _tensors(module)):
         return module
     try:
@@ -408,14 +413,17 @@ def _on(module: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _tensors(subject: object) -> Iterator[Tensor]:
-    """Parameters and buffers of a module; nothing of other subjects."""
+    """Yield parameters and buffers of a module; nothing for other subjects."""
     return chain(subject.parameters(), subject.buffers()) if isinstance(subject, nn.Module) else iter(())
 
 
-def _several(values: T | Sequence[T]) -> tuple[T, ...]:
-    """One or several values as a tuple without repetitions."""
+def _as_tuple(values: T | Sequence[T]) -> tuple[T, ...]:
+    """Return one or several values as a tuple without repetitions."""
     return (values,) if isinstance(values, str | int | TaskSpec) else tuple(dict.fromkeys(values))
 
 
 def _path(path: Any) -> Path | None:
+    """Return a path of an option."""
+    if not (path is None or isinstance(path, str | Path)):
+        raise FsbenchError(f"a path must be text or a Path, but is {path!r} of type {type(path).__name__}")
     return None if path is None else Path(path)

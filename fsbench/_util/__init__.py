@@ -1,1 +1,1 @@
-"""Private helpers of all rooms: files, errors, random streams, the machine, untrusted files."""
+"""Private helpers for all subpackages: files, errors, random streams, devices, untrusted files."""

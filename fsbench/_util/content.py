@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def content_folder(kind: str) -> Path:
     """Return the folder "baselines" or "episodes".
 
-    In the wheel it is `fsbench/content/`; in a checkout it lies beside the package.
+    In the wheel it is below `fsbench/content/`; in a checkout it is beside the package.
     """
     installed = _PACKAGE / "content" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind

@@ -54,7 +54,7 @@ class Worker:
             dist.barrier()
 
     def agree(self, find: Callable[[], T]) -> T:
-        """Call `find` in the first process only, and return its result in all: only its disk counts."""
+        """Call `find` in the first process only, and return its result in all processes."""
         if self.size == 1:
             return find()
         results = [find() if self.rank == 0 else None]

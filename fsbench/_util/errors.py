@@ -56,7 +56,7 @@ def unknown(kind: str, name: str, valid: Iterable[str], owner: str | None = None
         owner: What the valid names belong to, such as "recipe 'erm'"; None: to fsbench.
     """
     names = sorted(valid)
-    closest = max(names, key=lambda each: _similarity(name.lower(), each.lower()), default=None)
+    closest = max(names, key=lambda valid: _similarity(name.lower(), valid.lower()), default=None)
     problem = f"{owner} has no {kind} {name!r}" if owner else f"unknown {kind} {name!r}"
     limit = _SIMILAR_LENGTH if closest is not None and len(closest) == len(name) else _SIMILAR
     if closest is None or max(_similarity(name.lower(), closest.lower())) < limit:

@@ -71,9 +71,8 @@ def _free_in_cgroup() -> int | None:
         group = _CGROUPS / _CGROUP.read_text().strip().rpartition("::/")[2]
         limit = int((group / "memory.max").read_text())  # "max" without a limit
         used = int((group / "memory.current").read_text())
-        return (
-            limit - used + _numbers(group / "memory.stat")["inactive_file"]
-        )  # the system can free its caches
+        caches = _numbers(group / "memory.stat")["inactive_file"]  # which the system can free
+        return limit - used + caches
     except (OSError, ValueError, KeyError):
         return None
 

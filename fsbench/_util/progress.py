@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_SECONDS = 2.0  # between two lines of a log at least, so that what takes no time says nothing
+_SECONDS = 2.0  # minimum between two lines of a log, so that short jobs print nothing
 
 
 class Bar:
@@ -60,7 +60,7 @@ class Bar:
             self._live.update(self._task, description=text)
 
     def line(self, text: str) -> None:
-        """Print a line in a log; a live bar needs none."""
+        """Print a line in a log; ignored with a live bar."""
         if self._live is None and not self._quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
@@ -77,7 +77,7 @@ def progress(
         total: How many units there are; None: unknown.
         unit: What is counted, such as "images".
         quiet: Show nothing.
-        lines: Print a line per 10 % where stderr is no terminal; False: the job prints its own lines.
+        lines: Print a line per 10 % if stderr is not a terminal; False: the job prints its own lines.
 
     Yields:
         The bar that counts what is done.
@@ -90,7 +90,7 @@ def progress(
 
 
 def _live_bar() -> "Progress":
-    """A bar with percentage, rate and remaining time, which disappears when the job is done."""
+    """Create a bar with percentage, rate and remaining time, which disappears at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -109,6 +109,6 @@ def _live_bar() -> "Progress":
         TimeRemainingColumn(),
         console=Console(file=sys.stderr),
         transient=True,
-        redirect_stdout=False,  # answers do not belong on stderr
+        redirect_stdout=False,  # results stay on stdout
         refresh_per_second=4,
     )

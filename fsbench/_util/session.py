@@ -1,4 +1,4 @@
-"""Where a call works and how much it prints: three settings that always travel together."""
+"""Settings of a call that are always passed together: cache folder, device and progress."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tables for people: they fit on a terminal, with bold headings; elsewhere they are plain, of any width."""
+"""Tables as text: on a terminal they fit its width and have bold headings, elsewhere they are plain."""
 
 import io
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def console(stream: TextIO) -> "Console":
-    """Output to a stream: colours and tables that fit on a terminal, plain and wide enough elsewhere."""
+    """Create the console of a stream: with colours and the width of a terminal, elsewhere plain and wide."""
     from rich.console import Console
 
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"  # no-color.org
@@ -21,7 +21,7 @@ def console(stream: TextIO) -> "Console":
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> "Table":
-    """A table without lines; cells may have markup, the columns named in `right` are aligned to the right."""
+    """Make a table without lines; cells may contain markup, columns named in `right` are right-aligned."""
     from rich.table import Table
 
     result = Table(box=None, pad_edge=False)
@@ -33,14 +33,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
 
 
 def escaped(text: str) -> str:
-    """Text whose brackets are not markup."""
+    """Escape brackets, which would be markup."""
     from rich.markup import escape
 
     return escape(text)
 
 
 def as_text(part: "str | Text | Table", stream: TextIO | None = None) -> str:
-    """A part of an answer as text for a stream; None: plain text."""
+    """Format a part of an answer as text for a stream; None: plain text."""
     if isinstance(part, str):
         return part
     out = console(stream or io.StringIO())

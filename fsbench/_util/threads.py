@@ -1,4 +1,4 @@
-"""Compiled code and torch in several threads at once. Both release the global interpreter lock."""
+"""Run compiled code and torch in several threads; both release the global interpreter lock."""
 
 import os
 import threading
@@ -31,7 +31,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def map_single_threaded(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """Call `work` on each part in a thread of its own, where torch uses one thread.
+    """Call `work` on each part in a separate thread, in which torch uses one thread.
 
     Meanwhile torch uses one thread in the whole process, because its number of threads is a global setting.
     The setting is restored at the end.

@@ -17,7 +17,7 @@ from fsbench.cli._output import print_error
 
 __all__ = ["app", "main"]
 
-COMMANDS = (  # in the order in which people need them
+COMMANDS = (  # in the order of typical use
     "quickstart",
     "data",
     "train-backbone",
@@ -52,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after `fsbench`; None: those of this process.
 
     Returns:
-        0 when it is done, 2 after one line on stderr when an argument or a file is wrong, 130 when stopped.
+        0 on success; 2 if an argument or a file is wrong, after one line on stderr; 130 if interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     if not words or words[0] in app.help_flags:
-        app.resolved_commands()  # imports all, as the list of commands has their summaries
+        app.resolved_commands()  # imports all commands, for their summaries
     try:
         try:
             _check_encoding()
@@ -72,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return 2
     except KeyboardInterrupt as stop:
-        print_error(str(stop) or "stopped; finished work is kept, and the same command does the rest")
+        print_error(str(stop) or "interrupted; run the same command again to continue")
         return 130
-    except BrokenPipeError:  # the reader has read enough; Python flushes what is left when it ends
+    except BrokenPipeError:  # the reader closed the pipe; Python flushes the remaining output when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # files are written by functions that raise FsbenchError
         if error.errno != errno.ENOSPC:
@@ -82,14 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print_error(f"cannot write the output: {reason(error)}")
         return 2
-    except SystemExit as end:  # so rich ends when the reader has read enough
+    except SystemExit as end:  # rich exits when the reader closes the pipe
         if not isinstance(end.__context__, BrokenPipeError):
             raise
     return 0
 
 
 def _check_encoding() -> None:
-    """Refuse a Python that reads names of files and classes in another encoding, as they are part of keys."""
+    """Refuse an encoding of file names other than UTF-8: names of files and classes are part of keys."""
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
-        raise FsbenchError(f"names must be read as utf-8, but this locale reads {encoding}; set PYTHONUTF8=1")
+        raise FsbenchError(f"file names must be utf-8, but this locale uses {encoding}; set PYTHONUTF8=1")

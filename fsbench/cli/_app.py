@@ -1,4 +1,4 @@
-"""What every command line of the project has: how it reads flags, shows help and reports mistakes."""
+"""Shared behaviour of all command lines of the project: reading flags, help and errors."""
 
 from collections.abc import Sequence
 from inspect import BoundArguments
@@ -7,13 +7,13 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from fsbench.cli._config import check_values, from_file
-from fsbench.cli._errors import in_house_style
+from fsbench.cli._errors import as_fsbench_error
 from fsbench.cli._help import FlowingHelp
 from fsbench.cli._options import ARGUMENTS, FLAGS
 
 
-def command_line(name: str, summary: str, **more: Any) -> App:
-    """A command line; `more` are further settings of `cyclopts.App`."""
+def command_line(name: str, summary: str, **settings: Any) -> App:
+    """Create a command line; `settings` are further settings of `cyclopts.App`."""
     return App(
         name=name,
         help=summary,
@@ -26,31 +26,31 @@ def command_line(name: str, summary: str, **more: Any) -> App:
         print_error=False,
         exit_on_error=False,
         suppress_keyboard_interrupt=False,
-        **more,
+        **settings,
     )
 
 
 def call(app: App, words: Sequence[str]) -> Any:
-    """Run what the words of a command line ask for; the value that the command returns.
+    """Run the command that the words of a command line select, and return its value.
 
     Raises:
-        FsbenchError: An unknown command or flag, a missing or wrong value, or what the command raises.
+        FsbenchError: A command or flag is unknown, a value is missing or wrong, or the command fails.
     """
     try:
         return app(list(words))
     except CycloptsError as error:
-        raise in_house_style(error, app.name[0]) from error
+        raise as_fsbench_error(error, app.name[0]) from error
 
 
 def parse(app: App, words: Sequence[str]) -> BoundArguments:
-    """The arguments of a command as its function gets them, with defaults; nothing is run.
+    """Parse the arguments of a command, with defaults, without running it.
 
     Raises:
-        FsbenchError: An unknown command or flag, or a value that is missing or wrong.
+        FsbenchError: A command or flag is unknown, or a value is missing or wrong.
     """
     try:
         _, bound, _ = app.parse_args(list(words))
     except CycloptsError as error:
-        raise in_house_style(error, app.name[0]) from error
+        raise as_fsbench_error(error, app.name[0]) from error
     bound.apply_defaults()
     return bound

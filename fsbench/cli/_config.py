@@ -1,4 +1,4 @@
-"""`--config FILE`: flags of commands, written down in TOML.
+"""`--config FILE`: flags of commands in a TOML file.
 
     [train-backbone]
     dataset = "cifar-fs"
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from cyclopts import App
     from cyclopts.argument import Argument, ArgumentCollection
 
-_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {  # what a value must be, and how TOML writes it
+_KINDS: dict[
+    type, tuple[str, tuple[type, ...]]
+] = {  # description of a type, and the types of its TOML values
     int: ("an integer", (int,)),
     float: ("a number", (int, float)),
     Path: ("text", (str,)),
@@ -30,7 +32,7 @@ _KINDS: dict[type, tuple[str, tuple[type, ...]]] = {  # what a value must be, an
 
 
 def from_file(app: "App", command: tuple[str, ...], arguments: "ArgumentCollection") -> None:
-    """Add the flags of the file of `--config` to those of the command line; cyclopts calls this.
+    """Add the flags in the file of `--config` to those of the command line; called by cyclopts.
 
     Raises:
         FsbenchError: The file cannot be read, has no table of the command, or has an unknown table or key, or
@@ -55,7 +57,7 @@ def from_file(app: "App", command: tuple[str, ...], arguments: "ArgumentCollecti
         argument = flags[key]
         values = _values(key, value, argument, path)
         if argument not in typed:
-            switch = arguments.match(f"--{key}")[2]  # what a flag without a value stands for
+            switch = arguments.match(f"--{key}")[2]  # the value of a flag that is given without one
             for number, text in enumerate(values):
                 token = Token(keyword=f"--{key}", value=text, source=str(path), index=number)
                 if isinstance(value, bool):
@@ -64,14 +66,14 @@ def from_file(app: "App", command: tuple[str, ...], arguments: "ArgumentCollecti
 
 
 def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection") -> None:
-    """Take the last of flags that are typed twice and refuse wrong values; cyclopts would round 5.7 to 6.
+    """Use the last value of a repeated flag, and refuse wrong values; cyclopts would round 5.7 to 6.
 
     Raises:
-        FsbenchError: A value that its flag does not take.
+        FsbenchError: A flag has a value of another type.
     """
     for argument in arguments:
         if argument.tokens and argument.tokens[0].keyword:  # values of each occurrence are counted from 0
-            last = max(place for place, token in enumerate(argument.tokens) if token.index == 0)
+            last = max(i for i, token in enumerate(argument.tokens) if token.index == 0)
             argument.tokens = argument.tokens[last:]
         kinds, choices = _kinds(argument.hint), argument.get_choices(force=True) or ()
         for token in argument.tokens:
@@ -89,7 +91,7 @@ def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection")
 
 
 def _document(path: Path) -> dict[str, Any]:
-    """The tables of a file."""
+    """Read the tables of a file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -99,14 +101,14 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _check_names(app: "App", tables: dict[str, Any], path: Path, line: tuple[str, ...]) -> None:
-    """Refuse tables that are no commands below those of `line`, and keys that are no flags of theirs."""
+    """Refuse tables that are not commands below `line`, and keys that are not flags of their command."""
     commands = [name for name in app if not name.startswith("-")]
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise FsbenchError(f"{path}: {name} must be in the table of its command, such as [evaluate]")
         if name not in commands:
             raise unknown("command", name, commands, f"{path}: {' '.join(line)}")
-        if any(not each.startswith("-") for each in app[name]):
+        if any(not subcommand.startswith("-") for subcommand in app[name]):
             _check_names(app[name], table, path, (*line, name))
             continue
         flags = _flags(app[name].assemble_argument_collection(default_parameter=app.default_parameter))
@@ -116,7 +118,7 @@ def _check_names(app: "App", tables: dict[str, Any], path: Path, line: tuple[str
 
 
 def _flags(arguments: "ArgumentCollection") -> dict[str, "Argument"]:
-    """The flags of a command that a file can set, without their dashes."""
+    """Return the flags of a command that a file can set, without their dashes."""
     return {
         name.removeprefix("--"): argument
         for argument in arguments
@@ -126,7 +128,7 @@ def _flags(arguments: "ArgumentCollection") -> dict[str, "Argument"]:
 
 
 def _values(key: str, value: Any, argument: "Argument", path: Path) -> list[str]:
-    """The values of one key as they would be typed."""
+    """Return the values of one key as text, as on the command line."""
     kinds = _kinds(argument.hint)
     if bool in kinds:
         if not isinstance(value, bool):
@@ -139,14 +141,14 @@ def _values(key: str, value: Any, argument: "Argument", path: Path) -> list[str]
     expected, types = _KINDS[kind]
     if argument.get_choices(force=True) and kind is int:
         expected, types = "an integer or text", (int, str)
-    for one in values:
-        if isinstance(one, bool) or not isinstance(one, types) or not str(one).isprintable():
-            raise FsbenchError(f"{path}: {key} must be {expected}, but is {one!r}")
-    return [str(one) for one in values]
+    for item in values:
+        if isinstance(item, bool) or not isinstance(item, types) or not str(item).isprintable():
+            raise FsbenchError(f"{path}: {key} must be {expected}, but is {item!r}")
+    return [str(item) for item in values]
 
 
 def _kinds(hint: Any) -> set[type]:
-    """The plain types in a type hint, such as int in `tuple[int, ...] | None`, without those of a Literal."""
+    """Return the types in a type hint, such as int in `tuple[int, ...] | None`, except those of a Literal."""
     if get_origin(hint) is Literal or hint in (NoneType, Ellipsis):
         return set()
     return set[type]().union(*map(_kinds, get_args(hint))) if get_args(hint) else {hint}

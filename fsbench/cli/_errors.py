@@ -1,4 +1,4 @@
-"""Errors of the command line as one line in the form of the library's: name, rule, value, what to do."""
+"""Convert errors of cyclopts to an `FsbenchError` of one line: name, rule, value, what to do."""
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
 from cyclopts.exceptions import UnusedCliTokensError
@@ -6,8 +6,8 @@ from cyclopts.exceptions import UnusedCliTokensError
 from fsbench._util.errors import FsbenchError, unknown
 
 
-def in_house_style(error: CycloptsError, program: str) -> FsbenchError:
-    """The error that a user is meant to see, with the nearest name where one was mistyped."""
+def as_fsbench_error(error: CycloptsError, program: str) -> FsbenchError:
+    """Return the error for the user, with the most similar name if a command or flag is unknown."""
     line = " ".join((program, *(error.command_chain or ())))
     help_line = f"see: {line} --help"
     match error:

@@ -1,4 +1,4 @@
-"""How `--help` looks."""
+"""Layout of `--help`."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ from cyclopts.help.formatters import DefaultFormatter
 
 
 class FlowingHelp(DefaultFormatter):
-    """Groups of flags whose descriptions fill the lines of the terminal, wherever docstrings break theirs."""
+    """Help formatter that fills the lines of the terminal, ignoring line breaks in docstrings."""
 
     def __call__(self, console: Any, options: Any, panel: Any) -> None:
         """Print one group of flags or commands."""
@@ -16,7 +16,7 @@ class FlowingHelp(DefaultFormatter):
         super().__call__(console, options, panel)
 
     def render_description(self, console: Any, options: Any, description: Any) -> None:
-        """Print what a command does."""
+        """Print the description of a command."""
         _join_lines(description)
         super().render_description(console, options, description)
 
@@ -29,7 +29,7 @@ def _join_lines(description: Any) -> None:
 
 
 def default_text(value: object) -> str | None:
-    """A default as one would type it; None where there is nothing to show."""
+    """Format a default as on the command line; None if it is not shown."""
     if value is None or value == ():
         return None
     if isinstance(value, bool):

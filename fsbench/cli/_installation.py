@@ -1,4 +1,4 @@
-"""Versions, devices, memory and disk of this machine, and problems with them."""
+"""Examine versions, devices, memory and disk of this machine, and list problems."""
 
 import importlib
 import os
@@ -25,7 +25,7 @@ PACKAGES = (
     "torch", "torchvision", "numba", "numpy", "scipy", "h5py", "safetensors", "pandas", "pillow",
     "matplotlib", "timm", "datasets", "tensorboard", "umap-learn",
 )  # fmt: skip
-FRAGILE = ("torchvision", "numba")  # built against one torch and some numpys; fail to import beside others
+FRAGILE = ("torchvision", "numba")  # packages that need certain versions of torch and numpy to be imported
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time in a period: what a container may use
 
@@ -36,7 +36,7 @@ class Device:
 
     device: str  # as --device takes it
     name: str
-    bf16: bool  # computes in it without emulation
+    bf16: bool  # whether it computes in bf16 without emulation
     precision: str  # default precision of training
     compiled: bool  # whether training compiles the network by default
     free_memory: int  # bytes
@@ -53,30 +53,30 @@ class Store:
 
 @dataclass(frozen=True)
 class Checkup:
-    """Everything that the doctor looks at; sizes in bytes."""
+    """The state of an installation; sizes in bytes."""
 
-    versions: dict[str, str]  # fsbench, python and packages; those that are not installed are left out
+    versions: dict[str, str]  # of fsbench, Python and installed packages
     commit: str | None  # of the checkout that fsbench runs from
-    broken: dict[str, str]  # packages that cannot be imported, and why
+    broken: dict[str, str]  # error of each package that cannot be imported
     devices: tuple[Device, ...]  # the default one comes first
-    cuda: str | None  # why a card cannot be used, where there is one
-    threads: int  # that torch computes with on the CPU
-    cores: int  # that this process may use
+    cuda: str | None  # reason why an existing GPU cannot be used
+    threads: int  # of torch on the CPU
+    cores: int  # available to this process
     cache: Path
     cache_bytes: int
     cache_writable: bool
     here_writable: bool  # the current folder, below which runs and results are written
-    free_disk: int  # where the cache lies
+    free_disk: int  # on the disk of the cache
     stores: tuple[Store, ...]
 
 
 def examine(cache: Path | None = None) -> Checkup:
-    """Look at versions, devices, cache and data sets; nothing is written.
+    """Examine versions, devices, cache and data sets, without writing anything.
 
     Raises:
         FsbenchError: The cache cannot be read.
     """
-    cuda = _why_no_cuda()  # first, since torch may say only once what is wrong
+    cuda = _why_no_cuda()  # first, since torch may warn only once
     folder = cache_folder(cache)
     paths = [path for sizes in prepared_stores(cache).values() for path in sizes.values()]
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -102,10 +102,11 @@ def examine(cache: Path | None = None) -> Checkup:
 
 def troubles(checkup: Checkup) -> list[str]:
     """Describe each problem and its remedy in one line."""
-    return [*_slow_or_broken(checkup), *_no_room(checkup)]
+    return [*_software_problems(checkup), *_storage_problems(checkup)]
 
 
-def _slow_or_broken(checkup: Checkup) -> Iterator[str]:
+def _software_problems(checkup: Checkup) -> Iterator[str]:
+    """Yield problems of packages, GPUs, threads and image stores."""
     for name, why in checkup.broken.items():
         yield f"{name} cannot be imported ({why}); install it, torch and numpy in versions that fit"
     if checkup.cuda:
@@ -120,7 +121,8 @@ def _slow_or_broken(checkup: Checkup) -> Iterator[str]:
             yield f"{store.path} is not a readable image store; prepare it again with --force"
 
 
-def _no_room(checkup: Checkup) -> Iterator[str]:
+def _storage_problems(checkup: Checkup) -> Iterator[str]:
+    """Yield problems of folders, disk space and memory."""
     if not checkup.cache_writable:
         yield f"cannot write into the cache {checkup.cache}; name another with --cache or FSBENCH_CACHE"
     if not checkup.here_writable:
@@ -133,11 +135,12 @@ def _no_room(checkup: Checkup) -> Iterator[str]:
 
 
 def gib(size: int) -> str:
-    """A size in bytes, for people."""
+    """Format a size in bytes."""
     return f"{size / GIB:.1f} GiB"
 
 
 def _devices() -> Iterator[torch.device]:
+    """Yield the devices of this machine, the default one first."""
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         yield torch.device("cuda", number)
     if torch.backends.mps.is_available():
@@ -146,6 +149,7 @@ def _devices() -> Iterator[torch.device]:
 
 
 def _device(device: torch.device) -> Device:
+    """Describe a device."""
     compute = choose_compute(device)
     name = machine.device_name(device)
     return Device(
@@ -154,6 +158,7 @@ def _device(device: torch.device) -> Device:
 
 
 def _bf16(device: torch.device) -> bool:
+    """Whether a device computes in bf16 without emulation."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -165,7 +170,7 @@ def _bf16(device: torch.device) -> bool:
 
 
 def _why_no_cuda() -> str | None:
-    """Why torch cannot use the card whose driver is there; None where it can, or there is no card."""
+    """Return why torch cannot use the GPU of an installed driver; None if it can or there is no driver."""
     if not NVIDIA_DRIVER.exists():
         return None
     if torch.version.cuda is None:
@@ -179,7 +184,7 @@ def _why_no_cuda() -> str | None:
 
 
 def _cores() -> int:
-    """The cores that this process may use, by its affinity and by the quota of its container."""
+    """Return the cores that this process may use, by its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if CPU_QUOTA.exists():
         quota, period = CPU_QUOTA.read_text().split()
@@ -189,6 +194,7 @@ def _cores() -> int:
 
 
 def _version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -196,14 +202,16 @@ def _version(package: str) -> str | None:
 
 
 def _why_broken(package: str) -> str | None:
+    """Return the error of importing a package; None if there is none."""
     try:
         importlib.import_module(package)
-    except Exception as error:  # an extension module raises what it likes
+    except Exception as error:  # extension modules raise errors of any kind
         return str(error).partition("\n")[0]
     return None
 
 
 def _contents(path: Path) -> Contents | None:
+    """Describe an image store; None if it cannot be read."""
     try:
         return contents(path)
     except FsbenchError:

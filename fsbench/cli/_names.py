@@ -1,4 +1,4 @@
-"""Names that help and completion show. Their registries import torch; a test compares the two."""
+"""Names for help and completion. Importing their registries would import torch; a test compares the two."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -6,7 +6,7 @@ from fsbench._util.content import recipe_names
 
 Split = Literal["base", "val", "novel"]
 
-# Where another value is allowed, such as a file of your own, `str` stands beside the names.
+# `str` beside the names means that other values, such as your own files, are allowed.
 if TYPE_CHECKING:
     Recipe = str
 else:

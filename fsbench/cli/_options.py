@@ -37,19 +37,19 @@ TRAINING = Group("Training", sort_key=6)
 OUTPUT = Group("Output", sort_key=7)
 GENERAL = Group("General", sort_key=8)
 
-# How every flag is read: a list takes at least one value; of a flag that is typed twice the last one counts.
+# Rules for every flag: a list needs at least one value, and the last occurrence of a repeated flag is used.
 FLAGS = Parameter(consume_multiple=1, negative_iterable=(), allow_repeating=True, show_default=default_text)
 
 
 def _data_sets(_: object) -> list[str]:
-    """Names behind the Tab key: data sets that fsbench knows, and prepared ones of the user."""
+    """Complete names of data sets: known ones and those that the user has prepared."""
     from fsbench.data.summary import list_datasets
 
-    return [each.name for each in list_datasets()]
+    return [dataset.name for dataset in list_datasets()]
 
 
 def _task_lists(_: object) -> list[str]:
-    """Names behind the Tab key: pinned task lists that fsbench ships."""
+    """Complete names of the pinned task lists of fsbench."""
     from fsbench.tasks.pinned import task_list_names
 
     return task_list_names()
@@ -106,10 +106,10 @@ class Computing(Common):
 
     @property
     def session(self) -> "Session":
-        """Cache, device and progress as one value. On a CPU this also tunes the memory of the process.
+        """Cache, device and progress. On a CPU, this also tunes memory allocation of the process.
 
         Raises:
-            FsbenchError: No such device.
+            FsbenchError: The device does not exist.
         """
         from fsbench._util.machine import find_device
         from fsbench._util.session import Session

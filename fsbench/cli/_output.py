@@ -1,4 +1,4 @@
-"""How commands print: tables and colours on a terminal, the same text without colours in a pipe, or JSON."""
+"""Output of commands: tables with colours on a terminal, without colours in a pipe, or JSON."""
 
 import sys
 from dataclasses import asdict, is_dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def answer(common: Common, value: object, *parts: "str | Text | Table") -> None:
-    """Print what a command found: the value with `--json`, else tables and lines for people."""
+    """Print the result of a command: `value` with `--json`, otherwise tables and lines of text."""
     if common.json:
         print_json(value)
         return
@@ -22,13 +22,13 @@ def answer(common: Common, value: object, *parts: "str | Text | Table") -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a value on one line: dataclasses as objects, NaN as null, anything unknown as text."""
+    """Print a value as JSON on one line: dataclasses as objects, NaN as null, unknown types as text."""
     import orjson
 
     def plain(other: object) -> object:
         return asdict(other) if is_dataclass(other) and not isinstance(other, type) else str(other)
 
-    # orjson by itself would also print what a dataclass has cached
+    # By default, orjson would also print the cached properties of dataclasses.
     options = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS
     print(orjson.dumps(value, default=plain, option=options).decode())
 

@@ -1,4 +1,4 @@
-"""The main job in one call, on embedded synthetic images: train, evaluate in two domains, rank."""
+"""The workflow in one call, on embedded synthetic images: train, evaluate in two domains, rank."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from fsbench.training.recipe import load_recipe
 from fsbench.training.run import TrainingSpec
 
 SOURCE, TARGETS = "glyphs", ("glyphs", "glyphs-fine")
-# Without rotation and S2M2-R: a random figure has no upright, so nothing can tell by what it was turned.
+# Without rotation and S2M2-R: random figures have no upright orientation, so rotations cannot be predicted.
 RECIPES = ("erm", "mixup", "manifold-mixup")
-EPOCHS, BATCH_SIZE = 3, 64  # what two CPU cores train in some minutes; far from where recipes converge
+EPOCHS, BATCH_SIZE = 3, 64  # some minutes on two CPU cores; far too few epochs to converge
 
 
 def quickstart(out: Path, session: Session) -> Path:
@@ -28,7 +28,7 @@ def quickstart(out: Path, session: Session) -> Path:
         The path of the leaderboard.
 
     Raises:
-        FsbenchError: A file cannot be written.
+        FsbenchError: A file cannot be written, or there is too little memory.
     """
     results = out / "results"
     for name in RECIPES:

@@ -14,7 +14,7 @@ COLUMNS = ("run", "data set", "tasks", "head", "accuracy in %")
 
 
 def result_table(results: Sequence["Result"]) -> "Table":
-    """One row per result; † marks heads that classify all query images of a task together."""
+    """Make a table with one row per result; † marks heads that use all query images of a task together."""
     rows = [_row(result) for result in results]
     shown = table(COLUMNS, rows, right=("accuracy in %",))
     if any(result.head.transductive for result in results):
@@ -26,7 +26,7 @@ def result_table(results: Sequence["Result"]) -> "Table":
 
 
 def _row(result: "Result") -> tuple[str, ...]:
-    """Run, data set, tasks, head and accuracy of one result."""
+    """Return run, data set, tasks, head and accuracy of one result."""
     spec, data, head, outcome = result.spec, result.data, result.head, result.outcome
     source = result.model.source
     words = (

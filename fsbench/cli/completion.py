@@ -1,4 +1,4 @@
-"""`fsbench completion`: flags, files and names behind the Tab key."""
+"""`fsbench completion`: shell completion of flags, files and names."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _bash(script: str, root: App) -> str:
 
 
 def _zsh(script: str, _: App) -> str:
-    """Complete files, too, for subjects, recipes, heads and task lists."""
+    """Also complete files for subjects, recipes, heads and task lists."""
     without_action = r"^( +'(?:\*|\d+):(?:[^:'\\]|\\.|'\\'')*)' \\$"
     script = re.sub(without_action, r"\1:_files' \\", script, flags=re.MULTILINE)
     script = re.sub(r":\(((?:erm|nearest-mean) [^)]*)\)", r":{compadd -- \1; _files}", script)
@@ -53,14 +53,15 @@ def _zsh(script: str, _: App) -> str:
 
 
 def _fish(script: str, _: App) -> str:
-    """Complete files, too, for recipes, heads and task lists; for subjects it does already."""
+    """Also complete files for recipes, heads and task lists; for subjects, the script already does."""
     script = re.sub(r"(-l (?:head|tasks)) -x ", r"\1 -r -F ", script)
     return script.replace(" -f -a 'erm ", " -F -a 'erm ")
 
 
 def _flags_of_several_values(app: App, *names: str) -> Iterator[str]:
-    """Flags of all commands that take several values, each behind the names of its command."""
-    commands = {name: each for name, each in app.resolved_commands().items() if not name.startswith("-")}
+    """Yield the flags that take several values, each after the names of its command."""
+    resolved = app.resolved_commands().items()
+    commands = {name: command for name, command in resolved if not name.startswith("-")}
     for name, command in commands.items():
         yield from _flags_of_several_values(command, *names, name)
     for argument in [] if commands else app.assemble_argument_collection():

@@ -1,4 +1,4 @@
-"""`fsbench diagnose`: a report on backbones."""
+"""`fsbench diagnose`: write a report on backbones."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,11 +39,6 @@ def diagnose(
     from fsbench.diagnose.run import diagnose
 
     report = diagnose(
-        checkpoint,
-        out,
-        dataset=dataset,
-        only=only,
-        questions=questions,
-        session=common.session,
+        checkpoint, out, dataset=dataset, only=only, questions=questions, session=common.session
     )
     answer(common, {"report": report}, str(report))

@@ -32,7 +32,7 @@ def doctor(*, cache: Cache = None, common: Common = Common()) -> None:
 
 
 def _sections(checkup: "Checkup") -> list["str | Table"]:
-    """Versions, devices, cache and data sets."""
+    """Return tables of versions, devices, cache and data sets."""
     from fsbench.cli._installation import gib
 
     versions = checkup.versions | ({"commit": checkup.commit} if checkup.commit else {})

@@ -1,4 +1,4 @@
-"""`fsbench evaluate`: checkpoints, other backbones or feature files to results."""
+"""`fsbench evaluate`: measure checkpoints, other backbones or feature files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class TaskFlags:
     tasks: Annotated[tuple[str, ...], TASK_LIST] = ()
 
     def specs(self) -> list["TaskSpec"]:
-        """One specification per number of ways and shots."""
+        """Return one specification per combination of ways and shots."""
         from fsbench.tasks.spec import TaskSpec
 
         return [
@@ -145,13 +145,13 @@ def evaluate(
 
         check_figure(files.plot)
     specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
-    before = set(files.out.rglob("*.json"))
+    existing = set(files.out.rglob("*.json"))
     subjects = [subject_of(name, weights.backbone, weights.image_size) for name in dict.fromkeys(subject)]
     results = [
         result
-        for one in subjects
+        for loaded in subjects
         for result in evaluate(
-            one,
+            loaded,
             specs,
             heads.head,
             preprocess=heads.preprocess,
@@ -164,20 +164,18 @@ def evaluate(
         from fsbench.report.plots import of_call, save
 
         save(of_call(results), files.plot)
-    again = files.force or files.details
-    new = sum(again or files.out / result.path not in before for result in results)
-    saved = _saved(results, files.out, new)
-    answer(
-        common, [{"schema": 1, **flatten(result)} for result in results], result_table(results), f"\n{saved}"
-    )
+    recomputed = files.force or files.details
+    n_new = sum(recomputed or files.out / result.path not in existing for result in results)
+    values = [{"schema": 1, **flatten(result)} for result in results]
+    answer(common, values, result_table(results), f"\n{_summary(results, files.out, n_new)}")
 
 
-def _saved(results: Sequence["Result"], folder: Path, new: int) -> str:
-    """Where the results are, how many of them are new, and how to compare them if that is possible."""
+def _summary(results: Sequence["Result"], folder: Path, n_new: int) -> str:
+    """Describe where the results are, how many are new, and how to compare them if that is possible."""
     from fsbench.report.compare import first_comparable
 
-    places = sorted({str(folder / result.path.parts[0]) for result in results})
+    folders = sorted({str(folder / result.path.parts[0]) for result in results})
     count = "1 result" if len(results) == 1 else f"{len(results)} results"
     comparable = first_comparable(results, folder)
-    following = f"; next: fsbench compare {comparable}" if comparable else ""
-    return f"{count} in {', '.join(places)} ({new} new){following}"
+    hint = f"; next: fsbench compare {comparable}" if comparable else ""
+    return f"{count} in {', '.join(folders)} ({n_new} new){hint}"

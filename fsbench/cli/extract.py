@@ -1,4 +1,4 @@
-"""`fsbench extract`: a backbone and a split to a feature file."""
+"""`fsbench extract`: write the features of a split to a file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,13 +44,6 @@ def extract_features(
     dataset = dataset or backbone.dataset
     if dataset is None:
         raise FsbenchError(f"--dataset is missing: {subject} was not trained on a data set of fsbench")
-    path, features = extract_features(
-        backbone,
-        dataset,
-        split,
-        common.session,
-        out=out,
-        force=force,
-    )
+    path, features = extract_features(backbone, dataset, split, common.session, out=out, force=force)
     n, width = features.values.shape
     answer(common, {"features": path, "images": n, "width": width, **features.about}, str(path))

@@ -1,4 +1,4 @@
-"""`fsbench leaderboard`: a results folder to its tables."""
+"""`fsbench leaderboard`: write the tables of a results folder."""
 
 from pathlib import Path
 from typing import Annotated, Literal

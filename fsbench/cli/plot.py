@@ -1,4 +1,4 @@
-"""`fsbench plot`: one figure."""
+"""`fsbench plot`: draw results, features or training."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`fsbench quickstart`: the whole chain on synthetic images."""
+"""`fsbench quickstart`: the whole workflow on synthetic images."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`fsbench reproduce`: a result file, run again."""
+"""`fsbench reproduce`: repeat the training and evaluation of a result file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,12 +35,6 @@ def reproduce(
     from fsbench.evaluation.flat import flatten
     from fsbench.report.reproduce import reproduce
 
-    comparison = reproduce(
-        result,
-        checkpoint=checkpoint,
-        head=head,
-        out=out,
-        session=common.session,
-    )
+    comparison = reproduce(result, checkpoint=checkpoint, head=head, out=out, session=common.session)
     values = {**vars(comparison), "before": flatten(comparison.before), "now": flatten(comparison.now)}
     answer(common, values, comparison.line())

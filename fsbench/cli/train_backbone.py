@@ -1,4 +1,4 @@
-"""`fsbench train-backbone`: a recipe and a data set to a checkpoint."""
+"""`fsbench train-backbone`: train a backbone with a recipe."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,10 +116,10 @@ def train_backbone(
 
     session = common.session
     compute = choose_compute(session.device, training.precision, training.compile, training.micro_batch)
-    everything = recipe == "all"
+    all_recipes = recipe == "all"
     recipes = [
-        resolved(name, images, model, training, lenient=everything)
-        for name in (recipe_names() if everything else [recipe])
+        resolved(name, images, model, training, lenient=all_recipes)
+        for name in (recipe_names() if all_recipes else [recipe])
     ]
     spec = TrainingSpec(
         images.dataset,
@@ -129,11 +129,11 @@ def train_backbone(
         seed=training.seed,
     )
     checkpoints: list[Path] = []
-    for one in recipes:
+    for loaded in recipes:
         run = train_backbone(
-            one,
+            loaded,
             spec,
-            out=out / f"{one.name}-{one.preset}" if everything and out else out,
+            out=out / f"{loaded.name}-{loaded.preset}" if all_recipes and out else out,
             session=session,
             compute=compute,
             tensorboard=tensorboard,
@@ -141,7 +141,7 @@ def train_backbone(
         )
         checkpoints.append(run.best)
         if not common.json:
-            print(run.best, flush=True)  # at once, since the next one may take hours
+            print(run.best, flush=True)  # at once, since the next training may take hours
     if common.json:
         print_json([{"checkpoint": path, **asdict(load_provenance(path))} for path in checkpoints])
 
@@ -149,7 +149,7 @@ def train_backbone(
 def resolved(
     name: str, images: DataFlags, model: ModelFlags, training: TrainingFlags, *, lenient: bool = False
 ) -> "Recipe":
-    """A recipe with the settings of the command line; `lenient` drops a patience that has no effect."""
+    """Load a recipe with the settings of the command line; `lenient` drops a patience without effect."""
     from fsbench.training.overrides import resolve
     from fsbench.training.recipe import load_recipe
 

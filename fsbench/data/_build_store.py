@@ -26,7 +26,7 @@ class Survey:
 
     key: str  # SHA-256 of all names and bytes
     files: Mapping[str, str]  # digest of the bytes of each split, without names
-    side: int  # of the squares that the images become by default
+    side: int  # default side of the stored squares in pixels
     native: int  # pixels; the median of the images' shorter sides
 
 
@@ -76,7 +76,7 @@ def write_store(
             writers[split] = SplitWriter(
                 file, split, shape, labels, list(label_of), items, digests, survey.files[split]
             )
-        for split, writer in writers.items():  # pixels last, so that all names lie at the file's beginning
+        for split, writer in writers.items():  # pixels last, so that all names are at the file's beginning
             pictures = [listing[split][class_name][item] for class_name, item in orders[split][0]]
             for pixels in squares(pictures, size, depth):
                 writer.add(pixels)

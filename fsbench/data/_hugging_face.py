@@ -127,5 +127,5 @@ def _table(path: Path) -> "pyarrow.Table":
             table = pyarrow.ipc.open_stream(pyarrow.memory_map(str(path))).read_all()
         table.validate(full=True)  # by itself Arrow trusts every offset in a file
     except (pyarrow.ArrowException, OSError) as error:
-        raise FsbenchError(f"{path}: not a whole table ({reason(error)})") from error
+        raise FsbenchError(f"{path}: damaged, or not a table ({reason(error)})") from error
     return table

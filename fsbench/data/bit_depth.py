@@ -12,7 +12,7 @@ from PIL import Image
 from fsbench.data._open_image import map_in_threads, open_image
 from fsbench.data.listing import Picture
 
-_DEPTHS = (8, 10, 12, 14, 16, 24, 31)  # bits of cameras and scanners, and the most that Pillow reads
+_DEPTHS = (8, 10, 12, 14, 16, 24, 31)  # bits of cameras and scanners, and the maximum of Pillow
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _WHITE_IS_ZERO = 0
 _log = logging.getLogger(__name__)

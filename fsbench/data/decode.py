@@ -32,7 +32,7 @@ def inspect_files(pictures: Sequence[Picture]) -> Iterator[tuple[bytes, tuple[in
     """Yield the SHA-256 of the bytes, and width and height, of each picture, without decoding it.
 
     Raises:
-        FsbenchError: A file cannot be read or is no image; the message names it.
+        FsbenchError: A file cannot be read or is not an image; the message names it.
     """
     for part in map_in_threads(_inspect, pictures, 1024):
         yield from part

@@ -1,8 +1,7 @@
-"""Why is one backbone better than another?
+"""Diagnosis: why one backbone is better than another.
 
-Robustness, calibration and representation of trained checkpoints are measured side by side, as the mixup
-papers measured them, and toy problems show the same effects in two dimensions. Each private module measures
-one section of the report.
+Robustness, calibration and representation of checkpoints are measured as in the mixup papers, and toy
+problems show the same effects in two dimensions. Each private module measures one section of the report.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
-"""Adversarial attacks: single-step ones (white-box and transferred), and iterated ones as a check.
+"""Adversarial attacks: single-step (white-box and transferred), and iterated as a check.
 
-No attack library is used: FGSM is one line, and the target is a few-shot task through its backbone.
-(torchattacks 3.5.1, of 2023, pins requests to 2.25 and installs a `robustbench` package of its own.)
+No attack library is used: FGSM is one line, and the attacked loss is that of a few-shot task. (torchattacks
+3.5.1 of 2023 pins requests to 2.25 and installs its own `robustbench` package.)
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from fsbench.diagnose.study import KINDS, Batch, Kind, Scores, Study, TrainedNet
 EPSILONS = (1, 2, 4, 8)  # largest change of a channel, of 255 levels
 ITERATED = (4,)  # one epsilon only, since every step needs a gradient
 STEPS = 7  # as in Madry et al. (arXiv:1706.06083) on CIFAR-10
-CLAIMED = (  # attack and epsilon; where a paper says that mixing raises the accuracy, if one does
+CLAIMED = (  # attack and epsilon; papers which claim that mixing raises this accuracy
     (("clean", 0), ""),
     (("FGSM", 4), "mixup §3.5, MM §5.3"),
     (("transferred", 4), "mixup §3.5"),
@@ -70,28 +70,28 @@ def gradients(batches: Iterable[Batch]) -> list[Tensor]:
 
 
 def answers_under_attack(
-    batches: Iterable[Batch], own: Sequence[Tensor], transferred: Sequence[Tensor] | None
+    batches: Iterable[Batch], gradients: Sequence[Tensor], transferred: Sequence[Tensor] | None
 ) -> dict[tuple[str, int], Tensor]:
     """Return which answers are correct, (n,) bool, by attack and epsilon of 255; `clean` is no attack.
 
-    `own` are the loss gradients of the batches, `transferred` those of another network.
+    `gradients` are the loss gradients of the batches, `transferred` those of another network.
     """
-    right: dict[tuple[str, int], list[Tensor]] = {}
+    correct: dict[tuple[str, int], list[Tensor]] = {}
     for number, batch in enumerate(batches):
         images, answers = batch.images, batch.answers
-        changed = {("clean", 0): images}
+        attacked = {("clean", 0): images}
         for epsilon in EPSILONS:
-            changed["FGSM", epsilon] = fgsm(images, own[number], epsilon / 255)
+            attacked["FGSM", epsilon] = fgsm(images, gradients[number], epsilon / 255)
             if transferred is not None:
-                changed["transferred", epsilon] = fgsm(images, transferred[number], epsilon / 255)
+                attacked["transferred", epsilon] = fgsm(images, transferred[number], epsilon / 255)
         for epsilon in ITERATED:
-            changed["iterated", epsilon] = iterated_fgsm(
-                batch.scores, images, answers, epsilon / 255, first=own[number]
+            attacked["iterated", epsilon] = iterated_fgsm(
+                batch.scores, images, answers, epsilon / 255, first=gradients[number]
             )
-        for key, seen in changed.items():
+        for key, inputs in attacked.items():
             with torch.no_grad():
-                right.setdefault(key, []).append(batch.scores(seen).argmax(dim=1) == answers)
-    return {key: torch.cat(parts) for key, parts in right.items()}
+                correct.setdefault(key, []).append(batch.scores(inputs).argmax(dim=1) == answers)
+    return {key: torch.cat(parts) for key, parts in correct.items()}
 
 
 def section(study: Study) -> ReportSection:
@@ -153,28 +153,28 @@ def section(study: Study) -> ReportSection:
 
 
 def _answers(study: Study, kind: Kind) -> dict[str, dict[tuple[str, int], Tensor]]:
-    """Return the answers of every network under attack; gradients that others need are computed once."""
-    others = {network.name: _other(study, network) for network in study.networks}
-    needed = {other.name for other in others.values() if other}
-    kept = {s.name: gradients(study.batches(s, kind)) for s in study.networks if s.name in needed}
+    """Return the answers of every network under attack; transferred gradients are computed once."""
+    sources = {network.name: _transfer_source(study, network) for network in study.networks}
+    needed = {source.name for source in sources.values() if source}
+    cached = {n.name: gradients(study.batches(n, kind)) for n in study.networks if n.name in needed}
     answers = {}
     for network in study.networks:
-        other = others[network.name]
-        own = kept.get(network.name) or gradients(study.batches(network, kind))
-        transferred = kept[other.name] if other else None
-        answers[network.name] = answers_under_attack(study.batches(network, kind), own, transferred)
+        source = sources[network.name]
+        own_gradients = cached.get(network.name) or gradients(study.batches(network, kind))
+        transferred = cached[source.name] if source else None
+        answers[network.name] = answers_under_attack(study.batches(network, kind), own_gradients, transferred)
     return answers
 
 
-def _other(study: Study, network: TrainedNetwork) -> TrainedNetwork | None:
-    """Return the network that attacks are transferred from: the second one, so that it is mostly the same.
+def _transfer_source(study: Study, network: TrainedNetwork) -> TrainedNetwork | None:
+    """Return the network from which attacks are transferred: the second one, or the first for the second.
 
-    For the second network it is the first one. Networks with images of another size are skipped.
+    Networks with images of another size are skipped.
     """
-    first, *rest = study.networks
+    first, *others = study.networks
     size = network.provenance.image_size
-    same = (s for s in (*rest, first) if s is not network and s.provenance.image_size == size)
-    return next(same, None)
+    candidates = (n for n in (*others, first) if n is not network and n.provenance.image_size == size)
+    return next(candidates, None)
 
 
 def _table(kind: Kind, means: dict[str, dict[tuple[str, int], Mean]]) -> TextTable:

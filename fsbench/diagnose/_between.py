@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from fsbench._util.rng import stream
 from fsbench.diagnose._plots import Panel, panels
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import Scores, Study, TrainedNetwork
+from fsbench.diagnose.study import Scores, Study, TrainedNetwork, batches_of
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of the first image of a pair
 
@@ -33,8 +33,8 @@ def gradient_norms(
     """
     images = images.detach().requires_grad_()
     values = scores(images)
-    own, partner = (F.cross_entropy(values, labels, reduction="sum") for labels in (first, second))
-    gradient = torch.autograd.grad(weight * own + (1 - weight) * partner, images)[0]
+    losses = [F.cross_entropy(values, labels, reduction="sum") for labels in (first, second)]
+    gradient = torch.autograd.grad(weight * losses[0] + (1 - weight) * losses[1], images)[0]
     return values.detach(), gradient.flatten(1).norm(dim=1)
 
 
@@ -42,25 +42,25 @@ def section(study: Study) -> ReportSection:
     """Measure misses and gradient norms of every network between base images of different classes."""
     first, second = _pairs(study.base.labels, study.questions // 4)
     missed: dict[str, NDArray[np.float64]] = {}  # (weights, pairs), in %
-    steep: dict[str, NDArray[np.float64]] = {}
+    norms: dict[str, NDArray[np.float64]] = {}  # (weights, pairs)
     for network in study.networks:
         parts = [
             _along(study, network, *rows)
-            for rows in zip(*(np.array_split(r, -(-len(first) // 128)) for r in (first, second)), strict=True)
+            for rows in zip(batches_of(first, 128), batches_of(second, 128), strict=True)
         ]
-        missed[network.name], steep[network.name] = (
+        missed[network.name], norms[network.name] = (
             np.concatenate(p, axis=1) for p in zip(*parts, strict=True)
         )
     inside = slice(1, -1)
     rows = tuple(
         (
             name,
-            f"{off[[0, -1]].mean():.1f}",
-            f"{off[inside].mean():.1f}",
-            f"{off[len(WEIGHTS) // 2].mean():.1f}",
-            f"{steep[name][inside].mean():.2f}",
+            f"{misses[[0, -1]].mean():.1f}",
+            f"{misses[inside].mean():.1f}",
+            f"{misses[len(WEIGHTS) // 2].mean():.1f}",
+            f"{norms[name][inside].mean():.2f}",
         )
-        for name, off in missed.items()
+        for name, misses in missed.items()
     )
     return ReportSection(
         "between",
@@ -72,13 +72,13 @@ def section(study: Study) -> ReportSection:
         (TextTable(("network", "misses, ends", "in between", "middle", "gradient norm"), rows),),
         {
             "between samples": panels(
-                [Panel("misses, %", _curves(missed)), Panel("gradient norm", _curves(steep))],
+                [Panel("misses, %", _curves(missed)), Panel("gradient norm", _curves(norms))],
                 "weight of the first image",
             )
         },
         {
-            "misses": {name: _means(off) for name, off in missed.items()},
-            "gradient norms": {name: _means(norms) for name, norms in steep.items()},
+            "misses": {name: _means(values) for name, values in missed.items()},
+            "gradient norms": {name: _means(values) for name, values in norms.items()},
         },
         tuple(
             Claim(
@@ -86,7 +86,7 @@ def section(study: Study) -> ReportSection:
             )
             for quantity, digits, networks in (
                 ("misses between samples, %", 1, missed),
-                ("gradient norm between samples", 2, steep),
+                ("gradient norm between samples", 2, norms),
             )
         ),
     )
@@ -109,13 +109,13 @@ def _along(
     """Return misses (0 or 100) and gradient norms between pairs of base images, (weights, n) each."""
     ends = [network.images(study.base.pixels[rows]) for rows in (first, second)]
     a, b = (torch.from_numpy(study.base.labels[rows]).long().to(network.device) for rows in (first, second))
-    off, norms = [], []
+    missed, norms = [], []
     for weight in WEIGHTS:
         mixed = weight * ends[0] + (1 - weight) * ends[1]
         scores, lengths = gradient_norms(network.scores, mixed, a, b, weight)
-        off.append(100 * misses(scores, a, b).double())
+        missed.append(100 * misses(scores, a, b).double())
         norms.append(lengths.double())
-    return torch.stack(off).cpu().numpy(), torch.stack(norms).cpu().numpy()
+    return torch.stack(missed).cpu().numpy(), torch.stack(norms).cpu().numpy()
 
 
 def _pairs(labels: NDArray[np.integer], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,7 +1,7 @@
-"""Calibration and likelihood: how well confidence agrees with accuracy, on natural images and on others.
+"""Calibration and likelihood: how well confidence agrees with accuracy, on photographs and artificial images.
 
-The reliability diagram needs the bins, and torchmetrics returns only their error. From the bins the error is
-one line, which tests compare with torchmetrics.
+The reliability diagram needs the bins, of which torchmetrics returns only the error. Tests compare the error
+with that of torchmetrics.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from fsbench._util.rng import stream
 from fsbench.diagnose._plots import reliability_diagrams
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import Study, TrainedNetwork, evenly
+from fsbench.diagnose.study import Study, TrainedNetwork, batches_of, evenly
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import l2
 from fsbench.tasks import sampler
@@ -23,7 +23,7 @@ from fsbench.tasks.spec import TaskSpec
 
 BINS = 15
 TASKS = TaskSpec(n_shot=5, n_tasks=200)
-HEAD = "logistic"  # the scale of nearest mean's scores is not fitted, so its confidence has no meaning
+HEAD = "logistic"  # nearest mean does not fit the scale of its scores, so its confidence has no meaning
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ def _confidence(network: TrainedNetwork, pixels: NDArray[np.uint8]) -> NDArray[n
     with torch.no_grad():
         parts = [
             network.scores(network.images(part)).softmax(dim=1).amax(dim=1)
-            for part in np.array_split(pixels, -(-len(pixels) // 128))
+            for part in batches_of(pixels, 128)
         ]
     confidences: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
     return confidences

@@ -1,4 +1,4 @@
-"""What papers claim that mixing changes, against what was measured: paired differences between networks."""
+"""Claims of papers about the effect of mixing, compared with measured paired differences of networks."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def section(claims: Sequence[Claim]) -> ReportSection | None:
     reference, *others = names
     rows, values = [], {}
     for claim in claims:
-        if list(claim.samples) != names:  # a network without another one to transfer an attack from
+        if list(claim.samples) != names:  # some network has no source of transferred attacks
             continue
         first = claim.samples[reference]
         differences = {name: stats.paired_difference(claim.samples[name], first) for name in others}

@@ -32,7 +32,7 @@ def sheared(images: Tensor, degrees: Tensor) -> Tensor:
 def zoomed(images: Tensor, fraction: float) -> Tensor:
     """Scale the middle `fraction` of both sides to the whole image (b, c, s, s); above 1 the frame is black.
 
-    Bilinear without smoothing, so zooming out aliases, which may also be so in the paper.
+    Bilinear without smoothing, so zooming out causes aliasing, as it may in the paper.
     """
     return _sampled(images, (fraction * torch.eye(2, device=images.device)).expand(len(images), 2, 2))
 

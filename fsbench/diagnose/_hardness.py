@@ -1,4 +1,4 @@
-"""Task hardness as measured by one network, and how the accuracy of each network depends on it."""
+"""Task hardness, measured by one network, and the dependence of each network's accuracy on it."""
 
 from dataclasses import dataclass
 
@@ -54,11 +54,12 @@ def fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
 
 def section(study: Study) -> ReportSection:
     """Measure accuracy over hardness, for novel tasks of several ways and shots."""
-    labels, judge = study.novel.labels, study.networks[0]
+    labels, reference = study.novel.labels, study.networks[0]
     ways = [n_way for n_way in WAYS if n_way <= len(study.novel.class_names)]
     specs = [TaskSpec(n_way, n_shot, n_tasks=N_TASKS) for n_way in ways for n_shot in SHOTS]
     with torch.no_grad():
-        logits = judge.module.classifier(torch.tensor(judge.novel.values, device=judge.device)).cpu()
+        novel = torch.tensor(reference.novel.values, device=reference.device)
+        logits = reference.module.classifier(novel).cpu()
     hard = np.concatenate([_hardness(logits, labels, spec) for spec in specs])
     lines, accuracies, rows = {}, {}, []
     for network in study.networks:
@@ -84,8 +85,8 @@ def section(study: Study) -> ReportSection:
         "hardness",
         "Task hardness",
         "Accuracy (%) of nearest mean against the hardness of a task: the mean log odds that a query is "
-        f"classified as another class, by the base-class scores of {judge.name}, which favours this network. "
-        "The paper uses an ImageNet ResNet-152 instead, so its numbers are not comparable. "
+        f"classified as another class, by the base-class scores of {reference.name}, which favours this "
+        "network. The paper uses an ImageNet ResNet-152 instead, so its numbers are not comparable. "
         f"{N_TASKS} novel tasks for each of "
         f"{', '.join(f'{spec.n_way}w{spec.n_shot}s' for spec in specs)}. Area: below the fitted line in the "
         "first quadrant. Correlation: over all tasks, and its mean within each protocol. After Dhillon "
@@ -97,7 +98,7 @@ def section(study: Study) -> ReportSection:
             )
         },
         {
-            "judge": judge.name,
+            "judge": reference.name,
             "lines": {name: {**vars(line), "area": line.area} for name, line in lines.items()},
             "hardness": hard.tolist(),
             "accuracies": accuracies,

@@ -1,4 +1,4 @@
-"""Memorised label noise: predictions of networks for images that they saw with a false label."""
+"""Memorised label noise: predictions for images that were part of the training with a false label."""
 
 import numpy as np
 import torch
@@ -8,28 +8,28 @@ from torch import Tensor
 from fsbench.data.label_noise import add_label_noise
 from fsbench.diagnose._plots import bars
 from fsbench.diagnose._section import Mean, ReportSection, TextTable
-from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork, evenly, percent
+from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork, batches_of, evenly, percent
 
 IMAGES = 4096  # base images at most
 
 
-def memorised(predicted: Tensor, truth: Tensor, taught: Tensor) -> dict[str, Mean | None]:
-    """Return accuracies of predictions (n,) by true labels (n,), and how many repeat a false one, in %.
+def memorised(predicted: Tensor, truth: Tensor, training_labels: Tensor) -> dict[str, Mean | None]:
+    """Return accuracies of predictions (n,) by true labels (n,), and how many repeat a false label, in %.
 
-    `taught` (n,) are the training labels. Numbers are None where no label is false.
+    A number is None if it has fewer than two images, such as without false `training_labels` (n,).
     """
-    false = truth != taught
+    false = truth != training_labels
     correct = predicted == truth
     return {
         "base accuracy": _percent(correct),
         "right, true label": _percent(correct[~false]),
         "right, false label": _percent(correct[false]),
-        "memorised": _percent((predicted == taught)[false]),
+        "memorised": _percent((predicted == training_labels)[false]),
     }
 
 
 def section(study: Study) -> ReportSection | None:
-    """Measure how much label noise was memorised; None where no network was trained with label noise."""
+    """Measure how much label noise was memorised; None if no network was trained with label noise."""
     if not any(network.label_noise for network in study.networks):
         return None
     images = evenly(study.base.labels, IMAGES)
@@ -73,7 +73,7 @@ def section(study: Study) -> ReportSection | None:
 
 def _memorised(study: Study, network: TrainedNetwork, rows: NDArray[np.int64]) -> dict[str, Mean | None]:
     """Return the numbers of one network on these base images."""
-    taught = add_label_noise(
+    training_labels = add_label_noise(
         study.base.labels,
         len(study.base.class_names),
         network.label_noise,
@@ -83,12 +83,11 @@ def _memorised(study: Study, network: TrainedNetwork, rows: NDArray[np.int64]) -
         predicted = torch.cat(
             [
                 network.scores(network.images(study.base.pixels[part])).argmax(dim=1).cpu()
-                for part in np.array_split(rows, -(-len(rows) // 256))
+                for part in batches_of(rows, 256)
             ]
         )
-    return memorised(
-        predicted, *(torch.from_numpy(labels[rows]).long() for labels in (study.base.labels, taught))
-    )
+    truth, training = (torch.from_numpy(x[rows]).long() for x in (study.base.labels, training_labels))
+    return memorised(predicted, truth, training)
 
 
 def _percent(flags: Tensor) -> Mean | None:

@@ -38,8 +38,8 @@ def panels(parts: Sequence[Panel], x_label: str, y_label: str = "", *, share: bo
     figure, row = _row(len(parts), share=share)
     for axes, part in zip(row, parts, strict=True):
         for name, curve in part.curves.items():
-            look = mark(names.index(name))
-            axes.plot(*zip(*curve, strict=True), **look if len(curve) < 20 else {"color": look["color"]})
+            style = mark(names.index(name))
+            axes.plot(*zip(*curve, strict=True), **style if len(curve) < 20 else {"color": style["color"]})
         for name, crosses in part.crosses.items():
             axes.plot(*zip(*crosses, strict=True), **{**mark(names.index(name)), "ls": "", "marker": "x"})
         axes.set(title=part.title, xlabel=x_label, yscale="log" if part.log else "linear")
@@ -80,7 +80,7 @@ def bars(networks: Mapping[str, Mapping[str, float]], y_label: str) -> Figure:
 
 
 def reliability_diagrams(networks: Mapping[str, Mapping[str, "Reliability"]]) -> Figure:
-    """Draw accuracy over confidence in bins of at least ten answers; both agree on the dashed line."""
+    """Draw accuracy over confidence in bins of at least ten answers; they are equal on the dashed line."""
     kinds = list(next(iter(networks.values())))
     figure, row = _row(len(kinds))
     for axes, kind in zip(row, kinds, strict=True):

@@ -1,4 +1,4 @@
-"""Published numbers to compare a section with; `published.csv` says where each was read."""
+"""Published numbers beside those of a section, with their sources in `published.csv`."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ from fsbench.diagnose._section import TextTable
 
 
 def published(section: str) -> TextTable | None:
-    """Return the published numbers of a section, one column per method; None where there are none."""
+    """Return the published numbers of a section, one column per method; None if there are none."""
     with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.pop("section") == section]
     if not rows:

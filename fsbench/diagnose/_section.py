@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of texts; the first cell of a row says what the row is about."""
+    """A table of texts; the first cell of a row is its label."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -19,7 +19,7 @@ class TextTable:
 
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """A number that mixing raises or lowers by a paper, measured on the same questions for every network."""
+    """A number that mixing raises or lowers according to a paper, measured for every network."""
 
     quantity: str  # as the report names it
     paper: str

@@ -1,4 +1,4 @@
-"""Representation: how many directions the features of a class use, and how far classes are apart."""
+"""Representation: singular values of the features of a class, and distances between classes."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from fsbench import stats
 from fsbench.diagnose._plots import Panel, panels, points
 from fsbench.diagnose._section import Claim, ReportSection, TextTable
-from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork
+from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork, batches_of
 from fsbench.heads.preprocess import l2
 
 CLASSES, PER_CLASS = 20, 100  # at most; singular values are comparable only for equal numbers of images
@@ -19,8 +19,8 @@ CLASSES, PER_CLASS = 20, 100  # at most; singular values are comparable only for
 def class_spectra(features: Tensor, labels: Tensor) -> Tensor:
     """Return the singular values of each class's features about its mean, (classes, min(n, d)), descending.
 
-    `features` (classes * n, d) have equally many rows of each of the sorted `labels`. The values are divided
-    by the Frobenius norm of all features about their mean, so the scale of the features does not matter.
+    `features` (classes * n, d) have the same number of rows for each of the sorted `labels`. The values are
+    divided by the Frobenius norm of all features about their mean, so they do not depend on the scale.
     """
     norm = torch.linalg.matrix_norm(features - features.mean(dim=0))
     classes = features.view(len(labels.unique()), -1, features.shape[1])
@@ -150,10 +150,7 @@ def _base_features(study: Study, network: TrainedNetwork) -> tuple[Tensor, Tenso
     """Return unit-length features (n, d) of base images and their labels (n,)."""
     rows = _rows(study.base.labels)
     with torch.no_grad():
-        parts = [
-            network.features(network.images(study.base.pixels[part]))
-            for part in np.array_split(rows, -(-len(rows) // 256))
-        ]
+        parts = [network.features(network.images(study.base.pixels[part])) for part in batches_of(rows, 256)]
     return l2(torch.cat(parts).cpu(), None), torch.from_numpy(study.base.labels[rows])
 
 
@@ -165,7 +162,7 @@ def _novel_features(study: Study, network: TrainedNetwork) -> tuple[Tensor, Tens
 
 
 def _rows(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return the rows of the first images of the first classes, equally many of each."""
+    """Return the rows of the first images of the first classes, the same number of each."""
     _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     each = min(PER_CLASS, int(sizes.min()))
     rows: NDArray[np.int64] = (first[:CLASSES, None] + np.arange(each)).ravel()

@@ -1,7 +1,7 @@
 """Toy problems: the effect of mixing on decision surfaces and hidden representations in two dimensions.
 
-The networks are `Network`s of small `Backbone`s, and the loss is `fsbench.training.losses.manifold_mixup`,
-with which recipes train, too: alpha 0 is ERM, depth 0 mixes inputs, depth 1 mixes the bottleneck.
+The networks are `Network`s of small `Backbone`s, and the loss is that of the recipes,
+`fsbench.training.losses.manifold_mixup`: alpha 0 is ERM, depth 0 mixes inputs, depth 1 mixes the bottleneck.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,8 +30,8 @@ Points = Callable[[np.random.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to train: the depth at which values are mixed, with weights from Beta(alpha, alpha)."""
+class Method:
+    """A training method: the depth at which values are mixed, with weights from Beta(alpha, alpha)."""
 
     alpha: float
     depth: int = 0
@@ -64,23 +64,24 @@ def spiral(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return points + torch.from_numpy(rng.normal(0, 0.02, points.shape)).float(), torch.from_numpy(labels)
 
 
-PROBLEMS: dict[str, tuple[Points, dict[str, Way]]] = {
-    "rings": (rings, {"erm": Way(0), "mixup": Way(1)}),
-    "spiral": (spiral, {"erm": Way(0), "mixup": Way(1), "manifold-mixup": Way(2, depth=1)}),
+PROBLEMS: dict[str, tuple[Points, dict[str, Method]]] = {
+    "rings": (rings, {"erm": Method(0), "mixup": Method(1)}),
+    "spiral": (spiral, {"erm": Method(0), "mixup": Method(1), "manifold-mixup": Method(2, depth=1)}),
 }
 
 
-def train(problem: str, way: str, seed: int, steps: int = STEPS) -> Trained:
+def train(problem: str, method: str, seed: int, steps: int = STEPS) -> Trained:
     """Train a network on all points of a toy problem in every step, and measure it."""
-    draw, ways = PROBLEMS[problem]
-    points, labels = draw(stream(seed, "toy", problem))  # the same points for every way
+    draw, methods = PROBLEMS[problem]
+    alpha, depth = methods[method].alpha, methods[method].depth
+    points, labels = draw(stream(seed, "toy", problem))  # the same points for every method
     network = build(stream_seed(seed, "toy", problem, "weights"))
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
-    rng = stream(seed, "toy", problem, way)
+    rng = stream(seed, "toy", problem, method)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / steps)
         optimiser.zero_grad()
-        loss = manifold_mixup(network, points, labels, rng, ways[way].alpha, [ways[way].depth])
+        loss = manifold_mixup(network, points, labels, rng, alpha, [depth])
         loss.backward()
         optimiser.step()
     network.eval()
@@ -122,20 +123,20 @@ def confident_fraction(scores: Tensor) -> float:
 
 
 def section(seeds: int = SEEDS, steps: int = STEPS) -> ReportSection:
-    """Train all toy networks and compare the ways to train on equal seeds."""
+    """Train all toy networks and compare the methods on equal seeds."""
     tables, figures, values = [], {}, {}
-    for problem, (_, ways) in PROBLEMS.items():
+    for problem, (_, methods) in PROBLEMS.items():
         with _one_thread():
-            trained = {way: [train(problem, way, seed, steps) for seed in range(seeds)] for way in ways}
+            trained = {name: [train(problem, name, seed, steps) for seed in range(seeds)] for name in methods}
         tables.append(_table(problem, trained))
         figures[f"{problem}: decision surfaces"] = surfaces(
-            {way: (_surface(runs[0]), runs[0].points, runs[0].labels) for way, runs in trained.items()}, BOX
+            {name: (_surface(runs[0]), runs[0].points, runs[0].labels) for name, runs in trained.items()}, BOX
         )
         if problem == "spiral":
             figures["spiral: hidden representations"] = hidden_representations(
-                {way: _hidden(runs[0]) for way, runs in trained.items()}
+                {name: _hidden(runs[0]) for name, runs in trained.items()}
             )
-        values[problem] = {way: [_numbers(run) for run in runs] for way, runs in trained.items()}
+        values[problem] = {name: [_numbers(run) for run in runs] for name, runs in trained.items()}
     return ReportSection(
         "toy",
         "Toy problems",
@@ -175,17 +176,17 @@ def _at(radius: np.ndarray, angle: np.ndarray) -> Tensor:
 
 
 def _table(problem: str, trained: dict[str, list[Trained]]) -> TextTable:
-    """Return one row per way to train, for the spiral with numbers of the hidden representation."""
+    """Return one row per method, for the spiral with numbers of the hidden representation."""
     columns = ["accuracy, %", "confident, %"]
     rows = [
         [
-            way,
+            method,
             *(
                 _spread([100 * value for value in values], 1)
                 for values in zip(*((run.accuracy, run.confident) for run in runs), strict=True)
             ),
         ]
-        for way, runs in trained.items()
+        for method, runs in trained.items()
     ]
     if problem == "spiral":
         columns += ["largest", "second", "second / largest", "second below erm's"]

@@ -47,10 +47,10 @@ def diagnose(
     The toy problems need no checkpoint.
 
     Args:
-        checkpoints: Checkpoints that were trained on the same images; the others are compared with the first.
+        checkpoints: Checkpoints that were trained on the same images. All are compared with the first one.
         out: Folder of the report: `report.md` with its figures, `report.html` and `report.json`.
         dataset: Data set of the novel images; None: the one that the checkpoints were trained on.
-        only: The sections to write, of `SECTIONS`; none: all.
+        only: The sections to write, from `SECTIONS`; empty: all.
         questions: Number of base images, and of query images of novel tasks; at least 30.
         session: Cache folder, device and progress.
 
@@ -83,7 +83,7 @@ def diagnose(
 
 
 def _lead(study: Study) -> str:
-    """Say what the networks were trained on and what the numbers cover."""
+    """State what the networks were trained on and what the numbers cover."""
     synthetic = " The images are synthetic." if study.novel.synthetic else ""
     return (
         f"Networks trained on {study.base.dataset}, tested on novel classes of {study.novel.dataset}."

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ FEW_SHOT = (TaskSpec(n_shot=1, n_tasks=1000), TaskSpec(n_shot=5, n_tasks=1000))
 QUESTIONS = 450  # base images, and query images of novel tasks
 N_QUERY = 3
 EPISODE = TaskSpec(n_shot=5, n_query=N_QUERY)  # the tasks whose queries are attacked and deformed
+T = TypeVar("T", bound="np.generic[Any]")
 Kind = Literal["base", "few-shot"]  # of images: for the base classifier, or for novel tasks
 KINDS: dict[Kind, int] = {  # answers per independent unit of an interval
     "base": 1,
@@ -62,7 +63,7 @@ class TrainedNetwork:
     """A trained network in evaluation mode, without gradients of its weights.
 
     Attributes:
-        name: Short name that tells the networks of a study apart.
+        name: Short name, unique within the study.
         module: Backbone and classifier.
         provenance: How the network was trained.
         novel: Features of the novel images, as `fsbench extract` writes them.
@@ -139,12 +140,12 @@ class Study:
 
     @cached_property
     def base_rows(self) -> NDArray[np.int64]:
-        """Rows of the base images that are used, equally many per class."""
+        """Rows of the base images that are used, the same number per class."""
         return evenly(self.base.labels, self.questions)
 
     def _base_batches(self, network: TrainedNetwork) -> Iterator[Batch]:
         """Yield base images, scored by the classifier that was trained with the backbone."""
-        for rows in np.array_split(self.base_rows, -(-len(self.base_rows) // _IMAGES_AT_ONCE)):
+        for rows in batches_of(self.base_rows, _IMAGES_AT_ONCE):
             answers = torch.from_numpy(self.base.labels[rows]).long()
             images = network.images(self.base.pixels[rows])
             yield Batch(images, answers.to(images.device), network.scores)
@@ -190,10 +191,10 @@ def load_study(
     base = load(source, "base", session.cache, stored)
     for path, (_, provenance) in zip(paths, loaded, strict=True):
         if provenance.source_fingerprint != base.fingerprint:
-            why = explain_mismatch(provenance.source_files, provenance.source_decoder, base.identity)
+            cause = explain_mismatch(provenance.source_files, provenance.source_decoder, base.identity)
             raise FsbenchError(
                 f"checkpoint {path}: was trained on {provenance.source}, but not on the images of {source} "
-                f"in the cache{why}"
+                f"in the cache{cause}"
             )
     numbers = {provenance.per_class for _, provenance in loaded}
     if len(numbers) > 1:
@@ -211,20 +212,20 @@ def load_study(
             name,
             module.to(session.device).to(memory_format=torch.channels_last),
             provenance,
-            extract_features(
-                of_checkpoint(path),
-                dataset or source,
-                "novel",
-                session,
-            )[1],
+            extract_features(of_checkpoint(path), dataset or source, "novel", session)[1],
         )
         for name, path, (module, provenance) in zip(_names(paths, loaded), paths, loaded, strict=True)
     ]
     return Study(tuple(networks), base, novel, questions)
 
 
+def batches_of(rows: NDArray[T], size: int) -> list[NDArray[T]]:
+    """Split rows (n, ...) into nearly equal parts of at most `size` rows."""
+    return np.array_split(rows, -(-len(rows) // size))
+
+
 def evenly(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
-    """Draw about `n` rows of sorted labels by a fixed seed, equally many per class and at least one."""
+    """Draw about `n` rows of sorted labels by a fixed seed, the same number for each class, at least one."""
     classes, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     each = min(max(1, n // len(classes)), int(sizes.min()))
     rng = stream(0, "diagnose", "images")
@@ -246,10 +247,11 @@ def accuracies(correct: Tensor, kind: Kind) -> NDArray[np.float64]:
 
 
 def _names(paths: Sequence[Path], loaded: Sequence[tuple[Network, Provenance]]) -> list[str]:
-    """Return the shortest names that tell the checkpoints apart, made of recipes, runs and file names."""
-    noises = [f" (noise {noise:g})" if (noise := _label_noise(of)) else "" for _, of in loaded]
-    recipes = [of.recipe + noise for (_, of), noise in zip(loaded, noises, strict=True)]
-    runs = _without_common_end([of.run for _, of in loaded])
+    """Return the shortest unique names of the checkpoints, made of recipes, runs and file names."""
+    provenances = [provenance for _, provenance in loaded]
+    noises = [f" (noise {noise:g})" if (noise := _label_noise(p)) else "" for p in provenances]
+    recipes = [p.recipe + noise for p, noise in zip(provenances, noises, strict=True)]
+    runs = _without_common_end([p.run for p in provenances])
     runs = [run + noise for run, noise in zip(runs, noises, strict=True)]
     stems = [path.stem for path in paths]
     choices = (

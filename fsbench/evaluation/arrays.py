@@ -8,11 +8,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.session import Session
 from fsbench.data.image_split import ImageSplit
+from fsbench.data.listing import SPLITS
 from fsbench.features.extract import embed
-from fsbench.features.store import Features
+from fsbench.features.store import Features, check_values
 from fsbench.models.pretrained.transform import Transform, standard_transform
 
 Array = ArrayLike | Tensor
@@ -25,24 +26,30 @@ def features_of_arrays(values: Array, labels: Array | None, datasets: Sequence[s
     `datasets` contains the name of their data set, or nothing.
 
     Raises:
-        FsbenchError: Shapes or types are wrong, features are not finite, or there are several names.
+        FsbenchError: Shapes or types are wrong, features are not finite or too large, or there are several
+            names.
     """
     array = _as_numpy("features", values)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise FsbenchError(f"features must be numbers of shape (n, d), but are {_describe(array)}")
     if labels is None:
-        raise FsbenchError("labels are missing: every feature or image needs a label")
+        raise FsbenchError("labels are missing: pass one label per feature or image")
     label_array = _as_numpy("labels", labels)
     if label_array.shape != array.shape[:1]:
         raise FsbenchError(f"labels must have shape ({len(array)},), but have {label_array.shape}")
-    if not np.isfinite(array).all():
-        raise FsbenchError("features must be finite, but some are not")
+    if not (label_array.dtype.kind in "biuUS" or all(isinstance(label, str) for label in label_array)):
+        raise FsbenchError(f"labels must be integers or names, but are {label_array.dtype}")
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite
+        array = array.astype(np.float32)
+    check_values(array, "features")
     if len(datasets) > 1:
         raise FsbenchError(f"dataset must be one name for images or features, but is {', '.join(datasets)}")
     names, numbers = np.unique(label_array, return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     return Features(
-        values=array[order].astype(np.float32),
+        values=array[order],
         labels=numbers[order].astype(np.int32),
         class_names=tuple(map(str, names)),
         about={"dataset": datasets[0] if datasets else "unnamed", "split": split},

@@ -52,7 +52,7 @@ def breakdown(
 
     Args:
         batches: Tasks and predicted classes (tasks, queries), as `inference.predictions` yields them.
-        labels: Sorted labels of all images, shape (n,).
+        labels: Sorted labels of all images, (n,).
         class_names: Names of the classes.
 
     Returns:

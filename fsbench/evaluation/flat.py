@@ -81,4 +81,5 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _values(part: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name."""
     return {field.name: getattr(part, field.name) for field in fields(part)}

@@ -28,7 +28,7 @@ class MappedFeatures:
     """Features that do not fit into memory, with those methods of a tensor that `predictions` uses.
 
     Attributes:
-        stored: Features, shape (n, d), mapped from a file.
+        stored: Features, (n, d), mapped from a file.
         device: Device to which rows are read.
         preprocess: Preprocessing of rows (m, d), independent for each row.
     """
@@ -68,8 +68,8 @@ def predictions(
     devices it can, if the logits of two classes are equal up to rounding.
 
     Args:
-        values: Preprocessed features, shape (n, d).
-        labels: Their sorted labels, shape (n,).
+        values: Preprocessed features, (n, d).
+        labels: Their sorted labels, (n,).
         spec: The tasks.
         head: The few-shot classifier.
         class_names: Names of the classes; needed if `spec.classes` selects classes.
@@ -77,7 +77,7 @@ def predictions(
         quiet: Whether no progress is shown.
 
     Yields:
-        A batch of tasks and the predicted classes, shape (tasks, queries), -1 where there is no query.
+        A batch of tasks and the predicted classes, (tasks, queries), -1 where there is no query.
 
     Raises:
         FsbenchError: There are too few classes or images for such tasks, or the head cannot take them.
@@ -103,13 +103,13 @@ def accuracies(
     """Compute the accuracy of each task.
 
     Args:
-        values: Preprocessed features, shape (n, d).
-        labels: Their sorted labels, shape (n,).
+        values: Preprocessed features, (n, d).
+        labels: Their sorted labels, (n,).
         spec: The tasks.
         head: The few-shot classifier.
 
     Returns:
-        Accuracies, shape (tasks,), 0 to 1.
+        Accuracies, (tasks,), 0 to 1.
     """
     batches = predictions(values, labels, spec, head)
     parts = [count_correct(tasks, predicted) / tasks.queries for tasks, predicted in batches]
@@ -155,11 +155,22 @@ def _classify(
     shots = None
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)
-    logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
-    # argmax is twenty times as slow if classes are not the last axis in memory.
-    return logits.max(dim=-1).indices.to(torch.int16).cpu().numpy()
+    try:
+        logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise FsbenchError(
+            f"head {head.paper}: cannot solve its equations for these features; scale them, for example with "
+            "--preprocess l2"
+        ) from error
+    best = logits.max(dim=-1)  # argmax is twenty times as slow if classes are not the last axis in memory
+    if best.values.isnan().any():
+        raise FsbenchError(
+            f"head {head.paper}: has scores that are not numbers; scale the features, for example with "
+            "--preprocess l2"
+        )
+    return best.indices.to(torch.int16).cpu().numpy()
 
 
 def _gather(values: Tensor | MappedFeatures, rows: Tensor) -> Tensor:
-    """Return the rows of `values` (n, d) for indices `rows` (...), shape (..., d)."""
+    """Return the rows of `values` (n, d) for indices `rows` (...), (..., d)."""
     return values.index_select(0, rows.flatten()).view(*rows.shape, values.shape[1])

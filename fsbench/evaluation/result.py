@@ -197,7 +197,7 @@ class Result:
 
     @cached_property
     def accuracies(self) -> NDArray[np.float64]:
-        """Accuracy of each task, shape (n_tasks,), 0 to 1."""
+        """Accuracy of each task, (n_tasks,), 0 to 1."""
         queries, correct = self.outcome.queries, self.outcome.correct
         if queries is None and self.spec.n_query:
             queries = self.spec.n_way * self.spec.n_query
@@ -226,14 +226,3 @@ class Result:
         beginning of the longer one.
         """
         return self.task.sampler, replace(self.spec, n_tasks=2), self.image_identity
-
-    def line(self) -> str:
-        """Return one line with data set, tasks, head and accuracy."""
-        spec, data, source = self.spec, self.data, self.model.source
-        return (
-            f"{f'{source} -> ' if source and source != data.dataset else ''}{data.dataset} {data.split}  "
-            f"{spec.protocol}  "
-            f"{self.head.name} ({self.head.preprocess})  "
-            f"{100 * self.outcome.accuracy:.2f} ± {100 * self.outcome.half_width:.2f} %  "
-            f"({spec.n_tasks:,} tasks{', synthetic images' if data.synthetic else ''})"
-        )

@@ -146,6 +146,7 @@ def paths(folder: Path) -> list[Path]:
 
 
 def _refuse(error: OSError) -> None:
+    """Raise the error; without this, os.walk skips folders that it cannot read."""
     raise FsbenchError(f"cannot read {error.filename}: {reason(error)}") from error
 
 

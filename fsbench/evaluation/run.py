@@ -43,7 +43,7 @@ DEFAULT_TASKS = (TaskSpec(n_shot=1), TaskSpec(n_shot=5))
 
 @dataclass(frozen=True)
 class Output:
-    """Where results are written.
+    """The output of an evaluation.
 
     Attributes:
         folder: Results folder; None: results are not written.

@@ -29,7 +29,7 @@ from fsbench.models.pretrained.extractor import FeatureExtractor
 
 
 class BaseNeed(IntEnum):
-    """Which base features heads and preprocessing need; each value includes those before it."""
+    """The base features that heads and preprocessing need; each value includes those before it."""
 
     NOTHING = 0
     MEAN = 1
@@ -66,7 +66,7 @@ class Subject:
         features: Features of the split that tasks are drawn from.
         model: The backbone.
         base: Features of the images that the backbone was trained on, for heads that use them.
-        stored_mean: Mean of the base features, shape (d,), if a file contains only their mean.
+        stored_mean: Mean of the base features, (d,), if a file contains only their mean.
     """
 
     features: Features
@@ -76,7 +76,7 @@ class Subject:
 
     @cached_property
     def base_mean(self) -> NDArray[np.float32] | None:
-        """Mean of the base features, shape (d,); None if unknown."""
+        """Mean of the base features, (d,); None if unknown."""
         if self.base is None:
             return self.stored_mean
         mean: NDArray[np.float32] = self.base.values.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -46,11 +46,11 @@ def embed(
     Args:
         network: Module from images (b, 3, s, s) to features (b, d).
         transform: Transform from pixels to images.
-        pixels: Images, shape (n, h, w, 3).
+        pixels: Images, (n, h, w, 3).
         session: Device of the network, and whether progress is shown.
 
     Returns:
-        Features, shape (n, d).
+        Features, (n, d).
 
     Raises:
         FsbenchError: The network does not return features (b, d).
@@ -115,8 +115,8 @@ def extract_features(
         The path of the feature store, and its content.
 
     Raises:
-        FsbenchError: The data set cannot be read, the features are not finite, `out` holds other features, or
-            the store cannot be written.
+        FsbenchError: The data set cannot be read, features are not finite or out of range, `out` holds other
+            features, or the store cannot be written.
     """
     transform, run = extractor.transform, extractor.model.run
     info = stored_for(dataset, split, run, transform.size, transform.stored, session.cache)
@@ -186,8 +186,7 @@ def _extract(
     with memory_advice(f"{model.run} on images of {dataset}", "free some of it, or use another --device"):
         network = extractor.network.to(session.device).to(memory_format=torch.channels_last)
         values = embed(network, extractor.transform, images.pixels, session)
-    if not store.are_finite(values):
-        raise FsbenchError(f"{model.run}: features of {dataset} are not all finite")
+    store.check_values(values, f"{model.run}: features of {dataset}")
     about: dict[str, Attribute] = {
         **key,
         "files": info.identity.files,

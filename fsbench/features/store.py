@@ -23,6 +23,7 @@ from fsbench.models.identity import Model
 from fsbench.models.pretrained.overlap import reworded
 
 FORMAT = 1
+_SMALLEST, _LARGEST = 1e-10, 1e15  # magnitudes of features that can be scaled to unit length in float32
 Attribute = str | int | float
 
 
@@ -83,8 +84,8 @@ class Features:
     """Features of one split of a data set by one backbone.
 
     Attributes:
-        values: Features, shape (n, d), float32; mapped and read-only for a large file.
-        labels: Class indices, shape (n,), int32, sorted, from 0 to `len(class_names)` - 1.
+        values: Features, (n, d), float32; mapped and read-only for a large file.
+        labels: Class indices, (n,), int32, sorted, from 0 to `len(class_names)` - 1.
         class_names: One name per class.
         about: Attributes of the file, including those of `Origin`.
     """
@@ -186,7 +187,7 @@ def read(path: Path, **expected: Attribute) -> Features:
                 class_names=hdf5.texts(file, "class_names", most),
                 about=attributes,
             )
-        _check(features)
+        _check(features, path)
     except FsbenchError:
         raise
     except Exception as error:  # HDF5 raises errors of any kind for damaged files
@@ -220,16 +221,32 @@ def is_store(path: Path) -> bool:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
 
 
-def are_finite(values: NDArray[np.float32]) -> bool:
-    """Whether all features (n, d) are finite; sums of rows take less memory than a mask of all values."""
-    return bool(np.isfinite(values.sum(axis=1, dtype=np.float64)).all())
+def check_values(values: NDArray[np.float32], name: str) -> None:
+    """Refuse features (n, d) that are not finite, and those whose squares float32 cannot hold.
+
+    Args:
+        values: The features, not empty.
+        name: What they are, for the message, such as "features of cub".
+
+    Raises:
+        FsbenchError: Features are not finite, or the largest magnitude is not in [1e-10, 1e15].
+    """
+    largest = float(np.abs([values.max(), values.min()]).max())
+    if not np.isfinite(largest):
+        rows = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
+        raise FsbenchError(
+            f"{name} must be finite, but {len(rows)} of {len(values)} are not; the first is number {rows[0]}"
+        )
+    if not _SMALLEST <= largest <= _LARGEST:
+        raise FsbenchError(
+            f"{name} must have a largest magnitude of {_SMALLEST:g} to {_LARGEST:g}, but it is {largest:.3g}"
+        )
 
 
-def _check(features: Features) -> None:
-    """Refuse features that do not fit the labels, and values that are not finite."""
+def _check(features: Features, path: Path) -> None:
+    """Refuse features that do not fit the labels, and values that no head can use."""
     values, labels, names = features.values, features.labels, features.class_names
     if len(values) != len(labels) or not values.size:
         raise InvalidValueError(f"features {values.shape} do not fit labels {labels.shape}")
     hdf5.check_labels(labels, len(names))
-    if not are_finite(values):
-        raise InvalidValueError("features must be finite")
+    check_values(values, f"{path}: features")

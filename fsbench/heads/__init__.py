@@ -126,7 +126,7 @@ def find_head(name: str) -> Head:
 
     Raises:
         FsbenchError: No head has that name (the error suggests the most similar one), or the code cannot be
-            imported or is no head.
+            imported or is not a head.
 
     Example:
         >>> find_head("ridge").paper

@@ -69,7 +69,7 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
 
 
 def _squares(points: Tensor) -> Tensor:
-    """Squared lengths of points (tasks, points, d), shape (tasks, 1, points)."""
+    """Squared lengths of points (tasks, points, d), (tasks, 1, points)."""
     lengths: Tensor = torch.linalg.vector_norm(points, dim=-1)
     return lengths.square().unsqueeze(1)
 

@@ -145,5 +145,5 @@ def _newton_step(
 
 
 def _sum(values: Tensor) -> Tensor:
-    """Sum over all axes but the first, shape (tasks, 1, 1)."""
+    """Sum over all axes but the first, (tasks, 1, 1)."""
     return values.sum(dim=(1, 2), keepdim=True)

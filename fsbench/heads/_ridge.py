@@ -6,7 +6,7 @@ from torch import Tensor
 from fsbench.heads._support import centred, linear_logits
 from fsbench.heads.batching import product, widened
 
-PENALTY = 1.0  # of the squared weights
+PENALTY = 1.0  # factor of the squared weights
 
 
 def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:

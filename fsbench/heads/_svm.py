@@ -6,7 +6,7 @@ from torch import Tensor
 from fsbench.heads._support import one_hot, task_chunks
 from fsbench.heads.batching import product, widened
 
-COST = 1.0  # of a squared violation of the margin
+COST = 1.0  # weight of a squared violation of the margin
 MOST_STEPS, MOST_HALVINGS = 50, 20
 _FLOATS_AT_ONCE = 1 << 21  # size of the systems that are solved together
 
@@ -86,12 +86,12 @@ def fit(gram: Tensor, sides: Tensor) -> Tensor:
 
 
 def _inside(scores: Tensor, sides: Tensor) -> Tensor:
-    """Which points are on the wrong side of their margin, never padding, shape (machines, points)."""
+    """Return which points are on the wrong side of their margin, (machines, points); padding never is."""
     return sides * scores < sides.square()
 
 
 def _step_size(mixture: Tensor, scores: Tensor, step: Tensor, step_scores: Tensor, sides: Tensor) -> Tensor:
-    """1, halved until the step does not increase the loss, shape (machines, 1)."""
+    """1, halved until the step does not increase the loss, (machines, 1)."""
     before = _loss(mixture, scores, sides)
     before = before + 1e-12 * before.abs()  # rounding is no reason to halve
     size = torch.ones_like(before)

@@ -48,8 +48,8 @@ def alpha_tim(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Te
     """Fit class weights as TIM-GD does, with Tsallis entropies, which suit imbalanced queries.
 
     All three terms of the loss have weight 1. The alpha of the entropies is 2 for one shot, 7 for five or
-    more shots on average over the classes of a task, and 5 in between, where no value is published. The
-    cross-entropy remains Shannon's.
+    more shots on average over the classes of a task, and 5 in between, for which the published settings
+    contain no tuned value. The cross-entropy remains Shannon's.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -133,6 +133,6 @@ def _adapt(
 
 
 def _logits(weights: Tensor, points: Tensor) -> Tensor:
-    """TEMPERATURE (w.x - |w|^2 / 2), shape (tasks, n_way, points)."""
+    """TEMPERATURE (w.x - |w|^2 / 2), (tasks, n_way, points)."""
     squares = torch.linalg.vector_norm(weights, dim=2, keepdim=True).square()
     return product(weights, points.mT, squares, beta=-TEMPERATURE / 2, alpha=TEMPERATURE)

@@ -21,7 +21,7 @@ Mix = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a backbone is built, and the limits of its settings.
+    """The builder of a backbone, and the limits of its settings.
 
     Attributes:
         make: Builder `(image_size, dropout) -> (blocks, tail, feature_dim)`.

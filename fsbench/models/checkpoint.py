@@ -35,7 +35,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a checkpoint was trained; provenances of one run are equal, whatever the epoch.
+    """The training of a checkpoint; provenances of the same run are equal at any epoch.
 
     Attributes:
         run: Name of the training run.
@@ -102,25 +102,12 @@ class Provenance:
     @property
     def model(self) -> Model:
         """The values that identify the backbone in feature stores and results."""
+        names = {part.name for part in fields(self)}
         return Model(
-            run=self.run,
-            backbone=self.backbone,
-            image_size=self.image_size,
-            source=self.source,
-            source_fingerprint=self.source_fingerprint,
+            **{part.name: getattr(self, part.name) for part in fields(Model) if part.name in names},
             source_classes=len(self.class_names),
-            per_class=self.per_class,
-            recipe=self.recipe,
-            preset=self.preset,
             overrides=", ".join(self.settings["overrides"]),
             classifier=self.settings["classifier"],
-            dropout=self.dropout,
-            epochs=self.epochs,
-            epoch=self.epoch,
-            best_epoch=self.best_epoch,
-            train_seed=self.train_seed,
-            precision=self.precision,
-            micro_batch=self.micro_batch,
         )
 
 
@@ -170,7 +157,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
     except OSError as error:
         raise FsbenchError(f"cannot read checkpoint {path}: {reason(error)}") from error
     except SafetensorError as error:
-        raise FsbenchError(f"checkpoint {path}: not a whole safetensors file ({error})") from error
+        raise FsbenchError(f"checkpoint {path}: damaged, or not a safetensors file ({error})") from error
     except InvalidValueError as error:
         raise FsbenchError(f"checkpoint {path}: {error}") from error
 
@@ -275,6 +262,6 @@ def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
         needed = tuple(wanted[name].shape) if name in wanted else "not part of it"
         if actual != needed:
             raise FsbenchError(
-                f"checkpoint {path}: weights are of another network: {name} is {actual}, needed {needed}"
+                f"checkpoint {path}: weights do not fit the network: {name} is {actual}, needed {needed}"
             )
     module.load_state_dict(weights)

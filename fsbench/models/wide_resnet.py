@@ -9,8 +9,8 @@ _BLOCKS_PER_GROUP = 4
 def wrn28_10(image_size: int, dropout: float) -> tuple[nn.Sequential, nn.Module, int]:
     """Build blocks and tail of a network with 640 features.
 
-    The mixing points are those of S2M2's code: the input and the end of each group. The last one lies before
-    the final batch norm and ReLU, which belong to the tail.
+    The mixing points are those of S2M2's code: the input and the end of each group. The last one is before
+    the final batch norm and ReLU, which are part of the tail.
     """
     groups: list[nn.Module] = []
     channels = 16

@@ -1,4 +1,4 @@
-"""The image files of the support and the query folder."""
+"""List the image files of the support folder and the query folder."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def images(option: str, folder: Path) -> list[str]:
 
 
 def other_files(folder: Path) -> dict[str, int]:
-    """Count the files below a folder that are not images by their suffix, for each suffix."""
+    """Count, by suffix, the files below a folder whose suffix is not that of an image."""
     image_names = images_below(folder)
     counts: Counter[str] = Counter()
     for path in folder.rglob("*"):

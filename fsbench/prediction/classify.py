@@ -1,4 +1,4 @@
-"""Features of labelled and unlabelled images, and the scores of a few-shot head for them."""
+"""Classify images: features of labelled and unlabelled images, and the scores of a few-shot head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from fsbench.evaluation.subjects import (
     preprocessing,
     statistics_of,
 )
+from fsbench.features import store
 from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.head import Head
@@ -35,7 +36,7 @@ from fsbench.prediction.outcome import Prediction
 
 @dataclass(frozen=True, eq=False)
 class _Embedded:
-    """The readable images of a folder."""
+    """Features of the readable images of a folder."""
 
     names: tuple[str, ...]
     features: NDArray[np.float32]  # (images, d)
@@ -64,9 +65,9 @@ def predict(
         support: Folder with one folder of labelled images per class.
         query: Folder of images to classify, at any depth.
         head: Few-shot classifier: a name such as `nearest-mean`, or `./mine.py:function`.
-        preprocess: Preprocessing of the features; None: the one that the head is used with.
-        n_shot: Support images per class, the first by name; None: all, also where classes have different
-            numbers of them and the head accepts that.
+        preprocess: Preprocessing of the features; None: the default of the head.
+        n_shot: Support images per class, the first ones by name; None: all. Classes may have different
+            numbers if the head supports it.
         seed: Seed of the random numbers that some heads draw.
         session: Cache folder, device and progress.
 
@@ -85,14 +86,14 @@ def predict(
     step = preprocess or few_shot_head.preprocess
     find_preprocess(step)
     support_names = _folders.class_images(support, n_shot)
-    shots = [len(names) for names in support_names.values()]
-    _check_shots(head, few_shot_head, dict(zip(support_names, shots, strict=True)))
+    shots = {name: len(images) for name, images in support_names.items()}
+    _check_shots(head, few_shot_head, shots)
     query_names = _folders.images("--query", query)
     base = _base_features(backbone, head, few_shot_head, step, session)
     network = backbone.network.to(session.device).to(memory_format=torch.channels_last)
     labelled = [f"{name}/{image}" for name, images in support_names.items() for image in images]
     depth = BitDepth([*(support / name for name in labelled), *(query / name for name in query_names)])
-    total = sum(shots) + len(query_names)
+    total = sum(shots.values()) + len(query_names)
     silent = replace(session, quiet=True)
     with progress("predict", total, "images", quiet=session.quiet) as bar:
         supports = _embed(backbone, network, support, labelled, depth, silent, bar)
@@ -115,7 +116,7 @@ def predict(
         preprocess=step,
         support={name: tuple(images) for name, images in support_names.items()},
         images=queries.names,
-        scores=_scores(support_features, query_features, shots, few_shot_head, base, seed),
+        scores=_scores(support_features, query_features, [*shots.values()], few_shot_head, base, seed),
         in_support=np.isin(queries.digests, supports.digests),
         unreadable=queries.errors,
         other_files=_folders.other_files(query),
@@ -123,7 +124,7 @@ def predict(
 
 
 def _check_shots(name: str, head: Head, shots: dict[str, int]) -> None:
-    """Refuse different numbers of support images where the head needs the same number for every class."""
+    """Refuse different numbers of support images if the head needs the same number for every class."""
     most, least = max(shots, key=shots.__getitem__), min(shots, key=shots.__getitem__)
     if shots[most] != shots[least] and not head.uneven:
         raise FsbenchError(
@@ -135,7 +136,7 @@ def _check_shots(name: str, head: Head, shots: dict[str, int]) -> None:
 def _base_features(
     backbone: FeatureExtractor, name: str, head: Head, step: str, session: Session
 ) -> Subject | None:
-    """Features of the base classes, where the head or the preprocessing needs them."""
+    """Load features of the base classes if the head or the preprocessing needs them."""
     need = base_need(head, step)
     if not need:
         return None
@@ -159,7 +160,7 @@ def _embed(
     bar: Bar,
 ) -> _Embedded:
     """Decode images and compute their features, one part of the folder at a time."""
-    side = backbone.transform.stored  # no image is resized twice
+    side = backbone.transform.stored  # so that no image is resized twice
     readable: list[str] = []
     features: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)]
     digests: list[bytes] = []
@@ -167,7 +168,7 @@ def _embed(
     remaining = iter(names)
     for part in squares_or_errors([folder / name for name in names], side, depth):
         squares = []
-        for square, name in zip(part, remaining, strict=False):  # part first: zip then skips no name
+        for square, name in zip(part, remaining, strict=False):  # in this order, zip skips no name
             if isinstance(square, FsbenchError):
                 errors.append(str(square))
             else:
@@ -178,8 +179,8 @@ def _embed(
             features.append(embed(network, backbone.transform, np.stack(squares), session))
         bar.update(len(part))
     values = np.concatenate(features[1:] or features)
-    if not np.isfinite(values).all():
-        raise FsbenchError(f"{backbone.model.run}: features of {folder} contain NaN or infinite values")
+    if values.size:
+        store.check_values(values, f"{backbone.model.run}: features of {folder}")
     return _Embedded(tuple(readable), values, tuple(digests), tuple(errors))
 
 

@@ -24,7 +24,7 @@ class Prediction:
         scores: Scores (n_query, n_way) of the head; their softmax is the probability.
         in_support: Whether the pixels of each image (n_query,) are also those of a support image.
         unreadable: One line per query image that was left out because it cannot be read.
-        other_files: Number of files in the query folder that are not images by their suffix, by suffix.
+        other_files: Number of files in the query folder whose suffix is not that of an image, by suffix.
     """
 
     run: str
@@ -49,7 +49,7 @@ class Prediction:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the scores of each image (n_query, n_way); `text.meaning` says how to read it."""
+        """Softmax of the scores of each image (n_query, n_way); not calibrated, see `text.meaning`."""
         scores = self.scores.astype(np.float64)
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
@@ -57,7 +57,7 @@ class Prediction:
 
     @cached_property
     def ranking(self) -> NDArray[np.intp]:
-        """Classes of each image, the most likely first (n_query, n_way)."""
+        """Classes of each image, the most probable first (n_query, n_way)."""
         return np.argsort(-self.scores, axis=1, kind="stable")
 
     @property
@@ -78,7 +78,7 @@ class Prediction:
 
     @cached_property
     def actual(self) -> NDArray[np.intp]:
-        """Class that each image's topmost query folder is named after (n_query,); -1 where there is none."""
+        """Class with the name of the image's topmost query folder (n_query,); -1 if there is none."""
         rows = {name: row for row, name in enumerate(self.class_names)}
         folders = (name.split("/")[0] if "/" in name else "" for name in self.images)
         return np.array([rows.get(folder, -1) for folder in folders], dtype=np.intp)
@@ -97,7 +97,7 @@ class Prediction:
 
     @property
     def accuracy(self) -> float | None:
-        """Accuracy on the images whose class is known, 0..1; None where no class is known."""
+        """Accuracy on the images whose class is known, 0..1; None if no class is known."""
         labelled = self.confusion.sum()
         return float(self.confusion.trace() / labelled) if labelled else None
 

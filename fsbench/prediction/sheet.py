@@ -16,23 +16,21 @@ from fsbench.prediction.outcome import Prediction
 from fsbench.prediction.text import count, meaning, percent
 
 SIDE = 128  # pixels of a thumbnail
-MOST, FEWEST = 1000, 8  # query images on a page, in equal parts for all classes; at least so many of each
+MOST, FEWEST = 1000, 8  # largest number of query images on a page; smallest limit per class
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file name that is not that of an HTML page, before any image is read."""
+    """Refuse a file name without the suffix of an HTML page, before any image is read."""
     if path.suffix.lower() not in (".html", ".htm"):
-        raise FsbenchError(
-            f"--sheet {path}: contact sheets are HTML pages now; use a name that ends in .html"
-        )
+        raise FsbenchError(f"--sheet {path}: must end in .html, since contact sheets are HTML pages")
 
 
 def write_sheet(prediction: Prediction, support: Path, query: Path, path: Path) -> None:
     """Write a contact sheet as one self-contained HTML page, whole or not at all.
 
     Query images are grouped by predicted class, the least confident first, below the support images of the
-    class. The least confident tenth of all images is marked, and so are images whose folder names another
-    class. A page shows at most 1000 query images, equally many of each class.
+    class. The least confident tenth of all images is marked, as are images in the folder of another class. A
+    page shows at most 1000 query images, with the same limit for each class.
 
     Args:
         prediction: The prediction.
@@ -50,13 +48,13 @@ def write_sheet(prediction: Prediction, support: Path, query: Path, path: Path) 
 
 @dataclass(frozen=True)
 class _Tile:
-    """What a page shows of one image; support images have a file name only."""
+    """One image on the page; a support image has only a file name."""
 
     path: Path
     file: str
     likely: tuple[tuple[str, str], ...] = ()  # probability and name of the two most likely classes
     uncertain: bool = False  # among the least confident tenth
-    actual: str | None = None  # the class that the folder names, if it is another one
+    actual: str | None = None  # class of the folder, if it differs from the predicted class
 
 
 def _page(prediction: Prediction, support: Path, query: Path) -> str:
@@ -87,7 +85,7 @@ def _page(prediction: Prediction, support: Path, query: Path) -> str:
 
 
 def _tile(prediction: Prediction, query: Path, row: int) -> _Tile:
-    """Return what the page shows of one query image."""
+    """Return the tile of one query image."""
     names, actual, best = prediction.class_names, prediction.actual[row], prediction.predicted[row]
     return _Tile(
         query / prediction.images[row],
@@ -109,5 +107,5 @@ def _address(thumbnail: Image.Image) -> str:
 
 
 def _number(number: int, noun: str, most: int, shown: str) -> str:
-    """Say how many images a class has and, where they are too many, which ones the page shows."""
+    """Format how many images a class has and, if there are too many, which ones the page shows."""
     return f"{count(number, noun)}; the page shows {shown}" if number > most else count(number, noun)

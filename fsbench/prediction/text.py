@@ -1,4 +1,4 @@
-"""A prediction as text for people and as plain values for programs."""
+"""Format a prediction as text, and as plain values for JSON."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,11 @@ LISTED = 10  # images in the summary
 # shots per class instead of 3 cost logistic regression 16 points and ridge 7; nearest mean loses 3, other
 # heads 1 to 5 (docs/heads.md).
 LEARN_SHOTS = frozenset({"logistic", "ridge"})
-EQUAL_CLASSES = frozenset({"pt-map", "soft-kmeans"})  # assume equally many query images of each class
+EQUAL_CLASSES = frozenset({"pt-map", "soft-kmeans"})  # assume the same number of query images of each class
 
 
 def meaning(head: str) -> str:
-    """Say in one sentence how to read the probabilities of a head."""
+    """Explain in one sentence how to read the probabilities of a head."""
     measured = CALIBRATION.get(head)
     example = (
         f": on CIFAR-FS (5-way 5-shot), {head} reports {measured[0]} % on average and is right in "
@@ -46,7 +46,7 @@ def meaning(head: str) -> str:
 
 
 def percent(probability: float) -> str:
-    """Write a probability (0..1) in whole %; only exact values are written as 0 % and 100 %."""
+    """Format a probability (0..1) in whole %; only exact values become 0 % and 100 %."""
     rounded = round(100 * probability)
     if rounded in (0, 100) and probability not in (0, 1):
         return ">99 %" if rounded else "<1 %"
@@ -54,19 +54,19 @@ def percent(probability: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun, such as `1 image` and `2 images`."""
+    """Format a number with its noun, such as `1 image` and `2 images`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def summary(prediction: Prediction) -> str:
-    """Summarise a prediction for people.
+    """Summarise a prediction in several lines of text.
 
     Args:
         prediction: The prediction.
 
     Returns:
-        Several lines: the number of images of each class, the least confident images, the accuracy where
-        query folders are named after classes, and what to keep in mind.
+        The number of images of each class, the least confident images, the accuracy if query
+        folders have names of classes, and notes.
     """
     return "\n".join(map(as_text, parts(prediction)))
 
@@ -86,8 +86,8 @@ def parts(prediction: Prediction) -> list["str | Table"]:
     ]
     if prediction.accuracy is not None:
         correct, labelled = prediction.confusion.trace(), prediction.confusion.sum()
-        rest = n_images - labelled - prediction.in_support.sum()
-        other = f"; {rest} in other folders" if rest else ""
+        unlabelled = n_images - labelled - prediction.in_support.sum()
+        other = f"; {unlabelled} in other folders" if unlabelled else ""
         lines += [
             "",
             f"Accuracy {100 * prediction.accuracy:.1f} %: {correct} of {labelled} images in folders that are "
@@ -97,7 +97,7 @@ def parts(prediction: Prediction) -> list["str | Table"]:
 
 
 def notes(prediction: Prediction) -> list[str]:
-    """List what a reader must know before trusting a prediction, one line each."""
+    """List the limitations of a prediction, one line each."""
     head, lines = prediction.head, []
     if head in LEARN_SHOTS and len(set(prediction.shots)) > 1:
         lines.append(f"{head} favours classes with more support images; nearest-mean does not")
@@ -119,7 +119,7 @@ def notes(prediction: Prediction) -> list[str]:
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:
-    """Return everything that is known as plain values."""
+    """Return all values of a prediction as plain values."""
     names = prediction.class_names
     return {
         "run": prediction.run,
@@ -143,7 +143,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
 
 
 def _confusion(prediction: Prediction) -> dict[str, dict[str, int]]:
-    """Actual class -> predicted class -> number of images, without zeros."""
+    """Return the number of images by actual class and predicted class, without zeros."""
     names = prediction.class_names
     return {
         names[row]: {names[column]: int(number) for column, number in enumerate(numbers) if number}
@@ -153,7 +153,7 @@ def _confusion(prediction: Prediction) -> dict[str, dict[str, int]]:
 
 
 def _class_table(prediction: Prediction) -> "Table":
-    """One row per class; where classes are known, also what its images were confused with."""
+    """Make a table with one row per class; if classes are known, with the classes confused with it."""
     confusion = _confusion(prediction)
     rows = []
     for row, (name, shots) in enumerate(zip(prediction.class_names, prediction.shots, strict=True)):
@@ -169,7 +169,7 @@ def _class_table(prediction: Prediction) -> "Table":
 
 
 def _least_confident(prediction: Prediction) -> list[str]:
-    """One line per image: its two most likely classes with their probabilities."""
+    """Return one line per image: its two most probable classes with their probabilities."""
     lines = []
     for row in prediction.least_confident[:LISTED]:
         likely = ", ".join(

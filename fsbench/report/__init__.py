@@ -1,4 +1,4 @@
-"""Reports made from result files: comparison, leaderboard, plots, checks and reproduction."""
+"""Reports from result files: comparison, leaderboard, plots, checks and reproduction."""
 
 import lazy_loader
 

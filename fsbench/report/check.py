@@ -1,4 +1,4 @@
-"""Check a results folder: files at their paths, intervals that follow from scores, tables up to date."""
+"""Check a results folder: paths of files, intervals, digests of tasks, and tables that are up to date."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,21 +13,21 @@ from fsbench.tasks.spec import TaskSpec
 
 
 def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
-    """Check a results folder: its files and, if these are in order, its tables.
+    """Check the files of a results folder and, if they have no problems, its tables.
 
     Args:
         folder: The results folder.
         readme: A Markdown file with leaderboard markers, or None.
 
     Yields:
-        The problems; none where all is in order.
+        One line per problem.
 
     Raises:
         FsbenchError: The folder does not exist, or has neither results nor pages.
     """
-    file_lines = list(file_problems(folder))
-    yield from file_lines
-    if not file_lines:
+    problems_of_files = list(file_problems(folder))
+    yield from problems_of_files
+    if not problems_of_files:
         command = f"fsbench leaderboard {folder}{f' --readme {readme}' if readme else ''}"
         for path in leaderboard.stale(folder, readme):
             state = "is stale" if path.exists() else "is missing"
@@ -37,8 +37,8 @@ def problems(folder: Path, readme: Path | None = None) -> Iterator[str]:
 def file_problems(folder: Path) -> Iterator[str]:
     """Yield the problems of the result files below a folder, one line each.
 
-    A file must be readable, with scores that fit its accuracy; lie at the path that follows from its content;
-    and have the half widths that follow from its scores, and the digest of the pinned list of its tasks.
+    A file must be readable and at the path that follows from its content. Accuracy and half widths must
+    follow from the scores. If the tasks are those of a pinned list, the digest must be equal, too.
 
     Raises:
         FsbenchError: The folder does not exist.
@@ -56,10 +56,11 @@ def file_problems(folder: Path) -> Iterator[str]:
 
 
 def _problems(
-    result: Result, place: Path, pinned: Mapping[tuple[str, str, TaskSpec], TaskList]
+    result: Result, path: Path, pinned: Mapping[tuple[str, str, TaskSpec], TaskList]
 ) -> Iterator[str]:
+    """Yield the problems of a result whose file is at `path`, relative to the results folder."""
     outcome = result.outcome
-    if place != result.path:
+    if path != result.path:
         yield f"belongs at {result.path}"
     if outcome.interval == stats.INTERVAL:
         half_width = stats.mean_and_half_width(result.accuracies)[1]

@@ -16,7 +16,7 @@ def group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list
 
     Args:
         items: The items.
-        key: Gives the key of an item.
+        key: Function that returns the key of an item.
 
     Returns:
         Lists of items by key, keys in the order of their first item.
@@ -68,7 +68,7 @@ def differing(details: Sequence[Mapping[str, str]]) -> list[str]:
         details: Texts by name for each member, all with the same names.
 
     Returns:
-        The names of those with several texts, in their order.
+        The names of details with several different texts, in their order.
     """
     return [name for name in (details[0] if details else ()) if len({texts[name] for texts in details}) > 1]
 
@@ -78,10 +78,10 @@ def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, st
 
     Args:
         labels: Labels, some of which may be equal.
-        details: Texts by name for each label, all with the same names, most telling first.
+        details: Texts by name for each label, all with the same names, the most informative first.
 
     Returns:
-        For each label its details in their order, no more than needed; empty for a label without an equal.
+        For each label as few details as needed, in their order; empty for a label that is unique.
     """
     extras: list[tuple[str, ...]] = [()] * len(labels)
     for name in differing(details):
@@ -97,5 +97,5 @@ def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, st
 
 
 def first_distinct(candidates: Iterable[Sequence[H]]) -> Sequence[H] | None:
-    """Return the first list of names in which all names differ; None where there is none."""
+    """Return the first list of names without duplicates; None if there is no such list."""
     return next((names for names in candidates if len(set(names)) == len(names)), None)

@@ -1,4 +1,4 @@
-"""Accuracies of results, as the statistics of `fsbench.stats.all_pairs` take them."""
+"""Convert results to `Measured` accuracies, the input of `fsbench.stats.all_pairs`."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from fsbench.stats.all_pairs import Measured, mean_over_seeds
 
 
 def of_result(result: Result) -> Measured:
-    """Take the accuracy of one result, with what its intervals follow from.
+    """Convert one result to an accuracy with the values that intervals need.
 
     Args:
         result: A result of one checkpoint and head.
 
     Returns:
-        Its accuracy.
+        The accuracy.
     """
     return Measured(
         accuracy=result.outcome.accuracy,

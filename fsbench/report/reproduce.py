@@ -1,4 +1,4 @@
-"""Train and evaluate again what a result file describes, and compare the two results."""
+"""Reproduce a result file: repeat training and evaluation, and compare the two results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from fsbench.training.run import TrainingSpec
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A result, and the result of the same question now.
+    """A result, and a new result of the same question.
 
     Attributes:
         before: The result of the file.
@@ -43,7 +43,7 @@ class Reproduction:
     same_answers: bool
 
     def line(self) -> str:
-        """Both accuracies and their difference on one line."""
+        """Describe both accuracies and their difference in one line."""
         tasks = "the same tasks" if self.same_tasks else "OTHER TASKS"
         scores = "every task scores the same" if self.same_answers else "tasks score differently"
         return (
@@ -60,13 +60,12 @@ def reproduce(
     out: Path = Path("reproduced"),
     session: Session,
 ) -> Reproduction:
-    """Train and evaluate again what a result file describes, and compare the scores task by task.
+    """Repeat the training and evaluation that a result file describes, and compare the scores task by task.
 
     Args:
         path: The result file.
-        checkpoint: Checkpoint that the result was made with; only the evaluation is run again.
-        head: The result's head, which must be repeated here if it is a file of code: code is run only when
-            it is named.
+        checkpoint: Checkpoint of the result; if given, only the evaluation is repeated.
+        head: Head of the result; required if it is user code, which runs only if it is named here.
         out: Folder of new runs and results.
         session: Cache, device and progress.
 
@@ -74,18 +73,18 @@ def reproduce(
         Both results and their difference.
 
     Raises:
-        FsbenchError: The file is not a result or does not say how its backbone was trained, the checkpoint
-            is another one, or the head is code that was not named.
+        FsbenchError: The file is not a result or does not state how its backbone was trained, the checkpoint
+            is another one, or the head is user code that was not named.
     """
     before = result_files.read(path)
     if user_code.is_reference(before.head.name) and head != before.head.name:
         raise FsbenchError(
-            f"{path}: its head is code, which runs only if you name it, too: --head {before.head.name}"
+            f"{path}: its head is user code, which runs only if you name it: --head {before.head.name}"
         )
     if checkpoint is None:
-        checkpoint = _trained(path, before, out, session)
+        checkpoint = _train(path, before, out, session)
     elif sha256_of(checkpoint) != before.model.checkpoint:
-        raise FsbenchError(f"--checkpoint {checkpoint}: is not the one that {path} was made with")
+        raise FsbenchError(f"--checkpoint {checkpoint}: is not the checkpoint of {path}")
     (now,) = evaluate(
         checkpoint,
         [before.spec],
@@ -111,22 +110,22 @@ def reproduce(
 
 
 def recipe_of(result: Result) -> Recipe:
-    """Resolve the recipe that a result's backbone was trained with.
+    """Resolve the recipe of a result.
 
     Args:
         result: The result.
 
     Returns:
-        The recipe, with its preset and the changes of it.
+        The preset of the recipe, with its overrides.
 
     Raises:
-        FsbenchError: The result does not name it, or it does not exist here.
+        FsbenchError: The result does not name a recipe, or it does not exist in this version.
     """
     model = result.model
     if model.recipe is None or model.preset is None:
-        raise FsbenchError(f"{result.path}: does not say how its backbone was trained; name a --checkpoint")
-    if model.recipe.endswith(".py"):  # a file of code would be run
-        raise FsbenchError(f"{result.path}: recipe must be the name of one, but is {model.recipe}")
+        raise FsbenchError(f"{result.path}: does not state how its backbone was trained; name a --checkpoint")
+    if model.recipe.endswith(".py"):  # loading would run the file
+        raise FsbenchError(f"{result.path}: recipe must be a name, but is the file {model.recipe}")
     changes: dict[str, Any] = {}
     for part in filter(None, (model.overrides or "").split(", ")):
         name, _, text = part.partition(" ")
@@ -138,19 +137,19 @@ def recipe_of(result: Result) -> Recipe:
 
 
 def _override(name: str, text: str) -> Any:
-    """The value of an override from the text that `resolve` records."""
+    """Parse the value of an override from the text that `resolve` records."""
     kind = get_type_hints(Overrides)[name]
     recorded = {"epochs": text.split(" + "), "augment": text != "off"}.get(name, text)
-    if recorded == "null":  # which would keep the recipe's own
+    if recorded == "null":  # None would keep the setting of the recipe
         raise ValidationError(f"{name} must have a value")
     return convert(recorded, kind, strict=False)
 
 
-def _trained(path: Path, before: Result, out: Path, session: Session) -> Path:
-    """The checkpoint of the same training, run again."""
+def _train(path: Path, before: Result, out: Path, session: Session) -> Path:
+    """Repeat the training of a result and return its best checkpoint."""
     recipe, model = recipe_of(before), before.model
     if model.source is None or model.backbone is None or model.train_seed is None:
-        raise FsbenchError(f"{path}: does not say how its backbone was trained; name a --checkpoint")
+        raise FsbenchError(f"{path}: does not state how its backbone was trained; name a --checkpoint")
     run = train_backbone(
         recipe,
         TrainingSpec(

@@ -50,7 +50,7 @@ def paired_variance(differences: Array) -> Variance:
 
 
 def all_paired_variances(values: Array) -> Variance:
-    """Compute the variance of the mean difference of every pair of rows of `values` (m, n), shape (m, m)."""
+    """Compute the variance of the mean difference of every pair of rows of `values` (m, n), (m, m)."""
     m, n = values.shape
     centred = values - values.mean(axis=1, keepdims=True)
     covariance = centred @ centred.T / (n - 1)
@@ -70,7 +70,7 @@ def add_variances(first: Variance, second: Variance) -> Variance:
 
 
 def add_all_pairs(variances: Variance) -> Variance:
-    """Add every pair of the variances (m,) of independent means, shape (m, m)."""
+    """Add every pair of the variances (m,) of independent means, (m, m)."""
     value, freedom = variances
     return add_variances(Variance(value[:, None], freedom[:, None]), variances)
 

@@ -8,7 +8,7 @@ new images. Both are computed for single results (claims about checkpoints) and 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from fsbench.stats._t_test import Array, Variance, add_all_pairs, add_variances,
 from fsbench.stats.pairs import holm
 
 Over = Literal["classes", "tasks"]  # what a claim is about; the more general one is the default everywhere
-OVER: tuple[Over, ...] = get_args(Over)
+
 LEVEL = 0.05  # familywise error rate: probability of any false positive among all pairs
 FEWEST_SEEDS = 3  # a recipe needs at least so many training seeds to be compared with others
 
@@ -28,8 +28,8 @@ class Measured:
 
     Attributes:
         accuracy: The accuracy, 0 to 1.
-        scores: Accuracy of each task, shape (n_tasks,).
-        class_values: Value of each class (`fsbench.stats.class_values`), shape (classes,); None if unknown.
+        scores: Accuracy of each task, (n_tasks,).
+        class_values: Value of each class (`fsbench.stats.class_values`), (classes,); None if unknown.
         task_identity: Key of the tasks; equal keys mean the same tasks, up to the length of the list.
         image_identity: Key of the images; equal keys mean the same images.
         n_seeds: Number of training seeds.
@@ -50,8 +50,8 @@ class Claim:
     """Intervals and p-values of all differences, over tasks or over classes; NaN where they are unknown.
 
     Attributes:
-        half_width: 95 % half widths, shape (m, m).
-        p: Two-sided p-values, shape (m, m).
+        half_width: 95 % half widths, (m, m).
+        p: Two-sided p-values, (m, m).
     """
 
     half_width: Array
@@ -63,7 +63,7 @@ class Pairs:
     """All pairs of m accuracies.
 
     Attributes:
-        difference: Accuracy of the row minus accuracy of the column, shape (m, m).
+        difference: Accuracy of the row minus accuracy of the column, (m, m).
         over: The claims about `difference`: over classes and over tasks.
     """
 
@@ -141,9 +141,9 @@ class Compared:
     """Accuracies that are compared with each other.
 
     Attributes:
-        accuracies: The accuracies, shape (m,), 0 to 1.
+        accuracies: The accuracies, (m,), 0 to 1.
         pairs: All pairs of them.
-        p: p-values adjusted over all pairs, shape (m, m); NaN where they are unknown.
+        p: p-values adjusted over all pairs, (m, m); NaN where they are unknown.
     """
 
     accuracies: Array

@@ -45,7 +45,7 @@ def mean_and_half_width(values: ArrayLike) -> tuple[float, float]:
         >>> print(f"{mean:.2f} ± {half_width:.2f}")
         3.00 ± 1.96
     """
-    sample = _vector(values)
+    sample = as_sample(values)
     half_width = _t_quantile(len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample))
     return float(sample.mean()), float(half_width)
 
@@ -75,8 +75,8 @@ def field_half_width(values: ArrayLike) -> float:
 def standard_deviation(values: ArrayLike) -> float:
     """Compute the standard deviation (ddof 1) of tasks or of training seeds.
 
-    For task accuracies it says how far a single task may fall from the mean. More tasks do not make it
-    smaller, unlike the interval of the mean.
+    For task accuracies it describes how far single tasks are from the mean. Unlike the interval of the mean,
+    it does not become smaller with more tasks.
 
     Args:
         values: Accuracies, (n,), n at least 2.
@@ -94,10 +94,10 @@ def standard_deviation(values: ArrayLike) -> float:
         >>> round(standard_deviation([1, 2, 3, 4, 5]), 3)
         1.581
     """
-    return float(_vector(values).std(ddof=1))
+    return float(as_sample(values).std(ddof=1))
 
 
-def _vector(values: ArrayLike) -> NDArray[np.float64]:
+def as_sample(values: ArrayLike) -> NDArray[np.float64]:
     """Convert values to a vector in double precision; refuse fewer than two."""
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or len(sample) < 2:

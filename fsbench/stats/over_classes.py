@@ -26,8 +26,8 @@ def class_values(accuracies: ArrayLike, classes: NDArray[np.integer]) -> NDArray
     otherwise (Efron & Stein 1981). Each class should occur in a hundred tasks or more: the noise of the tasks
     counts about n_way times, so that with only 20 tasks per class the interval covers 99 %.
 
-    For the differences of two results on the same tasks, the interval says whether one is better on new
-    classes.
+    Computed from the differences of two results on the same tasks, the interval tests whether one is better
+    on new classes.
 
     Args:
         accuracies: Accuracy of each task, (n_tasks,).

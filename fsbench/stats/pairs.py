@@ -9,7 +9,7 @@ from scipy import stats
 
 from fsbench._util.errors import FsbenchError
 from fsbench.stats._t_test import Variance, add_variances, paired_variance, t_test
-from fsbench.stats.intervals import CONFIDENCE, mean_and_half_width
+from fsbench.stats.intervals import CONFIDENCE, as_sample, mean_and_half_width
 
 POWER = 0.8  # probability with which a planned comparison finds the difference
 
@@ -25,13 +25,13 @@ def paired_p(first: ArrayLike, second: ArrayLike) -> float:
         Two-sided p-value. Without any variance it is 1 for equal means and 0 for different ones.
 
     Raises:
-        FsbenchError: The lengths differ.
+        FsbenchError: The lengths differ, or there are fewer than two tasks.
 
     Example:
         >>> round(paired_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6]), 3)
         0.074
     """
-    difference = _differences(first, second)
+    difference = as_sample(_differences(first, second))
     return float(t_test(difference.mean(), paired_variance(difference))[1])
 
 
@@ -90,6 +90,9 @@ def welch_p(first: ArrayLike, second: ArrayLike) -> float:
     Returns:
         Two-sided p-value. Without any variance it is 1 for equal means and 0 for different ones.
 
+    Raises:
+        FsbenchError: A result has fewer than two tasks.
+
     Example:
         >>> round(welch_p([0.5, 0.7, 0.9], [0.4, 0.5, 0.6, 0.5]), 3)
         0.219
@@ -106,6 +109,9 @@ def welch_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float]
 
     Returns:
         Mean of `first` minus mean of `second`, and the half width, in their unit.
+
+    Raises:
+        FsbenchError: A result has fewer than two tasks.
 
     Source:
         Welch, Biometrika 1947.
@@ -158,12 +164,15 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float | None:
     Returns:
         Correlation, -1 to 1; None if the accuracies of one result do not vary.
 
+    Raises:
+        FsbenchError: The lengths differ.
+
     Example:
         >>> round(correlation([0, 1, 1], [0, 0, 1]), 3)
         0.5
     """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
+    a, b = _pair(first, second)
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
 
@@ -172,7 +181,7 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
     """Compute how many tasks a t test at 5 % needs to find a difference.
 
     The number is (z_0.975 + z_power)^2 (deviation / difference)^2 + z_0.975^2 / 2, rounded up. Computed from
-    an observed difference, it plans the next measurement; it is no evidence about the present one.
+    an observed difference, it plans the next measurement; it is not evidence about the present one.
 
     Args:
         difference: True difference of the means.
@@ -183,6 +192,9 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
     Returns:
         Number of tasks; None for a difference of 0.
 
+    Raises:
+        FsbenchError: The power is out of range.
+
     Source:
         Guenther, The American Statistician 1981.
 
@@ -190,6 +202,8 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
         >>> tasks_needed(difference=0.01, deviation=0.1)
         787
     """
+    if not 0 < power < 1:
+        raise FsbenchError(f"power must be above 0 and below 1, but is {power}")
     if difference == 0:
         return None
     z_confidence, z_power = stats.norm.ppf((1 + CONFIDENCE) / 2), stats.norm.ppf(power)
@@ -198,15 +212,21 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
 
 def _differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """First minus second, rounded, so that 2/5 - 1/5 and 3/5 - 2/5 have the same rank."""
+    a, b = _pair(first, second)
+    return np.round(a - b, 12)
+
+
+def _pair(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check the accuracies of two results on the same tasks."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape:
         raise FsbenchError(
             f"paired results must have the same tasks, but have shapes {a.shape} and {b.shape}"
         )
-    return np.round(a - b, 12)
+    return a, b
 
 
 def _welch(first: ArrayLike, second: ArrayLike) -> tuple[float, Variance]:
     """Difference of the means and its variance."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    a, b = as_sample(first), as_sample(second)
     return float(a.mean() - b.mean()), add_variances(paired_variance(a), paired_variance(b))

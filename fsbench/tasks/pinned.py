@@ -151,7 +151,7 @@ def write_task_list(path: Path, tasks: TaskList) -> None:
     lines = (
         f"{name} = {json.dumps(value, ensure_ascii=False)}\n"  # TOML has no surrogates either
         for name, value in values.items()
-        if value is not None and value is not False and value != ()
+        if _is_written(value)
     )
     write_text(path, "".join(lines))
 
@@ -166,7 +166,7 @@ def read_task_list(name: str) -> TaskList:
         The task list. Call its `check` with the images before drawing tasks from them.
 
     Raises:
-        FsbenchError: The name is unknown, the file cannot be read or is no task list, or another sampler
+        FsbenchError: The name is unknown, the file cannot be read or is not a task list, or another sampler
             drew the list.
 
     Example:
@@ -180,7 +180,12 @@ def read_task_list(name: str) -> TaskList:
             raise unknown("task list", name, task_list_names())
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        spec = {field.name: values.pop(field.name) for field in fields(TaskSpec) if field.name in values}
+        spec = {}
+        for field in fields(TaskSpec):
+            if field.name in values:
+                spec[field.name] = values.pop(field.name)
+            elif _is_written(field.default):  # a later default must not change the tasks
+                raise InvalidValueError(f"lacks {field.name}")
         if spec.get("n_query") == "all":
             spec["n_query"] = None
         tasks = typed({**values, "spec": spec}, TaskList)
@@ -206,6 +211,11 @@ def task_list_names() -> list[str]:
         True
     """
     return sorted(path.stem for path in content_folder("episodes").glob("*.toml"))
+
+
+def _is_written(value: object) -> bool:
+    """Whether a task list contains a value; it omits None, False and empty tuples."""
+    return value is not None and value is not False and value != ()
 
 
 def _describe(sizes: tuple[tuple[int, int], ...]) -> str:

@@ -226,6 +226,6 @@ def _classes(
         name = f" ({class_names[label]})" if label < len(class_names) else ""
         raise FsbenchError(
             f"{total} = {needed}, but the smallest class has only {sizes[smallest]} images{name}; "
-            "lower these numbers, or leave small classes out"
+            "lower these numbers, or remove small classes"
         )
     return first, sizes

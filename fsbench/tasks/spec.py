@@ -1,12 +1,9 @@
 """Task specification: how many classes, support and query images tasks have, and how they are drawn."""
 
 import hashlib
-from dataclasses import dataclass, fields
-from inspect import formatannotation
+from dataclasses import dataclass
 
-import msgspec
-import numpy as np
-
+from fsbench._util.arguments import convert_fields
 from fsbench._util.errors import FsbenchError
 
 
@@ -49,7 +46,7 @@ class TaskSpec:
 
     def __post_init__(self) -> None:
         """Refuse values of other types or out of range, and settings that exclude each other."""
-        self._convert()
+        convert_fields(self)
         smallest = {"n_way": 2, "n_shot": 1, "n_query": 1, "n_tasks": 2, "seed": 0, "least_shot": 1}
         for name, least in smallest.items():
             value = getattr(self, name)
@@ -71,19 +68,6 @@ class TaskSpec:
             )
         if len(set(self.classes)) != len(self.classes):
             raise FsbenchError(f"classes must differ from each other, but are {', '.join(self.classes)}")
-
-    def _convert(self) -> None:
-        """Convert NumPy numbers and lists, and refuse values of other types; True does not count as 1."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            try:
-                plain = value.item() if isinstance(value, np.generic) else value
-                object.__setattr__(self, field.name, msgspec.convert(plain, field.type))
-            except msgspec.ValidationError as error:
-                kind = formatannotation(field.type)
-                raise FsbenchError(
-                    f"{field.name} must be {kind}, but is {value!r} of type {type(value).__name__}"
-                ) from error
 
     @property
     def unusual(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Checks that a run is still sound, and how its failures are worded."""
+"""Checks of losses and weights during training, and the wording of failures."""
 
 import math
 from collections.abc import Sequence
@@ -12,37 +12,37 @@ from fsbench.training.run import Run
 
 
 def check_losses(run: Run, stage: Stage, epoch: int, step: int, losses: Sequence[Tensor]) -> None:
-    """Refuse a loss that is not finite; `losses` are those of the latest steps, up to `step`.
+    """Check that the losses of the latest steps, up to `step`, are finite.
 
     Raises:
-        FsbenchError: One is not; the message names its step.
+        FsbenchError: A loss is not finite; the message names its step.
     """
     values = torch.stack(tuple(losses)).tolist()
     for number, loss in enumerate(values, step + 1 - len(values)):
         if not math.isfinite(loss):
-            raise FsbenchError(f"loss is {loss} in {place(stage, epoch, number)}; {kept(run, stage, epoch)}")
+            place = place_text(stage, epoch, number)
+            raise FsbenchError(f"loss is {loss} in {place}; {kept_text(run, stage, epoch)}")
 
 
 def check_weights(run: Run, stage: Stage, epoch: int) -> None:
-    """Refuse weights that are not finite: no loss has been computed with those of the last step.
+    """Check that the weights after an epoch are finite; the losses do not show the effect of the last step.
 
     Raises:
-        FsbenchError: One is not.
+        FsbenchError: A weight is not finite.
     """
     weights = run.network.state_dict().values()
     if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
-        raise FsbenchError(
-            f"weights are not finite after stage {stage.name}, epoch {epoch + 1}; {kept(run, stage, epoch)}"
-        )
+        place = f"stage {stage.name}, epoch {epoch + 1}"
+        raise FsbenchError(f"weights are not finite after {place}; {kept_text(run, stage, epoch)}")
 
 
-def place(stage: Stage, epoch: int, step: int) -> str:
-    """Name a place in the loop; people count epochs and steps from 1."""
+def place_text(stage: Stage, epoch: int, step: int) -> str:
+    """Describe a place in the loop, with epochs and steps counted from 1."""
     return f"stage {stage.name}, epoch {epoch + 1}, step {step + 1}"
 
 
-def kept(run: Run, stage: Stage, epoch: int) -> str:
-    """Say what is left of a run that fails in this epoch; the same command continues from there."""
+def kept_text(run: Run, stage: Stage, epoch: int) -> str:
+    """Describe what is kept of a run that fails in this epoch; the same command continues from there."""
     if epoch == 0 and stage is run.recipe.stages[0]:
         return "nothing was kept"
     return f"the last good checkpoint is {run.last}"

@@ -1,4 +1,4 @@
-"""The preset `fast`: the losses of a recipe with an optimisation that needs minutes instead of days.
+"""The preset `fast`: the losses of a recipe with an optimiser schedule that takes minutes instead of days.
 
 S2M2 trains 400 epochs or more with Adam at a constant learning rate. `fast` uses SGD with Nesterov momentum,
 a learning rate that rises and then falls to 0 along a cosine, weight decay, a larger scale of the cosine

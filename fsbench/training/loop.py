@@ -1,10 +1,10 @@
 """The training loop of every recipe: recipe, images and seed -> checkpoints and a log.
 
-From top to bottom: `train_backbone` prepares or continues a run, `_train` goes through its stages and epochs,
-`_train_epoch` through the batches, and `_backward` calls the step of the recipe.
+`train_backbone` prepares or continues a run, `_train` loops over its stages and epochs, `_train_epoch` over
+the batches, and `_backward` calls the step of the recipe.
 
-Every random number is a function of the seed and of the place in the loop. A run that was stopped and started
-again therefore continues exactly as if it had not been stopped.
+Every random number is a function of the seed and of the place in the loop. A run that was interrupted
+therefore continues exactly as if it had not been interrupted.
 """
 
 import sys
@@ -27,7 +27,7 @@ from fsbench._util.session import Session as Session
 from fsbench.data.augment import train_augment
 from fsbench.models.checkpoint import load_provenance
 from fsbench.training import resume, saving
-from fsbench.training.failures import check_losses, check_weights, kept, place
+from fsbench.training.failures import check_losses, check_weights, kept_text, place_text
 from fsbench.training.precision import ComputeSettings
 from fsbench.training.recipe import Recipe, Stage
 from fsbench.training.run import Run, TrainingSpec, prepare_run
@@ -80,14 +80,14 @@ def train_backbone(
     run = prepare_run(recipe, spec, compute, session, out, tensorboard)
     alone = exclusive_lock(run.folder / "run") if run.is_writer else nullcontext()
     with alone, machine.preserved_generators(session.device):
-        finished, stopped = run.distributed.agree(lambda: (False, None) if force else resume.find(run))
+        finished, state = run.distributed.agree(lambda: (False, None) if force else resume.find(run))
         if not finished:
             quiet = session.quiet or not run.is_writer
             if not quiet:
                 sys.stderr.write(f"{run.text(session.device)}\n")
-            log = stopped.log if stopped else []
+            log = state.log if state else []
             try:
-                _train(run, stopped, log, quiet)
+                _train(run, state, log, quiet)
             except KeyboardInterrupt as stop:
                 raise KeyboardInterrupt(_stopped_text(log, force)) from stop
         elif run.is_writer and not session.quiet:
@@ -97,7 +97,7 @@ def train_backbone(
 
 
 def _finished_text(run: Run) -> str:
-    """Say what a finished run has reached, and what to do with it."""
+    """Describe the best checkpoint of a finished run, and what to do with it."""
     best = load_provenance(run.best)
     accuracy = (
         "not validated" if best.val_accuracy is None else f"val accuracy {100 * best.val_accuracy:.2f} %"
@@ -110,15 +110,15 @@ def _finished_text(run: Run) -> str:
 
 
 def _stopped_text(log: Sequence[object], force: bool) -> str:
-    """Say what is kept of an interrupted run with a log of these epochs, and how to continue it."""
+    """Describe what is kept of an interrupted run with a log of these epochs, and how to continue it."""
     if not log:
         return "stopped in the first epoch, so nothing is kept; the same command starts again"
     command = "the same command without --force" if force else "the same command"
     return f"stopped; finished epochs are kept, and {command} continues after them"
 
 
-def _train(run: Run, stopped: resume.State | None, log: list[dict[str, Any]], quiet: bool) -> None:
-    """Train from the beginning or from where an earlier process stopped; write all files after each epoch.
+def _train(run: Run, state: resume.State | None, log: list[dict[str, Any]], quiet: bool) -> None:
+    """Train from the beginning or from the state of an interrupted run; write all files after each epoch.
 
     `log` has one row per finished epoch and grows.
     """
@@ -129,14 +129,14 @@ def _train(run: Run, stopped: resume.State | None, log: list[dict[str, Any]], qu
     ):
         bar.update(len(log) * len(run.labels))
         for number, stage in enumerate(run.recipe.stages):
-            if stopped and number < stopped.stage:
+            if state and number < state.stage:
                 continue
             optimiser = run.recipe.optimiser.build(run.network.parameters())
             scaler = run.compute.scaler(run.labels.device)
             first = 0
-            if stopped and number == stopped.stage:
-                first = stopped.epoch
-                stopped.restore(run.network, optimiser, scaler)
+            if state and number == state.stage:
+                first = state.epoch
+                state.restore(run.network, optimiser, scaler)
             elif stage.fresh_classifiers:
                 # "heads" is the name of the random stream, which must never change.
                 seed = stream_seed(run.provenance.train_seed, "heads", stage.name)
@@ -154,15 +154,15 @@ def _train(run: Run, stopped: resume.State | None, log: list[dict[str, Any]], qu
                 if run.is_writer:
                     saving.write(run, log)
                     add_events(log[-1])
-                    reached = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
-                    resume.save(run.folder, run.network, optimiser, scaler, run.provenance, reached)
+                    place = {"stage": number, "epoch_of_stage": epoch + 1, "log": log}
+                    resume.save(run.folder, run.network, optimiser, scaler, run.provenance, place)
     if run.is_writer:
         saving.write(run, log, finished=True)
         resume.forget(run.folder)
 
 
 def _epoch_line(run: Run, row: Mapping[str, Any]) -> str:
-    """An epoch of the log as one line."""
+    """Describe an epoch of the log in one line."""
     loss = sum(value for name, value in row.items() if name.startswith("loss_"))
     line = f"epoch {row['epoch']}/{run.recipe.epochs} ({row['stage']}): loss {loss:.3f}"
     if "val_accuracy" in row:
@@ -195,8 +195,8 @@ def _train_epoch(
             group["lr"] = rate
         optimiser.zero_grad()
         with memory_advice(
-            f"{place(stage, epoch, step)}, with {len(rows)} images",
-            f"{kept(run, stage, epoch)}; a run with a smaller --micro-batch, or --batch-size, needs less",
+            f"{place_text(stage, epoch, step)}, with {len(rows)} images",
+            f"{kept_text(run, stage, epoch)}; use a smaller --micro-batch or --batch-size",
         ):
             terms = _backward(run, stage, rows, (stage.name, epoch, step), scaler)
         add_gradients(run.network, run.distributed)
@@ -217,26 +217,26 @@ def _train_epoch(
 
 
 def _backward(
-    run: Run, stage: Stage, rows: Tensor, at: tuple[str, int, int], scaler: torch.amp.GradScaler
+    run: Run, stage: Stage, rows: Tensor, place: tuple[str, int, int], scaler: torch.amp.GradScaler
 ) -> dict[str, Tensor]:
     """Add the gradient of one batch, `rows` (b,) of the base images; return its mean loss terms.
 
-    All draws are functions of the seed and of the place in the loop, `at` (stage, epoch, step). Micro-batches
-    share the draws of the step, so depth and weight of a mixture are drawn once per batch. What a step
-    computes across images (batch statistics, mixing, mining) it computes within a micro-batch.
+    All draws are functions of the seed and of the place in the loop (stage, epoch, step). Micro-batches share
+    the draws of the step, so depth and weight of a mixture are drawn once per batch. Computations across
+    images (batch statistics, mixing, mining) are limited to a micro-batch.
     """
     device, seed = rows.device, run.provenance.train_seed
-    masks = stream_seed(seed, "dropout", *at) + run.distributed.rank  # each process draws its own masks
-    machine.seed_generators(masks, device)
+    # Each process draws its own dropout masks.
+    machine.seed_generators(stream_seed(seed, "dropout", *place) + run.distributed.rank, device)
     pixels = run.pixels[rows.repeat(stage.views)]
-    rng = stream(seed, "augment", *at)
+    rng = stream(seed, "augment", *place)
     images = train_augment(pixels, run.network.backbone.image_size, rng, run.recipe.augment)
     views = images.unflatten(0, (stage.views, len(rows)))
     means: dict[str, Tensor] = {}
     for part in run.compute.micro_batches(len(rows)):
         batch = views[:, part].flatten(0, 1).contiguous(memory_format=torch.channels_last)
         with run.compute.autocast(device):
-            terms = stage.step(run.network, batch, run.labels[rows[part]], stream(seed, "step", *at))
+            terms = stage.step(run.network, batch, run.labels[rows[part]], stream(seed, "step", *place))
         weight = len(rows[part]) / len(rows)
         loss = torch.stack(tuple(terms.values())).sum() * (weight / run.distributed.size)
         scaler.scale(loss).backward()

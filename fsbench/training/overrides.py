@@ -1,10 +1,11 @@
-"""Overrides: numbers of a recipe that a user replaces by others."""
+"""Overrides: settings of a recipe that a user replaces."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, get_type_hints
 
+from fsbench._util.arguments import convert
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench.data.augment import OFF
 from fsbench.training.recipe import Recipe, Stage
@@ -24,7 +25,7 @@ class Overrides(TypedDict, total=False):
 
 
 def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
-    """Replace numbers of a recipe; an override that is None keeps the recipe's own.
+    """Replace settings of a recipe; an override that is None keeps the recipe's setting.
 
     Args:
         recipe: A preset, as `load_recipe` returns it.
@@ -34,10 +35,11 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
             trains on plain images), `label_noise` (in (0, 1]).
 
     Returns:
-        The recipe with these numbers; its `overrides` name the changes.
+        The recipe with these settings; its `overrides` name the changes.
 
     Raises:
-        FsbenchError: An override is unknown or out of range, or the numbers of epochs do not fit the stages.
+        FsbenchError: An override is unknown, of another type or out of range, or the numbers of epochs do not
+            fit the stages.
 
     Example:
         >>> from fsbench.training.recipe import load_recipe
@@ -48,7 +50,12 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
     for name in overrides:
         if name not in names:
             raise unknown("override of a recipe", name, names)
-    values: dict[str, Any] = {name: overrides[name] for name in names if overrides.get(name) is not None}  # type: ignore[literal-required]
+    kinds = get_type_hints(Overrides)
+    values: dict[str, Any] = {
+        name: convert(name, overrides[name], kinds[name])  # type: ignore[literal-required]
+        for name in names
+        if overrides.get(name) is not None
+    }
     changes = dict(values)
     if values.pop("augment", True):
         changes.pop("augment", None)
@@ -67,7 +74,7 @@ def resolve(recipe: Recipe, **overrides: Unpack[Overrides]) -> Recipe:
         recipe = replace(
             recipe, optimiser=replace(recipe.optimiser, learning_rate=values.pop("learning_rate"))
         )
-    recipe = replace(recipe, **values)  # the others are fields of `Recipe` under the same name
+    recipe = replace(recipe, **values)  # the remaining ones are fields of `Recipe` with the same name
     _check(recipe)
     return replace(recipe, overrides=tuple(f"{name} {value}" for name, value in changes.items()))
 
@@ -92,7 +99,7 @@ def _epochs_per_stage(epochs: Sequence[int], recipe: Recipe) -> Sequence[int]:
 
 
 def _divided(epochs: int, stages: Sequence[Stage]) -> list[int]:
-    """Divide epochs in proportion to the stages' own, at least one each; the first stage gets the rest."""
+    """Divide epochs in proportion to those of the stages, at least one each; the first gets the remainder."""
     later = [max(1, round(epochs * stage.epochs / sum(s.epochs for s in stages))) for stage in stages[1:]]
     while sum(later) >= epochs:
         later[later.index(max(later))] -= 1
@@ -112,7 +119,7 @@ def _with_patience(recipe: Recipe, patience: int) -> Recipe:
 
 
 def _check(recipe: Recipe) -> None:
-    """Refuse numbers with which no backbone can be trained."""
+    """Refuse settings that are out of range."""
     for stage in recipe.stages:
         _at_least("epochs", stage.epochs, 1)
         _at_least("patience", 1 if stage.patience is None else stage.patience, 1)
@@ -127,6 +134,6 @@ def _check(recipe: Recipe) -> None:
 
 
 def _at_least(name: str, value: int, least: int) -> None:
-    """Refuse a number below the least one."""
+    """Refuse a value below a minimum."""
     if value < least:
         raise FsbenchError(f"{name} must be at least {least}, but is {value}")

@@ -1,4 +1,4 @@
-"""How the steps of a training are computed: precision, compilation and micro-batches."""
+"""Compute settings of a training: precision, compilation and micro-batches."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """How the steps of a training are computed.
+    """Precision, compilation and micro-batches of a training.
 
     Attributes:
         precision: "float32", "bf16" or "fp16", of convolutions and matrix products. Weights and losses are
@@ -34,7 +34,7 @@ class ComputeSettings:
     micro_batch: int | None = None
 
     def text(self) -> str:
-        """Describe the settings for people, one per line."""
+        """Describe the settings, one per line."""
         values = {name: value for name, value in vars(self).items() if value is not None}
         return "\n".join(f"{name:<13} {value}" for name, value in values.items())
 
@@ -45,7 +45,7 @@ class ComputeSettings:
         return torch.autocast(device.type, PRECISIONS[self.precision])
 
     def scaler(self, device: torch.device) -> torch.amp.GradScaler:
-        """Return the scaler that keeps small fp16 gradients from vanishing; others it leaves unchanged."""
+        """Return the scaler that keeps small fp16 gradients from vanishing, disabled for other precisions."""
         return torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
 
     def micro_batches(self, count: int) -> list[slice]:
@@ -61,7 +61,7 @@ def choose_compute(
     compiled: Literal["auto", "on", "off"] = "auto",
     micro_batch: int | None = None,
 ) -> ComputeSettings:
-    """Choose how to compute on a device.
+    """Choose compute settings for a device.
 
     Args:
         device: Device of the training.
@@ -95,10 +95,11 @@ def choose_compute(
 def keep_memory() -> None:
     """Tune memory allocation of the whole process on Linux; only the command line calls this.
 
-    No computed number changes. By default glibc returns the large blocks of a step to the system, and page
-    faults in the next step cost a quarter to a third of the time of a Conv4 on a CPU. Here it keeps them.
-    Tensors lie on huge pages, if torch has not allocated any yet and the environment does not forbid it:
-    gathering rows of features then needs fewer address look-ups, which saves heads 2 to 8 % of their time.
+    Computed numbers do not change. By default, glibc returns the large memory blocks of a step to the system,
+    and page faults in the next step take a quarter to a third of the time of a Conv4 on a CPU. This function
+    makes glibc keep them. It also makes torch allocate huge pages, unless torch has already allocated memory
+    or the environment variable is set. Gathering rows of features then needs fewer address look-ups, which
+    saves heads 2 to 8 % of their time.
     """
     if sys.platform == "linux":
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

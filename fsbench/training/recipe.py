@@ -1,10 +1,10 @@
-"""Training recipes: how a backbone is trained, and with which numbers.
+"""Training recipes: the steps and settings with which a backbone is trained.
 
-A recipe file holds `PRESETS`, a mapping of preset name to `Recipe`. The shipped files lie in `baselines/`.
+A recipe file defines `PRESETS`, a mapping of preset name to `Recipe`. The shipped files are in `baselines/`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fsbench._util.content import content_folder
 from fsbench._util.content import recipe_names as recipe_names
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.files import sha256_of
-from fsbench.data.augment import Augment
+from fsbench.data.augment import OFF, Augment
 from fsbench.models.classifiers import STORED_AUXILIARY, Network
 from fsbench.training.optim import Optimiser
 
@@ -31,15 +31,16 @@ _STORED = {"auxiliary_classifiers": STORED_AUXILIARY, "fresh_classifiers": "fres
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a recipe: a step that is repeated for some epochs.
+    """One part of a recipe: a step that is repeated for a number of epochs.
 
     Attributes:
         name: Name in logs and errors, and of the random streams of the stage.
         step: Function `(network, images, labels, rng) -> loss terms`, a mapping of names to scalars.
-        epochs: Passes over the base images; at most so many if the stage has a patience.
+        epochs: Passes over the base images; the maximum if the stage has a patience.
         rate_factor: Factor of the recipe's learning rate.
         views: Augmented copies of each image. The step gets them in blocks, (views * b, 3, s, s).
-        patience: End the stage after so many epochs without a higher accuracy on val classes. Default: never.
+        patience: End the stage after this many epochs without a higher accuracy on val classes. Default:
+            never.
         fresh_classifiers: Draw new weights for all classifiers when the stage begins.
     """
 
@@ -54,7 +55,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a backbone is trained: everything that is needed to repeat it.
+    """Everything that is needed to repeat a training.
 
     Attributes:
         name: Name of the recipe, hyphenated.
@@ -71,7 +72,7 @@ class Recipe:
         label_noise: Probability that the label of a base image is replaced by a random one, in (0, 1].
         auxiliary_classifiers: Name -> number of classes of linear classifiers beside the main one.
         overrides: Changes to the preset, such as "batch_size 64".
-        code: SHA-256 of the file of a user's own recipe.
+        code: SHA-256 of the file of a user's recipe; None for the recipes of fsbench.
     """
 
     name: str
@@ -102,9 +103,9 @@ class Recipe:
         return {**values, "stages": list(stages)}
 
     def text(self) -> str:
-        """Describe the recipe for people, one setting per line; settings that are None are left out."""
-        values = {name: value for name, value in self._values().items() if value is not None}
-        return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items())
+        """Describe the recipe for people, one setting per line, without what is switched off."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items() if value)
 
     def _values(self) -> dict[str, Any]:
         """Return the recipe as plain values; steps are code and have none."""
@@ -118,12 +119,26 @@ class Recipe:
 
 def _text(value: object) -> str:
     """Write a setting for people."""
-    if isinstance(value, dict):
-        parts = (f"{name} {_text(part)}" for name, part in value.items() if part is not None)
-        return ", ".join(parts) or "none"
-    if isinstance(value, list | tuple):
-        return "; ".join(map(_text, value)) or "none"
+    match value:
+        case Stage(name=name) | Optimiser(name=name):
+            return f"{name}: {_settings(vars(value))}"
+        case Augment():
+            return "off" if value == OFF else _settings(vars(value))
+        case Mapping():
+            return _settings(value)
+        case float():
+            return f"{value:g}"
+        case tuple((Stage() | str(), *_)):
+            return "; ".join(map(_text, value))
+        case tuple():
+            return f"({', '.join(map(_text, value))})"
     return str(value)
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """Write settings that are not switched off; True stands for itself."""
+    shown = {name: value for name, value in values.items() if value and name not in ("name", "step")}
+    return ", ".join(name if value is True else f"{name} {_text(value)}" for name, value in shown.items())
 
 
 def load_recipe(name: str, preset: str | None = None) -> Recipe:
@@ -157,7 +172,11 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
         preset = next(iter(presets))
     if preset not in presets:
         raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
-    return _with_checked_steps(presets[preset], path) if is_file else presets[preset]
+    recipe = presets[preset]
+    if not is_file:
+        return recipe
+    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
+    return replace(recipe, stages=stages, code=sha256_of(path))
 
 
 def _presets(path: Path) -> Mapping[str, Recipe]:
@@ -166,12 +185,6 @@ def _presets(path: Path) -> Mapping[str, Recipe]:
     if isinstance(presets, Mapping) and presets and all(isinstance(r, Recipe) for r in presets.values()):
         return presets
     raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.Recipe")
-
-
-def _with_checked_steps(recipe: Recipe, path: Path) -> Recipe:
-    """Wrap the steps of a user's recipe so that each failure is one line that names the file."""
-    stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
-    return replace(recipe, stages=stages, code=sha256_of(path))
 
 
 def _checked_step(stage: Stage, path: Path) -> Step:

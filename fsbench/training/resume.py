@@ -1,6 +1,6 @@
 """The state of an interrupted run, from which it continues as if it had not been interrupted.
 
-Random generators are not part of it: each is a function of the seed and of the place in the loop.
+It does not contain random generators: each is a function of the seed and of the place in the loop.
 """
 
 from collections.abc import Mapping
@@ -106,17 +106,17 @@ def load(folder: Path) -> State | None:
 
 
 def find(run: Run) -> tuple[bool, State | None]:
-    """Say whether the folder of a run holds it finished, and return the state to continue from, if any.
+    """Return whether a run is finished, and the state to continue from, if any.
 
-    The state comes first: if there is one, a last checkpoint that a power cut damaged is not read.
+    If there is a state, the last checkpoint, which a power cut may have damaged, is not read.
 
     Raises:
         FsbenchError: The folder holds another run, or damaged files.
     """
-    stopped = load(run.folder)
-    if stopped is not None:
-        refuse_other(run.folder, run.provenance, stopped.about)
-        return False, stopped
+    state = load(run.folder)
+    if state is not None:
+        refuse_other(run.folder, run.provenance, state.about)
+        return False, state
     if not run.last.exists():
         return False, None
     about = checkpoint.read(run.last)[1]
@@ -131,10 +131,10 @@ def forget(folder: Path) -> None:
 
 
 def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) -> None:
-    """Refuse a folder whose files belong to another run, by their provenance.
+    """Refuse a folder whose files belong to another run, according to their provenance.
 
     Raises:
-        FsbenchError: They do; the message names the first setting that differs.
+        FsbenchError: A setting differs; the message names the first one.
     """
     stored, own = (_settings(each.identity) for each in (checkpoint.as_provenance(about), provenance))
     for name in {**dict.fromkeys(_FIRST), **dict.fromkeys(sorted({*stored, *own}))}:
@@ -160,7 +160,7 @@ def _settings(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: object) -> str:
-    """Show a setting in at most 40 characters."""
+    """Format a setting in at most 40 characters."""
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:12]}..."
 

@@ -1,6 +1,6 @@
-"""What stays the same during a training run: recipe, images, network, computation and folder."""
+"""A training run: recipe, images, network, compute settings and folder, which stay the same throughout."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fsbench._util import machine
+from fsbench._util.arguments import convert_fields
 from fsbench._util.distributed import Worker, join, share_batch_norm
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream_seed
@@ -28,7 +29,7 @@ LARGEST_SIZE = 84  # pixels; default image size for data sets of larger images
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """Which backbone is trained on which images, and the seed of all random numbers.
+    """The backbone to train, the images to train on, and the seed of all random numbers.
 
     Attributes:
         dataset: Name of a prepared data set; the backbone learns its base classes.
@@ -44,6 +45,12 @@ class TrainingSpec:
     per_class: int | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse values of other types, and a negative seed."""
+        convert_fields(self)
+        if self.seed < 0:
+            raise FsbenchError(f"seed must be at least 0, but is {self.seed}")
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -57,18 +64,18 @@ class Run:
         labels: Their labels, (n,) int64.
         val: Images of the val classes. None: the data set has too few for validation.
         compute: Precision, compilation and micro-batches.
-        provenance: What its checkpoints say about their origin, before the first epoch.
+        provenance: Provenance of its checkpoints, before the first epoch.
         tensorboard: Whether the log is also written as TensorBoard events.
     """
 
     folder: Path
     recipe: Recipe
-    network: Network
-    pixels: Tensor
-    labels: Tensor
-    val: ImageSplit | None
+    network: Network = field(repr=False)
+    pixels: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+    val: ImageSplit | None = field(repr=False)
     compute: ComputeSettings
-    provenance: Provenance
+    provenance: Provenance = field(repr=False)
     tensorboard: bool
 
     @property
@@ -88,21 +95,31 @@ class Run:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process writes the files: the first of those that train together does."""
+        """Whether this process writes the files; only the first of several processes does."""
         return self.distributed.rank == 0
 
     def text(self, device: torch.device) -> str:
-        """Describe all resolved settings, so that a mistake shows before hours of training."""
+        """Describe all resolved settings, so that a mistake is visible before hours of training."""
         scale = getattr(self.network.classifier, "scale", None)  # only of a cosine classifier
         recipe = replace(self.recipe, scale=scale, dropout=self.network.backbone.dropout)
-        text = f"{recipe.text()}\ndevice        {machine.device_name(device)}\n{self.compute.text()}"
+        about, n_images = self.provenance, len(self.labels)
+        lines = {
+            "folder": self.folder,
+            "images": f"{n_images:,} base images of {len(about.class_names)} classes of {about.source}",
+            "backbone": f"{about.backbone}, {about.image_size} px",
+            "seed": about.train_seed,
+        }
+        texts = [f"{name:<13} {value}" for name, value in lines.items()]
+        texts += [recipe.text(), f"device        {machine.device_name(device)}", self.compute.text()]
         if self.recipe.preset == "fast":
-            text += "\nfast is the default preset, for short trainings; --preset chooses another one"
-        return text
+            texts.append("fast is the default preset, for short trainings; --preset chooses another one")
+        if self.recipe.batch_size > n_images:
+            texts.append(f"batch_size exceeds the number of images, so each batch has {n_images:,} images")
+        return "\n".join(texts)
 
 
 def run_name(recipe: Recipe, spec: TrainingSpec) -> str:
-    """Name a run after the settings that usually distinguish runs.
+    """Compose the name of a run from the settings that usually distinguish runs.
 
     Args:
         recipe: The resolved recipe.
@@ -126,20 +143,7 @@ def prepare_run(
     tensorboard: bool,
 ) -> Run:
     """Load the images and build the network of a run; `train_backbone` describes arguments and errors."""
-    stored_size = resized(spec.image_size or LARGEST_SIZE)
-    base = load_for(spec.dataset, "base", spec.backbone, spec.image_size, stored_size, session.cache)
-    spec = replace(spec, dataset=base.dataset)
-    if spec.per_class is not None:
-        base, spec = _first_images(base, spec)
-    val = val_images(base.dataset, session.cache, stored_size)
-    for stage in recipe.stages:
-        if stage.patience is not None and val is None:
-            raise FsbenchError(
-                f"dataset {base.dataset}: has no val classes, but stage {stage.name} of recipe {recipe.name} "
-                "ends by the accuracy on them"
-            )
-    if spec.image_size is None:
-        spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
+    base, val, spec = _load_images(recipe, spec, session.cache)
     assert spec.image_size is not None
     network = _network(recipe, spec, len(base.class_names), session.device)
     if compute.compile:
@@ -184,8 +188,29 @@ def prepare_run(
     )
 
 
+def _load_images(
+    recipe: Recipe, spec: TrainingSpec, cache: Path | None
+) -> tuple[ImageSplit, ImageSplit | None, TrainingSpec]:
+    """Load the base images and, if there are enough, the val images; return them with the resolved spec."""
+    stored_size = resized(spec.image_size or LARGEST_SIZE)
+    base = load_for(spec.dataset, "base", spec.backbone, spec.image_size, stored_size, cache)
+    spec = replace(spec, dataset=base.dataset)
+    if spec.per_class is not None:
+        base, spec = _first_images(base, spec)
+    val = val_images(base.dataset, cache, stored_size)
+    for stage in recipe.stages:
+        if stage.patience is not None and val is None:
+            raise FsbenchError(
+                f"data set {base.dataset}: has too few val classes or images for early stopping, which stage "
+                f"{stage.name} of recipe {recipe.name} uses"
+            )
+    if spec.image_size is None:
+        spec = replace(spec, image_size=min(*base.pixels.shape[1:3], LARGEST_SIZE))
+    return base, val, spec
+
+
 def _network(recipe: Recipe, spec: TrainingSpec, n_classes: int, device: torch.device) -> Network:
-    """Build the network on the device; its weights follow from the seed alone."""
+    """Build the network on the device; its weights depend on the seed alone."""
     assert spec.image_size is not None
     with machine.preserved_generators(device):
         machine.seed_generators(stream_seed(spec.seed, "classifier"), device)

@@ -19,7 +19,7 @@ def write(run: Run, log: Sequence[Mapping[str, Any]], *, finished: bool = False)
         run.provenance, epoch=len(log), best_epoch=best, val_accuracy=log[-1].get("val_accuracy")
     )
     weights = run.network.state_dict()
-    if len(log) == 1:  # files of a run that this one replaces must not pass for its own
+    if len(log) == 1:  # delete the files of a run that this one replaces
         resume.forget(run.folder)
         run.last.unlink(missing_ok=True)
     if best == len(log):

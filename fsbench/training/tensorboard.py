@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 AddRow = Callable[[Row], None]
-BEST = "best_val_accuracy"  # the highest so far, by which runs are compared; not a column of the log
+BEST = "best_val_accuracy"  # the highest accuracy so far, to compare runs; not a column of the log
 
 
 def require_tensorboard() -> None:
-    """Check before hours of training that event files can be written.
+    """Check, before hours of training, that event files can be written.
 
     Raises:
         FsbenchError: The package is not installed.
@@ -36,27 +36,23 @@ def require_tensorboard() -> None:
 
 
 def events_of(run: Run, log: Sequence[Row]) -> AbstractContextManager[AddRow]:
-    """Return a context that yields a function which writes a new row of the log as events.
+    """Return a context that yields a function to write a new row of the log as events.
 
-    The function does nothing unless the run asks for events and this process writes the files.
+    The function does nothing if the run has no TensorBoard log or another process writes the files.
     """
     if run.is_writer and not log:
-        forget(run.folder)  # of the run that this one replaces
+        forget(run.folder)  # events of a run that this one replaces
     if run.is_writer and run.tensorboard:
         return event_file(run.folder, run.provenance, log)
-    return nullcontext(_ignore)
-
-
-def _ignore(_: Row) -> None:
-    """Write nothing."""
+    return nullcontext(lambda _: None)
 
 
 @contextmanager
 def event_file(folder: Path, provenance: Provenance, log: Sequence[Row]) -> Iterator[AddRow]:
     """Yield a function that writes a row of the log as events, and flushes them.
 
-    Earlier rows of the log are written first. They replace the events of earlier processes, since a killed
-    process may have written more epochs than it saved. So each epoch is written once.
+    Earlier rows of the log are written first and replace the events of earlier processes: a killed process
+    may have written more epochs than it saved. So each epoch is written exactly once.
 
     Raises:
         FsbenchError: The folder cannot be written.
@@ -64,9 +60,7 @@ def event_file(folder: Path, provenance: Provenance, log: Sequence[Row]) -> Iter
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
-    experiment, began, ended = hparams(
-        _settings(provenance), {BEST: 0.0}
-    )  # only the name of the metric counts
+    experiment, began, ended = hparams(_settings(provenance), {BEST: 0.0})  # the value of BEST is not used
     rows: list[Row] = []
 
     def add(row: Row) -> None:
@@ -111,7 +105,7 @@ def _one_line_errors(folder: Path) -> Iterator[None]:
 
 
 def _add(writer: "SummaryWriter", rows: Sequence[Row]) -> None:
-    """Write the last row: each number under the name of its column, and the name of a stage as it begins."""
+    """Write the last row: each number under the name of its column, and the stage if a new one begins."""
     row, step = rows[-1], rows[-1]["epoch"]
     if len(rows) == 1 or row["stage"] != rows[-2]["stage"]:
         writer.add_text("stage", row["stage"], step)
@@ -119,13 +113,13 @@ def _add(writer: "SummaryWriter", rows: Sequence[Row]) -> None:
         if name not in ("stage", "epoch"):
             writer.add_scalar(name, value, step)
     if "val_accuracy" in row:
-        writer.add_scalar(BEST, max(each["val_accuracy"] for each in rows if "val_accuracy" in each), step)
+        writer.add_scalar(BEST, max(r["val_accuracy"] for r in rows if "val_accuracy" in r), step)
 
 
 def _settings(provenance: Provenance) -> dict[str, bool | int | float | str]:
     """Return the settings of a run as one flat table; a nested setting is `outer.inner`."""
     settings = provenance.identity
-    del settings["run"], settings["name"]  # the folder, and the name of the recipe once more
+    del settings["run"], settings["name"]  # the name of the folder, and a duplicate of the recipe's name
     return dict(_flat(settings))
 
 

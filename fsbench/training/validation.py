@@ -23,7 +23,7 @@ from fsbench.training.recipe import Stage
 SPEC = TaskSpec(n_way=5, n_shot=1, n_query=15, n_tasks=1000, seed=0)
 IMAGES = 100  # per val class
 # Base images to train on between two validations, per val image. Training on an image takes about as long as
-# three forwards, and evaluating the tasks takes some time, too.
+# three forward passes, and evaluating the tasks takes additional time.
 BASE_IMAGES = 5
 
 
@@ -43,14 +43,14 @@ def val_images(dataset: str, cache: Path | None, stored: int) -> ImageSplit | No
 
 
 def validated_every(base_images: int, val_images: int) -> int:
-    """Return the epochs between validations with which these take about a tenth of a long training."""
+    """Return the epochs between validations, so that these take about a tenth of a long training."""
     return -(-BASE_IMAGES * val_images // base_images)
 
 
 def is_due(stage: Stage, epoch: int, val: ImageSplit | None, base_images: int) -> bool:
-    """Say whether to validate after an epoch of a stage, counted from 0.
+    """Whether to validate after an epoch of a stage, counted from 0.
 
-    In a stage with early stopping every epoch is validated. Otherwise every n-th one is, see
+    In a stage with early stopping, every epoch is validated. Otherwise every n-th epoch is, see
     `validated_every`, and the last one.
     """
     if val is None:
@@ -60,9 +60,9 @@ def is_due(stage: Stage, epoch: int, val: ImageSplit | None, base_images: int) -
 
 
 def has_stalled(stage: Stage, epochs: int, log: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether accuracy on val classes has not risen for as many epochs as the patience of the stage.
+    """Whether accuracy on val classes has not risen for as many epochs as the patience of the stage.
 
-    `epochs` of the stage are finished. The first of them must exceed the last accuracy of the stage before.
+    `epochs` is the number of finished epochs of the stage. The accuracy before the stage counts as well.
     """
     if stage.patience is None or epochs == 0:
         return False

@@ -223,13 +223,24 @@ class TestModules:
             assert frame.recipe[0] == "erm"
 
 
-ROWS, LABELS = np.zeros((8, 3), dtype=np.float32), np.arange(8) % 2
+ROWS, LABELS = np.ones((8, 3), dtype=np.float32), np.arange(8) % 2
 PIXELS = np.zeros((8, 4, 4, 3), dtype=np.uint8)
 BAD = [  # arguments, part of the error
     ((ROWS,), {}, "labels are missing"),
     ((ROWS, LABELS[:7]), {}, r"labels must have shape \(8,\), but have \(7,\)"),
     ((ROWS[0], LABELS), {}, r"features must be numbers of shape \(n, d\), but are float32 \(3,\)"),
-    ((ROWS + np.nan, LABELS), {}, "features must be finite, but some are not"),
+    ((ROWS + np.nan, LABELS), {}, "features must be finite, but 8 of 8 are not; the first is number 0"),
+    ((ROWS * np.float64(1e300), LABELS), {}, "features must be finite, but 8 of 8 are not"),
+    (
+        (ROWS * 1e18, LABELS),
+        {},
+        r"features must have a largest magnitude of 1e-10 to 1e\+15, but it is 1e\+18",
+    ),
+    ((ROWS * 0, LABELS), {}, "features must have a largest magnitude of .*, but it is 0"),
+    ((ROWS, LABELS + 0.5), {}, "labels must be integers or names, but are float64"),
+    ((ROWS, LABELS), {"split": "nvel"}, "unknown split 'nvel'; did you mean 'novel'"),
+    ((ROWS, LABELS), {"hed": "ridge"}, r"evaluate\(\) has no option 'hed'; did you mean 'head'"),
+    ((ROWS, LABELS), {"out": 5}, "a path must be text or a Path, but is 5 of type int"),
     (([[1.0], [1.0, 2.0]], [0, 1]), {}, "features must form an array, but do not"),
     ((ROWS, LABELS), {"dataset": ["a", "b"]}, "dataset must be one name for images or features, but is a, b"),
     ((ROWS, LABELS), {"n_way": 3, "n_query": 1}, "n_way = 3, but the split has only 2 classes"),

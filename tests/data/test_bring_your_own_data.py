@@ -128,11 +128,11 @@ class TestHuggingFace:
                     split(("a",)).save_to_disk(p),
                     (p / "data-00000-of-00001.arrow").write_bytes(b"torn"),
                 ),
-                "data-00000-of-00001.arrow: not a whole table",
+                "data-00000-of-00001.arrow: damaged, or not a table",
             ),
             (
                 lambda p: (p.mkdir(), (p / "train.parquet").write_bytes(b"torn")),
-                "train.parquet: not a whole table",
+                "train.parquet: damaged, or not a table",
             ),
         ],
     )

@@ -219,13 +219,3 @@ def test_paths_are_sorted_and_an_unreadable_folder_is_reported(tmp_path: Path, m
 def test_a_path_that_is_no_folder_is_refused(tmp_path: Path):
     with pytest.raises(FsbenchError, match="there is no such folder"):
         list(result_files.read_all(tmp_path / "absent"))
-
-
-def test_the_line_on_a_terminal():
-    line = "cifar-fs novel  5-way 1-shot  nearest-mean (l2)  50.00 ± 25.00 %  (3 tasks)"
-    assert made().line() == line
-    assert made(dataset="omniglot", synthetic=True).line() == (
-        line.replace("cifar-fs novel", "cifar-fs -> omniglot novel").replace(
-            "(3 tasks)", "(3 tasks, synthetic images)"
-        )
-    )

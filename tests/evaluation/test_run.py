@@ -177,6 +177,27 @@ def test_heads_that_need_even_shots_refuse_uneven_ones(tmp_path: Path):
         )
 
 
+def test_scores_that_are_not_numbers_are_refused():
+    """Not even one query may get class 0 by accident."""
+    features = clusters()
+    nan = torch.full((), torch.nan)
+
+    def classify(support, query):
+        return HEADS["nearest-mean"](support, query).where(query[..., :1] < query[..., :1].amax(), nan)
+
+    head = replace(HEADS["nearest-mean"], classify=classify)
+    with pytest.raises(FsbenchError, match="has scores that are not numbers; scale the features"):
+        inference.accuracies(torch.from_numpy(features.values), features.labels, specs()[0], head)
+
+
+def test_equations_that_cannot_be_solved_are_one_line():
+    features = clusters()
+    with pytest.raises(FsbenchError, match="cannot solve its equations for these features; scale them"):
+        inference.accuracies(
+            torch.from_numpy(1e12 * features.values), features.labels, specs()[0], HEADS["ridge"]
+        )
+
+
 def test_one_result_per_combination_in_order(feature_file: Path, tmp_path: Path):
     results = evaluate(
         feature_file,

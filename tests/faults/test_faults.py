@@ -362,7 +362,9 @@ class TestNumbers:
         tensors, _ = checkpoint.read(best)
         tensors["backbone.blocks.0.0.weight"].fill_(float("nan"))
         checkpoint.write(best, tensors, checkpoint.load_provenance(best))
-        assert "features of tiny are not all finite" in refused(lines(here, here)["evaluate"], capsys)
+        assert "tiny-erm: features of tiny must be finite, but " in refused(
+            lines(here, here)["evaluate"], capsys
+        )
         assert not list((here / "cache").rglob("features/*/*.h5"))
 
     @pytest.mark.parametrize(("step", "value"), [(0, "nan"), (3, "inf"), (STEPS - 1, "nan")])

@@ -451,5 +451,5 @@ class TestSurroundings:
         monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
         assert main(["data", "list"]) == 2
         assert capsys.readouterr().err == (
-            "fsbench: names must be read as utf-8, but this locale reads ascii; set PYTHONUTF8=1\n"
+            "fsbench: file names must be utf-8, but this locale uses ascii; set PYTHONUTF8=1\n"
         )

@@ -351,7 +351,7 @@ def test_tensors_kept_by_a_module_can_be_trained_with():
             return images.mean(dim=(2, 3)) * self.kept
 
     module = Keeps()
-    fsbench.evaluate(module, LABELS, images=np.zeros((60, 3, 4, 4), dtype=np.float32), **FEW)
+    fsbench.evaluate(module, LABELS, images=np.ones((60, 3, 4, 4), dtype=np.float32), **FEW)
     images = torch.zeros(2, 3, 4, 4, requires_grad=True)
     module(images).sum().backward()
     assert images.grad is not None

@@ -206,7 +206,6 @@ def _weights() -> list[bytes]:
 
 def _read_result(path: Path) -> None:
     result = result_files.read(path)
-    result.line()
     assert not Path(result.path).is_absolute()
     assert ".." not in result.path.parts
     shown = tables([result])

@@ -374,10 +374,7 @@ class TestRefused:
         nowhere = (tmp_path / "no", tmp_path / "no")
         assert run(trained, nowhere, "--sheet", "sheet.png") == 2
         error = capsys.readouterr().err
-        assert (
-            "fsbench: --sheet sheet.png: contact sheets are HTML pages now; use a name that ends in .html"
-            in error
-        )
+        assert "fsbench: --sheet sheet.png: must end in .html, since contact sheets are HTML pages" in error
 
 
 class TestCommand:

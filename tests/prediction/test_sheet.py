@@ -114,7 +114,7 @@ def test_names_stay_text_and_nothing_is_requested(folders):
 
 
 def test_only_pages_are_written(folders):
-    with pytest.raises(FsbenchError, match=r"--sheet .*sheet\.png: contact sheets are HTML pages now"):
+    with pytest.raises(FsbenchError, match=r"--sheet .*sheet\.png: must end in \.html"):
         write_sheet(made([[1, 0, 0]]), *folders, folders[0].parent / "sheet.png")
 
 

@@ -213,7 +213,7 @@ class TestBudgets:
             plots.budgets([*self.results(1), *self.results(1)])
 
     def test_a_result_without_its_training_is_refused(self):
-        with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
+        with pytest.raises(FsbenchError, match="does not state how its backbone was trained"):
             plots.budgets([changed(result, epochs=None) for result in self.results(1)])
 
 
@@ -309,7 +309,7 @@ class TestCrossDomain:
             plots.cross_domain(domains()[:1])
 
     def test_two_results_for_a_cell_are_refused(self):
-        with pytest.raises(FsbenchError, match="would share a cell; give one of them"):
+        with pytest.raises(FsbenchError, match="would share a cell; pass only one of them"):
             plots.cross_domain([*domains(), *domains(dropout=0.5)])
 
 

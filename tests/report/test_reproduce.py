@@ -67,7 +67,7 @@ def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_pat
     assert reproduction.same_answers
     other = tmp_path / "other.safetensors"
     other.write_bytes((trained / "best.safetensors").read_bytes() + b" ")
-    with pytest.raises(FsbenchError, match="is not the one that"):
+    with pytest.raises(FsbenchError, match="is not the checkpoint of"):
         reproduce(result_file, checkpoint=other, **options)
 
 
@@ -103,7 +103,7 @@ def test_the_recipe_is_rebuilt_from_a_result(result_file: Path, name, preset, ch
 
 def test_a_result_without_training_settings_is_refused(result_file: Path, tmp_path: Path):
     path = result_files.write(tmp_path, changed(result_files.read(result_file), recipe=None))
-    with pytest.raises(FsbenchError, match="does not say how its backbone was trained"):
+    with pytest.raises(FsbenchError, match="does not state how its backbone was trained"):
         reproduce(path, out=tmp_path, session=Session(device=CPU))
 
 

@@ -189,6 +189,10 @@ def test_a_nan_loss_stops_the_run(cache: Path, tmp_path: Path):
 def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
     expected = [
+        f"folder        {tmp_path / 'run'}",
+        "images        120 base images of 6 classes of tiny",
+        "backbone      conv4, 16 px",
+        "seed          0",
         *replace(run.recipe, dropout=0.0).text().splitlines(),
         f"device        {machine.device_name(CPU)}",
         "precision     float32",
@@ -196,6 +200,7 @@ def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_
         "fast is the default preset, for short trainings; --preset chooses another one",
     ]
     assert run.text(CPU).splitlines() == expected
+    assert len(repr(run)) < 2000
 
 
 @pytest.mark.parametrize("failing_step", [0, 3, 7])
@@ -490,7 +495,7 @@ class TestCheckpoint:
         tensors, _ = checkpoint.read(trained / "best.safetensors")
         provenance = replace(checkpoint.load_provenance(trained / "best.safetensors"), backbone="resnet10")
         checkpoint.write(tmp_path / "x.safetensors", tensors, provenance)
-        with pytest.raises(FsbenchError, match="weights are of another network"):
+        with pytest.raises(FsbenchError, match="weights do not fit the network"):
             checkpoint.read_backbone(tmp_path / "x.safetensors")
 
     def test_a_foreign_safetensors_file_is_refused(self, tmp_path: Path):

@@ -16,6 +16,7 @@ from fsbench.training import fast
 from fsbench.training.optim import Optimiser
 from fsbench.training.overrides import resolve
 from fsbench.training.recipe import Stage, _presets, load_recipe, recipe_names
+from fsbench.training.run import TrainingSpec
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -190,21 +191,48 @@ SHOWN = """\
 name          s2m2-r
 preset        paper
 paper         arXiv:1907.12087
-stages        name self-supervised, epochs 4, rate_factor 1.0, views 1, \
-fresh_classifiers False; name manifold, epochs 2, \
-rate_factor 1.0, views 1, patience 1, fresh_classifiers False
+stages        self-supervised: epochs 4, rate_factor 1, views 1; \
+manifold: epochs 2, rate_factor 1, views 1, patience 1
 batch_size    32
-optimiser     name adam, learning_rate 0.001, weight_decay 0.0, momentum 0.9, nesterov False, \
-warm_up 0.0, cosine False, milestones none, cut 0.1
+optimiser     adam: learning_rate 0.001, momentum 0.9, cut 0.1
 classifier    cosine
-augment       scale 0.08; 1.0, ratio 0.75; 1.3333333333333333, flip 0.5, jitter 0.4
+augment       scale (0.08, 1), ratio (0.75, 1.33333), flip 0.5, jitter 0.4
 auxiliary_classifiers rotation 4
 overrides     epochs 4 + 2; batch_size 32"""
 
 
-def test_empty_settings_are_shown_as_none():
-    lines = load_recipe("erm").text().splitlines()
-    assert {"auxiliary_classifiers none", "overrides     none"} <= set(lines)
+def test_settings_that_are_switched_off_are_not_shown():
+    lines = resolve(load_recipe("erm"), augment=False).text().splitlines()
+    assert "augment       off" in lines
+    assert not any(line.startswith(("auxiliary_classifiers", "dropout", "label_noise")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"epochs": "1"}, r"epochs must be .*, but is '1' of type str"),
+        ({"epochs": 1.5}, r"epochs must be .*, but is 1.5 of type float"),
+        ({"batch_size": "64"}, r"batch_size must be int \| None, but is '64' of type str"),
+        ({"learning_rate": "0.1"}, r"learning_rate must be float \| None, but is '0.1' of type str"),
+    ],
+)
+def test_overrides_of_other_types_are_refused(override, message):
+    with pytest.raises(FsbenchError, match=message):
+        resolve(load_recipe("erm"), **override)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"per_class": "x"}, r"per_class must be int \| None, but is 'x' of type str"),
+        ({"image_size": "32"}, r"image_size must be int \| None, but is '32' of type str"),
+        ({"seed": "a"}, "seed must be int, but is 'a' of type str"),
+        ({"seed": -1}, "seed must be at least 0, but is -1"),
+    ],
+)
+def test_trainings_of_other_types_are_refused(options, message):
+    with pytest.raises(FsbenchError, match=message):
+        TrainingSpec("tiny", **options)
 
 
 def test_a_rate_rises_to_the_warm_up_and_falls_along_a_cosine():

@@ -142,7 +142,7 @@ class TestTornFiles:
     def test_a_torn_checkpoint_of_a_finished_run_is_named(self, stopped, tmp_path: Path):
         stopped()
         tear(tmp_path / "run" / "last.safetensors", 0.5)
-        with pytest.raises(FsbenchError, match=r"last\.safetensors: not a whole safetensors file"):
+        with pytest.raises(FsbenchError, match=r"last\.safetensors: damaged, or not a safetensors file"):
             stopped()
 
 

@@ -331,7 +331,7 @@ def test_storages_of_the_wrong_size_are_refused(tmp_path: Path):
         old_torch(stored(4) + b".", b"]S'0'\na.", struct.pack("<q", 3) + bytes(12)),
         old_torch(stored(4) + b".", b"]S'1'\na.", struct.pack("<q", 4) + bytes(16)),
     ):
-        with pytest.raises(FsbenchError, match="not a whole pickle or torch file"):
+        with pytest.raises(FsbenchError, match="damaged, or not a pickle or torch file"):
             read(file, tmp_path)
 
 
@@ -349,8 +349,8 @@ def rewritten(path: Path, compression: int = zipfile.ZIP_STORED, **records: byte
 def test_a_changed_torch_zip_is_refused(tmp_path: Path):
     path = tmp_path / "x"
     for change, message in (
-        ({"data_0": bytes(8)}, "not a whole pickle or torch file"),
-        ({"data_0": bytes(4000)}, "not a whole pickle or torch file"),
+        ({"data_0": bytes(8)}, "damaged, or not a pickle or torch file"),
+        ({"data_0": bytes(4000)}, "damaged, or not a pickle or torch file"),
         ({"byteorder": b"big"}, "contains another byte order"),
         ({"compression": zipfile.ZIP_DEFLATED}, "contains a zip archive that torch did not write"),
     ):
@@ -391,5 +391,5 @@ def test_unreadable_files_give_one_line(tmp_path: Path):
         with pytest.raises(FsbenchError, match=message):
             safe_pickle.read(path)
     for content in (b"", b"hello", b"N", b"PK\x03\x04"):
-        with pytest.raises(FsbenchError, match="not a whole pickle or torch file"):
+        with pytest.raises(FsbenchError, match="damaged, or not a pickle or torch file"):
             read(content, tmp_path)

@@ -45,7 +45,7 @@ def read(path: Path) -> Any:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
     except Exception as error:  # a damaged file can raise anything
         message = ascii(f"{type(error).__name__}: {error}")[1:-1]
-        raise FsbenchError(f"{path}: not a whole pickle or torch file ({message[:120]})") from error
+        raise FsbenchError(f"{path}: damaged, or not a pickle or torch file ({message[:120]})") from error
 
 
 def _torch_legacy(file: Any, size: int, builders: dict[str, Any]) -> Any:

@@ -35,10 +35,12 @@ _LITERALS = frozenset(  # instructions that push their argument
 
 
 def _tuple(*items: Any) -> tuple[Any, ...]:
+    """Collect values in a tuple."""
     return items
 
 
 def _extend(target: list[Any], *items: Any) -> list[Any]:
+    """Append items to a list of the file."""
     list.extend(target, items)
     return target
 
@@ -152,6 +154,7 @@ class Interpreter:
         self._spend(sum(len(argument) for argument in arguments if isinstance(argument, copied)))
 
     def _spend(self, amount: int) -> None:
+        """Reduce the budget; refuse the file if it is exhausted."""
         self.budget -= amount
         if self.budget < 0:
             raise RefusedError("more data than its size allows")

@@ -62,7 +62,7 @@ def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, max_valu
     """Return an array of a group without reading it.
 
     Args:
-        group: Where the array lies.
+        group: Group that contains the array.
         name: Name of the array.
         kinds: Allowed kinds of NumPy types, for example "iu" for integers.
         ndim: Required number of dimensions; None allows any.
@@ -89,7 +89,7 @@ def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, max_valu
 
 
 def _check_filters(name: str, array: h5py.Dataset) -> None:
-    """Check that no chunk decompresses to more than its size: HDF5 allocates whatever comes out."""
+    """Check that no chunk decompresses to more than its declared size: HDF5 has no limit."""
     properties = array.id.get_create_plist()
     filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if not set(filters) <= {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}:
@@ -153,7 +153,7 @@ def attributes(group: h5py.Group) -> dict[str, str | int | float]:
 
 
 def subgroup(file: h5py.File, name: str) -> h5py.Group:
-    """Return a group that lies in the file itself.
+    """Return a group of the file itself.
 
     Raises:
         InvalidValueError: The group is missing or in another file.

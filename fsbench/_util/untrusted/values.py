@@ -49,14 +49,14 @@ def typed(values: Mapping[str, Any], kind: type[T], *, other_keys: bool = False)
             printable.
     """
     if other_keys:
-        names = _parts(cast(Hashable, kind))
+        names = _nested_types(cast(Hashable, kind))
         values = {name: values[name] for name in names if name in values}
     _refuse_unknown(values, kind)
     _refuse_extremes(values)
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise InvalidValueError(_plain(str(error))) from error
+        raise InvalidValueError(_reword(str(error))) from error
 
 
 def check_file_name(name: str, text: str) -> None:
@@ -75,8 +75,8 @@ def escape_formula(text: str) -> str:
     return f"'{text}" if text[:1] in tuple("=+-@") else text
 
 
-def _plain(message: str) -> str:
-    """A message of msgspec in the words of fsbench: name, rule, type."""
+def _reword(message: str) -> str:
+    """Convert a message of msgspec to the form of fsbench: name, rule, type."""
     text, _, place = message.partition(" - at `$")
     place = place.strip(".`")
     if missing := re.fullmatch("Object missing required field `(.+)`", text):
@@ -87,26 +87,26 @@ def _plain(message: str) -> str:
 
 
 @cache
-def _parts(kind: Any) -> dict[str, type | None]:
-    """The fields of a dataclass; the type of those that are dataclasses themselves."""
+def _nested_types(kind: Any) -> dict[str, type | None]:
+    """Return the fields of a dataclass, with their type if that is a dataclass."""
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     return {name: hints[name] if is_dataclass(hints[name]) else None for name in names}
 
 
 def _refuse_unknown(values: Mapping[str, Any], kind: type) -> None:
-    """Refuse keys that are not fields; the missing ones of a part are named by the conversion."""
-    parts = _parts(kind)
-    unknown = sorted(values.keys() - parts.keys())
+    """Refuse keys that are not fields, also in nested dataclasses."""
+    nested = _nested_types(kind)
+    unknown = sorted(values.keys() - nested.keys())
     if unknown:
         raise InvalidValueError(f"unknown keys: {', '.join(unknown)}")
-    for name, part in parts.items():
-        if part is not None and isinstance(values.get(name), dict):
-            _refuse_unknown(values[name], part)
+    for name, nested_type in nested.items():
+        if nested_type is not None and isinstance(values.get(name), dict):
+            _refuse_unknown(values[name], nested_type)
 
 
 def _refuse_extremes(values: Mapping[str, Any]) -> None:
-    """Refuse text that could steer a terminal, and numbers without bounds, in values and their parts."""
+    """Refuse unprintable or long text, and infinite or huge numbers, also in nested values."""
     for name, value in values.items():
         if isinstance(value, dict):
             _refuse_extremes(value)
@@ -125,6 +125,7 @@ def _refuse_extremes(values: Mapping[str, Any]) -> None:
 
 
 def _check_text(name: str, text: object) -> None:
+    """Refuse text that is not printable or too long."""
     if isinstance(text, str) and not (len(text) <= MAX_TEXT and text.isprintable()):
         raise InvalidValueError(
             f"{name} must be printable text of at most {MAX_TEXT} characters, but is {text!r:.80}"

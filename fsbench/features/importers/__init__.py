@@ -25,6 +25,7 @@ from fsbench._util.files import sha256_of
 from fsbench._util.untrusted import InvalidValueError
 from fsbench.data.listing import SPLITS
 from fsbench.data.registry import SOURCES
+from fsbench.features import store
 from fsbench.features.importers import _content, _formats
 from fsbench.features.importers._content import describe
 from fsbench.features.importers._formats import RawFeatures
@@ -40,7 +41,7 @@ class ImportedFeatures:
     Attributes:
         features: Features of one split. `about` has `dataset`, `split`, `form` (the format) and `source_file`
             (SHA-256 of the file).
-        base_mean: Mean of all base features, shape (d,), float32; None if the file does not contain it.
+        base_mean: Mean of all base features, (d,), float32; None if the file does not contain it.
     """
 
     features: Features
@@ -86,6 +87,7 @@ def read(path: Path, dataset: str, split: str, raw: RawFeatures | None = None) -
             raise InvalidValueError(
                 f"base mean has {len(base_mean)} dimensions, features have {values.shape[1]}"
             )
+        store.check_values(values, f"feature file {path}: features")
         values, labels, names = _sorted_by_class(values, raw.labels)
         if len(names) != n_classes.get(split, len(names)):
             raise InvalidValueError(f"has {len(names)} classes, but {dataset} {split} has {n_classes[split]}")

@@ -72,7 +72,7 @@ def find(
     if is_network(str(name)):
         return _with_identity(_network(str(name), image_size, pretrained=True))
     if image_size is not None:
-        raise FsbenchError(f"--image-size {image_size}: checkpoint {name} has its own")
+        raise FsbenchError(f"--image-size {image_size}: the input size of {name} is fixed; leave it out")
     return of_checkpoint(Path(name))
 
 
@@ -128,7 +128,9 @@ def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureE
     for prefix, make in _LIBRARIES.items():
         if name.startswith(prefix):
             if image_size is not None:
-                raise FsbenchError(f"--image-size {image_size}: {name} comes with its own")
+                raise FsbenchError(
+                    f"--image-size {image_size}: the input size of {name} is fixed; leave it out"
+                )
             return make(name.removeprefix(prefix), pretrained=pretrained)
     if user_code.is_reference(name):
         return _call_user_function(name, image_size)

@@ -19,7 +19,7 @@ class FeatureExtractor:
         transform: Transform from stored pixels to images.
         model: Identity and training of the network, as recorded in results.
         provenance: How a checkpoint of fsbench was trained; None for other networks.
-        seen: Classes that it was pretrained on; None if unknown or not shared with evaluated data.
+        seen: Pretraining data of networks that fsbench did not train; None if unknown.
         classifier: Names of the classifier layers that were removed.
         n_classes: Outputs of the removed classifier.
         code: SHA-256 of the file of a user function.

@@ -76,6 +76,7 @@ def _resize_crop(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Tensor:
+    """Resize, crop and normalise pixels (b, h, w, 3); returns images (b, 3, size, size)."""
     from torchvision.transforms.v2 import functional as F  # here, since the import takes a second
 
     images = pixels.permute(0, 3, 1, 2)

@@ -36,7 +36,7 @@ def read(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
     except SafetensorError as error:
-        raise FsbenchError(f"{path}: not a whole safetensors file ({error})") from error
+        raise FsbenchError(f"{path}: damaged, or not a safetensors file ({error})") from error
     for wrapper in _WRAPPERS:
         tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors
@@ -59,7 +59,7 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
             f"{path}: holds more than tensors and plain values, or is not a torch file"
         ) from error
     except Exception as error:  # torch raises errors of any kind for damaged files
-        raise FsbenchError(f"{path}: not a whole torch file ({type(error).__name__})") from error
+        raise FsbenchError(f"{path}: damaged, or not a torch file ({type(error).__name__})") from error
     for name in _STATE_DICT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -97,7 +97,7 @@ def fit_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], path: Path)
         weights = _in_order(wanted, weights, path)
     for name in weights.keys() - wanted.keys():
         if weights[name].ndim > 2:
-            raise FsbenchError(f"{path}: weights are of another network: {name} is not part of it")
+            raise FsbenchError(f"{path}: weights do not fit the network: {name} is not part of it")
     counters = {name: t for name, t in backbone.state_dict().items() if _is_counter(name)}
     fit(backbone, {**counters, **{name: weights[name] for name in wanted}}, path)
 
@@ -125,11 +125,11 @@ def _in_order(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], path:
     for (ours, needed), (theirs, tensor) in zip(wanted.items(), rows, strict=False):
         if _kind(ours) != _kind(theirs) or needed.shape != tensor.shape:
             raise FsbenchError(
-                f"{path}: weights are of another network: {theirs} is {_kind(theirs)} {tuple(tensor.shape)}, "
+                f"{path}: weights do not fit the network: {theirs} is {_kind(theirs)} {tuple(tensor.shape)}, "
                 f"needed {_kind(ours)} {tuple(needed.shape)} for {ours}"
             )
     if len(rows) < len(wanted):
-        raise FsbenchError(f"{path}: weights are of another network: {list(wanted)[len(rows)]} is missing")
+        raise FsbenchError(f"{path}: weights do not fit the network: {list(wanted)[len(rows)]} is missing")
     names = [*wanted, *(name for name, _ in rows[len(wanted) :])]
     return {name: tensor for name, (_, tensor) in zip(names, rows, strict=True)}
 

@@ -28,9 +28,9 @@ class Entry:
     """One result of the comparison.
 
     Attributes:
-        question: Data set and tasks, for people.
-        label: Name that distinguishes it from the other results of its question.
-        path: Its file.
+        question: Description of data set and tasks.
+        label: Name that distinguishes it from other results of the same question.
+        path: The file.
         accuracy: Accuracy, 0 to 1.
         half_width: 95 % half width over tasks.
         class_half_width: 95 % half width over classes and their images.
@@ -51,19 +51,20 @@ class Pair:
     """Two results of one question.
 
     Attributes:
-        question: Data set and tasks, for people.
+        question: Description of data set and tasks.
         first: Label of the first result.
         second: Label of the second result.
-        same_tasks: Whether one task list is the other or its beginning; else tests over tasks are Welch's.
-        n_tasks: Tasks of the difference: where tasks are the same, those that both results have.
+        same_tasks: Whether the task lists are equal, or one is the beginning of the other. If not, tests over
+            tasks are Welch's.
+        n_tasks: Number of tasks that the difference is over: shared tasks if `same_tasks`, otherwise all.
         difference: Accuracy of the first result minus that of the second, -1 to 1.
         half_width: 95 % half width of the difference over tasks.
         class_half_width: The same over classes; None: class values are missing or the images differ.
         p_tasks: p-value over tasks.
         p_classes: p-value over classes.
-        p_holm: The chosen one of these, adjusted over all pairs of the comparison.
+        p_holm: `p_tasks` or `p_classes`, see `Comparison.over`, adjusted over all pairs of the comparison.
         p_wilcoxon: p-value of Wilcoxon's test over tasks; None unless the tasks are the same.
-        correlation: Correlation of the task accuracies; None also where one of them does not vary.
+        correlation: Correlation of the task accuracies; None if one does not vary or the tasks differ.
         tasks_needed: Tasks needed to find a true difference of this size with power 0.8; None for 0.
     """
 
@@ -88,10 +89,10 @@ class Comparison:
     """Compared results and pairs, in the order of the arguments.
 
     Attributes:
-        over: What the adjusted p-values are about.
+        over: Whether adjusted p-values are over classes or over tasks.
         entries: The results.
         pairs: The pairs that are shown.
-        adjusted_for: Number of pairs that p-values are adjusted for, shown or not.
+        adjusted_for: Number of pairs that p-values are adjusted for, whether shown or not.
         left_out: Files of results without another result of the same question.
         fewer_tasks: Files that are left out because another one differs in nothing but more tasks.
     """
@@ -105,41 +106,44 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path], against: Against = "all", over: Over = "classes") -> Comparison:
-    """Compare result files, or all results below folders, with each other.
+    """Compare result files, or all results below folders, in pairs.
 
-    Results are compared when they answer one question: the same target images and kind of task. Several
-    folders are several backbones, so they are compared head by head. Of results that differ in nothing but
-    the number of tasks, only those with the most tasks are compared.
+    Results are compared if they answer the same question: target images and kind of task. Between several
+    folders, which are usually several backbones, they are compared only if their heads are equal, too. Of
+    results that differ only in the number of tasks, the one with the most tasks is compared.
 
     Args:
         paths: Result files and folders of result files.
         against: Which pairs of a question are shown: `all`, or those of its `first` or `best` result. The
-            first one is chosen before the data are seen, so its p-values are adjusted for its own pairs. The
-            best one is chosen by the data, so its p-values are adjusted for all pairs.
-        over: What the adjusted p-values are about: new `classes`, or other `tasks` from the same images.
+            first result is chosen without looking at the data, so p-values are adjusted for its pairs only.
+            The best result is chosen by the data, so p-values are adjusted for all pairs.
+        over: Adjust the p-values for new `classes`, or for other `tasks` from the same images.
 
     Returns:
         The compared results and their pairs.
 
     Raises:
-        FsbenchError: A file that is no result, fewer than two results, or an argument without any result
-            that may be compared with another one.
+        FsbenchError: A file is not a result, there are fewer than two results, or no result of an argument
+            can be compared with another one.
     """
-    read = _read(paths)
+    results = _read(paths)
     by_head = len(paths) > 1 and all(path.is_dir() for path in paths)
-    kept = with_most_tasks(read, lambda path: read[path])
-    fewer_tasks = [path for path in read if path not in kept]
-    keys = {path: _key(read[path], by_head) for path in kept}
+    kept = with_most_tasks(results, lambda path: results[path])
+    fewer_tasks = [path for path in results if path not in kept]
+    keys = {path: _key(results[path], by_head) for path in kept}
     groups = group_by(kept, lambda path: tuple(keys[path].values())).values()
-    comparable = [{path: read[path] for path in group} for group in groups if len(group) > 1]
     left_out = [path for group in groups if len(group) == 1 for path in group]
     lone = [*fewer_tasks, *left_out]
+    comparable = [{path: results[path] for path in group} for group in groups if len(group) > 1]
     if not comparable:
-        raise FsbenchError(f"there is only one result per question: {_alone(lone[0], keys, read)}; {_ADVICE}")
+        reason = _difference(lone[0], keys, results)
+        raise FsbenchError(f"there is only one result per question: {reason}; {_ADVICE}")
     for argument in paths:
-        own = [path for path in read if path == argument or argument in path.parents]
-        if set(own) <= set(lone):
-            raise FsbenchError(f"{own[0]} cannot be compared: {_alone(own[0], keys, read)}; {_ADVICE}")
+        files = [path for path in results if path == argument or argument in path.parents]
+        if set(files) <= set(lone):
+            raise FsbenchError(
+                f"{files[0]} cannot be compared: {_difference(files[0], keys, results)}; {_ADVICE}"
+            )
     comparison = compare_groups(comparable, against, over, left_out)
     return replace(comparison, fewer_tasks=tuple(map(str, fewer_tasks)))
 
@@ -176,7 +180,7 @@ def compare_groups(
         p_holm = {pair: _none_if_nan(next(adjusted)) for pair in family}
         files = list(group)
         for first, second in _shown(group, family, against):
-            entries = [(labels[files[place]], group[files[place]]) for place in (first, second)]
+            entries = [(labels[files[i]], group[files[i]]) for i in (first, second)]
             p = p_holm[min(first, second), max(first, second)]
             shown.append(_pair(entries, pairs, (first, second), p))
     return Comparison(
@@ -213,23 +217,23 @@ def first_comparable(results: Sequence[Result], folder: Path) -> Path | None:
 
 
 def _read(paths: Sequence[Path]) -> dict[Path, Result]:
-    """All results by their files, each file once."""
-    read = {}
+    """Read all results by their files, each file once."""
+    results = {}
     for argument in paths:
         files = sorted(argument.rglob("*.json")) if argument.is_dir() else [argument]
         if not files:
             raise FsbenchError(f"{argument}: there is no result below this folder")
         for path in files:
-            read[path] = result_files.read(path)
-    if len(read) < 2:
+            results[path] = result_files.read(path)
+    if len(results) < 2:
         raise FsbenchError(
-            f"compare needs at least two results, but there is only {', '.join(map(str, read))}; {_ADVICE}"
+            f"compare needs at least two results, but there is only {', '.join(map(str, results))}; {_ADVICE}"
         )
-    return read
+    return results
 
 
 def _key(result: Result, by_head: bool) -> dict[str, object]:
-    """Values by name in which results that measure the same must agree."""
+    """Return the values by name that must be equal in comparable results."""
     data, head = result.data, result.head
     key: dict[str, object] = {
         "dataset": data.dataset,
@@ -241,32 +245,33 @@ def _key(result: Result, by_head: bool) -> dict[str, object]:
     return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
 
 
-def _alone(path: Path, keys: Mapping[Path, Mapping[str, object]], read: Group) -> str:
-    """Why no other result may be compared with one: how the nearest one differs from it."""
+def _difference(path: Path, keys: Mapping[Path, Mapping[str, object]], results: Group) -> str:
+    """Describe how the most similar result differs from one that cannot be compared with any."""
     if path not in keys:
-        same = evaluation(read[path])
-        longer = next(other for other in keys if evaluation(read[other]) == same)
+        same = evaluation(results[path])
+        longer = next(other for other in keys if evaluation(results[other]) == same)
         return f"{longer} differs from {path} only in its larger number of tasks"
 
-    def apart(other: Path) -> list[str]:
+    def differences(other: Path) -> list[str]:
         return [name for name, value in keys[path].items() if keys[other][name] != value]
 
-    nearest = min((other for other in keys if other != path), key=lambda other: len(apart(other)))
-    name = apart(nearest)[0]
-    mine, its = (_text(keys[file][name]) for file in (path, nearest))
-    return f"its {name} is {mine}, but {its} in {nearest}"
+    nearest = min((other for other in keys if other != path), key=lambda other: len(differences(other)))
+    name = differences(nearest)[0]
+    value, nearest_value = (_text(keys[file][name]) for file in (path, nearest))
+    return f"its {name} is {value}, but {nearest_value} in {nearest}"
 
 
 def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) -> Sequence[tuple[int, int]]:
-    """The pairs of a group that are shown, by places in it."""
+    """Select the pairs of a group that are shown, as indices."""
     if against != "best":
         return family
     accuracies = [result.outcome.accuracy for result in group.values()]
     best = accuracies.index(max(accuracies))
-    return [(best, place) for place in range(len(group)) if place != best]
+    return [(best, other) for other in range(len(group)) if other != best]
 
 
 def _entry(label: str, path: Path, result: Result) -> Entry:
+    """Describe one result of the comparison."""
     accuracy, half_width = stats.mean_and_half_width(result.accuracies)
     return Entry(
         _question(result),
@@ -280,15 +285,15 @@ def _entry(label: str, path: Path, result: Result) -> Entry:
 
 
 def _pair(
-    entries: Sequence[tuple[str, Result]], pairs: Pairs, place: tuple[int, int], p_holm: float | None
+    entries: Sequence[tuple[str, Result]], pairs: Pairs, index: tuple[int, int], p_holm: float | None
 ) -> Pair:
-    """Two labelled results and what is claimed of their difference, which stands at `place` of all pairs."""
+    """Describe the pair of two labelled results, whose values are at `index` of all pairs."""
     (first, a), (second, b) = entries
     same = a.task_identity == b.task_identity
     n_tasks = min(a.spec.n_tasks, b.spec.n_tasks) if same else a.spec.n_tasks + b.spec.n_tasks
     x, y = a.accuracies[:n_tasks], b.accuracies[:n_tasks]
     deviation = stats.standard_deviation(x - y) if same else float((x.var(ddof=1) + y.var(ddof=1)) ** 0.5)
-    difference = float(pairs.difference[place])
+    difference = float(pairs.difference[index])
     tasks, classes = pairs.over["tasks"], pairs.over["classes"]
     return Pair(
         question=_question(a),
@@ -297,10 +302,10 @@ def _pair(
         same_tasks=same,
         n_tasks=n_tasks,
         difference=difference,
-        half_width=float(tasks.half_width[place]),
-        class_half_width=_none_if_nan(classes.half_width[place]),
-        p_tasks=float(tasks.p[place]),
-        p_classes=_none_if_nan(classes.p[place]),
+        half_width=float(tasks.half_width[index]),
+        class_half_width=_none_if_nan(classes.half_width[index]),
+        p_tasks=float(tasks.p[index]),
+        p_classes=_none_if_nan(classes.p[index]),
         p_holm=p_holm,
         p_wilcoxon=stats.wilcoxon_p(x, y) if same else None,
         correlation=stats.correlation(x, y) if same else None,
@@ -308,17 +313,17 @@ def _pair(
     )
 
 
-def _labels(read: Group) -> dict[Path, str]:
-    """A name for each result: as much as distinguishes it from the others of its question, else its path."""
-    questions = [_question(result) for result in read.values()]
-    details = distinguishing(questions, [_details(result) for result in read.values()])
+def _labels(results: Group) -> dict[Path, str]:
+    """Name each result by the details that distinguish it within its question, or else by its path."""
+    questions = [_question(result) for result in results.values()]
+    details = distinguishing(questions, [_details(result) for result in results.values()])
     labels = [" ".join(texts) for texts in details]
-    distinct = len(set(zip(questions, labels, strict=True))) == len(read)
-    return dict(zip(read, labels if distinct else map(str, read), strict=True))
+    distinct = len(set(zip(questions, labels, strict=True))) == len(results)
+    return dict(zip(results, labels if distinct else map(str, results), strict=True))
 
 
 def _details(result: Result) -> dict[str, str]:
-    """Texts that name a result, the most telling one first."""
+    """Return texts that can distinguish results, the most informative one first."""
     model = result.model
     return {
         "run": model.run,
@@ -335,12 +340,13 @@ def _details(result: Result) -> dict[str, str]:
 
 
 def _question(result: Result) -> str:
+    """Describe data set and tasks of a result."""
     data = result.data
     return f"{data.dataset} {data.split} {result.spec.name}{', synthetic images' * data.synthetic}"
 
 
 def _none_if_nan(value: float) -> float | None:
-    """A number as JSON has it: None for NaN, which says that nothing is claimed."""
+    """Replace NaN, which stands for an unknown value, by None."""
     return None if isnan(value) else float(value)
 
 

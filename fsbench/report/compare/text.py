@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 ENTRIES = ("", "accuracy", "± tasks", "± classes", "tasks")
 PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")
-OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # further columns of the claim over tasks
+OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # additional columns for p-values over tasks
 
 
 def tables(comparison: Comparison) -> list["str | Table"]:
-    """Write the accuracies in % and the pairs of each question, and how to read them.
+    """Make tables of the accuracies in % and of the pairs of each question, with notes on how to read them.
 
     Args:
         comparison: The comparison.
@@ -45,6 +45,7 @@ def tables(comparison: Comparison) -> list["str | Table"]:
 
 
 def _cells(pair: Pair, over_tasks: bool) -> tuple[str, ...]:
+    """Format one pair as the cells of a row."""
     shared = (
         escaped(pair.first),
         escaped(pair.second if pair.same_tasks else f"{pair.second} *"),
@@ -73,7 +74,7 @@ def _p(value: float | None) -> str:
 
 
 def _notes(comparison: Comparison) -> str:
-    """Explain the table, and each mark that occurs in it."""
+    """Explain the columns and those marks that occur in the tables."""
     notes = [
         "± tasks: 95 % half width in points, for other tasks from the same images.",
         "± classes: 95 % half width in points, for new classes and their images.",

@@ -1,4 +1,4 @@
-"""From result files to tables: a pure function of what lies in the results folder."""
+"""The leaderboard: tables as a pure function of the result files in a folder."""
 
 from fsbench.report.leaderboard.pages import stale, update
 

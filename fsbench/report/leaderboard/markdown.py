@@ -16,7 +16,7 @@ HIDDEN = (
     "Of a recipe with several training seeds, only the mean is shown here, not the single runs. These take "
     "part in the comparisons, so no single run is bold."
 )
-ALIGN = {"epochs": "right", "train seed": "right"}  # of the columns before the protocols, else left
+ALIGN = {"epochs": "right", "train seed": "right"}  # other columns before the protocols are aligned left
 
 
 def sections(
@@ -26,14 +26,14 @@ def sections(
     *,
     single_runs: bool = True,
 ) -> str:
-    """Write a section of level 3 for each table: heading, description, table, notes.
+    """Write one section (heading of level 3) per table: heading, description, table, notes.
 
     Args:
         tables: The tables.
         link_prefix: Path from the page to the results folder, such as `results/`, for links to results.
         beside: Published rows by the heading of the table below which they appear, as a block quotation;
             None for a page without published rows.
-        single_runs: Whether recipes with several training seeds have a line per seed, not only their mean.
+        single_runs: Whether to show each training seed of a recipe, in addition to the mean over seeds.
 
     Returns:
         The text of the page.
@@ -52,7 +52,7 @@ def sections(
 
 
 def published(quotations: Sequence[Quotation]) -> str:
-    """Write a page of all published rows: their sources, then a section of level 2 for each table."""
+    """Write a page of published rows: their sources, then one section (heading of level 2) per table."""
     addresses = _Addresses()
     counts = Counter(row.source for quotation in quotations for row in quotation.rows)
     sources = [
@@ -67,19 +67,19 @@ def published(quotations: Sequence[Quotation]) -> str:
 
 
 class _Addresses:
-    """Addresses that a page links to, each written once at its end."""
+    """Link addresses of a page, each written once at its end."""
 
     def __init__(self) -> None:
         self._labels: dict[str, str] = {}
 
     def link(self, text: str, url: str) -> str:
-        """The text as a link, or as it stands where there is no address."""
+        """Return the text as a link, or without one if there is no address."""
         label = self._labels.setdefault(url, f"p{len(self._labels) + 1}") if url else ""
         return f"[{escape(text)}][{label}]" if label else escape(text)
 
     @property
     def definitions(self) -> list[str]:
-        """One block of Markdown, or none."""
+        """One block of Markdown with all addresses, or no block."""
         return ["\n".join(f"[{label}]: {url}" for url, label in self._labels.items())] if self._labels else []
 
 
@@ -89,10 +89,11 @@ def escape(text: str) -> str:
 
 
 def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
+    """Write heading, description, table and notes of one table."""
     heads = [*NAMED, *map(_column, table.columns)]
     lines = [line for line in table.lines if single_runs or not line.in_mean]
     all_runs = "" if single_runs else f"{link_prefix}README.md"
-    bold_runs = len(lines) == len(table.lines)  # else runs that are not shown took part in the comparison
+    bold_runs = len(lines) == len(table.lines)  # otherwise the comparison includes runs that are not shown
     cells = [_cells(table, line, link_prefix, all_runs, bold_runs) for line in lines]
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
@@ -105,10 +106,12 @@ def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
 
 
 def _published(quotation: Quotation, addresses: _Addresses) -> str:
+    """Write a table of published rows."""
+
     def text(parts: Parts) -> str:
         return ", ".join(addresses.link(*part) for part in parts) or "-"
 
-    *before, last = quotation.named  # the source stands behind the accuracies
+    *before, last = quotation.named  # the source is the last column
     heads = [*before, *map(_column, quotation.columns), last]
     align = [*["left"] * len(before), *["right"] * len(quotation.columns), "left"]
     cells = [
@@ -131,6 +134,7 @@ def _column(protocol: Protocol) -> str:
 
 
 def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
+    """Format one line as the cells of a row."""
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
         folder = quote(f"{link_prefix}{line.result.path.parent.as_posix()}/")
@@ -144,6 +148,7 @@ def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs:
 
 
 def _accuracy(table: Table, cell: Cell | Spread | None, bold_runs: bool) -> str:
+    """Format the accuracy of a cell, in bold if it is among the best."""
     if cell is None:
         return "-"
     text = table.text(cell)

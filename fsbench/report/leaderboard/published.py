@@ -1,14 +1,15 @@
 """Published accuracies, quoted with their source; `published.csv` holds them, one line per method and n_way.
 
-Two collections are held in full: the 322 rows of yaoyao-liu's leaderboard, and the 96 models of mmfewshot's
-metafiles, one line for the 1-shot and the 5-shot model of a method. The other lines are what neither holds.
-A number stands as its source prints it, ± included; a setting or an image size stands only where the source
-gives it. The rest is as printed, too, except:
+Two collections are included completely: the 322 rows of yaoyao-liu's leaderboard, and the 96 models of
+mmfewshot's metafiles, one line for the 1-shot and the 5-shot model of a method. All other lines are from
+other sources. Numbers are quoted as printed, including ±. A setting or an image size is given only if the
+source states it. Other values are as printed, too, with these exceptions:
 
-* Data sets and backbones that fsbench has carry its names: 4CONV is conv4, WRN (of PT+MAP and LaplacianShot)
-  is wrn28-10, ResNet-12 (64-160-320-640) is resnet12. DenseNet-121 and DenseNet121 are both densenet121.
-* Misprints: the venue TPMAI, the backbone 3xResNet012, the number "83.40.", the paper arXiv:1003.12060.
-* Transductive PT+MAP is told the class counts (issue 21 of yhu01/PT-MAP).
+* Data sets and backbones of fsbench have its names: 4CONV is conv4, WRN (of PT+MAP and LaplacianShot) is
+  wrn28-10, ResNet-12 (64-160-320-640) is resnet12. DenseNet-121 and DenseNet121 are both densenet121.
+* Misprints are corrected: the venue TPMAI, the backbone 3xResNet012, the number "83.40.", the paper
+  arXiv:1003.12060.
+* Transductive PT+MAP uses the class counts (issue 21 of yhu01/PT-MAP).
 * mmfewshot's image size is that of its README files; Baseline_Plus is Baseline++.
 * `recipe` is the one of `baselines/` that trains such a backbone.
 """
@@ -24,7 +25,7 @@ from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import Table
 
 Shown = Literal["same", "all", "none"]  # below measured tables: the same backbones, every backbone, nothing
-Parts = Sequence[tuple[str, str]]  # texts, each with the address that it links to or ""
+Parts = Sequence[tuple[str, str]]  # texts, each with its link address or ""
 
 COLUMNS = ("backbone", "setting", "method", "venue", "image size", "source")  # before the protocols
 SHOTS = (1, 5, 10)
@@ -33,12 +34,12 @@ GITHUB = "https://github.com/"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a number was read."""
+    """The source of published numbers."""
 
     name: str
     url: str
-    note: str = ""  # on the whole of it
-    from_memory: bool = False  # written down without the source at hand, and unverified
+    note: str = ""  # scope and licence of the collection
+    from_memory: bool = False  # quoted from memory, not verified at the source
 
 
 SOURCES = {
@@ -86,7 +87,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Published:
-    """What a source says of one method on one data set; an empty text stands for what it does not say."""
+    """Published accuracies of one method on one data set; empty texts stand for values that are not given."""
 
     backbone: str
     setting: str  # inductive, transductive, ...
@@ -96,12 +97,12 @@ class Published:
     image_size: str
     recipe: str
     source: Source
-    reported_by: str  # address of the paper that the number is from, where that is not the method's own
+    reported_by: str  # address of the paper that reports the number, if another one than that of the method
     accuracies: Mapping[Protocol, str]  # in %, such as "64.93 ± 0.18"
 
     @property
     def named(self) -> dict[str, Parts]:
-        """What stands in each of COLUMNS."""
+        """The texts in each of COLUMNS."""
         size = f"{self.image_size} px" if self.image_size else ""
         reported = [("reported in another paper", self.reported_by)] if self.reported_by else []
         named = {"backbone": self.backbone, "setting": self.setting, "venue": self.venue, "image size": size}
@@ -124,9 +125,9 @@ class Quotation:
 
 
 def quotations(*, memory_rows: bool = False) -> list[Quotation]:
-    """All published rows, one table per pair of data sets and setting, in the order of the file.
+    """Read all published rows, one table per pair of data sets and setting, in the order of the file.
 
-    Rows that nobody has checked at their source are left out unless `memory_rows` is true.
+    Rows that were not verified at their source are left out unless `memory_rows` is true.
     """
     with Path(__file__).with_name("published.csv").open(encoding="utf-8", newline="") as file:
         lines = [
@@ -134,18 +135,18 @@ def quotations(*, memory_rows: bool = False) -> list[Quotation]:
         ]
     tables = group_by(lines, lambda line: (_heading(line), (line["trained_on"], line["dataset"])))
     return [
-        _quotation(heading, pair, [_row(alike) for alike in group_by(of_table, _method).values()], "setting")
-        for (heading, pair), of_table in tables.items()
+        _quotation(heading, pair, [_row(same) for same in group_by(rows, _method).values()], "setting")
+        for (heading, pair), rows in tables.items()
     ]
 
 
 def beside(
     quotations: Sequence[Quotation], tables: Sequence[Table], *, every_backbone: bool = False
 ) -> dict[str, Quotation]:
-    """The published rows that stand below measured tables, by the heading of the table above them.
+    """Select the published rows to show below measured tables, by the heading of the table above them.
 
-    They stand below the last table of their pair of data sets. Published rows and tables have a protocol and,
-    unless `every_backbone` is true, a backbone in common.
+    Rows are shown below the last table of their pair of data sets. They have a protocol and, unless
+    `every_backbone` is true, a backbone in common with a measured table of that pair.
     """
     quotations_beside = {}
     for pair in dict.fromkeys(quotation.pair for quotation in quotations):
@@ -172,24 +173,27 @@ def beside(
 
 
 def _backbones(table: Table) -> set[str | None]:
+    """Return the backbones of a measured table."""
     return {line.result.model.backbone for line in table.lines}
 
 
 def _pair(table: Table) -> tuple[str, str] | None:
-    """Source and target data set, the same where the source is unknown; None where nothing is published."""
+    """Return source and target data set (the target for an unknown source); None if nothing is published."""
     first = table.results[0]
     has_published = not first.data.synthetic and first.data.split == "novel"
     return (first.model.source or first.data.dataset, first.data.dataset) if has_published else None
 
 
 def _heading(line: Mapping[str, str]) -> str:
+    """Describe data sets, ways and setting of a published row."""
     classes = f" ({line['source_classes']} classes)" if line["source_classes"] else ""
-    ways = "" if line["n_way"] == "5" else ", more than 5 ways"  # which few sources measured
+    ways = "" if line["n_way"] == "5" else ", more than 5 ways"
     pair = _arrow(line["trained_on"] + classes, line["dataset"])
     return f"{pair}{ways}, {line['setting'] or 'setting not stated'}"
 
 
 def _arrow(source: str, target: str) -> str:
+    """Format a pair of source and target data set."""
     return target if source == target else f"{source} → {target}"
 
 
@@ -200,36 +204,36 @@ def _quotation(
     left_out: str = "",
     protocols: Collection[Protocol] | None = None,
 ) -> Quotation:
-    """A table without empty columns, of these protocols or of all."""
+    """Make a table of these protocols (None: all), without empty columns."""
     named = [name for name in COLUMNS if name != left_out and any(row.named[name] for row in rows)]
-    columns = sorted({protocol for row in rows for protocol in row.accuracies})
-    return Quotation(
-        heading, pair, named, [one for one in columns if protocols is None or one in protocols], rows
-    )
+    columns = {
+        protocol for row in rows for protocol in row.accuracies if protocols is None or protocol in protocols
+    }
+    return Quotation(heading, pair, named, sorted(columns), rows)
 
 
 def _method(line: Mapping[str, str]) -> Hashable:
-    """All but n_way and accuracies of a line."""
+    """Return all values of a line except n_way and accuracies."""
     return tuple(value for name, value in line.items() if name != "n_way" and not name.endswith("-shot"))
 
 
-def _row(alike: Sequence[Mapping[str, str]]) -> Published:
-    """The row of lines that differ in n_way and accuracies alone."""
-    line = alike[0]
+def _row(lines: Sequence[Mapping[str, str]]) -> Published:
+    """Join lines that differ only in n_way and accuracies."""
+    first = lines[0]
     return Published(
-        backbone=line["backbone"],
-        setting=line["setting"],
-        method=line["method"],
-        paper=line["paper"],
-        venue=line["venue"],
-        image_size=line["image_size"],
-        recipe=line["recipe"],
-        source=SOURCES[line["source"]],
-        reported_by=line["reported_by"],
+        backbone=first["backbone"],
+        setting=first["setting"],
+        method=first["method"],
+        paper=first["paper"],
+        venue=first["venue"],
+        image_size=first["image_size"],
+        recipe=first["recipe"],
+        source=SOURCES[first["source"]],
+        reported_by=first["reported_by"],
         accuracies={
-            (int(one["n_way"]), shot): text.replace("±", " ± ")
-            for one in alike
+            (int(line["n_way"]), shot): text.replace("±", " ± ")
+            for line in lines
             for shot in SHOTS
-            if (text := one[f"{shot}-shot"])
+            if (text := line[f"{shot}-shot"])
         },
     )

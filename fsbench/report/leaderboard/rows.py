@@ -1,4 +1,4 @@
-"""Group results that may be compared with each other, and arrange them in rows."""
+"""Group comparable results, and arrange each group in rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class Family:
     rows: Sequence[Row]
 
     def results(self, protocol: Protocol) -> list[Result]:
-        """The results of all rows that have one for this protocol."""
+        """Return the results of all rows that have one for this protocol."""
         return [row.results[protocol] for row in self.rows if protocol in row.results]
 
     def has_seeds(self, protocol: Protocol) -> bool:
@@ -51,19 +51,19 @@ class Family:
 
 
 def groups(results: Iterable[Result]) -> list[list[Result]]:
-    """Group results that may be compared; photographs before synthetic images, in-domain results first."""
+    """Group comparable results; photographs come before synthetic images, in-domain results first."""
 
-    def place(group: list[Result]) -> tuple[Any, ...]:
+    def sort_key(group: list[Result]) -> tuple[Any, ...]:
         first = group[0]
         in_domain = first.model.source == first.data.dataset
         images, spec, *rest = _group_key(first)
         return (first.data.synthetic, not in_domain, *_sortable([*images, *vars(spec).values(), *rest]))
 
-    return sorted(group_by(results, _group_key).values(), key=place)
+    return sorted(group_by(results, _group_key).values(), key=sort_key)
 
 
 def _group_key(result: Result) -> tuple[Any, ...]:
-    """Results that differ in one of these never share a table."""
+    """Return the values that are equal for all results of a table."""
     data, model = result.data, result.model
     images = (
         data.dataset, data.split,
@@ -74,9 +74,9 @@ def _group_key(result: Result) -> tuple[Any, ...]:
 
 
 def family_key(result: Result) -> Question:
-    """The question without what protocols and training seeds change.
+    """Return the question without the values that depend on protocol or training seed.
 
-    All remaining fields distinguish families, so fields that are added later do so by themselves.
+    All other fields distinguish families, including fields that are added later.
     """
     return Question(
         task=replace(result.task, spec=_any_protocol(result.spec)),
@@ -89,44 +89,44 @@ def family_key(result: Result) -> Question:
 
 
 def _any_protocol(spec: TaskSpec) -> TaskSpec:
-    """The specification without what differs between the columns of a table, and the number of tasks."""
+    """Return the specification without ways, shots and number of tasks."""
     return replace(spec, n_way=2, n_shot=spec.least_shot or 1, n_tasks=2)
 
 
 def protocols(group: Iterable[Result]) -> list[Protocol]:
-    """The columns of a group's table."""
+    """List the columns of a group's table."""
     return sorted({(result.spec.n_way, result.spec.n_shot) for result in group})
 
 
 def families(group: Sequence[Result]) -> list[Family]:
-    """Arrange a group in rows by backbone and falling accuracy in the first column, seeds side by side.
+    """Arrange a group in rows by backbone and falling accuracy in the first column, one family per recipe.
 
     Raises:
-        FsbenchError: Two results that differ in nothing but their outcome.
+        FsbenchError: Two results have the same question.
     """
     columns = protocols(group)
 
-    def place(family: Family) -> tuple[Any, ...]:
+    def sort_key(family: Family) -> tuple[Any, ...]:
         means = [
             float(np.mean([result.outcome.accuracy for result in family.results(column)] or [-1.0]))
             for column in columns
         ]
         first = family.rows[0]
-        return (*_sortable([first.result.model.backbone]), [-mean for mean in means], _fixed(first))
+        return (*_sortable([first.result.model.backbone]), [-mean for mean in means], _row_order(first))
 
-    alike = group_by(sorted(_rows(group), key=_fixed), lambda row: family_key(row.result)).values()
-    return sorted((family for rows in alike for family in _families(rows)), key=place)
+    rows_by_key = group_by(sorted(_rows(group), key=_row_order), lambda row: family_key(row.result))
+    return sorted((family for rows in rows_by_key.values() for family in _families(rows)), key=sort_key)
 
 
-def _families(alike: Sequence[Row]) -> list[Family]:
-    """One family where each row is another training seed, else one family per row."""
-    seeds = {row.result.model.train_seed for row in alike}
-    one_per_seed = None not in seeds and len(seeds) == len(alike)
-    return [Family(alike)] if one_per_seed else [Family([row]) for row in alike]
+def _families(rows: Sequence[Row]) -> list[Family]:
+    """Return one family if every row has another training seed, otherwise one family per row."""
+    seeds = {row.result.model.train_seed for row in rows}
+    one_per_seed = None not in seeds and len(seeds) == len(rows)
+    return [Family(rows)] if one_per_seed else [Family([row]) for row in rows]
 
 
 def _rows(group: Iterable[Result]) -> list[Row]:
-    """One row per checkpoint and head; more where a cell would hold two results, so that none is lost."""
+    """Make one row per checkpoint and head, or several if a cell would contain two results."""
     rows = []
     for same in group_by(group, _row_key).values():
         if len(same) == len(protocols(same)):
@@ -138,22 +138,23 @@ def _rows(group: Iterable[Result]) -> list[Row]:
 
 
 def _row_key(result: Result) -> tuple[Any, ...]:
-    """Key of a row; features without a checkpoint stand for themselves."""
+    """Return the key of a row; without a checkpoint, the digest of the features replaces it."""
     model = result.model
     features = (result.data.feature_digest, result.head.base_digest)
     return family_key(result), model.train_seed, model.epoch, model.run, model.checkpoint or features
 
 
 def _row(results: Iterable[Result]) -> Row:
+    """Make a row of one result per protocol; refuse two results in one cell."""
     cells = group_by(results, lambda result: (result.spec.n_way, result.spec.n_shot))
     for path, *others in ([result.path for result in cell] for cell in cells.values()):
         if others:
-            raise FsbenchError(f"{path}: {1 + len(others)} results differ in nothing but their outcome")
+            raise FsbenchError(f"{path}: {1 + len(others)} results have the same question; keep one of them")
     return Row({protocol: cells[protocol][0] for protocol in sorted(cells)})
 
 
-def _fixed(row: Row) -> tuple[Any, ...]:
-    """A place for each row that does not depend on the order of files."""
+def _row_order(row: Row) -> tuple[Any, ...]:
+    """Return a sort key that does not depend on the order of files."""
     result, model = row.result, row.result.model
     seed = (model.train_seed, model.epoch, model.best_epoch, model.run, model.checkpoint)
     features = (result.data.feature_digest, result.head.base_digest, result.spec.n_tasks)
@@ -161,5 +162,5 @@ def _fixed(row: Row) -> tuple[Any, ...]:
 
 
 def _sortable(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:
-    """Values in an order in which None comes last."""
+    """Make values sortable, with None last."""
     return tuple((value is None, 0 if value is None else value) for value in values)

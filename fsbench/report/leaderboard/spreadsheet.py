@@ -1,4 +1,4 @@
-"""Every result on one line of a CSV file, for a spreadsheet or a data frame."""
+"""The leaderboard as CSV, one line per result, for a spreadsheet or a data frame."""
 
 import csv
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def spreadsheet(tables: Sequence[Table]) -> str:
 
 
 def _text(name: str, value: Any) -> Any:
-    """A value as text: percentages to four decimals, and no text that a spreadsheet would run."""
+    """Format a value: percentages to four decimals, and texts escaped so that no spreadsheet runs them."""
     if isinstance(value, float) and name.endswith("_percent"):
         return f"{value:.4f}"
     text = "; ".join(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Tables of plain values, one for each group of comparable results, for every kind of page."""
+"""Tables of comparable results, as values from which every kind of page is made."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,12 +29,12 @@ NAMED = ("backbone", "recipe", "epochs", "train seed", "head")  # the columns be
 
 @dataclass(frozen=True)
 class Cell:
-    """The accuracy of one checkpoint, and how it compares with the others of its column.
+    """The accuracy of one checkpoint, compared with the others of its column.
 
     Attributes:
         result: The result.
         half_width: Half width over tasks, 0 to 1.
-        rank: 1 + the number of significantly better checkpoints; None: nothing is claimed.
+        rank: 1 + the number of significantly better checkpoints; None: it is not compared.
         best: Whether it is the highest of two or more, or not significantly different from the highest.
     """
 
@@ -52,9 +52,9 @@ class Spread:
         mean: Mean accuracy, 0 to 1.
         lowest: Accuracy of the lowest seed.
         highest: Accuracy of the highest seed.
-        compared: Whether it has three or more seeds, and so is compared with other recipes.
-        rank: As of a `Cell`, among recipes.
-        best: As of a `Cell`, among recipes.
+        compared: Whether it has three or more seeds and so is compared with other recipes.
+        rank: The same as in `Cell`, among recipes.
+        best: The same as in `Cell`, among recipes.
     """
 
     mean: float
@@ -74,7 +74,7 @@ class Line:
         n_seeds: Number of training seeds; 1 for one checkpoint.
         details: Suffixes that distinguish it from otherwise identical lines.
         cells: Accuracies by protocol.
-        in_mean: Whether a line above it holds the mean over its training seed and others.
+        in_mean: Whether its training seed is part of the mean in a line above.
     """
 
     result: Result
@@ -103,16 +103,17 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A group of results that may be compared.
+    """A group of comparable results.
 
     Attributes:
-        heading: What the results have in common.
+        heading: Description of the properties that all results share.
         results: The results.
         lines: The lines of the table.
-        over: What ranks and bold type are about.
-        checkpoints: Comparisons of the lines of a column that hold a `Cell`, in the order of the lines.
-        recipes: Comparisons of the lines of a column that hold a `Spread` over three or more seeds.
-        fewer_tasks: Number of results left out because another one differs in nothing but more tasks.
+        over: Whether ranks and bold type are over classes or over tasks.
+        checkpoints: Comparison of the `Cell`s of each column, in the order of the lines.
+        recipes: Comparison of the `Spread`s of each column with three or more seeds, in the order of the
+            lines.
+        fewer_tasks: Number of results left out because another one differs only in a larger number of tasks.
     """
 
     heading: str
@@ -125,7 +126,7 @@ class Table:
 
     @property
     def columns(self) -> list[Protocol]:
-        """The protocols, by ways and shots."""
+        """The protocols, ordered by ways and shots."""
         return list(self.checkpoints)
 
     @property
@@ -135,7 +136,7 @@ class Table:
 
     @property
     def legend(self) -> str:
-        """How to read the table; empty when it explains itself."""
+        """Notes on how to read the table; may be empty."""
         return notes(
             self.results,
             self.over,
@@ -152,7 +153,7 @@ class Table:
         return len({result.spec.n_tasks for result in self.results}) > 1
 
     def text(self, cell: Cell | Spread) -> str:
-        """Accuracy and half width over tasks in %, or mean and range over seeds."""
+        """Format accuracy and half width over tasks in %, or mean and range over seeds."""
         if isinstance(cell, Spread):
             return f"{100 * cell.mean:.2f} (seeds {100 * cell.lowest:.2f} to {100 * cell.highest:.2f})"
         number = f" ({cell.result.spec.n_tasks:,})" if self.n_tasks_differ else ""
@@ -164,13 +165,13 @@ def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
 
     Args:
         results: Results in any order.
-        over: What ranks and bold type are about.
+        over: Whether ranks and bold type are over classes or over tasks.
 
     Returns:
         The tables: photographs before synthetic images, in-domain results first.
 
     Raises:
-        FsbenchError: Two results that differ in nothing but their outcome.
+        FsbenchError: Two results have the same question.
     """
     comparable = groups(results)
     headings = [heading(group[0]) for group in comparable]
@@ -182,6 +183,7 @@ def tables(results: Iterable[Result], over: Over = "classes") -> list[Table]:
 
 
 def _table(every: Sequence[Result], text: str, over: Over) -> Table:
+    """Make the table of one group with the heading `text`."""
     group = with_most_tasks(every, lambda result: result)
     in_order = families(group)
     cells: dict[int, dict[Protocol, Cell | Spread]] = defaultdict(dict)  # by the id of the row or family
@@ -189,21 +191,21 @@ def _table(every: Sequence[Result], text: str, over: Over) -> Table:
     for protocol in protocols(group):
         rows = [row for family in in_order for row in family.rows if protocol in row.results]
         checkpoints[protocol] = compared([of_result(row.results[protocol]) for row in rows], over)
-        standing = zip(rows, checkpoints[protocol].ranks, checkpoints[protocol].best, strict=True)
-        for row, rank, best in standing:
+        for row, rank, best in zip(
+            rows, checkpoints[protocol].ranks, checkpoints[protocol].best, strict=True
+        ):
             result = row.results[protocol]
             half_width = mean_and_half_width(result.accuracies)[1]
             cells[id(row)][protocol] = Cell(result, half_width, rank, best)
 
-        of_family = {
-            id(family): family.results(protocol) for family in in_order if family.has_seeds(protocol)
-        }
-        means = {key: mean for key, seeds in of_family.items() if (mean := of_seeds(seeds))}
+        seeds = {id(family): family.results(protocol) for family in in_order if family.has_seeds(protocol)}
+        spreads = {key: spread(results) for key, results in seeds.items()}
+        means = {key: mean for key, results in seeds.items() if (mean := of_seeds(results))}
         recipes[protocol] = compared(list(means.values()), over)
-        for key, seeds in of_family.items():
-            cells[key][protocol] = spread(seeds)
         for key, rank, best in zip(means, recipes[protocol].ranks, recipes[protocol].best, strict=True):
-            cells[key][protocol] = replace(spread(of_family[key]), compared=True, rank=rank, best=best)
+            spreads[key] = replace(spreads[key], compared=True, rank=rank, best=best)
+        for key, cell in spreads.items():
+            cells[key][protocol] = cell
     lines = []
     for family in in_order:
         several = len(family.rows) > 1
@@ -214,10 +216,10 @@ def _table(every: Sequence[Result], text: str, over: Over) -> Table:
 
 
 def spread(seeds: Sequence[Result]) -> Spread:
-    """Compute the mean and the range of the accuracies of a recipe's training seeds.
+    """Compute the mean and the range of the accuracies over the training seeds of a recipe.
 
     Args:
-        seeds: A result of each seed.
+        seeds: One result per seed.
 
     Returns:
         The mean and the range, not compared with other recipes.
@@ -227,7 +229,7 @@ def spread(seeds: Sequence[Result]) -> Spread:
 
 
 def _with_details(lines: Sequence[Line]) -> list[Line]:
-    """The lines with suffixes that distinguish otherwise identical ones."""
+    """Add suffixes that distinguish otherwise identical lines."""
     labels = [(*line.named.values(), line.changes) for line in lines]
     extras = distinguishing(labels, [line_details(line.result) for line in lines])
     return [replace(line, details=extra) for line, extra in zip(lines, extras, strict=True)]

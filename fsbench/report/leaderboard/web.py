@@ -18,7 +18,7 @@ UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
 
 
 def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
-    """Return the page, whose links are relative to the results folder that it is written to."""
+    """Return the page; its links are relative to the results folder."""
     data = {
         "level": round(LEVEL * UNITS),
         "quoted": QUOTED,
@@ -115,8 +115,8 @@ def _named(parts: Parts) -> str | Parts:
 def _pairs(compared: Compared) -> dict[str, list[int | None]]:
     """Return the lower triangles, row by row, of differences, half widths and p-values.
 
-    P-values are rounded down, so that one below the level stays below it. The summand keeps a p of exactly 1
-    from becoming 9999 on a machine that adds in another order.
+    P-values are rounded down, so that a value below the level stays below it. The added constant prevents
+    that a p-value of 1 becomes 9999 because of rounding errors.
     """
     over = compared.pairs.over
     return {

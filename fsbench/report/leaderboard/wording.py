@@ -1,4 +1,4 @@
-"""Headings, details and notes of tables: plain text, which each page escapes in its own way."""
+"""Headings, details and notes of tables as plain text; each kind of page escapes it."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ ALL_PUBLISHED = (
     "rows by data set and setting, with their sources]({}published.md)."
 )
 
-_CLAIM = {  # what bold type is about, and the test
+_CLAIM = {  # the claim of bold type, and its test
     "classes": "on new classes and their images (a claim over classes). The test is the paired t test over "
     "classes",
     "tasks": "on other tasks from the same images (a claim over tasks). The test is the paired t test on the "
@@ -27,7 +27,7 @@ _CLAIM = {  # what bold type is about, and the test
 
 
 def heading(first: Result) -> str:
-    """Describe what the results of a group have in common; `first` is any of them."""
+    """Describe the properties that all results of a group share; `first` is any of them."""
     source = first.model.source or ""
     if first.model.source_classes:
         each = f", {first.model.per_class} images per class" if first.model.per_class else ""
@@ -46,7 +46,7 @@ def heading(first: Result) -> str:
 
 
 def group_details(first: Result) -> dict[str, str]:
-    """Details that may distinguish groups with the same heading, most telling first."""
+    """Return details that may distinguish groups with the same heading, the most informative first."""
     return {
         "n_query": queries(first),
         "sampler": f"sampler {first.task.sampler}",
@@ -57,7 +57,7 @@ def group_details(first: Result) -> dict[str, str]:
 
 
 def line_details(result: Result) -> dict[str, str]:
-    """Details that may distinguish rows with the same label, most telling first."""
+    """Return details that may distinguish rows with the same label, the most informative first."""
     data, model, head = result.data, result.model, result.head
     first = {
         "classifier": f"{or_dash(model.classifier)} classifier",
@@ -80,24 +80,24 @@ def line_details(result: Result) -> dict[str, str]:
 
 
 def recipe(model: Model) -> str:
-    """Recipe and preset, else the name of the run."""
+    """Return recipe and preset, or the name of the run if they are unknown."""
     return " ".join(filter(None, [model.recipe, model.preset])) or model.run
 
 
 def epochs(model: Model) -> str:
-    """Epochs of the training, and the epoch of the checkpoint where that is not the last."""
+    """Return the epochs of the training, and the epoch of the checkpoint if it is not the last."""
     total = or_dash(model.epochs)
     return total if model.epoch in (None, model.epochs) else f"{model.epoch} of {total}"
 
 
 def head(result: Result) -> str:
-    """Head, preprocessing and marks."""
+    """Return head, preprocessing and marks."""
     marks = "†" * result.head.transductive + "‡" * result.head.class_prior
     return f"{result.head.name} ({result.head.preprocess}) {marks}".rstrip()
 
 
 def or_dash(value: object) -> str:
-    """A value as text; a dash for None."""
+    """Format a value; None becomes a dash."""
     return "-" if value is None else str(value)
 
 
@@ -144,7 +144,7 @@ def notes(
     recipes_compared: bool,
     fewer_tasks: int,
 ) -> str:
-    """Explain how to read a table, and each mark that occurs in it; may be empty."""
+    """Explain how to read a table, including those marks that occur in it; may be empty."""
     parts = []
     if several_rows:
         parts.append(
@@ -186,7 +186,7 @@ def notes(
 
 
 def _over_classes(group: Sequence[Result]) -> str:
-    """The half widths over classes as a sentence; empty where no result has one."""
+    """State the half widths over classes in a sentence; empty if no result has one."""
     widths = [100 * width for result in group if (width := result.outcome.class_half_width) is not None]
     if not widths:
         return ""

@@ -45,10 +45,10 @@ KINDS = (*OF_RESULTS, "features", "training", "time")
 
 
 def plot(kind: str, paths: Sequence[Path]) -> Figure:
-    """The plot of what lies at `paths`: result files or folders of them, feature files, or run folders.
+    """Draw one of `KINDS` from result files or folders of them, from feature files, or from run folders.
 
     Raises:
-        FsbenchError: Unknown kind, unreadable files, or nothing that makes such a plot.
+        FsbenchError: The kind is unknown, a file cannot be read, or the files do not fit this kind of plot.
     """
     if kind == "training":
         return training_curves(paths)
@@ -61,12 +61,12 @@ def plot(kind: str, paths: Sequence[Path]) -> Figure:
         return novel_features([store.read(path) for path in paths])
     if kind not in OF_RESULTS:
         raise unknown("kind of plot", kind, KINDS)
-    places = [file for path in paths for file in (result_files.paths(path) if path.is_dir() else [path])]
-    return OF_RESULTS[kind]([result_files.read(file) for file in dict.fromkeys(places)])
+    files = [file for path in paths for file in (result_files.paths(path) if path.is_dir() else [path])]
+    return OF_RESULTS[kind]([result_files.read(file) for file in dict.fromkeys(files)])
 
 
 def of_call(results: Sequence[Result]) -> Figure:
-    """The plot that fits the results of one evaluation.
+    """Draw the kind of plot that fits the results of one evaluation.
 
     Several pairs of source and target make a cross-domain matrix, several ways or shots a sweep, several
     recipes or heads a heat map, and one result the distribution over its tasks.

@@ -1,4 +1,4 @@
-"""Accuracy against the number of epochs: from which budget on does a recipe beat ERM?"""
+"""Accuracy against the training budget, and the difference of each recipe from ERM."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
+from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.measured import of_seeds
 from fsbench.report.plots.labels import without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
@@ -17,13 +18,13 @@ from fsbench.stats.all_pairs import FEWEST_SEEDS, compare_pairs
 from fsbench.tasks.spec import TaskSpec
 
 REFERENCE = "erm"
-MOST = 6  # panels side by side
+MOST = 6  # largest number of panels side by side
 Budget = tuple[int | None, int, str]  # images per class, epochs and recipe
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the trainings and the tasks of one figure section have in common.
+    """Training settings and tasks that all points of one figure section share.
 
     Attributes:
         question: The question without the training budget, the recipe and the seed.
@@ -39,7 +40,7 @@ class Setting:
         return self.question.task.spec
 
     def text(self) -> str:
-        """The setting for people."""
+        """Describe the setting."""
         data, model, spec = self.question.data, self.question.model, self.spec
         where = data.dataset if model.source == data.dataset else f"{model.source} → {data.dataset}"
         trained = f"{model.backbone}, preset {model.preset}, {model.precision}"
@@ -58,8 +59,8 @@ class Point:
         n_seeds: Number of training seeds.
         accuracy: Mean over seeds, 0 to 1.
         difference: Accuracy minus that of ERM; None: ERM was not trained with this budget.
-        half_width: 95 % half width of the difference over new classes and training seeds; None where the
-            recipe or ERM has fewer than three seeds, so that nothing can be claimed.
+        half_width: 95 % half width of the difference over new classes and training seeds; None if the recipe
+            or ERM has fewer than three seeds.
     """
 
     per_class: int | None
@@ -75,40 +76,33 @@ def points(results: Sequence[Result]) -> dict[Setting, list[Point]]:
     """Compute the points of each setting, by images per class, recipe and epochs.
 
     Raises:
-        FsbenchError: A result does not say how its backbone was trained, or there are several of one seed.
+        FsbenchError: A result does not state how its backbone was trained, or there are several of one seed.
     """
     runs: dict[Setting, dict[Budget, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
-        setting, budget = _place(result)
+        setting, budget = _setting_and_budget(result)
         runs[setting][budget].append(result)
     in_order = sorted(runs.items(), key=lambda item: item[0].text())
     return {setting: list(_points(by_budget)) for setting, by_budget in in_order}
 
 
-def _place(result: Result) -> tuple[Setting, Budget]:
-    """The setting and the budget of a result."""
+def _setting_and_budget(result: Result) -> tuple[Setting, Budget]:
+    """Divide the description of a result into setting and budget."""
     r, m = result, result.model
     if m.source is None or m.backbone is None or m.image_size is None or m.precision is None:
-        raise FsbenchError(f"{r.path}: does not say which backbone was trained on what")
+        raise FsbenchError(f"{r.path}: does not state backbone, image size, precision and training data")
     if m.recipe is None or m.preset is None or m.epochs is None or m.train_seed is None:
-        raise FsbenchError(f"{r.path}: does not say how its backbone was trained")
-    setting = Setting(
-        Question(
-            task=r.task,
-            data=replace(r.data, feature_digest=""),
-            model=replace(
-                m, run="", checkpoint=None, train_seed=None, epoch=None, best_epoch=None,
-                recipe=None, per_class=None, epochs=None, overrides=without_epochs(m.overrides or ""),
-            ),
-            head=replace(r.head, base_digest=None),
-        ),
-        r.outcome.interval,
-    )  # fmt: skip
-    return setting, (m.per_class, m.epochs, m.recipe)
+        raise FsbenchError(f"{r.path}: does not state how its backbone was trained")
+    family = family_key(r)
+    overrides = without_epochs(m.overrides or "")
+    model = replace(family.model, recipe=None, per_class=None, epochs=None, overrides=overrides)
+    question = replace(family, task=r.task, model=model)
+    return Setting(question, r.outcome.interval), (m.per_class, m.epochs, m.recipe)
 
 
 def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
-    for budget in sorted(by_budget, key=_order):
+    """Yield the point of each budget of one setting, in order."""
+    for budget in sorted(by_budget, key=_sort_key):
         per_class, epochs, recipe = budget
         seeds, reference = by_budget[budget], by_budget.get((per_class, epochs, REFERENCE), ())
         if len({result.model.train_seed for result in seeds}) < len(seeds):
@@ -121,17 +115,18 @@ def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
         yield Point(per_class, recipe, epochs, len(seeds), mean, difference, half_width)
 
 
-def _order(budget: Budget) -> tuple[float, str, int]:
+def _sort_key(budget: Budget) -> tuple[float, str, int]:
     per_class, epochs, recipe = budget
     return (np.inf if per_class is None else per_class, recipe, epochs)
 
 
 def _mean(seeds: Sequence[Result]) -> float:
+    """Compute the mean accuracy over training seeds."""
     return float(np.mean([result.outcome.accuracy for result in seeds]))
 
 
 def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
-    """Half width of the difference over classes and seeds; None where it is unknown."""
+    """Return the half width of the difference over classes and seeds; None if unknown."""
     both = of_seeds(seeds), of_seeds(reference)
     if both[0] is None or both[1] is None:
         return None
@@ -140,7 +135,7 @@ def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float |
 
 
 def budgets(results: Sequence[Result]) -> Figure:
-    """Draw two rows of panels per setting: accuracy against epochs, and below it the difference from ERM.
+    """Plot accuracy against epochs, and below it the difference from ERM, for each setting.
 
     There is one column of panels per number of images of each base class, and one line per recipe.
 
@@ -159,7 +154,7 @@ def budgets(results: Sequence[Result]) -> Figure:
 
 
 def seeds_text(group: Sequence[Point]) -> str:
-    """Return the number of training seeds of points, such as "3" or "1 to 3"."""
+    """Format the number of training seeds of points, such as "3" or "1 to 3"."""
     fewest, most = min(p.n_seeds for p in group), max(p.n_seeds for p in group)
     return str(fewest) if fewest == most else f"{fewest} to {most}"
 
@@ -170,6 +165,7 @@ def recipes_of(group: Sequence[Point]) -> list[str]:
 
 
 def _caption(group: Sequence[Point]) -> str:
+    """Explain the panels of one setting."""
     return (
         f"Above: mean accuracy. Number of training seeds: {seeds_text(group)}. "
         "Below: difference from ERM with the same number of epochs. "
@@ -180,6 +176,7 @@ def _caption(group: Sequence[Point]) -> str:
 
 
 def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
+    """Draw the panels of one setting, one column per number of images per class."""
     columns = list(dict.fromkeys(point.per_class for point in group))
     recipes = recipes_of(group)
     at_most("budget", "panels side by side", len(columns), MOST)
@@ -194,6 +191,7 @@ def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
 
 
 def _panel(above: Axes, below: Axes, recipes: Sequence[str], group: Sequence[Point]) -> None:
+    """Draw one column of panels."""
     for number, recipe in enumerate(recipes):
         row = [point for point in group if point.recipe == recipe]
         above.plot([p.epochs for p in row], [100 * p.accuracy for p in row], **mark(number))
@@ -202,11 +200,11 @@ def _panel(above: Axes, below: Axes, recipes: Sequence[str], group: Sequence[Poi
             x = np.array([point.epochs for point in compared])
             y = np.array([100 * (point.difference or 0) for point in compared])
             half = np.array([np.nan if p.half_width is None else 100 * p.half_width for p in compared])
-            beside = x * 1.04 ** (number - len(recipes) / 2)  # bars of one budget do not cover each other
-            below.errorbar(beside, y, half, capsize=2, **mark(number))
+            shifted = x * 1.04 ** (number - len(recipes) / 2)  # so that bars of one budget do not overlap
+            below.errorbar(shifted, y, half, capsize=2, **mark(number))
             hollow = np.isnan(half)
             below.plot(
-                beside[hollow],
+                shifted[hollow],
                 y[hollow],
                 **{**mark(number), "linestyle": "", "markerfacecolor": "w", "zorder": 4},
             )

@@ -24,31 +24,32 @@ NEEDS = {"tsne": ("t-SNE", "scikit-learn"), "umap": ("UMAP", "umap-learn")}
 def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method = "tsne") -> Figure:
     """Plot 10 classes of at most 100 images of each feature file by t-SNE or UMAP, one panel per file.
 
-    Features (n, d) are brought to unit length first, as heads compare directions. `seed` draws classes and
-    images, the same ones for files of one split, and starts the placing.
+    Features (n, d) are scaled to unit length first, since heads compare directions. `seed` determines the
+    embedding and the drawn classes and images, which are the same for files of one split.
 
     Raises:
-        FsbenchError: scikit-learn or umap-learn is not installed, nothing to show, or more than 6 files.
+        FsbenchError: scikit-learn or umap-learn is not installed, there are too few images, or there are no
+            files or more than 6.
     """
     if not files:
         raise FsbenchError("features: there are no feature files")
     at_most("features", "files", len(files), MOST)
-    shown = [_some(one, seed) for one in files]
-    class_names = list(dict.fromkeys(name for _, names in shown for name in names))
+    samples = [_sample(file, seed) for file in files]
+    class_names = list(dict.fromkeys(name for _, names in samples for name in names))
     splits = sorted(set(map(_split, files)))
-    synthetic = ", synthetic images" if any(one.origin.synthetic for one in files) else ""
+    synthetic = ", synthetic images" if any(file.origin.synthetic for file in files) else ""
     caption = (
         f"{NEEDS[method][0]} of unit-length features of {N_CLASSES} classes drawn with seed {seed}, at most "
         f"{N_ITEMS} images each. Images that are close here have similar features. The axes, the distances "
         "between groups and the sizes of groups have no meaning."
     )
-    wide = min(len(files), 2)
+    n_columns = min(len(files), 2)
     title = f"{NEEDS[method][0]} of features, {', '.join(splits)}{synthetic}"
-    height = SIDE / wide * n_rows(len(files), wide) + 0.3 + legend_height(class_names)
+    height = SIDE / n_columns * n_rows(len(files), n_columns) + 0.3 + legend_height(class_names)
     figure, (part,) = page([Section(title, caption, height)])
-    for axes, one, (values, names) in zip(grid(part, len(files), wide), files, shown, strict=True):
-        _scatter(axes, _placed(values, seed, method), names, class_names)
-        axes.set_title(f"{one.origin.run or ''}\n{_split(one)}", fontsize="small")
+    for axes, file, (values, names) in zip(grid(part, len(files), n_columns), files, samples, strict=True):
+        _scatter(axes, _embed(values, seed, method), names, class_names)
+        axes.set_title(f"{file.origin.run or ''}\n{_split(file)}", fontsize="small")
     handles = [Line2D([], [], **{**mark(number), "linestyle": ""}) for number in range(len(class_names))]
     legend_below(part, class_names, handles)
     return figure
@@ -58,13 +59,13 @@ def _split(features: Features) -> str:
     return f"{features.origin.dataset} ({features.origin.split})"
 
 
-def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], list[str]]:
-    """Unit-length features of the drawn images, and the names of their classes."""
-    draws = stream(seed, "plot", str(features.origin.dataset), str(features.origin.split))
+def _sample(features: Features, seed: int) -> tuple[NDArray[np.float32], list[str]]:
+    """Draw images and return their unit-length features and the names of their classes."""
+    rng = stream(seed, "plot", str(features.origin.dataset), str(features.origin.split))
     classes = np.unique(features.labels)
-    drawn = draws.choice(classes, min(N_CLASSES, len(classes)), replace=False)
+    drawn = rng.choice(classes, min(N_CLASSES, len(classes)), replace=False)
     rows = np.concatenate(
-        [draws.permutation(np.flatnonzero(features.labels == label))[:N_ITEMS] for label in sorted(drawn)]
+        [rng.permutation(np.flatnonzero(features.labels == label))[:N_ITEMS] for label in sorted(drawn)]
     )
     values = features.values[rows]
     norms = np.linalg.norm(values, axis=1, keepdims=True)
@@ -72,34 +73,35 @@ def _some(features: Features, seed: int) -> tuple[NDArray[np.float32], list[str]
     return values / np.where(norms > 0, norms, 1), class_names
 
 
-def _placed(values: NDArray[np.float32], seed: int, method: Method) -> NDArray[np.float32]:
-    """Places (n, 2) of values (n, d)."""
-    near = min(
-        30, (len(values) - 1) // 3
-    )  # the perplexity of van der Maaten and Hinton's examples, if it fits
-    if near < 2:
+def _embed(values: NDArray[np.float32], seed: int, method: Method) -> NDArray[np.float32]:
+    """Embed values (n, d) in two dimensions, (n, 2)."""
+    # 30 is the perplexity of van der Maaten and Hinton's examples; it must be below n / 3.
+    perplexity = min(30, (len(values) - 1) // 3)
+    if perplexity < 2:
         raise FsbenchError(f"features: needs at least 7 images, but the file has {len(values)}")
     name, package = NEEDS[method]
     try:
         if method == "umap":
             from umap import UMAP
 
-            placed = UMAP(n_neighbors=min(15, near), random_state=seed, n_jobs=1).fit_transform(values)
+            embedding = UMAP(n_neighbors=min(15, perplexity), random_state=seed, n_jobs=1).fit_transform(
+                values
+            )
         else:
             from sklearn.manifold import TSNE
 
-            placed = TSNE(perplexity=near, random_state=seed, n_jobs=1).fit_transform(values)
+            embedding = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1).fit_transform(values)
     except ModuleNotFoundError as error:
         raise FsbenchError(f"features: {name} needs {package}; pip install {package}") from error
-    return np.asarray(placed, dtype=np.float32)
+    return np.asarray(embedding, dtype=np.float32)
 
 
 def _scatter(
-    axes: Axes, places: NDArray[np.float32], names: Sequence[str], class_names: Sequence[str]
+    axes: Axes, points: NDArray[np.float32], names: Sequence[str], class_names: Sequence[str]
 ) -> None:
     """Draw points (n, 2) with the colour and marker of their class."""
     for number, name in enumerate(class_names):
-        x, y = places[np.array(names) == name].T
+        x, y = points[np.array(names) == name].T
         if len(x):
             style = mark(number)
             axes.scatter(x, y, s=14, c=style["color"], marker=style["marker"], alpha=0.8, linewidths=0)

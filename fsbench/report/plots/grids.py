@@ -19,7 +19,7 @@ from fsbench.stats import mean_and_half_width
 
 MOST = 12  # panels
 SEEDS = "Below a mean over training seeds: the lowest and the highest seed."
-Number = tuple[float, str]  # accuracy, 0..1, and how it is written: ± is over tasks, a range over seeds
+Number = tuple[float, str]  # accuracy, 0..1, and its text: ± is over tasks, a range is over seeds
 Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
 Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
 Images = tuple[str, str]  # name of a data set and fingerprint
@@ -31,7 +31,7 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
     One panel per protocol, one section per table of comparable results.
 
     Raises:
-        FsbenchError: No results, or more than 12 panels.
+        FsbenchError: There are no results, or more than 12 panels.
     """
     comparable = tables(results)
     if not comparable:
@@ -53,20 +53,20 @@ def recipe_by_head(results: Sequence[Result]) -> Figure:
         if any(line.n_seeds > 1 for line in table.lines):
             caption += f" {SEEDS}"
         sections.append((table.heading, caption))
-    return _drawn(sections, grids, across="head", up="")
+    return _draw(sections, grids, x_label="head", y_label="")
 
 
 def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
     """Plot accuracy on each target (columns) of backbones trained on each source (rows).
 
-    One panel per recipe, one section per protocol with several pairs. All numbers of a panel are of one
-    head: `head`, or else the one with most cells and then the highest mean; heads that use class counts
-    only if there is no other. A cell over several training seeds is their mean, with the lowest and the
-    highest seed.
+    One panel per recipe, one section per protocol with several pairs. All numbers of a panel have the same
+    head: `head` if given, otherwise the one with most cells and, of these, the highest mean. Heads that use
+    class counts are shown only if there is no other. A cell of several training seeds shows their mean, with
+    the lowest and the highest seed.
 
     Raises:
-        FsbenchError: Fewer than two pairs of source and target for every protocol, two results of one seed
-            for a cell, or more than 12 panels.
+        FsbenchError: No protocol has two pairs of source and target, a cell has two results of one seed, or
+            there are more than 12 panels.
     """
     of_head = [result for result in results if result.model.source and head in (None, result.head.name)]
     pairs = {(result.model.source, result.data.dataset) for result in of_head}
@@ -82,28 +82,29 @@ def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
         raise FsbenchError("cross-domain: no two pairs of source and target answer the same question")
     sections, grids = zip(*map(_matrices, questions), strict=True)
     at_most("cross-domain", "panels", sum(len(panels) for *_, panels in grids), MOST)
-    return _drawn(sections, grids, across="target: tasks from", up="source: trained on", one_scale=True)
+    y_label = "source: trained on"
+    return _draw(sections, grids, x_label="target: tasks from", y_label=y_label, one_scale=True)
 
 
 def _question(result: Result) -> Hashable:
-    """Results that differ in one of these share no matrix, whatever their images."""
+    """Return the values, other than images, that are equal for all results of a matrix."""
     spec = replace(result.spec, n_tasks=2, seed=0)
     return spec, result.task.sampler, result.data.split, result.model.per_class, result.model.image_size
 
 
 def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
-    """Title and caption, and a matrix a recipe, of the results for one protocol."""
+    """Return title and caption, and one matrix per recipe, of the results for one protocol."""
     source, target = _names(map(_source, same_question)), _names(map(_target, same_question))
-    best_heads = [_best_head(of_recipe) for of_recipe in group_by(same_question, _recipe).values()]
+    best_heads = [_best_head(results) for results in group_by(same_question, _recipe).values()]
     details = [_details(results[0]) for results in best_heads]
-    telling = differing(details)
+    differences = differing(details)
     panels = {}
     several_seeds = False
     for results, texts in zip(best_heads, details, strict=True):
         cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
         for result in results:
             cells[source[_source(result)], target[_target(result)]].append(result)
-        title = "\n".join(text for name, text in texts.items() if text and name in telling)
+        title = "\n".join(text for name, text in texts.items() if text and name in differences)
         panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
         several_seeds |= any(len({result.model.train_seed for result in cell}) > 1 for cell in cells.values())
     first = same_question[0]
@@ -111,7 +112,7 @@ def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     drawn = ", synthetic images" if any(result.data.synthetic for result in same_question) else ""
     protocol = f"{first.spec.n_way}-way {first.spec.n_shot}-shot"
     title = f"{protocol} accuracy in %, {first.data.split} classes{size}{drawn}"
-    common = ", ".join(text for name, text in details[0].items() if text and name not in telling)
+    common = ", ".join(text for name, text in details[0].items() if text and name not in differences)
     shown = [result for results in best_heads for result in results]
     epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
     caption = f"The same for all: {common}. " if common else ""
@@ -121,38 +122,37 @@ def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
     return (title, caption), (list(source.values()), list(target.values()), panels)
 
 
-def _drawn(
+def _draw(
     texts: Sequence[tuple[str, str]],
     grids: Sequence[Grid],
-    across: str,
-    up: str,
+    x_label: str,
+    y_label: str,
     one_scale: bool = False,
 ) -> Figure:
-    """Draw one section per grid, its panels beside each other as far as their numbers can be read.
+    """Draw one section per grid, with as many panels side by side as are readable.
 
-    Panels of one question share their colours (`one_scale`), those of several have a scale each.
+    With `one_scale`, the panels of a grid share their colour scale.
     """
     shapes = []
     for rows, columns, panels in grids:
-        wide = max(1, min(len(panels), 7 // len(columns)))
-        shapes.append((wide, n_rows(len(panels), wide) * (0.4 * len(rows) + 0.8)))
+        n_columns = max(1, min(len(panels), 7 // len(columns)))
+        shapes.append((n_columns, n_rows(len(panels), n_columns) * (0.4 * len(rows) + 0.8)))
     figure, parts = page(
         [
             Section(title, caption, height + 0.3)
             for (title, caption), (_, height) in zip(texts, shapes, strict=True)
         ]
     )
-    for part, (rows, columns, panels), (wide, _) in zip(parts, grids, shapes, strict=True):
-        crowded = max(map(len, rows)) + wide * sum(len(name) + 2 for name in columns) > LINE
+    for part, (rows, columns, panels), (n_columns, _) in zip(parts, grids, shapes, strict=True):
+        crowded = max(map(len, rows)) + n_columns * sum(len(name) + 2 for name in columns) > LINE
         shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
-        every = grid(part, len(panels), wide, sharey=True)
-        for axes, (title, numbers) in zip(every, panels.items(), strict=True):
-            of_panel = [mean for mean, _ in numbers.values()]
-            _heat(axes, rows, columns, numbers, shared or of_panel)
+        all_axes = grid(part, len(panels), n_columns, sharey=True)
+        for axes, (title, numbers) in zip(all_axes, panels.items(), strict=True):
+            _heat(axes, rows, columns, numbers, shared or [mean for mean, _ in numbers.values()])
             axes.tick_params(axis="x", rotation=20 if crowded else 0)
             axes.set_title(title, fontsize="medium")
-        part.supylabel(up, fontsize="medium")
-        part.supxlabel(across, fontsize="medium")
+        part.supylabel(y_label, fontsize="medium")
+        part.supxlabel(x_label, fontsize="medium")
     return figure
 
 
@@ -163,13 +163,13 @@ def _heat(
     numbers: Mapping[tuple[str, str], Number],
     scale: Sequence[float],
 ) -> None:
-    """Darker is better, as far as `scale` reaches; the numbers stand in the cells, a dash where is none."""
+    """Draw a heat map with the numbers in its cells, darker for higher values of `scale`."""
     means = np.array(
         [[100 * numbers.get((row, column), (np.nan, "-"))[0] for column in columns] for row in rows]
     )
     low, high = 100 * min(scale), 100 * max(scale)
     span = max(high - low, 1.0)
-    # Only the light half of the colours, on which black text is easy to read.
+    # Only the light half of the colours, so that black text is easy to read.
     axes.imshow(means, cmap="Blues", vmin=low - 0.1 * span, vmax=high + span, aspect="auto")
     for i, j in np.ndindex(means.shape):
         text = numbers.get((rows[i], columns[j]), (0, "-"))[1]
@@ -190,20 +190,21 @@ def _of_tasks(mean: float, half_width: float) -> Number:
 
 
 def _recipe(result: Result) -> tuple[str, str, str]:
-    """Backbone, recipe and changes in it; how many epochs a source needs is its own affair."""
+    """Return backbone, recipe and overrides without epochs, which may differ between sources."""
     changes = labels.without_epochs(result.model.overrides or "")
     return result.model.backbone or "", wording.recipe(result.model) if result.model.recipe else "", changes
 
 
 def _details(result: Result) -> dict[str, str]:
+    """Return texts that may distinguish the panels of a matrix."""
     backbone, recipe, changes = _recipe(result)
     return {"backbone": backbone, "recipe": recipe, "changes": changes, "head": wording.head(result)}
 
 
-def _best_head(of_recipe: Sequence[Result]) -> list[Result]:
-    """Results of one head: without class counts if possible, in most cells, of highest mean accuracy."""
+def _best_head(recipe_results: Sequence[Result]) -> list[Result]:
+    """Select the results of one head: without class counts if possible, then by cells and mean accuracy."""
 
-    def place(results: Sequence[Result]) -> tuple[bool, int, float]:
+    def preference(results: Sequence[Result]) -> tuple[bool, int, float]:
         cells = {_pair(result) for result in results}
         return (
             not results[0].head.class_prior,
@@ -211,16 +212,16 @@ def _best_head(of_recipe: Sequence[Result]) -> list[Result]:
             float(np.mean([result.outcome.accuracy for result in results])),
         )
 
-    return max(group_by(of_recipe, wording.head).values(), key=place)
+    return max(group_by(recipe_results, wording.head).values(), key=preference)
 
 
 def _over_seeds(cell: Sequence[Result]) -> Number:
-    """The one result, or the mean over training seeds; of each seed the result over most tasks."""
+    """Return the single result or the mean over training seeds; of each seed, the result with most tasks."""
     most = max(result.spec.n_tasks for result in cell)
     kept = [result for result in cell if result.spec.n_tasks == most]
     if len({result.model.train_seed for result in kept}) < len(kept):
         paths = " and ".join(result.path.as_posix() for result in kept[:2])
-        raise FsbenchError(f"cross-domain: {paths} would share a cell; give one of them")
+        raise FsbenchError(f"cross-domain: {paths} would share a cell; pass only one of them")
     if len(kept) == 1:
         return _of_tasks(*mean_and_half_width(kept[0].accuracies))
     return _number(spread(kept))
@@ -239,7 +240,7 @@ def _pair(result: Result) -> tuple[Images, Images]:
 
 
 def _names(images: Iterable[Images]) -> dict[Images, str]:
-    """A name for each source or target, with its fingerprint where another bears the same name."""
+    """Name each source or target; names that occur twice get a fingerprint."""
     keys = sorted(set(images))
     extras = distinguishing(
         [name for name, _ in keys], [{"images": fingerprint[:8]} for _, fingerprint in keys]

@@ -1,4 +1,4 @@
-"""Texts of plots: names of lines, what all lines have in common, and what ± covers."""
+"""Texts of plots: names of lines, properties that all lines share, and the meaning of intervals."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -7,11 +7,11 @@ from fsbench.report.grouping import differing
 from fsbench.report.leaderboard import wording
 from fsbench.report.leaderboard.tables import Line
 
-_NUMBER = {"epochs": "{} epochs", "train seed": "seed {}"}  # how a bare number reads
+_NUMBER = {"epochs": "{} epochs", "train seed": "seed {}"}  # text around a bare number
 
 
 def labels(lines: Sequence[Line], without: Collection[str] = ()) -> list[str]:
-    """Name each line of a table by what differs between the lines; by its recipe where nothing does.
+    """Name each line of a table by the details that differ between lines, or by its recipe if none does.
 
     Args:
         lines: Lines of one table.
@@ -21,12 +21,12 @@ def labels(lines: Sequence[Line], without: Collection[str] = ()) -> list[str]:
         The names.
     """
     details = [_details(line) for line in lines]
-    telling = [name for name in differing(details) if name not in without] or ["recipe"]
-    return [_joined(texts, telling) for texts in details]
+    names = [name for name in differing(details) if name not in without] or ["recipe"]
+    return [_joined(texts, names) for texts in details]
 
 
 def common(lines: Sequence[Line]) -> str:
-    """Describe what all lines have in common, as a sentence; may be empty."""
+    """Describe the properties that all lines share, as a sentence; may be empty."""
     details = [_details(line) for line in lines]
     text = _joined(details[0], details[0].keys() - differing(details))
     return f"The same for all: {text}. " if text else ""
@@ -44,16 +44,17 @@ def interval(results: Sequence[Result], shown_as: str) -> str:
 
 
 def without_epochs(changes: str) -> str:
-    """Changes of a recipe without the epochs, which are shown separately."""
+    """Remove the epochs, which are shown separately, from the overrides of a recipe."""
     return ", ".join(part for part in changes.split(", ") if not part.startswith("epochs "))
 
 
 def _details(line: Line) -> dict[str, str]:
+    """Return texts that may distinguish the lines of a table."""
     return {**line.named, "changes": without_epochs(line.changes)}
 
 
 def _joined(details: Mapping[str, str], names: Collection[str]) -> str:
-    """The details under these names, in their order."""
+    """Join the details with these names, in their order."""
     texts = [(name, text) for name, text in details.items() if name in names and text not in ("", "-")]
     return ", ".join(
         _NUMBER.get(name, "{}").format(text) if text[0].isdigit() else text for name, text in texts

@@ -1,6 +1,6 @@
-"""What all figures share: palette, markers, legends, the layout of sections, and the file they are saved to.
+"""Shared parts of all figures: palette, markers, legends, layout of sections, and saving.
 
-Figures are made of Matplotlib's objects, without the global state of pyplot and without a window.
+Figures use Matplotlib's objects, without the global state of pyplot and without a window.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Section:
     """A part of a figure: a title, panels below it, and a caption that says how to read them.
 
     Attributes:
-        title: What the panels have in common.
+        title: Title of all panels.
         caption: How to read the panels.
         height: Height of the panels, in inches.
     """
@@ -68,16 +68,16 @@ def n_rows(n_panels: int, n_columns: int) -> int:
 
 def grid(part: SubFigure, n_panels: int, n_columns: int, **options: Any) -> list[Axes]:
     """Lay out panels in rows of `n_columns`; options are those of `subplots`."""
-    every = part.subplots(n_rows(n_panels, n_columns), n_columns, squeeze=False, **options).flatten()
-    for axes in every[n_panels:]:
+    all_axes = part.subplots(n_rows(n_panels, n_columns), n_columns, squeeze=False, **options).flatten()
+    for axes in all_axes[n_panels:]:
         axes.remove()
-    return list(every[:n_panels])
+    return list(all_axes[:n_panels])
 
 
 def legend_below(
     part: Figure | SubFigure, names: Sequence[str], handles: Sequence[Any] | None = None
 ) -> None:
-    """Write a legend below all panels, where it covers nothing: by default of lines with marks 0, 1, ..."""
+    """Write a legend below all panels; by default, its lines have the marks 0, 1, ..."""
     if handles is None:
         handles = [Line2D([], [], **mark(number)) for number in range(len(names))]
     columns = _legend_columns(names)
@@ -90,6 +90,7 @@ def legend_height(names: Sequence[str]) -> float:
 
 
 def _legend_columns(names: Sequence[str]) -> int:
+    """Return how many columns of a legend fit into the width of a page."""
     return max(1, min(5, 110 // (max(map(len, names)) + 8)))
 
 
@@ -144,7 +145,7 @@ def ticks_at(axes: Axes, values: Sequence[int]) -> None:
 def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
     """Write each text at the right edge of the axes, at the median height of the ends of its lines.
 
-    Texts that would overlap move apart. The y limits do not change any more.
+    Overlapping texts are moved apart, and the y limits are fixed.
     """
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
@@ -163,6 +164,10 @@ def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
 
 
 def at_most(kind: str, parts: str, number: int, most: int) -> None:
-    """Refuse a figure with too many parts to be readable."""
+    """Refuse a figure with too many parts to be readable.
+
+    Raises:
+        FsbenchError: `number` is larger than `most`.
+    """
     if number > most:
         raise FsbenchError(f"{kind}: at most {most} {parts} can be read, but there are {number}; pass fewer")

@@ -1,4 +1,4 @@
-"""How accuracy is spread over tasks, which a mean and its interval do not show."""
+"""Distribution of accuracy over tasks, which a mean and its interval do not show."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     """Plot the share of tasks up to each accuracy: one line per result, one panel per protocol.
 
     Raises:
-        FsbenchError: No results, more than 6 panels, or more than 8 results in one.
+        FsbenchError: There are no results, more than 6 panels, or more than 8 results in a panel.
     """
     comparable = tables(results)
     if not comparable:
@@ -38,14 +38,15 @@ def task_accuracies(results: Sequence[Result]) -> Figure:
     at_most("task-accuracies", "panels", sum(len(table.columns) for table in comparable), MOST_PANELS)
     figure, parts = page([_section(table) for table in comparable])
     for part, table in zip(parts, comparable, strict=True):
-        every = grid(part, len(table.columns), min(len(table.columns), 2))
-        for axes, protocol in zip(every, table.columns, strict=True):
+        all_axes = grid(part, len(table.columns), min(len(table.columns), 2))
+        for axes, protocol in zip(all_axes, table.columns, strict=True):
             _panel(axes, table.checkpoint_lines, protocol)
         legend_below(part, _names(table))
     return figure
 
 
 def _section(table: Table) -> Section:
+    """Describe the figure section of one table."""
     caption = (
         "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further "
         "to the right is better; on a steeper line, accuracies differ less between tasks. "
@@ -56,7 +57,7 @@ def _section(table: Table) -> Section:
 
 
 def _names(table: Table) -> list[str]:
-    """Each line with its mean accuracy in every panel."""
+    """Name each line, with its mean accuracy in every panel."""
     lines = table.checkpoint_lines
     means = [
         ", ".join(
@@ -68,6 +69,7 @@ def _names(table: Table) -> list[str]:
 
 
 def _panel(axes: Axes, lines: Sequence[Line], protocol: Protocol) -> None:
+    """Draw the lines of one protocol."""
     at_most("task-accuracies", "results in a panel", len(lines), MOST_LINES)
     for number, line in enumerate(lines):
         cell = line.cells.get(protocol)

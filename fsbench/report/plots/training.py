@@ -1,13 +1,13 @@
-"""How training went: accuracy on val classes and loss terms, against base images seen or against time."""
+"""Training curves: accuracy on val classes and loss terms, against base images seen or against time."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import StrMethodFormatter
 
 from fsbench._util.errors import FsbenchError, reason
@@ -25,65 +25,77 @@ from fsbench.report.plots.page import (
 )
 from fsbench.training.validation import SPEC
 
-MOST = 10  # runs in a panel
+MOST = 10  # largest number of runs in a panel
 COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
 _LOSSES = "Loss terms: mean of each weighted term of the loss over the epoch."
 _TIME = "Minutes: time of the training steps, without validation."
 
 
 def training_curves(folders: Sequence[Path]) -> Figure:
-    """Val accuracy with its band, and the loss terms, of the runs in these folders; a section per data set.
+    """Plot val accuracy with its interval, and the loss terms, of runs; one section per data set.
 
     Raises:
-        FsbenchError: A folder without a whole log or last checkpoint, or more than 10 runs in a section.
+        FsbenchError: A log or last checkpoint is missing or damaged, or there are more than 10 runs in a
+            section.
     """
-    groups = _groups("training", folders)
-    figure, parts = page(
-        [_section(title, logs, _caption(list(logs.values()))) for title, logs in groups.items()]
-    )
-    for part, logs in zip(parts, groups.values(), strict=True):
+
+    def draw(part: SubFigure, logs: Sequence[pd.DataFrame]) -> None:
         left, right = part.subplots(1, 2)
-        _accuracy(left, list(logs.values()))
-        _losses(right, list(logs.values()))
-        legend_below(part, list(logs))
-    return figure
+        _accuracy(left, logs)
+        _losses(right, logs)
+
+    return _figure("training", folders, _LOSSES, draw)
 
 
-def time_curves(places: Sequence[Path]) -> Figure:
-    """Val accuracy of runs against the minutes that they have trained; a section per data set.
+def time_curves(runs: Sequence[Path]) -> Figure:
+    """Plot val accuracy of runs against minutes of training; one section per data set.
 
-    Each place is a run's folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
+    Each run is a folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
 
     Raises:
         FsbenchError: As `training_curves`.
     """
-    groups = _groups("time", places)
-    figure, parts = page(
-        [_section(title, logs, _caption(list(logs.values()), _TIME)) for title, logs in groups.items()]
-    )
-    for part, logs in zip(parts, groups.values(), strict=True):
+
+    def draw(part: SubFigure, logs: Sequence[pd.DataFrame]) -> None:
         axes = part.subplots()
-        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs.values()])
+        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs])
         axes.set(xlabel="minutes of training")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+    return _figure("time", runs, _TIME, draw)
+
+
+def _figure(
+    kind: str, runs: Sequence[Path], caption: str, draw: Callable[[SubFigure, Sequence[pd.DataFrame]], None]
+) -> Figure:
+    """Draw one section per data set with the runs trained on it; `caption` ends the captions."""
+    groups = _groups(kind, runs)
+    figure, parts = page(
+        [
+            Section(title, _caption(list(logs.values()), caption), 3.6 + legend_height(list(logs)))
+            for title, logs in groups.items()
+        ]
+    )
+    for part, logs in zip(parts, groups.values(), strict=True):
+        draw(part, list(logs.values()))
         legend_below(part, list(logs))
     return figure
 
 
-def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFrame]]:
-    """The logs of runs by the name that tells them apart, for each title of a section."""
-    if not places:
+def _groups(kind: str, runs: Sequence[Path]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Read the logs of runs, by the title of their section and then by distinct names."""
+    if not runs:
         raise FsbenchError(f"{kind}: there are no run folders")
-    runs: dict[str, dict[Path, tuple[str, pd.DataFrame]]] = defaultdict(dict)
-    for place in places:
-        own = place.suffix == ".safetensors"
-        about = checkpoint.load_provenance(place if own else place / "last.safetensors")
-        log = _read(place.with_suffix(".csv") if own else place / "log.csv")
-        drawn = ", synthetic images" if about.synthetic else ""
-        title = f"Training on {about.source}, {about.image_size} px{drawn}"
-        runs[title][place] = (f"{about.backbone} {about.recipe} {about.preset}", log)
+    logs: dict[str, dict[Path, tuple[str, pd.DataFrame]]] = defaultdict(dict)
+    for run in runs:
+        is_file = run.suffix == ".safetensors"
+        provenance = checkpoint.load_provenance(run if is_file else run / "last.safetensors")
+        log = _read(run.with_suffix(".csv") if is_file else run / "log.csv")
+        synthetic = ", synthetic images" if provenance.synthetic else ""
+        title = f"Training on {provenance.source}, {provenance.image_size} px{synthetic}"
+        logs[title][run] = (f"{provenance.backbone} {provenance.recipe} {provenance.preset}", log)
     logs_by_title = {}
-    for title, group in runs.items():
+    for title, group in logs.items():
         at_most(kind, "runs in a panel", len(group), MOST)
         choices = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
         names = first_distinct(choices)
@@ -92,21 +104,18 @@ def _groups(kind: str, places: Sequence[Path]) -> dict[str, dict[str, pd.DataFra
     return logs_by_title
 
 
-def _run_name(place: Path) -> str:
-    return place.stem if place.suffix == ".safetensors" else place.resolve().name
-
-
-def _section(title: str, logs: Mapping[str, pd.DataFrame], caption: str) -> Section:
-    return Section(title, caption, 3.6 + legend_height(list(logs)))
+def _run_name(run: Path) -> str:
+    """Return the name of a run, given as a folder or a checkpoint."""
+    return run.stem if run.suffix == ".safetensors" else run.resolve().name
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """The log of a run with a further column, base images seen up to the end of each epoch."""
+    """Read the log of a run and add a column `seen`: base images up to the end of each epoch."""
     try:
         log = pd.read_csv(path)
     except OSError as error:
         raise FsbenchError(f"cannot read {path}: {reason(error)}") from error
-    except Exception as error:  # pandas names no bounds to what a torn table raises
+    except Exception as error:  # pandas raises errors of any kind for damaged files
         raise FsbenchError(f"{path}: not the log of a run ({error})") from error
     missing = COLUMNS - set(log.columns)
     if missing or log.empty:
@@ -118,7 +127,8 @@ def _read(path: Path) -> pd.DataFrame:
         return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
 
 
-def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
+def _caption(logs: Sequence[pd.DataFrame], last: str) -> str:
+    """Explain the intervals and the beginnings of stages, if there are any; `last` ends the caption."""
     validated = any("val_accuracy" in log for log in logs)
     bands = (
         f"Val accuracy: nearest-mean head on {SPEC.n_tasks:,} tasks of val classes, the same tasks in every "
@@ -131,11 +141,12 @@ def _caption(logs: Sequence[pd.DataFrame], last: str = _LOSSES) -> str:
 
 
 def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+    """Draw val accuracy with its interval, one line per run."""
     for number, log in enumerate(logs):
         if "val_accuracy" in log:
             validated = log.dropna(subset="val_accuracy")  # not every epoch is validated
             mean, half = 100 * validated.val_accuracy, 100 * validated.val_half_width
-            axes.plot(validated.seen, mean, markevery=_some(validated), **mark(number))
+            axes.plot(validated.seen, mean, markevery=_marker_step(validated), **mark(number))
             axes.fill_between(
                 validated.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
             )
@@ -143,30 +154,30 @@ def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
 
 
 def _losses(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
-    """A dash pattern and a direct label a term; a term that a stage lacks pauses."""
+    """Draw each loss term with its own dash pattern and label, with gaps in stages without the term."""
     terms = list(dict.fromkeys(name for log in logs for name in map(str, log) if name.startswith("loss_")))
     ends: dict[str, list[float]] = defaultdict(list)
     for number, log in enumerate(logs):
         for term in terms:
             if term in log:
                 dashes = DASHES[terms.index(term) % len(DASHES)]
-                axes.plot(log.seen, log[term], linestyle=dashes, markevery=_some(log), **mark(number))
+                axes.plot(log.seen, log[term], linestyle=dashes, markevery=_marker_step(log), **mark(number))
                 ends[term.removeprefix("loss_")].append(float(log[term].dropna().iloc[-1]))
     label_ends(axes, ends)
     _finish(axes, logs, "loss terms")
 
 
-def _finish(axes: Axes, logs: Sequence[pd.DataFrame], up: str) -> None:
-    """Where stages begin, and what the axes are."""
+def _finish(axes: Axes, logs: Sequence[pd.DataFrame], y_label: str) -> None:
+    """Mark the beginnings of stages, and label the axes."""
     for number, log in enumerate(logs):
         for before, after in zip(log.index, log.index[1:], strict=False):
             if log.stage[before] != log.stage[after]:
                 axes.axvline(log.seen[before], linestyle=":", linewidth=1, color=mark(number)["color"])
-    axes.set(xlabel="base images seen, million", ylabel=up)
+    axes.set(xlabel="base images seen, million", ylabel=y_label)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
     axes.grid(alpha=0.3)
 
 
-def _some(log: pd.DataFrame) -> int:
-    """At most ten markers per line."""
+def _marker_step(log: pd.DataFrame) -> int:
+    """Return the distance between markers, for about ten markers per line."""
     return max(1, len(log) // 10)

@@ -1,7 +1,7 @@
-"""Losses: what training steps are made of, as functions on tensors.
+"""Losses: the building blocks of training steps, as functions of tensors.
 
 Random numbers come from the generator that a step receives. They are drawn once per batch and outside the
-network, so that labels are mixed exactly when images are.
+network, so that labels are always mixed together with images.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Exemplar training: views of one image shall lie closer together than any two images."""
+"""Exemplar training: the distance between views of one image becomes smaller than that between images."""
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ def exemplar_losses(
         network: The network.
         images: Views in blocks of b, (views * b, 3, s, s): row v * b + i is view v of image i.
         labels: Labels of the images, (b,).
-        unit_length: Scale features to unit length before distances are taken, as the cosine classifier does.
+        unit_length: Scale features to unit length before computing distances, as the cosine classifier does.
 
     Returns:
         Loss terms "class" and "exemplar", scalars: means over all views.

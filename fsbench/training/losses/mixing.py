@@ -94,8 +94,8 @@ def manifold_mixup(
 ) -> Tensor:
     """Compute the cross entropy of a batch that is mixed with itself at one random depth.
 
-    Depth, weight and permutation are drawn once per batch. Gradients flow through the whole network, also
-    below the depth.
+    Depth, weight and permutation are drawn once per batch. Gradients flow through the whole network,
+    including the layers below the depth.
 
     Args:
         network: The network.
@@ -103,7 +103,7 @@ def manifold_mixup(
         labels: Their labels, (b,).
         rng: Generator of the step.
         alpha: The weight is drawn from Beta(alpha, alpha).
-        depths: Mixing points to draw from. Default: all of the backbone, the images among them.
+        depths: Mixing points to draw from. Default: all mixing points of the backbone, including the images.
 
     Returns:
         Mean loss, a scalar.

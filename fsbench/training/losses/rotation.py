@@ -26,7 +26,7 @@ def all_rotations(images: Tensor) -> Tensor:
         rotations = rows.new_empty(N_ROTATIONS, *rows.shape)
         turn_images(rows.numpy(), rotations.numpy())
         return rotations.flatten(0, 1).permute(0, 3, 1, 2)
-    transposed = images.transpose(2, 3).contiguous()  # flips of it are quarter turns: one slow copy, not two
+    transposed = images.transpose(2, 3).contiguous()  # its flips are quarter turns: one slow copy, not two
     return torch.cat([images, transposed.flip(2), images.flip(2, 3), transposed.flip(3)])
 
 
@@ -69,9 +69,9 @@ def rotation_losses(network: Network, images: Tensor, labels: Tensor) -> dict[st
 def random_rotation_losses(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Compute class and rotation loss of a batch whose images are each seen in one random rotation.
+    """Compute class and rotation loss of a batch with one random rotation per image.
 
-    The expected values are those of `rotation_losses` (but for batch statistics), at a quarter of its cost.
+    Except for batch statistics, the expected values are those of `rotation_losses`, at a quarter of its cost.
 
     Args:
         network: A network with the auxiliary classifier "rotation" of 4 classes.

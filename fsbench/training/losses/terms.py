@@ -1,4 +1,4 @@
-"""Loss terms: the scalars by name that a step returns, and whose sum is minimised."""
+"""Loss terms: a step returns scalars by name, and the loop minimises their sum."""
 
 from collections.abc import Mapping
 
