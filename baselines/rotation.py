@@ -21,23 +21,20 @@ from fsbench.training.fast import EPOCHS
 from fsbench.training.losses import N_ROTATIONS, halved, random_rotation_losses, rotation_losses
 
 
-def step(network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Compute L_class + L_rot, means over the fourfold batch."""
-    return rotation_losses(network, images, labels)
-
-
 def code_step(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Follow the reference code: half of each loss. With Adam the factor has no effect."""
-    return halved(rotation_losses(network, images, labels))
+    return halved(rotation_losses(network, images, labels, rng))
 
 
 PAPER = Recipe(
     name="rotation",
     preset="paper",
     paper="arXiv:1907.12087",
-    stages=(Stage("self-supervised", step, epochs=400),),  # mini-ImageNet; 200 on CUB, 100 on tiered
+    stages=(
+        Stage("self-supervised", rotation_losses, epochs=400),
+    ),  # mini-ImageNet; 200 on CUB, 100 on tiered
     batch_size=64,
     auxiliary_classifiers={"rotation": N_ROTATIONS},
 )

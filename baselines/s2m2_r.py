@@ -28,19 +28,12 @@ from fsbench.training.losses import (
 ALPHA = 2.0
 
 
-def first_step(
-    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    """Compute L_class + L_rot, means over the fourfold batch."""
-    return rotation_losses(network, images, labels)
-
-
 def second_step(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Compute L_mm + 0.5 (L_class + L_rot); the second forward sees the unmixed images in four rotations."""
     mixed = manifold_mixup(network, images, labels, rng, ALPHA)
-    return {"mixed": mixed, **halved(rotation_losses(network, images, labels))}
+    return {"mixed": mixed, **halved(rotation_losses(network, images, labels, rng))}
 
 
 def fast_second_step(
@@ -55,7 +48,7 @@ def code_first_step(
     network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Follow the reference code: half of each loss."""
-    return halved(rotation_losses(network, images, labels))
+    return halved(rotation_losses(network, images, labels, rng))
 
 
 def code_second_step(
@@ -68,7 +61,7 @@ def code_second_step(
     mixed = manifold_mixup(network, images, labels, rng, ALPHA)
     quarter = rng.permutation(len(labels))[: max(1, len(labels) // N_ROTATIONS)]
     rows = torch.from_numpy(quarter).to(labels.device)
-    return {"mixed": mixed, **halved(rotation_losses(network, images[rows], labels[rows]))}
+    return {"mixed": mixed, **halved(rotation_losses(network, images[rows], labels[rows], rng))}
 
 
 PAPER = Recipe(
@@ -76,7 +69,7 @@ PAPER = Recipe(
     preset="paper",
     paper="arXiv:1907.12087",
     stages=(
-        Stage("self-supervised", first_step, epochs=400),  # mini-ImageNet; 200 on CUB, 100 on tiered
+        Stage("self-supervised", rotation_losses, epochs=400),  # mini-ImageNet; 200 on CUB, 100 on tiered
         Stage("manifold", second_step, epochs=100, patience=1),  # ends when val accuracy falls
     ),
     batch_size=64,

@@ -522,7 +522,6 @@ def test_quickstart_uses_the_given_folders_and_device_quietly(
     monkeypatch.setattr(_quickstart, "evaluate", evaluate)
     (tmp_path / "there" / "results").mkdir(parents=True)
     monkeypatch.setattr(_quickstart.leaderboard, "update", lambda folder, *_, **__: [folder / "README.md"])
-    (tmp_path / "there" / "results").mkdir(parents=True)
     assert "The leaderboard is in there/results/README.md" in say(
         "quickstart --out there --cache c --device cpu --quiet"
     )

@@ -143,7 +143,7 @@ def test_each_loss_is_computed_on_the_device_of_its_images():
         losses.draw_permutation(rng, labels),
         losses.all_rotations(pictures),
         losses.manifold_mixup(net, pictures, labels, rng, 2.0),
-        *losses.rotation_losses(net, pictures, labels).values(),
+        *losses.rotation_losses(net, pictures, labels, rng).values(),
         *losses.exemplar_losses(net, torch.cat([pictures, pictures]), labels).values(),
     ]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
@@ -189,7 +189,9 @@ def test_rotations_of_plain_images_are_compiled(monkeypatch, pictures, compiled)
 
 
 def test_rotation_losses_equal_the_plain_loop():
-    class_loss, rotation_loss = losses.rotation_losses(network(), images(), LABELS).values()
+    class_loss, rotation_loss = losses.rotation_losses(
+        network(), images(), LABELS, np.random.default_rng(0)
+    ).values()
     net = network()
     rows, classes, turns = [], [], []
     for turn in range(4):
@@ -248,7 +250,7 @@ def test_random_rotations_have_the_expected_losses_of_all_four():
 
     net = network().eval()
     by_turn = [losses.random_rotation_losses(net, images(), LABELS, Alike(turn)) for turn in range(4)]
-    for name, expected in losses.rotation_losses(net, images(), LABELS).items():
+    for name, expected in losses.rotation_losses(net, images(), LABELS, np.random.default_rng(0)).items():
         torch.testing.assert_close(torch.stack([terms[name] for terms in by_turn]).mean(), expected)
 
 

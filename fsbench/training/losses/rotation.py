@@ -48,13 +48,19 @@ def rotated(images: Tensor, quarter_turns: Tensor) -> Tensor:
     return result
 
 
-def rotation_losses(network: Network, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def rotation_losses(
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    rng: np.random.Generator,  # noqa: ARG001 - nothing is random, but all steps share one signature
+) -> dict[str, Tensor]:
     """Compute class and rotation loss of a batch that is seen in all four rotations.
 
     Args:
         network: A network with the auxiliary classifier "rotation" of 4 classes.
         images: Images, (b, 3, s, s).
         labels: Their labels, (b,).
+        rng: Not used.
 
     Returns:
         Loss terms "class" and "rotation", scalars: cross entropies, means over the 4 b images.
