@@ -75,6 +75,7 @@ def _p(value: float | None) -> str:
 
 def _notes(comparison: Comparison) -> str:
     """Explain the columns and those marks that occur in the tables."""
+    n_pairs = comparison.adjusted_for
     notes = [
         "± tasks: 95 % half width in points, for other tasks from the same images.",
         "± classes: 95 % half width in points, for new classes and their images.",
@@ -83,7 +84,8 @@ def _notes(comparison: Comparison) -> str:
             "classes": "p: for new classes and their images (narrower: --over tasks).",
             "tasks": "p: for other tasks from the same images, not for new classes.",
         }[comparison.over],
-        f"p (Holm): p adjusted for {comparison.adjusted_for} pairs. Below {LEVEL}: significantly different.",
+        f"p (Holm): p adjusted for {n_pairs} pair{'s' * (n_pairs != 1)}. "
+        f"Below {LEVEL}: significantly different.",
     ]
     pairs = comparison.pairs
     if comparison.over == "tasks":
