@@ -113,5 +113,5 @@ def _overview(datasets: Sequence["KnownDataSet"]) -> tuple["Table", str]:
         for dataset in datasets
     ]
     columns = ("data set", "classes", "prepared", "split or source")
-    hint = "To prepare one: fsbench data prepare NAME PATH (without PATH: which folders it reads)"
+    hint = "To prepare one: fsbench data prepare NAME PATH (without PATH: what it reads)"
     return table(columns, rows), f"\nClasses are base/val/novel.\n{hint}"
