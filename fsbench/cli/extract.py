@@ -1,5 +1,6 @@
 """`fsbench extract`: write the features of a split to a file."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -46,4 +47,4 @@ def extract_features(
         raise FsbenchError(f"--dataset is missing: {subject} was not trained on a data set of fsbench")
     path, features = extract_features(backbone, dataset, split, common.session, out=out, force=force)
     n, width = features.values.shape
-    answer(common, {"features": path, "images": n, "width": width, **features.about}, str(path))
+    answer(common, {"features": path, "images": n, "width": width, **asdict(features.origin)}, str(path))

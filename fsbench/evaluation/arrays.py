@@ -13,7 +13,7 @@ from fsbench._util.session import Session
 from fsbench.data.image_split import ImageSplit
 from fsbench.data.listing import SPLITS
 from fsbench.features.extract import embed
-from fsbench.features.store import Features, check_values
+from fsbench.features.store import Features, Origin, check_values
 from fsbench.models.pretrained.transform import Transform, standard_transform
 
 Array = ArrayLike | Tensor
@@ -52,22 +52,22 @@ def features_of_arrays(values: Array, labels: Array | None, datasets: Sequence[s
         values=array[order],
         labels=numbers[order].astype(np.int32),
         class_names=tuple(map(str, names)),
-        about={"dataset": datasets[0] if datasets else "unnamed", "split": split},
+        origin=Origin(dataset=datasets[0] if datasets else "unnamed", split=split),
     )
 
 
 def features_of_split(images: ImageSplit, network: Network) -> Features:
     """Compute the features of one split of a prepared data set."""
-    about: dict[str, str | int | float] = {
-        "dataset": images.dataset,
-        "split": images.split,
-        "fingerprint": images.identity.fingerprint,
-        "files": images.identity.files,
-        "decoder": images.identity.decoder,
-        "stored_size": images.pixels.shape[1],
-        "synthetic": images.synthetic,
-    }
-    return Features(network(images.pixels), images.labels, images.class_names, about)
+    origin = Origin(
+        dataset=images.dataset,
+        split=images.split,
+        fingerprint=images.identity.fingerprint,
+        files=images.identity.files,
+        decoder=images.identity.decoder,
+        stored_size=images.pixels.shape[1],
+        synthetic=images.synthetic,
+    )
+    return Features(network(images.pixels), images.labels, images.class_names, origin)
 
 
 def embed_images(

@@ -4,9 +4,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from fsbench.data.image_split import ImageSplit
 from fsbench.data.image_store import SplitInfo
 from fsbench.data.loading import shared_with_base, stored_for
 from fsbench.features import store
-from fsbench.features.store import Attribute, Features
+from fsbench.features.store import Features, Origin
 from fsbench.models.pretrained import overlap
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.models.pretrained.transform import Transform
@@ -120,22 +120,22 @@ def extract_features(
     """
     transform, run = extractor.transform, extractor.model.run
     info = stored_for(dataset, split, run, transform.size, transform.stored, session.cache)
-    key: dict[str, Attribute] = {
-        "checkpoint": str(extractor.model.checkpoint),
-        "fingerprint": info.identity.fingerprint,
-        "stored_size": info.size,
-        "transform": transform.name,
-        "names": info.names,
-    }
-    digest = hashlib.sha256(repr(sorted(key.items())).encode()).hexdigest()[:12]
+    key = Origin(
+        checkpoint=str(extractor.model.checkpoint),
+        fingerprint=info.identity.fingerprint,
+        stored_size=info.size,
+        transform=transform.name,
+        names=info.names,
+    )
+    digest = hashlib.sha256(repr(sorted(key.attributes().items())).encode()).hexdigest()[:12]
     name = f"{dataset.partition('@')[0]}-{split}-{digest}.h5"
     path = out or cache_folder(session.cache) / "features" / run / name
     if path.exists() and not force:  # checked first: a read-only cache has no locks
-        features = store.read(path, **key)
+        features = store.read(path, **key.attributes())
     else:
         with exclusive_lock(path):
             if path.exists() and not force:
-                features = store.read(path, **key)
+                features = store.read(path, **key.attributes())
             else:
                 features = _extract(extractor, dataset, split, info, key, session)
                 store.write(path, features)
@@ -174,7 +174,7 @@ def _extract(
     dataset: str,
     split: str,
     info: SplitInfo,
-    key: Mapping[str, Attribute],
+    key: Origin,
     session: Session,
 ) -> Features:
     """Extract the features of a split."""
@@ -187,20 +187,20 @@ def _extract(
         network = extractor.network.to(session.device).to(memory_format=torch.channels_last)
         values = embed(network, extractor.transform, images.pixels, session)
     store.check_values(values, f"{model.run}: features of {dataset}")
-    about: dict[str, Attribute] = {
-        **key,
-        "files": info.identity.files,
-        "decoder": info.identity.decoder,
-        "dataset": images.dataset,
-        "split": split,
-        "synthetic": images.synthetic,
-        "run": model.run,
-        "backbone": str(model.backbone),
-        "image_size": extractor.transform.size,
-        "provenance": json.dumps(asdict(extractor.provenance or model)),
-        "seen": _seen(extractor, images, dataset, session.cache),
-        "torch": str(torch.__version__),
-        "device": device_name(session.device),
-        "seconds": time.perf_counter() - began,
-    }
-    return Features(values, images.labels, images.class_names, about)
+    origin = replace(
+        key,
+        files=info.identity.files,
+        decoder=info.identity.decoder,
+        dataset=images.dataset,
+        split=split,
+        synthetic=images.synthetic,
+        run=model.run,
+        backbone=str(model.backbone),
+        image_size=extractor.transform.size,
+        provenance=json.dumps(asdict(extractor.provenance or model)),
+        seen=_seen(extractor, images, dataset, session.cache),
+        torch=str(torch.__version__),
+        device=device_name(session.device),
+        seconds=time.perf_counter() - began,
+    )
+    return Features(values, images.labels, images.class_names, origin)

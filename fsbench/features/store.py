@@ -6,7 +6,7 @@ refused.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,7 +29,7 @@ Attribute = str | int | float
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Images and backbone of features; None stands for values that a file does not contain.
+    """Images and backbone of features; None stands for an unknown value.
 
     Attributes:
         dataset: Data set.
@@ -39,12 +39,19 @@ class Origin:
         decoder: Library that decoded them.
         stored_size: Side of the stored images in pixels.
         synthetic: Whether the images are drawn by code.
+        names: Digest of the class names.
         seen: One line about classes or images of this split that the backbone was trained on; may be empty.
         run: Name of the training run.
+        backbone: Architecture of the backbone.
+        image_size: Side of the images that the network takes, in pixels.
         checkpoint: Digest of the backbone.
         transform: Name of the transform from stored to network images.
         provenance: JSON of a checkpoint's `Provenance`, or of the `Model` of another network.
+        torch: Version of PyTorch that computed the features.
+        device: Device that computed them.
         seconds: Time of the extraction.
+        form: Format of the feature file of another project.
+        source_file: SHA-256 of this file.
     """
 
     dataset: str | None = None
@@ -54,12 +61,24 @@ class Origin:
     decoder: str | None = None
     stored_size: int | None = None
     synthetic: bool | int = False  # some files hold 0 or 1
+    names: str | None = None
     seen: str = ""
     run: str | None = None
+    backbone: str | None = None
+    image_size: int | None = None
     checkpoint: str | None = None
     transform: str | None = None
     provenance: str = "{}"
+    torch: str | None = None
+    device: str | None = None
     seconds: float | None = None
+    form: str | None = None
+    source_file: str | None = None
+
+    def attributes(self) -> dict[str, Attribute]:
+        """Return the values by name that differ from their defaults, as a file stores them."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {part.name: values[part.name] for part in fields(self) if values[part.name] != part.default}
 
     def model(self, run: str) -> Model:
         """Return the backbone; `run` is its name if the file does not contain one.
@@ -87,29 +106,13 @@ class Features:
         values: Features, (n, d), float32; mapped and read-only for a large file.
         labels: Class indices, (n,), int32, sorted, from 0 to `len(class_names)` - 1.
         class_names: One name per class.
-        about: Attributes of the file, including those of `Origin`.
+        origin: The images and the backbone that they come from.
     """
 
     values: NDArray[np.float32]
     labels: NDArray[np.int32]
     class_names: tuple[str, ...]
-    about: Mapping[str, Attribute]
-
-    @cached_property
-    def origin(self) -> Origin:
-        """Images and backbone that the features come from.
-
-        Raises:
-            FsbenchError: An attribute has another type.
-        """
-        try:
-            # The provenance exceeds the limit on texts; `Origin.model` checks it.
-            others = {name: value for name, value in self.about.items() if name != "provenance"}
-            origin = typed(others, Origin, other_keys=True)
-            provenance = str(self.about.get("provenance", "{}"))
-            return replace(origin, provenance=provenance, seen=reworded(origin.seen))
-        except InvalidValueError as error:
-            raise FsbenchError(f"features of {self.about.get('dataset')}: {error}") from error
+    origin: Origin = Origin()
 
     @property
     def identity(self) -> Identity | None:
@@ -142,10 +145,11 @@ def write(path: Path, features: Features) -> None:
         >>> from pathlib import Path
         >>> import numpy as np
         >>> from fsbench import features
+        >>> origin = features.Origin(dataset="pets")
         >>> values, labels = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1], dtype=np.int32)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "features.h5")
-        ...     features.write(path, features.Features(values, labels, ("cat", "dog"), {"dataset": "pets"}))
+        ...     features.write(path, features.Features(values, labels, ("cat", "dog"), origin))
         ...     features.read(path, dataset="pets").class_names
         ('cat', 'dog')
     """
@@ -154,7 +158,7 @@ def write(path: Path, features: Features) -> None:
         file["labels"] = np.asarray(features.labels, dtype=np.int32)
         names = np.array(features.class_names, dtype=object)
         file.create_dataset("class_names", data=names, dtype=h5py.string_dtype())
-        file.attrs.update({"format": FORMAT, "digest": features.digest, **features.about})
+        file.attrs.update({"format": FORMAT, "digest": features.digest, **features.origin.attributes()})
 
 
 def read(path: Path, **expected: Attribute) -> Features:
@@ -162,13 +166,13 @@ def read(path: Path, **expected: Attribute) -> Features:
 
     Args:
         path: The HDF5 file.
-        expected: Required values of entries of `about`, for example `dataset="cub"`.
+        expected: Required values of the origin, for example `dataset="cub"`.
 
     Returns:
         The features with their provenance.
 
     Raises:
-        FsbenchError: The file is missing, damaged or not a feature store, or an entry of `about` differs.
+        FsbenchError: The file is missing, damaged or not a feature store, or a value of the origin differs.
     """
     try:
         most = hdf5.capacity(path)
@@ -185,7 +189,7 @@ def read(path: Path, **expected: Attribute) -> Features:
                 values=hdf5.numbers(file, "features", np.float32, 2, most),
                 labels=hdf5.numbers(file, "labels", np.int32, 1, most),
                 class_names=hdf5.texts(file, "class_names", most),
-                about=attributes,
+                origin=_origin(attributes),
             )
         _check(features, path)
     except FsbenchError:
@@ -250,3 +254,11 @@ def _check(features: Features, path: Path) -> None:
         raise InvalidValueError(f"features {values.shape} do not fit labels {labels.shape}")
     hdf5.check_labels(labels, len(names))
     check_values(values, f"{path}: features")
+
+
+def _origin(attributes: Mapping[str, Attribute]) -> Origin:
+    """Convert the attributes of a file; `Origin.model` checks the provenance, which may be a long text."""
+    others = {name: value for name, value in attributes.items() if name != "provenance"}
+    origin = typed(others, Origin, other_keys=True)
+    provenance = str(attributes.get("provenance", Origin.provenance))
+    return replace(origin, provenance=provenance, seen=reworded(origin.seen))

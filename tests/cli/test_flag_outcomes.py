@@ -20,7 +20,7 @@ from fsbench.data.loading import load
 from fsbench.data.preparation import prepare
 from fsbench.diagnose import run as diagnose
 from fsbench.features import extract, store
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.models import checkpoint
 from fsbench.models.classifiers import Network
 from fsbench.tasks import pinned, sampler
@@ -39,7 +39,7 @@ def clusters(seed: int) -> Features:
     """Features of eight classes that overlap and lie off the origin."""
     rng = np.random.default_rng(seed)
     values = 1 + rng.normal(size=(8, 6))[LABELS] + rng.normal(size=(len(LABELS), 6))
-    return Features(values.astype(np.float32), LABELS, NAMES, {"dataset": "mine", "split": "novel"})
+    return Features(values.astype(np.float32), LABELS, NAMES, Origin(dataset="mine", split="novel"))
 
 
 @pytest.fixture
@@ -216,8 +216,8 @@ class TestEvaluation:
         sign: str,
         expected,
     ):
-        about = {"dataset": "cifar-fs", "split": "novel", "source": "cifar-fs"}
-        store.write(tmp_path / "mine.h5", replace(clusters(0), about=about))
+        origin = Origin(dataset="cifar-fs", split="novel")
+        store.write(tmp_path / "mine.h5", replace(clusters(0), origin=origin))
         say(self.LINE.replace("--n-shot 2", "--n-shot 1"))
         shown = []
         for value in values:

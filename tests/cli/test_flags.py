@@ -28,6 +28,7 @@ from fsbench.cli._installation import Checkup
 from fsbench.data.augment import OFF, Augment
 from fsbench.data.summary import Contents
 from fsbench.evaluation import result_files
+from fsbench.features.store import Origin
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training import fast
 from fsbench.training.optim import Optimiser
@@ -177,7 +178,7 @@ def nowhere(path: Path) -> Iterator[io.StringIO]:
     yield io.StringIO()
 
 
-FEATURES = SimpleNamespace(values=torch.zeros(2, 3), about={"split": "novel"})
+FEATURES = SimpleNamespace(values=torch.zeros(2, 3), origin=Origin(split="novel"))
 RESULT = result_files.read(HERE / "golden" / "results" / "schema-1.json")
 BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
 CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())

@@ -18,7 +18,7 @@ from fsbench.evaluation import inference, result_files
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.features import store
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.heads import HEADS, find_head
 from fsbench.heads.base import base_statistics
 from fsbench.models import checkpoint
@@ -39,8 +39,8 @@ def clusters(n_classes: int = 6, per_class: int = 8, dim: int = 10, seed: int = 
     values = (rng.normal(size=(n_classes, dim))[labels] + rng.normal(size=(len(labels), dim))).astype(
         np.float32
     )
-    about = {"dataset": "mine", "split": "novel", "checkpoint": "c" * 64}
-    return Features(values, labels, tuple(f"c{i}" for i in range(n_classes)), about)
+    origin = Origin(dataset="mine", split="novel", checkpoint="c" * 64)
+    return Features(values, labels, tuple(f"c{i}" for i in range(n_classes)), origin)
 
 
 @pytest.fixture
@@ -327,9 +327,7 @@ def test_bad_questions_are_refused_before_anything_is_written(
 
 def test_base_features_of_another_checkpoint_are_refused(feature_file: Path, tmp_path: Path):
     features = clusters()
-    other = Features(
-        features.values, features.labels, features.class_names, {**features.about, "checkpoint": "d" * 64}
-    )
+    other = replace(features, origin=replace(features.origin, checkpoint="d" * 64))
     store.write(tmp_path / "base.h5", other)
     with pytest.raises(FsbenchError, match="its features come from another checkpoint"):
         evaluate(
@@ -400,15 +398,13 @@ class TestNothingIsOverwritten:
 
     def test_base_features_of_two_files_give_two_results(self, tmp_path: Path):
         features = clusters()
-        about = {"dataset": "mine", "split": "novel"}
-        store.write(
-            tmp_path / "mine.h5", Features(features.values, features.labels, features.class_names, about)
-        )
+        origin = Origin(dataset="mine", split="novel")
+        store.write(tmp_path / "mine.h5", replace(features, origin=origin))
         options = {"tasks": specs([3], [1]), "preprocess": ["cl2n"], **SMALL}
         results = []
         for seed in (1, 2):
             base, path = clusters(seed=seed), tmp_path / f"base-{seed}.h5"
-            store.write(path, Features(base.values, base.labels, base.class_names, about))
+            store.write(path, replace(base, origin=origin))
             results += evaluate(
                 tmp_path / "mine.h5", images=Images(base=path), output=Output(tmp_path), **options
             )

@@ -216,7 +216,7 @@ def content(path: Path) -> str:
         return repr({key: value for key, value in json.loads(path.read_bytes()).items() if key not in TIMES})
     if path.suffix == ".h5" and path.parent.parent.name == "features":
         store = features.read(path)
-        about = {key: value for key, value in store.about.items() if key not in TIMES}
+        about = {key: value for key, value in vars(store.origin).items() if key not in TIMES}
         return repr((store.digest, store.class_names, about))
     if path.name == "leaderboard.csv":
         return repr(pd.read_csv(path).drop(columns=["extract_seconds", "evaluate_seconds"]).to_csv())

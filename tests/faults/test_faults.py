@@ -350,7 +350,7 @@ class TestNumbers:
         extracted.values[3, 2] = value
         features.write(
             here / "bad.h5",
-            features.Features(extracted.values, extracted.labels, extracted.class_names, extracted.about),
+            extracted,
         )
         message = refused(["evaluate", str(here / "bad.h5"), "--out", str(here / "results")], capsys)
         assert "bad.h5" in message

@@ -40,7 +40,7 @@ from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.flat import flatten
 from fsbench.features import importers
 from fsbench.features import store as features
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.models import checkpoint
 from fsbench.models.pretrained import weight_files
 from fsbench.report import leaderboard
@@ -435,11 +435,11 @@ class TestPlaces:
     @pytest.mark.parametrize("name", OUTSIDE)
     @pytest.mark.parametrize("field", ["run", "dataset"])
     def test_features_name_only_folders_below_out(self, field: str, name: str, tmp_path: Path, capsys):
-        about = {"dataset": "tiny", "split": "novel", "run": "x", field: name}
+        origin = Origin(**{"dataset": "tiny", "split": "novel", "run": "x", field: name})
         values = np.repeat(VALUES, 4, axis=0)
         (tmp_path / "in").mkdir()
         path = tmp_path / "in" / "f.h5"
-        features.write(path, Features(values, np.repeat(LABELS, 4), ("a", "b", "c"), about))
+        features.write(path, Features(values, np.repeat(LABELS, 4), ("a", "b", "c"), origin))
         before = snapshot(tmp_path)
         ask = ["evaluate", path, "--out", tmp_path / "in" / "results", "--n-way", 2, "--n-query", 2]
         output = one_line([*ask, "--n-tasks", 5, "--n-shot", 1, "--head", "nearest-mean", "--quiet"], capsys)

@@ -16,6 +16,7 @@ from fsbench.data.registry import SOURCES
 from fsbench.evaluation.subjects import BaseNeed, Images, load_subjects
 from fsbench.features import importers, store
 from fsbench.features.importers import _formats
+from fsbench.features.store import Origin
 
 LABELS = np.array([7, 3, 3, 7, 12, 3, 12, 7, 12, 12])  # in the order of a shuffling loader
 VALUES = np.random.default_rng(0).random((10, 4), np.float32)
@@ -118,9 +119,9 @@ class TestEveryFormat:
         for c, label in enumerate((3, 7, 12)):
             expected = sorted(VALUES[label == LABELS].tolist())
             assert sorted(imported.features.values[imported.features.labels == c].tolist()) == expected
-        assert imported.features.about == {
-            "dataset": "mine", "split": "novel", "form": example.name, "source_file": sha256_of(path)
-        }  # fmt: skip
+        assert imported.features.origin == Origin(
+            dataset="mine", split="novel", form=example.name, source_file=sha256_of(path)
+        )
         if example.has_mean:
             np.testing.assert_array_equal(imported.base_mean, BASE_MEAN)
         else:

@@ -7,7 +7,7 @@ import pytest
 
 from fsbench._util.errors import FsbenchError
 from fsbench.features import store
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def made() -> Features:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3, dtype=np.int32), 4)
     values = rng.normal(size=(12, 5)).astype(np.float32)
-    return Features(values, labels, ("a", "b", "ç"), {"dataset": "tiny", "split": "novel", "seconds": 0.5})
+    return Features(values, labels, ("a", "b", "ç"), Origin(dataset="tiny", split="novel", seconds=0.5))
 
 
 def test_round_trip(tmp_path: Path, made: Features):
@@ -24,7 +24,7 @@ def test_round_trip(tmp_path: Path, made: Features):
     np.testing.assert_array_equal(result.values, made.values)
     np.testing.assert_array_equal(result.labels, made.labels)
     assert result.class_names == made.class_names
-    assert result.about == made.about
+    assert result.origin == made.origin
     assert result.digest == made.digest
 
 

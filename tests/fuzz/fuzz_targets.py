@@ -36,7 +36,7 @@ from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.features import importers
 from fsbench.features import store as features
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.models import checkpoint
 from fsbench.models.pretrained import weight_files
 from fsbench.report.leaderboard.markdown import sections
@@ -106,8 +106,8 @@ def result() -> Result:
 
 
 def _feature_stores() -> list[bytes]:
-    about = {"dataset": "tiny", "split": "novel", "seconds": 0.5, "provenance": "{}"}
-    return [written(lambda path: features.write(path, Features(VALUES, LABELS, ("a", "b", "ç"), about)))]
+    origin = Origin(dataset="tiny", split="novel", seconds=0.5)
+    return [written(lambda path: features.write(path, Features(VALUES, LABELS, ("a", "b", "ç"), origin)))]
 
 
 def _read_features(path: Path) -> None:

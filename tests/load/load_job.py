@@ -20,7 +20,7 @@ from fsbench._util.session import Session
 from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Subject
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.models.identity import Model
 from fsbench.tasks.spec import TaskSpec
 
@@ -37,7 +37,7 @@ def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:
     files.MAP_ABOVE = mapped
     inference._LARGEST_BATCH = {"cpu": batch}
     labels = np.repeat(np.arange(5, dtype=np.int32), 8)
-    small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), {"dataset": "a", "split": "novel"})
+    small = Features(np.ones((40, 2), np.float32), labels, tuple("abcde"), Origin(dataset="a", split="novel"))
     options = {"session": Session(), "output": Output(None)}
     evaluate(
         Subject(small, Model(run="small")), tasks=[TaskSpec(n_query=3, n_tasks=10)], **options

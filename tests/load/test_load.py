@@ -22,7 +22,7 @@ from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.features import store
 from fsbench.features.extract import extract_features
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.models.pretrained import of_checkpoint
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.loop import train_backbone
@@ -51,7 +51,7 @@ def write(path: Path, n_classes: int, per_class: int, width: int) -> Path:
     stored = np.memmap(path, np.float32, "r", offset(path), (len(labels), width))
     about = {"dataset": "made", "split": "novel", "format": store.FORMAT}
     with h5py.File(path, "r+") as file:
-        file.attrs.update({**about, "digest": Features(stored, labels, (), {}).digest})
+        file.attrs.update({**about, "digest": Features(stored, labels, ()).digest})
     return path
 
 
@@ -77,10 +77,10 @@ def run(path: Path, n_tasks: int, *, mapped: int = 1 << 30, batch: int = MIB, ro
 )
 def test_features_read_from_their_file_give_the_same_scores(tmp_path: Path, monkeypatch, head, preprocess):
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(4, dtype=np.int32), 6)
-    about = {"dataset": "made", "split": "novel", "checkpoint": "0" * 64}
+    origin = Origin(dataset="made", split="novel", checkpoint="0" * 64)
     for name in ("novel", "base"):
         values = rng.random((24, 10), dtype=np.float32) + labels[:, None] / 4
-        store.write(tmp_path / f"{name}.h5", Features(values, labels, tuple("abcd"), about))
+        store.write(tmp_path / f"{name}.h5", Features(values, labels, tuple("abcd"), origin))
     results = []
     for limit in (1, 1 << 30):
         monkeypatch.setattr(files, "MAP_ABOVE", limit)

@@ -509,7 +509,7 @@ class TestKeys:
                     backbone, "tiny", "novel", session=Session(cache, quiet=True)
                 )
                 made[path] = features.digest
-                assert store.read(path).about["transform"] == standard_transform(size).name
+                assert store.read(path).origin.transform == standard_transform(size).name
         assert len(made) == len(set(made.values())) == 4
 
     def test_equal_weights_in_two_files_have_one_key(self, tmp_path):

@@ -16,7 +16,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 from fsbench.report import plots
 from fsbench.report.plots import budget
 from tests.changed import changed, with_correct
@@ -337,7 +337,7 @@ def features() -> Features:
     labels = np.repeat(np.arange(12, dtype=np.int32), 8)
     values = (rng.normal(size=(12, 5))[labels] + 0.1 * rng.normal(size=(96, 5))).astype(np.float32)
     names = tuple(f"class-{n}" for n in range(12))
-    return Features(values, labels, names, {"dataset": "mine", "split": "novel", "run": "r", "synthetic": 1})
+    return Features(values, labels, names, Origin(dataset="mine", split="novel", run="r", synthetic=1))
 
 
 class TestFeatures:

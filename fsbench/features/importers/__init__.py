@@ -29,7 +29,7 @@ from fsbench.features import store
 from fsbench.features.importers import _content, _formats
 from fsbench.features.importers._content import describe
 from fsbench.features.importers._formats import RawFeatures
-from fsbench.features.store import Features
+from fsbench.features.store import Features, Origin
 
 __all__ = ["ImportedFeatures", "RawFeatures", "read", "recognise"]
 
@@ -91,8 +91,8 @@ def read(path: Path, dataset: str, split: str, raw: RawFeatures | None = None) -
         values, labels, names = _sorted_by_class(values, raw.labels)
         if len(names) != n_classes.get(split, len(names)):
             raise InvalidValueError(f"has {len(names)} classes, but {dataset} {split} has {n_classes[split]}")
-        about = {"dataset": dataset, "split": split, "form": raw.format, "source_file": sha256_of(path)}
-        return ImportedFeatures(Features(values, labels, names, about), base_mean)
+        origin = Origin(dataset=dataset, split=split, form=raw.format, source_file=sha256_of(path))
+        return ImportedFeatures(Features(values, labels, names, origin), base_mean)
 
 
 def recognise(path: Path) -> RawFeatures | None:
