@@ -1,6 +1,6 @@
 """The functions of `import fsbench`: train, evaluate, predict and compare with plain arguments."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from inspect import signature
@@ -126,14 +126,14 @@ def evaluate(
     """
     _check(evaluate, options, EvaluateOptions)
     base, images = options.get("base"), options.get("images")
-    require_values(head=_as_tuple(head))
+    require_values(head=_as_tuple("head", head))
     session = _session(options, next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
-    datasets = _as_tuple(dataset)
+    datasets = _as_tuple("dataset", dataset)
     run = partial(
         results_of,
-        tasks=_tasks(_as_tuple(tasks)) or _specs(options),
-        heads=_as_tuple(head),
-        preprocess=_as_tuple(preprocess),
+        tasks=_tasks(_as_tuple("tasks", tasks)) or _specs(options),
+        heads=_as_tuple("head", head),
+        preprocess=_as_tuple("preprocess", preprocess),
         session=session,
         output=Output(_path(options.get("out"))),
     )
@@ -367,7 +367,8 @@ def _tasks(tasks: Sequence[str | TaskSpec]) -> list[TaskSpec | pinned.TaskList]:
 def _specs(options: EvaluateOptions) -> list[TaskSpec]:
     """Return the specifications of all combinations of ways and shots."""
     default = TaskSpec()
-    ways, shots = _as_tuple(options.get("n_way", 5)), _as_tuple(options.get("n_shot", (1, 5)))
+    ways = _as_tuple("n_way", options.get("n_way", 5))
+    shots = _as_tuple("n_shot", options.get("n_shot", (1, 5)))
     require_values(n_way=ways, n_shot=shots)
     return [
         TaskSpec(
@@ -417,9 +418,13 @@ def _tensors(subject: object) -> Iterator[Tensor]:
     return chain(subject.parameters(), subject.buffers()) if isinstance(subject, nn.Module) else iter(())
 
 
-def _as_tuple(values: T | Sequence[T]) -> tuple[T, ...]:
+def _as_tuple(name: str, values: T | Sequence[T]) -> tuple[T, ...]:
     """Return one or several values as a tuple without repetitions."""
-    return (values,) if isinstance(values, str | int | TaskSpec) else tuple(dict.fromkeys(values))
+    if isinstance(values, str | int | TaskSpec):
+        return (values,)
+    if not isinstance(values, Iterable):
+        raise FsbenchError(f"{name} must be one value or a list of values, but is {values!r}")
+    return tuple(dict.fromkeys(values))
 
 
 def _path(path: Any) -> Path | None:

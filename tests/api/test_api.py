@@ -248,6 +248,11 @@ BAD = [  # arguments, part of the error
     ((ROWS, LABELS), {"head": []}, "^head must have at least one value, but is empty$"),
     ((ROWS, LABELS), {"n_shot": []}, "^n_shot must have at least one value, but is empty$"),
     ((ROWS, LABELS), {"n_way": []}, "^n_way must have at least one value, but is empty$"),
+    (
+        (ROWS, LABELS),
+        {"head": fsbench.heads.HEADS["ridge"]},
+        r"head must be one value or a list of values, but is Head\(",
+    ),
     ((MeanColour(),), {}, "images are missing"),
     ((MeanColour(), LABELS), {"images": PIXELS}, "image_size is missing"),
     ((MeanColour(), LABELS), {"images": PIXELS[0]}, r"images must be uint8 \(n, h, w, 3\) or float"),
