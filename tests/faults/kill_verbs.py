@@ -213,7 +213,10 @@ def outcome(folder: Path) -> dict[str, str]:
 
 def content(path: Path) -> str:
     if path.suffix == ".json":
-        return repr({key: value for key, value in json.loads(path.read_bytes()).items() if key not in TIMES})
+        document = json.loads(path.read_bytes())
+        for time_of in TIMES:
+            document["outcome"].pop(time_of, None)
+        return repr(document)
     if path.suffix == ".h5" and path.parent.parent.name == "features":
         store = features.read(path)
         about = {key: value for key, value in vars(store.origin).items() if key not in TIMES}

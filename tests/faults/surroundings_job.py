@@ -12,11 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-_SECONDS = {
-    "extract_seconds",
-    "evaluate_seconds",
-    "commit",
-}  # and the commit, which another process may change
+# Durations, and the commit, which another process may change.
+_VOLATILE = {"extract_seconds", "evaluate_seconds", "commit"}
 
 
 def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
@@ -55,12 +52,15 @@ def outcome(images: Path, golden: Path, out: Path) -> dict[str, object]:
         "decimal point": locale.localeconv()["decimal_point"],
         "threads": torch.get_num_threads(),
         "printed": re.sub(r"(in )?[\d.]+ s\b", "", printed.getvalue().replace(str(out), "OUT")),
-        "images": [fingerprints(find_store("mine", out / "cache"))],
+        "images": [list(pair) for pair in fingerprints(find_store("mine", out / "cache"))],
         "weights": {name: tensor.double().sum().item() for name, tensor in weights.items()},
         "log": log.to_dict("list"),
         "features": features.read(store).digest,
         "results": {
-            name: {key: value for key, value in document.items() if key not in _SECONDS}
+            name: {
+                **document,
+                "outcome": {key: value for key, value in document["outcome"].items() if key not in _VOLATILE},
+            }
             for name, document in documents.items()
         },
         "pages": {path.name: path.read_bytes().decode() for path in pages},
