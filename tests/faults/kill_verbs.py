@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import h5py
 import pandas as pd
 import torch
 
@@ -221,11 +222,32 @@ def content(path: Path) -> str:
         store = features.read(path)
         about = {key: value for key, value in vars(store.origin).items() if key not in TIMES}
         return repr((store.digest, store.class_names, about))
+    if path.suffix == ".h5":
+        return image_store_content(path)
     if path.name == "leaderboard.csv":
         return repr(pd.read_csv(path).drop(columns=["extract_seconds", "evaluate_seconds"]).to_csv())
     if path.name == "log.csv":
         return repr(pd.read_csv(path).drop(columns=["seconds", "images_per_second"]).to_csv())
     return sha256(path.read_bytes()).hexdigest()
+
+
+def image_store_content(path: Path) -> str:
+    """Return all attributes but the folder of the images, and a digest of each array."""
+    parts: dict[str, object] = {}
+    with h5py.File(path) as file:
+        parts["attributes"] = {key: str(value) for key, value in file.attrs.items() if key != "origin"}
+
+        def add(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            data = (
+                sha256(repr(item[()].tolist()).encode()).hexdigest() if isinstance(item, h5py.Dataset) else ""
+            )
+            parts[name] = (
+                sha256(repr(data).encode()).hexdigest(),
+                {key: str(value) for key, value in item.attrs.items()},
+            )
+
+        file.visititems(add)
+    return repr(parts)
 
 
 def check_readable(name: str, at: Path, allowed: tuple[dict[str, str], ...]) -> None:
