@@ -20,6 +20,7 @@ from fsbench.training import Recipe, Stage, fast_preset
 from fsbench.training.losses import (
     N_ROTATIONS,
     halved,
+    halved_rotation_losses,
     manifold_mixup,
     random_rotation_losses,
     rotation_losses,
@@ -42,13 +43,6 @@ def fast_second_step(
     """Compute the same losses with each unmixed image in one random rotation, as in rotation.py."""
     mixed = manifold_mixup(network, images, labels, rng, ALPHA)
     return {"mixed": mixed, **halved(random_rotation_losses(network, images, labels, rng))}
-
-
-def code_first_step(
-    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    """Follow the reference code: half of each loss."""
-    return halved(rotation_losses(network, images, labels, rng))
 
 
 def code_second_step(
@@ -89,7 +83,7 @@ PRESETS = {
         PAPER,
         preset="official-code",
         stages=(
-            Stage("self-supervised", code_first_step, epochs=400),
+            Stage("self-supervised", halved_rotation_losses, epochs=400),
             # The reference code builds new classifiers for the second stage.
             Stage("manifold", code_second_step, epochs=100, fresh_classifiers=True),
         ),

@@ -126,13 +126,13 @@ def evaluate(
     """
     _check(evaluate, options, EvaluateOptions)
     base, images = options.get("base"), options.get("images")
-    require_values(head=_as_tuple("head", head))
+    heads, datasets = _as_tuple("head", head), _as_tuple("dataset", dataset)
+    require_values(head=heads)
     session = _session(options, next((str(tensor.device) for tensor in _tensors(subject)), "auto"))
-    datasets = _as_tuple("dataset", dataset)
     run = partial(
         results_of,
         tasks=_tasks(_as_tuple("tasks", tasks)) or _specs(options),
-        heads=_as_tuple("head", head),
+        heads=heads,
         preprocess=_as_tuple("preprocess", preprocess),
         session=session,
         output=Output(_path(options.get("out"))),

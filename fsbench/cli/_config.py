@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from cyclopts import App
     from cyclopts.argument import Argument, ArgumentCollection
 
-_KINDS: dict[
-    type, tuple[str, tuple[type, ...]]
-] = {  # description of a type, and the types of its TOML values
+# Description of a type, and the types of its TOML values.
+_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
     int: ("an integer", (int,)),
     float: ("a number", (int, float)),
     Path: ("text", (str,)),

@@ -7,6 +7,7 @@ from .mixing import mix as mix
 from .mixing import mixed_cross_entropy as mixed_cross_entropy
 from .rotation import N_ROTATIONS as N_ROTATIONS
 from .rotation import all_rotations as all_rotations
+from .rotation import halved_rotation_losses as halved_rotation_losses
 from .rotation import random_rotation_losses as random_rotation_losses
 from .rotation import rotated as rotated
 from .rotation import rotation_losses as rotation_losses
@@ -19,6 +20,7 @@ __all__ = [
     "draw_weight",
     "exemplar_losses",
     "halved",
+    "halved_rotation_losses",
     "hardest_triplet_loss",
     "manifold_mixup",
     "mix",

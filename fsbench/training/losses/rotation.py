@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench.models.classifiers import Network
+from fsbench.training.losses.terms import halved
 
 N_ROTATIONS = 4  # by 0, 90, 180 and 270 degrees
 
@@ -70,6 +71,26 @@ def rotation_losses(
     """
     turns = torch.arange(N_ROTATIONS, device=labels.device).repeat_interleave(len(labels))
     return _class_and_rotation(network, all_rotations(images), labels.repeat(N_ROTATIONS), turns)
+
+
+def halved_rotation_losses(
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Compute half of each of the `rotation_losses`. With Adam the factor has no effect.
+
+    Args:
+        network: A network with the auxiliary classifier "rotation" of 4 classes.
+        images: Images, (b, 3, s, s).
+        labels: Their labels, (b,).
+        rng: Not used.
+
+    Returns:
+        Loss terms "class" and "rotation", scalars.
+
+    Source:
+        The reference code of S2M2, nupurkmr9/S2M2_fewshot.
+    """
+    return halved(rotation_losses(network, images, labels, rng))
 
 
 def random_rotation_losses(
