@@ -17,7 +17,7 @@ REHEARSE ?=
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
 
-test: $(BIN)/.ready  ## the default tests: no network, under three minutes on two cores
+test: $(BIN)/.ready  ## the default tests: no network, two to four minutes on two cores
 	$(BIN)/python -m pytest -n auto
 
 test-slow: $(BIN)/.ready  ## the tests that take longer

@@ -89,7 +89,7 @@ def pays_from(group: Sequence[Point]) -> str:
     ]
     if not compared:
         return ""
-    if all(point.half_width is None for point in compared):
+    if compared[-1].half_width is None:  # nothing is claimed of the largest budget
         return "too few seeds"
     first = None
     for point in compared:

@@ -28,6 +28,7 @@ def point(epochs: int, difference: float | None, half_width: float | None) -> Po
         ([point(10, 0.02, 0.01), point(40, 0.01, 0.02), point(160, 0.03, 0.01)], "160 epochs"),
         ([point(160, 0.01, 0.02), point(10, 0.03, 0.01)], "never here"),  # in any order
         ([point(10, 0.03, None)], "too few seeds"),
+        ([point(10, 0.03, 0.01), point(40, 0.03, None)], "too few seeds"),
         ([point(10, None, None)], ""),
     ],
 )
