@@ -3,8 +3,12 @@
 A class is a figure of pen strokes. The classes of `glyphs` differ in structure. Those of `glyphs-fine` share
 one body and differ in two further strokes, as species of birds differ in details. Everything else is drawn
 independently for each image, whatever its class: position, rotation, size, slant, unsteadiness of the hand,
-pen, colours, texture, light, a stray stroke, a covering patch and grain. Colours or single pixels therefore
-do not reveal the class.
+pen, colours, texture, ground, light, a stray stroke, a covering patch and grain. Colours or single pixels
+therefore do not reveal the class.
+
+Images have an upright orientation, as photographs have: the light comes from above, and the figure stands
+before a darker ground that ends at a horizon. Recipes that predict rotations need it, since a random figure
+does not show which way is up.
 
 A random number is a function of SEED, data set, class, purpose and item. Only + - * / and the square root are
 applied to it, which IEEE 754 rounds exactly, and no sum whose order a library may choose. The images
@@ -65,6 +69,7 @@ def draw_class(name: str, class_name: str, n_items: int) -> NDArray[np.uint8]:
     colour = (level + contrast)[:, None] + random("colour", 3, low=-0.2, high=0.2)
 
     canvas = paper[:, :, None, None] + _texture(random)  # (n, 3, 32, 32)
+    canvas = _paint(canvas, _ground(random), paper - random("ground colour", 3, low=0.1, high=0.25))
     canvas = _paint(canvas, _stray_stroke(random), paper + random("stray colour", 3, low=-0.35, high=0.35))
     strokes = _by_hand(figure(name, class_name), random)
     pen, softness = random("pen", low=0.05, high=0.12), random("softness", low=1.0, high=2.3)
@@ -178,10 +183,16 @@ def _patch(random: Random) -> Array:
     return _cover(np.minimum(inside[:, 0, None, :], inside[:, 1, :, None]), 1.0)
 
 
+def _ground(random: Random) -> Array:
+    """The part of the image below a slanted horizon, (n, 32, 32)."""
+    height, slope = random("horizon", 1, 1, high=0.6), random("horizon slope", 1, 1, low=-0.15, high=0.15)
+    return _cover(_PIXELS[:, None] - height - slope * _PIXELS, 1.0)
+
+
 def _light(random: Random) -> Array:
-    """A factor of brightness that increases towards one side, (n, 1, 32, 32)."""
-    slope = random("light", 2, 1, 1, low=-0.25, high=0.25)
-    return (1 + slope[:, 0] * _PIXELS + slope[:, 1] * _PIXELS[:, None])[:, None]
+    """A factor of brightness that increases upwards and, less, towards one side, (n, 1, 32, 32)."""
+    up, sideways = random("light", 1, 1, low=0.1, high=0.35), random("side light", 1, 1, low=-0.15, high=0.15)
+    return (1 - up * _PIXELS[:, None] + sideways * _PIXELS)[:, None]
 
 
 def _grain(random: Random) -> Array:

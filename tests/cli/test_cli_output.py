@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fsbench.cli import main
+from fsbench.cli import _quickstart, main
 
 SMALL = "--n-shot 1 --n-query 3 --n-tasks 20 --device cpu --quiet"
 TRAIN = "train-backbone erm --dataset tiny --epochs 1 --batch-size 60 --device cpu --quiet"
@@ -99,8 +99,10 @@ class TestJson:
     def test_of_quickstart(self, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
         board = tmp_path / "README.md"
         board.write_text("the board\n")
-        monkeypatch.setattr("fsbench.cli._quickstart.quickstart", lambda *_: board)  # it takes minutes
-        assert printed("quickstart --device cpu", capsys) == {"leaderboard": str(board)}
+        outcome = _quickstart.Outcome((), "", board)
+        monkeypatch.setattr(_quickstart, "quickstart", lambda *_: outcome)  # it takes minutes
+        page = board.with_name("leaderboard.html")
+        assert printed("quickstart --device cpu", capsys) == {"leaderboard": str(board), "page": str(page)}
 
     def test_is_empty_when_an_argument_is_wrong(self, capsys):
         assert main(["data", "show", "tinny", "--json"]) == 2

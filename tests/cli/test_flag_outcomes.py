@@ -515,14 +515,17 @@ def test_quickstart_uses_the_given_folders_and_device_quietly(
         calls.append((out.parts[:2], session.cache, session.device.type, session.quiet))
         return type("Run", (), {"best": out / "best.safetensors"})
 
-    def evaluate(subject, *, heads, images, session, output):
+    def evaluate(subject, *, tasks, heads, images, session, output):
         calls.append((output.folder.parts, session.cache, session.device.type, session.quiet))
+        return []
 
     monkeypatch.setattr(_quickstart, "train_backbone", train)
     monkeypatch.setattr(_quickstart, "evaluate", evaluate)
+    monkeypatch.setattr(_quickstart, "_accuracies", lambda _: [])
+    monkeypatch.setattr(_quickstart, "finding", lambda _: "")
     (tmp_path / "there" / "results").mkdir(parents=True)
     monkeypatch.setattr(_quickstart.leaderboard, "update", lambda folder, *_, **__: [folder / "README.md"])
-    assert "The leaderboard is in there/results/README.md" in say(
+    assert "open there/results/leaderboard.html" in say(
         "quickstart --out there --cache c --device cpu --quiet"
     )
     assert set(calls) == {

@@ -25,6 +25,7 @@ from fsbench._util.session import Session
 from fsbench.cli import app, main
 from fsbench.cli._config import _kinds
 from fsbench.cli._installation import Checkup
+from fsbench.cli._quickstart import Outcome
 from fsbench.data.augment import OFF, Augment
 from fsbench.data.summary import Contents
 from fsbench.evaluation import result_files
@@ -189,9 +190,9 @@ DESCRIBED = {"fsbench.data.summary.contents": lambda path: Contents("mine", path
 COMMANDS = {
     "quickstart": Command(
         "quickstart",
-        {"fsbench.cli._quickstart.quickstart": lambda *_, **__: BOARD},
+        {"fsbench.cli._quickstart.quickstart": lambda *_, **__: Outcome((), "", BOARD)},
         {
-            "--out": Row("there", {"out": Path("there")}, QUICKSTART),
+            "--out": Row("there", {"out": Path("there")}, QUICKSTART, PRINTED),
             "--device": Row("mps", {"device": torch.device("mps")}, QUICKSTART),
             "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, QUICKSTART),
             "--quiet": Row("", {"quiet": True}, QUICKSTART),

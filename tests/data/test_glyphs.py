@@ -56,10 +56,10 @@ def overlaps(name: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "class_name", "digest"),
     [
-        ("glyphs", "base-63", "14483d5601daffec"),
-        ("glyphs", "val-15", "3e0006b1a2e9af9c"),
-        ("glyphs", "novel-19", "aaa841ce491974bb"),
-        ("glyphs-fine", "novel-19", "2a85477ab8acf658"),
+        ("glyphs", "base-63", "f9bfc5818e36aab2"),
+        ("glyphs", "val-15", "e3944fb91f809a1e"),
+        ("glyphs", "novel-19", "1eff8f9486efaca6"),
+        ("glyphs-fine", "novel-19", "c88d1e338a5037c1"),
     ],
 )
 def test_images_are_pinned(name, class_name, digest):
@@ -139,7 +139,7 @@ def test_whole_data_sets_are_pinned():
         ]
         assert len({image.tobytes() for image in images}) == len(images)
         digests[name] = hashlib.sha256(np.stack(images)).hexdigest()[:16]
-    assert digests == {"glyphs": "081656af941a596a", "glyphs-fine": "babadb0a66dd285a"}
+    assert digests == {"glyphs": "395e6f43e768bc54", "glyphs-fine": "dbc3b89383f44baa"}
 
 
 @pytest.mark.slow
