@@ -86,7 +86,7 @@ class TestPages:
         assert pages[0] == folder / "README.md"
         assert pages[-1] == readme
         leaderboard.update(folder, readme)
-        assert "There are no results yet." in readme.read_text()
+        assert "There are no results of recipes yet." in readme.read_text()
 
     def test_a_folder_without_any_result_gets_no_pages(self, tmp_path: Path):
         """Unless it has pages: when the last result was removed, they become empty."""
@@ -115,6 +115,13 @@ class TestPages:
         (tmp_path / name).write_text("<!-- leaderboard:begin --><!-- leaderboard:end -->\nMine.\n")
         assert tmp_path / name in leaderboard.update(tmp_path, tmp_path / name)
         assert (tmp_path / name).read_text().endswith("Mine.\n")
+
+    def test_a_readme_in_the_folder_has_all_tables(self, tmp_path: Path):
+        result_files.write(tmp_path, made(10, 12))
+        readme = tmp_path / "README.md"
+        readme.write_text("<!-- leaderboard:begin --><!-- leaderboard:end -->")
+        leaderboard.update(tmp_path, readme)
+        assert "### cifar-fs (novel), trained on cifar-fs" in readme.read_text()
 
     def test_links_point_to_the_files(self):
         text = (GOLDEN / "results" / "README.md").read_text()
@@ -240,24 +247,6 @@ def test_classes_seen_in_pretraining_are_mentioned():
         )
     )
     assert "not new to every backbone: pretrained on imagenet-1k, which contains 4 of 50 classes." in text
-
-
-def test_without_single_runs_several_seeds_share_a_row():
-    seeds = [
-        made(10, 12 + seed, train_seed=seed, run=f"erm-s{seed}", checkpoint=f"{seed}") for seed in (0, 1)
-    ]
-    once = made(10, 11, recipe="mixup", run="mixup-s0", checkpoint="m")
-    text = sections(tables([*seeds, once]), "results/", single_runs=False)
-    lines = [line for line in text.splitlines() if line.startswith("| conv4")]
-    assert len(lines) == 2
-    assert "[mean of 2 seeds](results/README.md)" in text
-    assert "erm-s0" not in text
-    assert "(results/cifar-fs/mixup-s0" in text
-    assert "**" not in text  # a hidden run may be better than those shown
-    assert "only the mean is shown here, not the single runs." in text
-    whole = sections(tables([*seeds, once], "tasks"))
-    assert len([line for line in whole.splitlines() if "conv4" in line]) == 4
-    assert "**" in whole
 
 
 class TestComparison:

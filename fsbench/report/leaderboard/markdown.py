@@ -12,19 +12,11 @@ from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
 from fsbench.report.leaderboard.wording import ALL_PUBLISHED, QUOTED, lead
 
-HIDDEN = (
-    "Of a recipe with several training seeds, only the mean is shown here, not the single runs. These take "
-    "part in the comparisons, so no single run is bold."
-)
 ALIGN = {"epochs": "right", "train seed": "right"}  # other columns before the protocols are aligned left
 
 
 def sections(
-    tables: Sequence[Table],
-    link_prefix: str = "",
-    beside: Mapping[str, Quotation] | None = None,
-    *,
-    single_runs: bool = True,
+    tables: Sequence[Table], link_prefix: str = "", beside: Mapping[str, Quotation] | None = None
 ) -> str:
     """Write one section (heading of level 3) per table: heading, description, table, notes.
 
@@ -33,14 +25,13 @@ def sections(
         link_prefix: Path from the page to the results folder, such as `results/`, for links to results.
         beside: Published rows by the heading of the table below which they appear, as a block quotation;
             None for a page without published rows.
-        single_runs: Whether to show each training seed of a recipe, in addition to the mean over seeds.
 
     Returns:
         The text of the page.
     """
     parts, addresses = [], _Addresses()
     for table in tables:
-        parts += _section(table, link_prefix, single_runs)
+        parts += _section(table, link_prefix)
         if beside and (quotation := beside.get(table.heading)):
             title = f"#### Published, not measured here: {escape(quotation.heading)}"
             quoted = [title, QUOTED, _published(quotation, addresses)]
@@ -88,19 +79,16 @@ def escape(text: str) -> str:
     return re.sub(r"[\\`*|<>\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
 
 
-def _section(table: Table, link_prefix: str, single_runs: bool) -> list[str]:
+def _section(table: Table, link_prefix: str) -> list[str]:
     """Write heading, description, table and notes of one table."""
     heads = [*NAMED, *map(_column, table.columns)]
-    lines = [line for line in table.lines if single_runs or not line.in_mean]
-    all_runs = "" if single_runs else f"{link_prefix}README.md"
-    bold_runs = len(lines) == len(table.lines)  # otherwise the comparison includes runs that are not shown
-    cells = [_cells(table, line, link_prefix, all_runs, bold_runs) for line in lines]
+    cells = [_cells(table, line, link_prefix) for line in table.lines]
     align = [ALIGN.get(name, "left") for name in NAMED] + ["right"] * len(table.columns)
     parts = [
         f"### {escape(table.heading)}",
         escape(lead(table.results)),
         _markdown(cells, heads, align),
-        table.legend if bold_runs else f"{table.legend} {HIDDEN}",
+        table.legend,
     ]
     return [part for part in parts if part]
 
@@ -133,23 +121,21 @@ def _column(protocol: Protocol) -> str:
     return "{}-way {}-shot".format(*protocol)
 
 
-def _cells(table: Table, line: Line, link_prefix: str, all_runs: str, bold_runs: bool) -> list[str]:
+def _cells(table: Table, line: Line, link_prefix: str) -> list[str]:
     """Format one line as the cells of a row."""
     named = {name: escape(text) for name, text in line.named.items()}
     if line.n_seeds == 1:
         folder = quote(f"{link_prefix}{line.result.path.parent.as_posix()}/")
         named["recipe"] = f"[{named['recipe']}]({folder})"
-    elif all_runs:
-        named["train seed"] = f"[{named['train seed']}]({quote(all_runs)})"
     if line.changes:
         named["recipe"] += f", {escape(line.changes)}"
-    accuracies = (_accuracy(table, line.cells.get(protocol), bold_runs) for protocol in table.columns)
+    accuracies = (_accuracy(table, line.cells.get(protocol)) for protocol in table.columns)
     return [*named.values(), *accuracies]
 
 
-def _accuracy(table: Table, cell: Cell | Spread | None, bold_runs: bool) -> str:
+def _accuracy(table: Table, cell: Cell | Spread | None) -> str:
     """Format the accuracy of a cell, in bold if it is among the best."""
     if cell is None:
         return "-"
     text = table.text(cell)
-    return f"**{text}**" if cell.best and (bold_runs or isinstance(cell, Spread)) else text
+    return f"**{text}**" if cell.best else text

@@ -1,4 +1,4 @@
-"""Write the pages of a leaderboard: four files beside the results, and a part of a README."""
+"""Write the pages of a leaderboard: four files beside the results, and a summary in a README."""
 
 import gc
 import os
@@ -13,6 +13,7 @@ from fsbench.report.leaderboard.markdown import published as published_page
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.published import Shown, beside, quotations
 from fsbench.report.leaderboard.spreadsheet import spreadsheet
+from fsbench.report.leaderboard.summary import summary
 from fsbench.report.leaderboard.tables import tables
 from fsbench.report.leaderboard.web import page
 from fsbench.stats.all_pairs import Over
@@ -48,7 +49,8 @@ def update(
 ) -> list[Path]:
     """Write the pages of a results folder and return their paths, `<folder>/README.md` first.
 
-    If `readme` is given, the text between its leaderboard markers is replaced by the tables.
+    If `readme` is given, the text between its leaderboard markers is replaced by a summary of at most eight
+    rows; in the results folder itself, by all tables.
 
     Args:
         folder: The results folder.
@@ -113,8 +115,10 @@ def _pages(
     if shown:
         pages[folder / "published.md"] = f"{MARK}\n\n{published_page(quoted)}"
     if readme is not None:
+        in_folder = readme.resolve() == (folder / "README.md").resolve()
         prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
-        pages[readme] = _readme(readme, sections(measured, f"{prefix}/", below, single_runs=False))
+        block = sections(measured, beside=below) if in_folder else summary(measured, f"{prefix}/")
+        pages[readme] = _readme(readme, block)
     return pages
 
 

@@ -1,0 +1,109 @@
+"""A short table for a README: one row per trained backbone, in-domain and on other data sets."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from fsbench.evaluation.result import Result
+from fsbench.report.grouping import group_by
+from fsbench.report.leaderboard.markdown import escape
+from fsbench.report.leaderboard.rows import family_key
+from fsbench.report.leaderboard.tables import Cell, Line, Spread, Table
+from fsbench.report.leaderboard.wording import epochs, head, or_dash, recipe
+
+MOST_ROWS = 8
+PREFERRED = "nearest-mean"  # among heads with the same number of rows
+
+
+def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
+    """Write a table of the backbones that were trained by recipes, and how to read it.
+
+    Training seeds are folded, and the head with the most rows is shown.
+
+    Args:
+        tables: The tables of the leaderboard.
+        link_prefix: Path from the page to the results folder, such as `results/`.
+
+    Returns:
+        Markdown with at most `MOST_ROWS` rows.
+    """
+    every = f"[{link_prefix}README.md]({link_prefix}README.md)"
+    lines = [
+        line
+        for table in tables
+        for line in table.lines
+        if not line.in_mean and line.result.model.recipe and not line.result.head.class_prior
+    ]
+    if not lines:
+        return f"There are no results of recipes yet. All results: {every}.\n"
+    shown = _most_common_head(lines)
+    lines = [line for line in lines if head(line.result) == shown]
+    backbones = group_by(lines, lambda line: family_key(line.result).model)
+    rows = [_row(same) for same in backbones.values()]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[row.get(name, "-") for name in columns] for row in rows[:MOST_ROWS]]
+    align = ["left" if name in ("trained on", "recipe") else "right" for name in columns]
+    table = tabulate(cells, columns, tablefmt="pipe", colalign=align, disable_numparse=True)
+    results = [
+        result
+        for compared in tables
+        for result in compared.results
+        if result.model.recipe and head(result) == shown
+    ]
+    more = f"{len(rows) - MOST_ROWS} more rows and all" if len(rows) > MOST_ROWS else "All"
+    return "\n\n".join([_lead(shown, results), table, f"{more} heads and intervals: {every}.\n"])
+
+
+def _most_common_head(lines: Sequence[Line]) -> str:
+    """Return the head with the most rows."""
+    counts = Counter((head(line.result), line.result.head.name) for line in lines)
+    return min(counts, key=lambda named: (-counts[named], named[1] != PREFERRED, named))[0]
+
+
+def _row(lines: Sequence[Line]) -> dict[str, str]:
+    """Describe one backbone by column; the first of several evaluations of a data set is shown."""
+    model = lines[0].result.model
+    changes = [change for change in lines[0].changes.split(", ") if change and "epochs " not in change]
+    row = {
+        "trained on": escape(or_dash(model.source)),
+        "recipe": escape(", ".join([recipe(model), *changes])),
+        "epochs": epochs(family_key(lines[0].result).model),
+        "seeds": str(lines[0].n_seeds),
+    }
+    for line in lines:
+        column, accuracies = _accuracies(line)
+        row.setdefault(escape(column), accuracies)
+    return row
+
+
+def _accuracies(line: Line) -> tuple[str, str]:
+    """Name the column of an evaluation and format its accuracies: of the fewest ways, one per shot."""
+    n_way = min(way for way, _ in line.cells)
+    means = {shot: _mean(cell) for (way, shot), cell in sorted(line.cells.items()) if way == n_way}
+    data, model = line.result.data, line.result.model
+    target = "" if data.dataset == model.source else f"→ {data.dataset} "
+    protocol = f"{n_way}-way {'/'.join(map(str, means))}-shot"
+    return f"{target}{protocol}", " / ".join(f"{100 * mean:.1f}" for mean in means.values())
+
+
+def _mean(cell: Cell | Spread) -> float:
+    """Return the accuracy of a cell, 0 to 1."""
+    return cell.mean if isinstance(cell, Spread) else cell.result.outcome.accuracy
+
+
+def _lead(shown: str, results: Sequence[Result]) -> str:
+    """Describe the numbers of the table."""
+    outcomes = [result.outcome for result in results]
+    classes = [outcome.class_half_width for outcome in outcomes if outcome.class_half_width is not None]
+    over_classes = f", and {_range(classes)} over new classes and their images" if classes else ""
+    return (
+        f"Accuracy in % of the head {escape(shown)}; of several training seeds, the mean. 95 % half widths, "
+        f"in points: {_range([outcome.half_width for outcome in outcomes])} over the tasks{over_classes}."
+    )
+
+
+def _range(half_widths: Sequence[float]) -> str:
+    """Format the smallest and the largest half width, in points."""
+    ends = dict.fromkeys(f"{100 * end:.1f}" for end in (min(half_widths), max(half_widths)))
+    return " to ".join(ends)
