@@ -19,14 +19,14 @@ from fsbench.training.recipe import load_recipe
 from fsbench.training.run import TrainingSpec
 
 SOURCE, TARGETS = "glyphs", ("glyphs", "glyphs-fine")
-RECIPES = {"erm": [60], "mixup": [60], "manifold-mixup": [60], "s2m2-r": [15, 45]}  # epochs of each stage
+RECIPES = {"erm": [120], "mixup": [120], "manifold-mixup": [120], "s2m2-r": [30, 90]}  # epochs of each stage
 PER_CLASS = 10  # few images and many epochs: what mixing and rotation are made for
 SHOTS = (1, 5)
 HEAD = "nearest-mean"
 COLUMNS = tuple(f"{dataset}\n{n_shot}-shot" for dataset in TARGETS for n_shot in SHOTS)
 PLAN = f"""\
 fsbench quickstart: {", ".join(RECIPES)} on synthetic images that fsbench draws.
-Each trains Conv4 for 60 epochs on {PER_CLASS} images of each of 64 base classes, and is evaluated
+Each trains Conv4 for 120 epochs on {PER_CLASS} images of each of 64 base classes, and is evaluated
 on 10,000 tasks of 20 new classes of {SOURCE} and of {TARGETS[1]}, another domain.
 This takes about four minutes on two CPU cores. Output: {{out}}/"""
 

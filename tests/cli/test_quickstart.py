@@ -47,7 +47,7 @@ def without_training(monkeypatch: pytest.MonkeyPatch):
 def test_every_recipe_sees_as_many_images(without_training):
     _quickstart.quickstart(Path("out"), Session(quiet=True))
     assert [(name, epochs, per_class) for name, epochs, per_class, *_ in without_training] == [
-        (name, 60, 10) for name in ("erm", "mixup", "manifold-mixup", "s2m2-r")
+        (name, 120, 10) for name in ("erm", "mixup", "manifold-mixup", "s2m2-r")
     ]
 
 
