@@ -145,7 +145,7 @@ def test_whole_data_sets_are_pinned():
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_conv4_is_neither_perfect_nor_at_chance(tmp_path: Path):
-    """ERM as the quickstart trains it leaves room for better and for worse recipes."""
+    """Few epochs of ERM leave room for better and for worse recipes."""
     from fsbench.evaluation.run import Output, evaluate
     from fsbench.evaluation.subjects import Images
     from fsbench.tasks.spec import TaskSpec

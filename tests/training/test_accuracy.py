@@ -38,11 +38,11 @@ def few_glyphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
 
 
 def test_fast_learns_from_few_glyphs(few_glyphs: dict[str, Result]):
-    """Seeds 0 and 1 reached 67.9 and 74.0; their difference is the tolerance."""
-    assert few_glyphs["erm"].outcome.accuracy > 0.62
+    """Seeds 0 and 1 reached 63.9 and 67.0; their difference is the tolerance."""
+    assert few_glyphs["erm"].outcome.accuracy > 0.608
 
 
 def test_manifold_mixup_beats_erm_where_images_are_few(few_glyphs: dict[str, Result]):
-    """With seeds 0 and 1, 4.8 and 2.9 points above ERM; after 30 epochs it was 4 and 8 points below."""
+    """With seeds 0 and 1, 5.4 and 1.8 points above ERM; after 120 epochs, 10.7 with seed 0."""
     pairs = compare_pairs([of_result(few_glyphs[name]) for name in ("manifold-mixup", "erm")])
     assert pairs.difference[0, 1] > pairs.over["tasks"].half_width[0, 1]
