@@ -113,9 +113,17 @@ def _pages(
     if shown:
         pages[folder / "published.md"] = f"{MARK}\n\n{published_page(quoted)}"
     if readme is not None:
-        prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
+        prefix = _relative(folder, readme.parent)
         pages[readme] = _readme(readme, sections(measured, f"{prefix}/", below, single_runs=False))
     return pages
+
+
+def _relative(folder: Path, start: Path) -> str:
+    """Return the path of a folder for links in a page of the folder `start`."""
+    try:
+        return Path(os.path.relpath(folder, start)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return folder.resolve().as_uri()
 
 
 @contextmanager
