@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ def test_equal_content_is_an_equal_file(trained: Path, tmp_path: Path):
     assert len(written) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.linux
 def test_tensors_do_not_map_their_file(trained: Path):
     """A resumed run replaces the file that it was read from, which Windows refuses for a mapped file."""
     path = trained / "best.safetensors"

@@ -41,6 +41,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.linux
 def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     code = (
         "import os, signal, sys; from pathlib import Path; from fsbench._util.files import atomic_write\n"
@@ -53,7 +54,7 @@ def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     assert not path.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="folders cannot be synced elsewhere")
+@pytest.mark.linux
 def test_data_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path, monkeypatch):
     """The system calls in order; a file has the same inode before and after the rename."""
     calls: list[tuple[str, int, int]] = []  # (call, inode, size)
@@ -81,7 +82,7 @@ def test_data_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path
     ]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="no process holds a folder elsewhere")
+@pytest.mark.linux
 def test_the_next_write_removes_leftovers_but_not_files_being_written(tmp_path: Path):
     for name in (".a.txt.abc.part", ".[a].txt.abc.part", ".b.txt.abc.part", "a.txt.abc.part"):
         (tmp_path / name).touch()
@@ -135,12 +136,12 @@ def test_a_file_that_another_process_reads_is_replaced_after_that(tmp_path: Path
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "one"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
+@pytest.mark.linux
 def test_a_full_disk_gives_one_line(tmp_path: Path):
     with (
         pytest.raises(FsbenchError, match=r"cannot write .*a\.txt: no space left"),
         atomic_write(tmp_path / "a.txt"),
-        Path("/dev/full").open("w") as full,
+        Path("/dev/full").open("w", encoding="utf-8") as full,
     ):
         full.write("x" * 100_000)
     assert not list(tmp_path.iterdir())
@@ -187,7 +188,7 @@ def test_unknown_suggests_the_closest_name_or_lists_all():
     assert str(unknown("class", "nope", ["novel-00", "novel-01"])).endswith("choose novel-00, novel-01")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+@pytest.mark.linux
 def test_write_errors_are_deferred_until_check(tmp_path: Path):
     """HDF5 reads its own tables again and crashes if it did not write them."""
     import resource
