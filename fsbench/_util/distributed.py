@@ -14,7 +14,6 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ class Worker:
         even, odd = divmod(total, self.size)  # as tensor_split: the first `odd` processes have one more row
         before = self.rank * even + min(self.rank, odd)
         padding = (0, 0) * (rows.ndim - 1) + (before, total - before - len(rows))
-        summed: Tensor = all_reduce(nn.functional.pad(rows, padding))
+        summed: Tensor = _sum(nn.functional.pad(rows, padding))
         return summed
 
     def wait(self) -> None:
@@ -81,10 +80,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.momentum is not None
         wide = images.to(torch.promote_types(images.dtype, torch.float32))
         rows = wide.new_full((1,), wide.numel() / wide.shape[1])  # pixels per channel
-        sums = all_reduce(torch.cat([wide.sum((0, 2, 3)), rows]))
+        sums = _sum(torch.cat([wide.sum((0, 2, 3)), rows]))
         count, mean = sums[-1], sums[:-1] / sums[-1]
         centred = wide - mean[:, None, None]
-        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        variance = _sum(centred.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
@@ -118,13 +117,22 @@ def add_gradients(network: nn.Module, worker: Worker) -> None:
 def join(device: torch.device) -> Worker:
     """Join the other processes if `torchrun` started this one; otherwise return `ALONE`.
 
-    The backend is NCCL on GPUs and gloo on other devices.
+    The backend is NCCL on GPUs, where torch has it, and gloo otherwise.
     """
-    if not dist.is_torchelastic_launched():
+    if not dist.is_available() or not dist.is_torchelastic_launched():
         return ALONE
     if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        nccl = device.type == "cuda" and dist.is_nccl_available()  # torch has none for Windows
+        dist.init_process_group("nccl" if nccl else "gloo")
         atexit.register(dist.destroy_process_group)
     return Worker(dist.get_rank(), dist.get_world_size())
+
+
+def _sum(tensor: Tensor) -> Tensor:
+    """Sum a tensor over all processes, in the graph of gradients."""
+    from torch.distributed.nn.functional import all_reduce  # absent where torch is built without distributed
+
+    summed: Tensor = all_reduce(tensor)
+    return summed

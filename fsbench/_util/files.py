@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -10,6 +10,13 @@ from io import FileIO
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    _FOLDERS_HAVE_LOCKS = False
+else:
+    _FOLDERS_HAVE_LOCKS = True
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAP_ABOVE = 1 << 30  # bytes; arrays of at least this size are mapped from their file instead of read
+_PAUSES = (0.1, 0.3, 0.6, 1.0) if os.name == "nt" else ()  # seconds between attempts to replace a file
 
 
 def cache_folder(folder: Path | None = None) -> Path:
@@ -52,15 +60,27 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part = Path(name)
             yield part
             part.chmod(0o644)
-            with part.open("rb") as file:
+            with part.open("r+b") as file:  # Windows syncs only files that are open for writing
                 os.fsync(file.fileno())
-            part.replace(path)
+            _replace(part, path)
             part = None
     except OSError as error:
         raise FsbenchError(f"cannot write {path}: {reason(error)}") from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Rename a file over another one; on Windows this fails while a process reads that, so try for 2 s."""
+    for pause in _PAUSES:
+        try:
+            part.replace(path)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    part.replace(path)
 
 
 def check_writable(path: Path) -> None:
@@ -210,11 +230,9 @@ def _locked_folder_of(path: Path) -> Iterator[None]:
     lock may therefore delete leftover temporary files. Windows and some network file systems have no such
     locks; there, leftover files stay.
     """
-    if sys.platform == "win32":
+    if not _FOLDERS_HAVE_LOCKS:
         yield
         return
-    import fcntl
-
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -3,8 +3,9 @@
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,20 +15,23 @@ import torch
 from fsbench import __version__
 from fsbench._util.errors import FsbenchError
 
-_MEMINFO, _CGROUP, _CGROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+# Of Linux. Other systems have none of them, and containers may hide them.
+_MEMINFO, _CPUINFO = Path("/proc/meminfo"), Path("/proc/cpuinfo")
+_CGROUP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_UNREPORTED = 2 << 30  # bytes that are assumed to be free where the system does not report them
 
 
 def find_device(name: str = "auto") -> torch.device:
-    """Return a device by name; "auto" selects CUDA if available, else MPS (Apple), else the CPU.
+    """Return a device by name; "auto" selects CUDA if available, else the CPU.
 
+    MPS, the GPU of Apple's processors, must be named: nobody has tried fsbench on it.
     Processes started by `torchrun` on one machine each get a different CUDA device.
 
     Raises:
         FsbenchError: The name is invalid, or the device is not available.
     """
     if name == "auto":
-        fallback = "mps" if torch.backends.mps.is_available() else "cpu"
-        name = "cuda" if torch.cuda.is_available() else fallback
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
@@ -40,6 +44,11 @@ def find_device(name: str = "auto") -> torch.device:
     return device
 
 
+def device_of_heads(device: torch.device) -> torch.device:
+    """Return where heads run if networks run on `device`: MPS has no float64, which heads compute in."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def device_name(device: torch.device) -> str:
     """Return the model name of a device for timings; for a CPU with the number of threads."""
     if device.type == "cuda":
@@ -48,29 +57,35 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that a device can use without swapping; 1 GiB if the system does not report them.
+    """Return the bytes that a device can use without swapping.
 
-    On Linux, the system's caches count as free, and the memory limit of a container applies.
+    On Linux, the system's caches count as free, and the memory limit of a container applies. macOS reports
+    only its whole memory, of which half counts as free, and Windows none: there, 2 GiB are assumed.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
         free = _numbers(_MEMINFO)["MemAvailable:"] * 1024
     except (OSError, KeyError, ValueError):
-        try:
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):
-            return 1 << 30
+        free = _pages("SC_AVPHYS_PAGES") or _pages("SC_PHYS_PAGES") // 2 or _UNREPORTED
     limit = _free_in_cgroup()
     return free if limit is None else max(0, min(free, limit))
+
+
+def _pages(name: str) -> int:
+    """Return the size in bytes of a set of memory pages; 0 if the system does not report it."""
+    try:
+        return max(0, os.sysconf(name)) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0
 
 
 def _free_in_cgroup() -> int | None:
     """Return the bytes that the control group of this process may still use; None if it has no limit."""
     try:
-        group = _CGROUPS / _CGROUP.read_text().strip().rpartition("::/")[2]
-        limit = int((group / "memory.max").read_text())  # "max" without a limit
-        used = int((group / "memory.current").read_text())
+        group = _CGROUPS / _CGROUP.read_text(encoding="utf-8").strip().rpartition("::/")[2]
+        limit = int((group / "memory.max").read_text(encoding="utf-8"))  # "max" without a limit
+        used = int((group / "memory.current").read_text(encoding="utf-8"))
         caches = _numbers(group / "memory.stat")["inactive_file"]  # which the system can free
         return limit - used + caches
     except (OSError, ValueError, KeyError):
@@ -79,7 +94,7 @@ def _free_in_cgroup() -> int | None:
 
 def _numbers(path: Path) -> dict[str, int]:
     """Return the first number after each name of a file with one name per line."""
-    rows = (line.split() for line in path.read_text().splitlines())
+    rows = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
     return {name: int(number) for name, number, *_ in rows}
 
 
@@ -131,15 +146,29 @@ def commit() -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     """Return the output of a git command."""
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603 - fixed arguments
+    return _output("git", "-C", str(root), *arguments)
+
+
+def _output(*command: str) -> str:
+    """Return what a command prints."""
+    done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")  # noqa: S603 - fixed arguments
+    return done.stdout.strip()
+
+
+def cpu_description() -> str:
+    """Return what Linux says of its CPUs; empty elsewhere."""
+    try:
+        return _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _processor() -> str:
     """Return the model name of the CPU."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    for line in cpu_description().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    if sys.platform == "darwin":
+        with suppress(OSError, subprocess.CalledProcessError):
+            return _output("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
     return platform.processor() or platform.machine()

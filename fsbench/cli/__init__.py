@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from cyclopts import Group
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app.resolved_commands()  # imports all commands, for their summaries
     try:
         try:
-            _check_encoding()
+            _set_encoding()
             with memory_advice(
                 "this command", "finished results are kept; run it again when more memory is free"
             ):
@@ -88,8 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check_encoding() -> None:
-    """Refuse an encoding of file names other than UTF-8: names of files and classes are part of keys."""
+def _set_encoding() -> None:
+    """Write UTF-8, and refuse another encoding of file names: names of files and classes are part of keys.
+
+    By default, Windows writes the characters of one language into files and pipes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if "PYTHONIOENCODING" in os.environ or not isinstance(stream, TextIOWrapper):
+            continue
+        if stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8":
         raise FsbenchError(f"file names must be utf-8, but this locale uses {encoding}; set PYTHONUTF8=1")

@@ -5,6 +5,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -143,9 +144,9 @@ def _devices() -> Iterator[torch.device]:
     """Yield the devices of this machine, the default one first."""
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         yield torch.device("cuda", number)
+    yield torch.device("cpu")
     if torch.backends.mps.is_available():
         yield torch.device("mps")
-    yield torch.device("cpu")
 
 
 def _device(device: torch.device) -> Device:
@@ -164,9 +165,7 @@ def _bf16(device: torch.device) -> bool:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "mps":
         return bool(torch.backends.mps.is_macos_or_newer(14, 0))
-    cpuinfo = Path("/proc/cpuinfo")
-    words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(machine.cpu_description().split()))
 
 
 def _why_no_cuda() -> str | None:
@@ -186,10 +185,9 @@ def _why_no_cuda() -> str | None:
 def _cores() -> int:
     """Return the cores that this process may use, by its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if CPU_QUOTA.exists():
-        quota, period = CPU_QUOTA.read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
+    with suppress(OSError, ValueError):  # other systems have no quota, and "max" stands for none
+        quota, period = CPU_QUOTA.read_text(encoding="utf-8").split()
+        cores = min(cores, max(1, int(quota) // int(period)))
     return cores
 
 

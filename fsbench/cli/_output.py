@@ -34,5 +34,8 @@ def print_json(value: object) -> None:
 
 
 def print_error(message: str) -> None:
-    """Print one line on stderr, marked as an error of fsbench."""
-    console(sys.stderr).print(f"[red]fsbench:[/] {escaped(message)}", soft_wrap=True)
+    """Print one line on stderr, marked as an error of fsbench; plain if there is no memory to import rich."""
+    try:
+        console(sys.stderr).print(f"[red]fsbench:[/] {escaped(message)}", soft_wrap=True)
+    except (MemoryError, ImportError):  # ImportError: the system cannot map an extension module
+        print(f"fsbench: {message}", file=sys.stderr)

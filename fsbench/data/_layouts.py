@@ -120,7 +120,7 @@ def _words(path: Path) -> list[str]:
 
 def _below(folder: Path, name: str, table: Path) -> Path:
     """Return the path of `name` in a folder; refuse a table that names a path outside the folder."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    if Path(name).anchor or ".." in Path(name).parts:  # the anchor is a root, or a drive of Windows
         raise FsbenchError(f"{table}: {name!r} must lie below {folder}")
     return folder / name
 

@@ -1,9 +1,11 @@
 """Measure checkpoints side by side and write one report."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.machine import device_of_heads
 from fsbench._util.session import Session as Session
 from fsbench.diagnose import (
     _attack,
@@ -74,6 +76,7 @@ def diagnose(
     if of_checkpoints:
         if not checkpoints:
             raise FsbenchError(f"sections {', '.join(of_checkpoints)} need at least one checkpoint")
+        session = replace(session, device=device_of_heads(session.device))  # numbers are float64 here, too
         study = load_study(checkpoints, dataset=dataset, questions=questions, session=session)
         measured = [section for name in of_checkpoints if (section := OF_CHECKPOINTS[name](study))]
         claims = _claims.section([claim for section in measured for claim in section.claims])

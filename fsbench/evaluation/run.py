@@ -164,8 +164,9 @@ def _results(
         return [result for result in existing if result]
     advice = "results so far are kept; free some of it, or use another --device"
     with memory_advice(f"head {method.name}", advice):
-        values = _preprocessed(subject, method.preprocess, session.device)
-        base = statistics_of(subject.base, session.device) if method.head.needs_base else None
+        device = machine.device_of_heads(session.device)
+        values = _preprocessed(subject, method.preprocess, device)
+        base = statistics_of(subject.base, device) if method.head.needs_base else None
         return [
             result or _answer(question, subject, values, base, method.head, session, output)
             for question, result in zip(questions, existing, strict=True)

@@ -149,7 +149,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Provenance]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        tensors = load_file(path)
+        # Copies, since tensors of load_file map the file, and Windows replaces no file that is mapped.
+        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
         if FORMAT not in metadata:
             raise FsbenchError(f"checkpoint {path}: is not marked as {FORMAT}")
         about = parse_json(metadata[FORMAT])

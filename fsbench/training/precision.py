@@ -5,6 +5,7 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Literal
 
@@ -68,7 +69,7 @@ def choose_compute(
         precision: "float32", "bf16", "fp16" or "auto", which is float32 on a CPU, and on a GPU bf16, or fp16
             if it does not support bf16. With bf16 a CPU without units for it (AVX-512 BF16 or AMX) is many
             times slower; one with such units trains a Conv4 at 32 px 1.4 times as fast.
-        compiled: "on", "off", or "auto": on a GPU only.
+        compiled: "on", "off", or "auto": on a GPU only, where triton is installed.
         micro_batch: Largest number of images per forward pass, at least 2. Default: the whole batch.
 
     Returns:
@@ -88,7 +89,8 @@ def choose_compute(
         raise FsbenchError("precision must be float32 or bf16 on a CPU, but is fp16")
     if micro_batch is not None and micro_batch < 2:
         raise FsbenchError(f"micro_batch must be at least 2, but is {micro_batch}")
-    is_compiled = device.type == "cuda" if compiled == "auto" else compiled == "on"
+    has_compiler = find_spec("triton") is not None  # not on Windows, unless it is installed by hand
+    is_compiled = device.type == "cuda" and has_compiler if compiled == "auto" else compiled == "on"
     return ComputeSettings(precision, is_compiled, micro_batch)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -236,9 +235,9 @@ class TestMainJob:
         capsys.readouterr()
         assert run("leaderboard", results) == 0
         board = Path(capsys.readouterr().out.splitlines()[0])
-        assert "5-way 1-shot" in board.read_text()
+        assert "5-way 1-shot" in board.read_text(encoding="utf-8")
         assert run("leaderboard", results, "--check") == 0
-        board.write_text(board.read_text().replace("±", "+-", 1))
+        board.write_text(board.read_text(encoding="utf-8").replace("±", "+-", 1), encoding="utf-8")
         assert run("leaderboard", results, "--check") == 2
         assert f"{board} is stale" in capsys.readouterr().err
 
@@ -395,9 +394,12 @@ def contents(folder: Path) -> dict[str, int]:
 
 def no_room() -> None:
     """Limit files of this process to 4 KiB; the system then fails as on a full disk."""
+    import resource
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize(
     "line",
     [
@@ -422,10 +424,10 @@ def test_a_full_disk_gives_one_line_and_leaves_no_file(line: str, place: dict[st
     assert contents(place["here"]) == before
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
+@pytest.mark.linux
 @pytest.mark.parametrize("line", [["data", "list"], ["data", "list", "--json"], ["--help"]])
 def test_output_on_a_full_disk_gives_one_line(line: list[str]):
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run([sys.executable, "-m", "fsbench", *line], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
     assert done.stderr == b"fsbench: cannot write the output: no space left on device\n"

@@ -3,11 +3,9 @@
 import contextlib
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -76,7 +74,7 @@ class TestJson:
         assert written[0] == str(results / "README.md")
         assert printed(f"leaderboard {results} --check", capsys) == {"stale": []}
         assert printed(f"validate {results}", capsys) == {"problems": []}
-        Path(written[0]).write_text("old")
+        Path(written[0]).write_text("old", encoding="utf-8")
         assert printed(f"leaderboard {results} --check", capsys, code=2) == {"stale": [written[0]]}
         (problem,) = printed(f"validate {results}", capsys, code=2)["problems"]
         assert problem.startswith(f"{written[0]}: is stale; write it again: fsbench leaderboard {results}")
@@ -111,9 +109,13 @@ class TestJson:
         assert output.err.startswith("fsbench: unknown data set 'tinny'")
 
 
+@pytest.mark.linux
 class TestPipesAndTerminals:
     def run(self, *line: str | Path, **variables: str) -> tuple[str, str]:
         """Run a command and return its standard output, a pipe, and its standard error, a terminal."""
+        import pty
+        import termios
+
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(ours, (24, 80))  # a bar needs some width
         environment = {name: text for name, text in os.environ.items() if name not in ("NO_COLOR", "TERM")}

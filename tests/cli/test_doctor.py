@@ -73,6 +73,12 @@ class TestExamine:
             (tmp_path / "cpu.max").write_text(text)
             assert _installation._cores() == cores
 
+    def test_cores_where_the_system_has_neither_affinity_nor_quota(self, tmp_path: Path, monkeypatch):
+        monkeypatch.setattr(_installation, "CPU_QUOTA", tmp_path / "cpu.max")
+        monkeypatch.delattr(_installation.os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(_installation.os, "cpu_count", lambda: 7)
+        assert _installation._cores() == 7
+
     def test_a_package_that_cannot_be_imported(self, cache: Path, monkeypatch: pytest.MonkeyPatch):
         def broken(name: str) -> None:
             raise RuntimeError(f"operator {name}::nms does not exist\nsecond line")

@@ -135,6 +135,7 @@ def mounted(folder: Path, *how: str) -> Iterator[Path]:
 class TestFullDisk:
     """A small file system with little free space; limits on file size are tested in tests/cli/test_cli.py."""
 
+    @pytest.mark.linux
     @pytest.mark.parametrize("verb", VERBS)
     def test_a_full_disk_gives_one_line_and_with_room_the_command_continues(
         self, verb: str, here: Path, capsys
@@ -195,6 +196,7 @@ def read_only(folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.linux
 class TestReadOnlyFolder:
     @pytest.mark.parametrize("verb", VERBS)
     def test_a_read_only_folder_gives_one_line(self, verb: str, here: Path, capsys):
@@ -491,7 +493,7 @@ class TestTooLittleMemory:
 
     @pytest.mark.slow
     @pytest.mark.timeout(900)
-    @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_AS and /proc")
+    @pytest.mark.linux
     @pytest.mark.parametrize("verb", ["train", "extract", "evaluate"])
     def test_a_memory_limit_gives_one_line_or_is_sufficient(self, verb: str, here: Path):
         """Increase the limit until it suffices; libraries are loaded and kernels compiled before: an
@@ -608,7 +610,7 @@ class TestProcesses:
 
 def worker(pid: int, rank: int) -> int:
     """Return the process id of a rank that torchrun started."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split():
         if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
             return int(child)
     raise AssertionError(f"no rank {rank} below {pid}")

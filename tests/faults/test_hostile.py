@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import h5py
 import numpy as np
@@ -183,7 +183,7 @@ class TestCode:
         code = (
             "from pathlib import Path\nPath('canary').touch()\ndef head(support, query): ...\nPRESETS = {}\n"
         )
-        Path("evil.py").write_text(code)
+        Path("evil.py").write_text(code, encoding="utf-8")
         for changes in (
             {"head": "./evil.py:head", "head_code": "0" * 64},
             {"head": "evil:head", "head_code": "0" * 64},
@@ -468,6 +468,12 @@ class TestPlaces:
             reproduce(path, out=tmp_path / "out", session=Session(quiet=True))
         assert snapshot(tmp_path) == before
 
+    @pytest.mark.parametrize("name", ["D:x", "\\x", "D:\\x", "..\\x", "\\\\host\\share\\x"])
+    def test_on_windows_tables_name_no_drive_and_no_host(self, name: str, monkeypatch):
+        monkeypatch.setattr(layouts, "Path", PureWindowsPath)
+        with pytest.raises(FsbenchError, match="must lie below"):
+            layouts._below(PureWindowsPath("C:/images"), name, PureWindowsPath("t.csv"))
+
     def test_tables_name_only_images_below_their_folder(self, tmp_path: Path):
         for name in ("../secret.png", "/etc/secret.png", "a/../../secret.png"):
             (tmp_path / "train.csv").write_text(f"filename,label\n{name},n1\n")
@@ -531,6 +537,7 @@ class TestArchives:
 
 
 class TestImages:
+    @pytest.mark.linux
     def test_pipes_and_devices_are_not_images(self, tmp_path: Path):
         os.mkfifo(tmp_path / "pipe.png")
         (tmp_path / "zero.png").symlink_to("/dev/zero")
@@ -878,6 +885,7 @@ def write_repeated_name(path: Path, text: str, count: int) -> None:
         assert file["class_names"].asstr()[count - 1] == text
 
 
+@pytest.mark.linux
 def test_small_files_do_not_exhaust_the_memory(tmp_path: Path):
     """The files are read in a separate process, whose memory grows by less than 200 MiB."""
     seed = TARGETS["feature-store"].seeds()[0]

@@ -345,7 +345,9 @@ def _overrides() -> list[bytes]:
 
 
 def _read_overrides(path: Path) -> None:
-    recipe, preset, overrides = [*path.read_text(errors="replace").split("\n", 2), "", ""][:3]
+    recipe, preset, overrides = [*path.read_text(encoding="utf-8", errors="replace").split("\n", 2), "", ""][
+        :3
+    ]
     recipe = recipe_of(changed(result(), recipe=recipe, preset=preset, overrides=overrides))
     assert recipe.epochs > 0
 

@@ -184,4 +184,4 @@ def test_results_distinguish_two_heads_of_one_name(mine, trained, cache, tmp_pat
         name.startswith(f"5w1s15q-mine.head-{ours['head_code'][:8]}-l2-50t-s0-16px-") for name in names
     )
     assert main(["leaderboard", "results"]) == 0
-    assert Path("results/README.md").read_text().count("./mine.py:head (l2)") == 2
+    assert Path("results/README.md").read_text(encoding="utf-8").count("./mine.py:head (l2)") == 2

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from fsbench.models import checkpoint
 
 
@@ -12,3 +14,12 @@ def test_equal_content_is_an_equal_file(trained: Path, tmp_path: Path):
         checkpoint.write(tmp_path / f"{number}.safetensors", tensors, provenance)
         written.add((tmp_path / f"{number}.safetensors").read_bytes())
     assert len(written) == 1
+
+
+@pytest.mark.linux
+def test_tensors_do_not_map_their_file(trained: Path):
+    """A resumed run replaces the file that it was read from, which Windows refuses for a mapped file."""
+    path = trained / "best.safetensors"
+    tensors, _ = checkpoint.read(path)
+    assert tensors
+    assert str(path) not in Path("/proc/self/maps").read_text(encoding="utf-8")

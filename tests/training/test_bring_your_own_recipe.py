@@ -43,7 +43,7 @@ def train(cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(code: str, *flags: str) -> int:
-        Path("mine.py").write_text(code)
+        Path("mine.py").write_text(code, encoding="utf-8")
         return main(["train-backbone", "./mine.py", "--dataset", "tiny", "--quiet", *flags])
 
     return run

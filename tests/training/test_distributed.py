@@ -104,7 +104,7 @@ def test_a_killed_run_of_two_processes_resumes_exactly(cache: Path, tmp_path: Pa
     while not (tmp_path / "killed" / "run" / "resume.safetensors").exists():
         assert killed.poll() is None
         time.sleep(0.01)
-    workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+    workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text(encoding="utf-8").split()
     for process in (killed.pid, *map(int, workers)):
         os.kill(process, signal.SIGKILL)
     killed.wait()

@@ -17,6 +17,7 @@ from fsbench._util.session import Session
 from fsbench.models import checkpoint
 from fsbench.models.backbones import build
 from fsbench.models.classifiers import Network
+from fsbench.training import precision
 from fsbench.training.loop import _backward, train_backbone
 from fsbench.training.losses import exemplar, mixing
 from fsbench.training.overrides import resolve
@@ -52,6 +53,12 @@ class TestChoice:
     def test_on_a_gpu_the_default_follows_its_hardware(self, monkeypatch, supported, precision):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
         assert choose_compute(CUDA) == ComputeSettings(precision, compile=True, micro_batch=None)
+
+    def test_on_a_gpu_without_triton_networks_are_not_compiled(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+        monkeypatch.setattr(precision, "find_spec", lambda _: None)
+        assert choose_compute(CUDA) == ComputeSettings("bf16", compile=False)
+        assert choose_compute(CUDA, compiled="on").compile
 
     def test_a_requested_precision_is_used(self):
         assert choose_compute(CPU, "bf16", "on", 8) == ComputeSettings("bf16", compile=True, micro_batch=8)

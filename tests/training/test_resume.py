@@ -60,6 +60,7 @@ def assert_same(path: Path, other: Path) -> None:
         assert torch.equal(first[name], second[name]), (other, name)
 
 
+@pytest.mark.linux
 def test_a_run_killed_in_a_step_or_a_write_resumes_exactly(cache: Path, tmp_path: Path):
     """Two stages, the second with a patience; the places include the writing of the state."""
     deaths = end_alike(cache, tmp_path, PLACES)

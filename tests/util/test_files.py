@@ -1,5 +1,4 @@
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -42,6 +41,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.linux
 def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     code = (
         "import os, signal, sys; from pathlib import Path; from fsbench._util.files import atomic_write\n"
@@ -54,7 +54,7 @@ def test_a_killed_write_leaves_no_file_under_the_name(tmp_path: Path):
     assert not path.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="folders cannot be synced elsewhere")
+@pytest.mark.linux
 def test_data_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path, monkeypatch):
     """The system calls in order; a file has the same inode before and after the rename."""
     calls: list[tuple[str, int, int]] = []  # (call, inode, size)
@@ -82,7 +82,7 @@ def test_data_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path
     ]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="no process holds a folder elsewhere")
+@pytest.mark.linux
 def test_the_next_write_removes_leftovers_but_not_files_being_written(tmp_path: Path):
     for name in (".a.txt.abc.part", ".[a].txt.abc.part", ".b.txt.abc.part", "a.txt.abc.part"):
         (tmp_path / name).touch()
@@ -97,12 +97,51 @@ def test_the_next_write_removes_leftovers_but_not_files_being_written(tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "[a].txt", *kept} - {".[a].txt.abc.part"}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs /dev/full")
+def test_files_are_written_where_folders_have_no_locks(tmp_path: Path, monkeypatch):
+    """As on Windows, where a folder cannot even be opened."""
+
+    def refuse(path: Path, flags: int, *mode: int) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(13, "is a folder")
+        return open_file(path, flags, *mode)
+
+    open_file = os.open
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(FsbenchError, match="is a folder"):
+        write_text(tmp_path / "a.txt", "with locks")
+    monkeypatch.setattr(files, "_FOLDERS_HAVE_LOCKS", False)
+    write_text(tmp_path / "a.txt", "one")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_that_another_process_reads_is_replaced_after_that(tmp_path: Path, monkeypatch):
+    """Windows refuses to replace an open file."""
+    attempts: list[Path] = []
+
+    def replace(old: Path, new: Path) -> None:
+        attempts.append(new)
+        if len(attempts) < 3:
+            raise PermissionError(13, "is open")
+        rename(old, new)
+
+    rename = os.replace
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(files, "_PAUSES", (0.0, 0.0))
+    write_text(tmp_path / "a.txt", "one")
+    assert len(attempts) == 3
+    attempts.clear()
+    monkeypatch.setattr(files, "_PAUSES", (0.0,))
+    with pytest.raises(FsbenchError, match=r"cannot write .*a\.txt: is open"):
+        write_text(tmp_path / "a.txt", "two")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "one"
+
+
+@pytest.mark.linux
 def test_a_full_disk_gives_one_line(tmp_path: Path):
     with (
         pytest.raises(FsbenchError, match=r"cannot write .*a\.txt: no space left"),
         atomic_write(tmp_path / "a.txt"),
-        Path("/dev/full").open("w") as full,
+        Path("/dev/full").open("w", encoding="utf-8") as full,
     ):
         full.write("x" * 100_000)
     assert not list(tmp_path.iterdir())
@@ -149,8 +188,11 @@ def test_unknown_suggests_the_closest_name_or_lists_all():
     assert str(unknown("class", "nope", ["novel-00", "novel-01"])).endswith("choose novel-00, novel-01")
 
 
+@pytest.mark.linux
 def test_write_errors_are_deferred_until_check(tmp_path: Path):
     """HDF5 reads its own tables again and crashes if it did not write them."""
+    import resource
+
     data = bytes(range(256)) * 4
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))

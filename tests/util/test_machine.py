@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ from fsbench._util.errors import FsbenchError
 
 def test_devices_by_name():
     assert machine.find_device("cpu") == torch.device("cpu")
-    assert machine.find_device("auto").type in {"cpu", "cuda", "mps"}
+    assert machine.find_device("auto").type in {"cpu", "cuda"}
+
+
+def test_the_gpu_of_apple_is_used_only_if_it_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert machine.find_device("auto") == torch.device("cpu")
+    assert machine.device_of_heads(torch.device("mps")) == torch.device("cpu")
+    assert machine.device_of_heads(torch.device("cuda:1")) == torch.device("cuda:1")
 
 
 @pytest.mark.parametrize("name", ["cpuu", "", "cuda:99"])
@@ -21,6 +30,23 @@ def test_unavailable_devices_are_named(name):
 
 def test_device_name_has_processor_and_threads():
     assert machine.device_name(torch.device("cpu")).endswith(f", {torch.get_num_threads()} threads")
+
+
+def test_the_processor_without_proc(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "arm64")
+    assert machine.cpu_description() == ""
+    assert machine.device_name(torch.device("cpu")).startswith("arm64, ")
+    monkeypatch.setattr(machine.sys, "platform", "darwin")
+    monkeypatch.setattr(machine, "_output", lambda *command: f"name by {Path(command[0]).name}")
+    assert machine.device_name(torch.device("cpu")).startswith("name by sysctl, ")
+
+    def missing(*_: str) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(machine, "_output", missing)
+    assert machine.device_name(torch.device("cpu")).startswith("arm64, ")
 
 
 def test_versions_of_fsbench_python_torch_and_numpy():
@@ -68,11 +94,23 @@ def test_free_memory_without_meminfo(system: Path, monkeypatch, content: str | N
         (system / "meminfo").unlink()
     else:
         (system / "meminfo").write_text(content)
-    monkeypatch.setattr(machine.os, "sysconf", {"SC_AVPHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.__getitem__)
-    assert machine.free_memory(torch.device("cpu")) == 40960
 
-    def unknown(_: str) -> int:
-        raise ValueError
+    def systems_with(pages: dict[str, int]) -> Callable[[str], int]:
+        def sysconf(name: str) -> int:
+            if name not in pages:
+                raise ValueError("unrecognized configuration name")
+            return pages[name]
 
-    monkeypatch.setattr(machine.os, "sysconf", unknown)
-    assert machine.free_memory(torch.device("cpu")) == GIB
+        return sysconf
+
+    size = {"SC_PAGE_SIZE": 4096}
+    for pages, free in (
+        ({"SC_AVPHYS_PAGES": 10, "SC_PHYS_PAGES": 100, **size}, 10 * 4096),
+        ({"SC_PHYS_PAGES": 100, **size}, 50 * 4096),  # macOS
+        ({"SC_AVPHYS_PAGES": -1, "SC_PHYS_PAGES": -1, **size}, 2 * GIB),
+        ({}, 2 * GIB),
+    ):
+        monkeypatch.setattr(machine.os, "sysconf", systems_with(pages))
+        assert machine.free_memory(torch.device("cpu")) == free
+    monkeypatch.delattr(machine.os, "sysconf")  # Windows
+    assert machine.free_memory(torch.device("cpu")) == 2 * GIB

@@ -1,10 +1,21 @@
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fsbench._util.untrusted import InvalidValueError, check_file_name, escape_formula, parse_json, typed
+from fsbench._util.errors import FsbenchError
+from fsbench._util.untrusted import (
+    InvalidValueError,
+    check_file_name,
+    escape_formula,
+    hdf5,
+    parse_json,
+    typed,
+)
+from fsbench.data import image_store
+from fsbench.features import store
 
 
 @dataclass
@@ -77,3 +88,15 @@ def test_formulas_are_escaped():
     assert [escape_formula(text) for text in ("=1", "+1", "-1", "@a", "a=1", "", "5")] == [
         "'=1", "'+1", "'-1", "'@a", "a=1", "", "5",
     ]  # fmt: skip
+
+
+def test_a_file_that_does_not_fit_into_memory_is_not_called_damaged(tmp_path: Path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF")
+    monkeypatch.setattr(hdf5.mmap, "mmap", refuse)
+    with pytest.raises(FsbenchError, match=r"a\.h5: does not fit into memory"):
+        image_store.read(tmp_path / "a.h5", "base")
+    with pytest.raises(FsbenchError, match=r"a\.h5: does not fit into memory"):
+        store.read(tmp_path / "a.h5")

@@ -4,9 +4,12 @@ The HDF5 library follows links to other files, reads other files' bytes as array
 limit. Every function raises `InvalidValueError` for content that is not allowed.
 """
 
+import errno
 import mmap
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import numpy as np
 from h5py import h5z
 from numpy.typing import NDArray
 
+from fsbench._util.errors import FsbenchError
 from fsbench._util.files import read_or_map
 from fsbench._util.untrusted.values import MAX_TEXT, InvalidValueError
 
@@ -39,11 +43,12 @@ def check_text_heaps(path: Path, within: int | None = None) -> None:
 
     Raises:
         InvalidValueError: An object has length zero.
+        FsbenchError: The file does not fit into the memory that this process may use.
 
     Source:
         HDF5 file format specification 3.0, section III.E (global heap).
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _mapped(path) as data:
         stop = len(data) if within is None else within
         heap = data.find(_HEAP, 0, stop)
         while heap >= 0:
@@ -56,6 +61,20 @@ def check_text_heaps(path: Path, within: int | None = None) -> None:
                     raise InvalidValueError("a text heap has an object of length zero")
                 position += step
             heap = data.find(_HEAP, heap + 1, stop)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    """Map a file into memory; too little memory is no fault of the file."""
+    with path.open("rb") as file:
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise FsbenchError(f"{path}: does not fit into memory; free some of it") from error
+            raise
+        with data:
+            yield data
 
 
 def dataset(group: h5py.Group, name: str, kinds: str, ndim: int | None, max_values: int) -> h5py.Dataset:

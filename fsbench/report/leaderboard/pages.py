@@ -116,10 +116,18 @@ def _pages(
         pages[folder / "published.md"] = f"{MARK}\n\n{published_page(quoted)}"
     if readme is not None:
         in_folder = readme.resolve() == (folder / "README.md").resolve()
-        prefix = Path(os.path.relpath(folder, readme.parent)).as_posix()
+        prefix = _relative(folder, readme.parent)
         block = sections(measured, beside=below) if in_folder else summary(measured, f"{prefix}/")
         pages[readme] = _readme(readme, block)
     return pages
+
+
+def _relative(folder: Path, start: Path) -> str:
+    """Return the path of a folder for links in a page of the folder `start`."""
+    try:
+        return Path(os.path.relpath(folder, start)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return folder.resolve().as_uri()
 
 
 @contextmanager
