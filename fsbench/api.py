@@ -232,6 +232,7 @@ def predict(
     head: str = "nearest-mean",
     preprocess: str | None = None,
     n_shot: int | None = None,
+    reject: bool = False,
     seed: int = 0,
     **options: Unpack[ComputeOptions],
 ) -> Prediction:
@@ -245,11 +246,13 @@ def predict(
         head: Name of a few-shot classifier, or `./mine.py:head`.
         preprocess: Name of a preprocessing step. Default: that of the head.
         n_shot: Support images per class. Default: all.
+        reject: Answer "none of these" for images that resemble no class.
         seed: Seed of the random numbers that some heads draw.
         options: `cache`, the cache folder; `device`, such as "cuda"; `quiet`, to show no progress.
 
     Returns:
-        The prediction; `prediction.table()` is a data frame with one row per image.
+        The prediction; `prediction.table()` is a data frame with one row per image, and `prediction.expected`
+        is the accuracy to expect.
 
     Raises:
         FsbenchError: A folder has the wrong content, or the backbone or head cannot be used.
@@ -267,6 +270,7 @@ def predict(
         head=head,
         preprocess=preprocess,
         n_shot=n_shot,
+        reject=reject,
         seed=seed,
         session=_session(options),
     )

@@ -10,6 +10,8 @@ from fsbench.cli import _names
 from fsbench.cli._options import DATA, HEADS, OUTPUT, Computing, Weights
 from fsbench.cli._output import answer, print_error
 
+UNREADABLE = 10  # images that are named on stderr
+
 app = App(
     name="predict",
     help_epilogue="Example: fsbench predict timm:resnet50.a1_in1k --support labelled --query unlabelled",
@@ -40,12 +42,32 @@ class Classifier:
     Attributes:
         head: Head by name, or your own, ./mine.py:head.
         preprocess: Step applied to features before the head. Default: the head's own.
+        reject: Answer "none of these" for images that resemble no class. About 10 % of the images of your
+            classes are rejected by mistake.
         seed: Random seed of heads that draw random numbers.
     """
 
     head: Annotated[_names.Head, Parameter(metavar="NAME")] = "nearest-mean"
     preprocess: Annotated[_names.Preprocess | None, Parameter(metavar="NAME")] = None
+    reject: bool = False
     seed: int = 0
+
+
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True)
+class Files:
+    """What is written. An existing table or page is replaced.
+
+    Attributes:
+        out: Table with one row per query image: .csv, or .json with all values.
+        sheet: Also write a contact sheet as an HTML page.
+        sort_into: Also copy every query image into a folder of its class in this folder, which must be new or
+            empty.
+    """
+
+    out: Annotated[Path, Parameter(metavar="FILE")] = Path("predictions.csv")
+    sheet: Annotated[Path | None, Parameter(metavar="FILE.html")] = None
+    sort_into: Annotated[Path | None, Parameter(metavar="FOLDER")] = None
 
 
 @app.default
@@ -56,49 +78,55 @@ def predict(
     folders: Folders,
     weights: Weights = Weights(),
     classifier: Classifier = Classifier(),
-    out: Annotated[Path, Parameter(group=OUTPUT, metavar="FILE")] = Path("predictions.csv"),
-    sheet: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE.html")] = None,
+    files: Files = Files(),
     common: Computing = Computing(),
 ) -> None:
     """Classify your own images from a few labelled ones.
 
-    Query images that cannot be read are named, left out and counted; a support image that cannot be read ends
-    the command. If query images are in subfolders with the names of classes, accuracy is printed, too.
+    The first line is the accuracy to expect, measured on the labelled images: each is classified by the
+    others. Probabilities are calibrated on them as well, and an answer is sure if its probability is at least
+    90 %. Both need two or more labelled images per class. If query images are in subfolders with the names
+    of classes, the actual accuracy is printed, too.
 
-    The probability of an image is the softmax of the head's scores. It ranks images by confidence but is not
-    calibrated: the summary compares it with accuracy.
+    Query images that cannot be read are named, left out and counted; a support image that cannot be read ends
+    the command.
 
     Args:
         subject: Checkpoint, timm:NAME, torchvision:NAME, ./mine.py:function, package.module:function, or a
             weights file with --backbone.
-        out: CSV file with one row per query image.
-        sheet: Also write a contact sheet as an HTML page, which marks the least confident images.
     """
-    from fsbench._util.files import atomic_write, check_writable
+    from fsbench._util.files import check_writable
     from fsbench.models import pretrained
-    from fsbench.prediction import classify, text
+    from fsbench.prediction import classify, output, text
     from fsbench.prediction import sheet as sheets
 
     session = common.session
-    check_writable(out)
-    if sheet is not None:
-        sheets.check_name(sheet)
-        check_writable(sheet)
-    outcome = classify.predict(
+    output.check_table(files.out)
+    if files.sheet is not None:
+        sheets.check_name(files.sheet)
+        check_writable(files.sheet)
+    if files.sort_into is not None:
+        output.check_sort_into(files.sort_into, folders.support, folders.query)
+    prediction = classify.predict(
         pretrained.find(subject, weights.backbone, weights.image_size),
         folders.support,
         folders.query,
         head=classifier.head,
         preprocess=classifier.preprocess,
         n_shot=folders.n_shot,
+        reject=classifier.reject,
         seed=classifier.seed,
         session=session,
     )
-    for line in outcome.unreadable:
+    for line in prediction.unreadable[:UNREADABLE]:
         print_error(line)
-    with atomic_write(out) as part:
-        outcome.table().to_csv(part, index=False)
-    if sheet is not None:
-        sheets.write_sheet(outcome, folders.support, folders.query, sheet)
-    written = "\n".join(str(path) for path in (out, sheet) if path is not None)
-    answer(common, text.as_json(outcome), *text.parts(outcome), "", written)
+    if len(prediction.unreadable) > UNREADABLE:
+        print_error(f"{len(prediction.unreadable) - UNREADABLE} more images cannot be read")
+    written = [f"{path}{' (replaced)' if path.exists() else ''}" for path in (files.out, files.sheet) if path]
+    output.write_table(prediction, files.out)
+    if files.sheet is not None:
+        sheets.write_sheet(prediction, folders.support, folders.query, files.sheet)
+    if files.sort_into is not None:
+        counts = output.sort_into(prediction, folders.query, files.sort_into)
+        written.append(f"{files.sort_into}: {sum(counts.values())} copies in {len(counts)} folders")
+    answer(common, text.as_json(prediction), *text.parts(prediction), "", *written)

@@ -1,9 +1,10 @@
 """Open image files safely, and work on many of them in threads."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from fsbench._util.errors import FsbenchError, reason
 from fsbench.data.listing import Encoded, Picture
 
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_HEIC = re.compile(rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)  # how HEIC files begin
 P = TypeVar("P", bound=Picture)
 T = TypeVar("T")
 
@@ -46,8 +48,11 @@ def errors_naming(picture: Path | Encoded) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow's parsers raise errors of many kinds
-        unidentified = isinstance(error, UnidentifiedImageError)
-        cause = "it is not an image of a known format" if unidentified else reason(error)
+        cause = reason(error)
+        if isinstance(error, UnidentifiedImageError):
+            cause = "it is not an image of a known format"
+            if "HEIF" not in _formats() and _is_heic(picture):
+                cause = "HEIC needs another package: pip install pillow-heif"
         name = picture if isinstance(picture, Path) else picture.name
         raise FsbenchError(f"image {name}: cannot be read ({cause})") from error
 
@@ -62,8 +67,20 @@ def map_in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) 
             yield list(pool.map(work, pictures[start : start + at_once]))
 
 
+def _is_heic(picture: Path | Encoded) -> bool:
+    """Whether a file begins as HEIC, the format of iPhones; AVIF can begin in the same way."""
+    if isinstance(picture, Encoded):
+        return _HEIC.match(bytes(picture.content[:12])) is not None
+    with picture.open("rb") as file:
+        return _HEIC.match(file.read(12)) is not None
+
+
 @cache
 def _formats() -> list[str]:
     """List the accepted formats; Pillow passes some others to programs, such as EPS to Ghostscript."""
     Image.init()
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     return [name for name in _FORMATS if name in Image.OPEN]

@@ -8,7 +8,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.data.listing import Listing, Picture
 
 SPLIT_NAMES = {"base": {"base", "train"}, "val": {"val", "valid", "validation"}, "novel": {"novel", "test"}}
-_IMAGE = re.compile(r".+\.(avif|bmp|gif|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)", re.IGNORECASE)
+_IMAGE = re.compile(r".+\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)", re.IGNORECASE)
 
 
 def split_folders(root: Path) -> Listing | None:

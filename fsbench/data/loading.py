@@ -1,6 +1,7 @@
 """Find and load prepared data sets."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from fsbench._util.errors import FsbenchError, unknown
@@ -96,6 +97,30 @@ def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
             f"choose one as {plain}@{sizes[-1]}"
         )
     return stores[next((side for side in sizes if side >= at_least), sizes[-1])]
+
+
+def name_holding(name: str, split: str, fingerprint: str, at_least: int, cache: Path | None = None) -> str:
+    """Name the stores of a data set that hold certain images, if its stores of several sizes differ.
+
+    Args:
+        name: A data set.
+        split: `base`, `val` or `novel`.
+        fingerprint: Fingerprint of the images of the split.
+        at_least: Side in pixels, as for `find_store`.
+        cache: Folder of stores.
+
+    Returns:
+        `NAME@SIZE`, or `name` if all stores or none hold these images.
+    """
+    stores = image_store.prepared_stores(cache).get(name, {})
+    sizes = []
+    for side in sorted(stores):
+        with suppress(FsbenchError):  # no such split, or unreadable
+            if image_store.split_info(stores[side], split).identity.fingerprint == fingerprint:
+                sizes.append(side)
+    if len(sizes) in (0, len(stores)):
+        return name
+    return f"{name}@{next((side for side in sizes if side >= at_least), sizes[-1])}"
 
 
 def stored_for(

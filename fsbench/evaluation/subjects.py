@@ -16,6 +16,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.data.identity import explain_mismatch
 from fsbench.data.image_split import first_of_each_class
+from fsbench.data.loading import name_holding
 from fsbench.features import importers, store
 from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
@@ -166,7 +167,7 @@ def _of_backbone(
     model = extractor.model
     base_features = None if base is None else _base_of(base, model.checkpoint, model.run)
     if with_base and base_features is None and extractor.provenance is not None:
-        base_features = _base_features(extractor, session)
+        base_features = base_features_of(extractor, session)
     datasets = images.datasets or ([] if extractor.dataset is None else [extractor.dataset])
     if not datasets:
         raise FsbenchError(f"{model.run}: was not trained on a data set of fsbench; name one with --dataset")
@@ -175,11 +176,18 @@ def _of_backbone(
         yield Subject(features, model, base_features)
 
 
-def _base_features(extractor: FeatureExtractor, session: Session) -> Features:
-    """Return the features of the images that a backbone was trained on: the first of each class, or all."""
+def base_features_of(extractor: FeatureExtractor, session: Session) -> Features:
+    """Return the features of the images that a backbone was trained on: the first of each class, or all.
+
+    Raises:
+        FsbenchError: The data set is not prepared, or its images are not those of the training.
+    """
     trained = extractor.provenance
     assert trained is not None
-    _, base = extract_features(extractor, trained.source, "base", session)
+    source = name_holding(
+        trained.source, "base", trained.source_fingerprint, extractor.transform.stored, session.cache
+    )
+    _, base = extract_features(extractor, source, "base", session)
     identity = base.identity
     assert identity is not None
     if identity.fingerprint != trained.source_fingerprint:

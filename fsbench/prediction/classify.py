@@ -1,8 +1,8 @@
 """Classify images: features of labelled and unlabelled images, and the scores of a few-shot head."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +11,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.progress import Bar, progress
+from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.bit_depth import BitDepth
-from fsbench.data.decode import squares_or_errors
 from fsbench.evaluation.subjects import (
-    Images,
     Subject,
+    base_features_of,
     base_need,
-    load_subjects,
     preprocessing,
     statistics_of,
 )
-from fsbench.features import store
-from fsbench.features.extract import embed
 from fsbench.heads import find_head
 from fsbench.heads.head import Head
 from fsbench.heads.preprocess import find_preprocess
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import _folders
-from fsbench.prediction.outcome import Prediction
-
-
-@dataclass(frozen=True, eq=False)
-class _Embedded:
-    """Features of the readable images of a folder."""
-
-    names: tuple[str, ...]
-    features: NDArray[np.float32]  # (images, d)
-    digests: tuple[bytes, ...]  # of the pixels
-    errors: tuple[str, ...]  # one line per unreadable image
+from fsbench.prediction._distance import scaled_distances
+from fsbench.prediction._embedding import EmbeddedFolder, embed_folder
+from fsbench.prediction._leave_one_out import HeldOut, Score, assign_folds, leave_one_out
+from fsbench.prediction.outcome import NONE, Prediction
 
 
 def predict(
@@ -52,6 +41,7 @@ def predict(
     head: str = "nearest-mean",
     preprocess: str | None = None,
     n_shot: int | None = None,
+    reject: bool = False,
     seed: int = 0,
     session: Session,
 ) -> Prediction:
@@ -59,6 +49,9 @@ def predict(
 
     Images of any aspect ratio become squares, as in an evaluation. Query images that cannot be read are left
     out and listed in the prediction; a support image that cannot be read is an error.
+
+    Every support image is also classified from the others. This gives the accuracy to expect, the temperature
+    of the probabilities, and the distance above which an image is rejected.
 
     Args:
         backbone: The pretrained network that turns images into features.
@@ -68,6 +61,8 @@ def predict(
         preprocess: Preprocessing of the features; None: the default of the head.
         n_shot: Support images per class, the first ones by name; None: all. Classes may have different
             numbers if the head supports it.
+        reject: Answer "none of these" for images that are farther from all classes than 90 % of the support
+            images are when they are left out.
         seed: Seed of the random numbers that some heads draw.
         session: Cache folder, device and progress.
 
@@ -75,8 +70,9 @@ def predict(
         The scores of all readable query images.
 
     Raises:
-        FsbenchError: A folder has the wrong content, the head cannot use this support set, or the head needs
-            features of base classes that are not available.
+        FsbenchError: A folder has the wrong content, the head cannot use this support set, the head needs
+            features of base classes that are not available, or `reject` is set and every class has a single
+            image.
 
     Example:
         >>> backbone = fsbench.models.pretrained.find("timm:resnet50.a1_in1k")
@@ -88,6 +84,8 @@ def predict(
     support_names = _folders.class_images(support, n_shot)
     shots = {name: len(images) for name, images in support_names.items()}
     _check_shots(head, few_shot_head, shots)
+    if reject and NONE in shots:
+        raise FsbenchError(f"--reject: the answer {NONE!r} must not be a class of --support {support}")
     query_names = _folders.images("--query", query)
     base = _base_features(backbone, head, few_shot_head, step, session)
     network = backbone.network.to(session.device).to(memory_format=torch.channels_last)
@@ -96,27 +94,37 @@ def predict(
     total = sum(shots.values()) + len(query_names)
     silent = replace(session, quiet=True)
     with progress("predict", total, "images", quiet=session.quiet) as bar:
-        supports = _embed(backbone, network, support, labelled, depth, silent, bar)
+        supports = embed_folder(backbone, network, support, labelled, depth, silent, bar)
         if supports.errors:
             more = len(supports.errors) - 1
             others = (
                 f"; {more} more support {'image' if more == 1 else 'images'} cannot be read" if more else ""
             )
             raise FsbenchError(f"--support: {supports.errors[0]}{others}")
-        queries = _embed(backbone, network, query, query_names, depth, silent, bar)
+        queries = embed_folder(backbone, network, query, query_names, depth, silent, bar)
     if not queries.names:
         raise FsbenchError(f"--query {query}: no image can be read; the first error: {queries.errors[0]}")
     prepared = preprocessing(step, None if base is None else base.base_mean, session.device)
     support_features, query_features = (
         prepared(torch.from_numpy(images.features).to(session.device)) for images in (supports, queries)
     )
+    score = partial(_scores, head=few_shot_head, base=base, seed=seed)
+    held_out = _held_out(few_shot_head, score, supports, support_features, [*shots.values()], query_features)
+    if reject and not len(held_out.answers):
+        raise FsbenchError(
+            f"--reject: needs at least two different images of some class, but every class of --support "
+            f"{support} has a single one"
+        )
     return Prediction(
         run=backbone.model.run,
         head=head,
         preprocess=step,
         support={name: tuple(images) for name, images in support_names.items()},
         images=queries.names,
-        scores=_scores(support_features, query_features, [*shots.values()], few_shot_head, base, seed),
+        scores=score(support_features, query_features, [*shots.values()]),
+        distances=scaled_distances(support_features, [*shots.values()], query_features),
+        held_out=held_out,
+        reject=reject,
         in_support=np.isin(queries.digests, supports.digests),
         unreadable=queries.errors,
         other_files=_folders.other_files(query),
@@ -137,8 +145,7 @@ def _base_features(
     backbone: FeatureExtractor, name: str, head: Head, step: str, session: Session
 ) -> Subject | None:
     """Load features of the base classes if the head or the preprocessing needs them."""
-    need = base_need(head, step)
-    if not need:
+    if not base_need(head, step):
         return None
     if backbone.provenance is None:
         raise FsbenchError(
@@ -146,42 +153,17 @@ def _base_features(
             "on a data set of fsbench; use another head, or --preprocess l2 if only the preprocessing needs "
             "them"
         )
-    (subject,) = load_subjects(backbone, Images(split="base"), need, session)
-    return subject
+    features = base_features_of(backbone, session)
+    return Subject(features, backbone.model, features)
 
 
-def _embed(
-    backbone: FeatureExtractor,
-    network: torch.nn.Module,
-    folder: Path,
-    names: Sequence[str],
-    depth: BitDepth,
-    session: Session,
-    bar: Bar,
-) -> _Embedded:
-    """Decode images and compute their features, one part of the folder at a time."""
-    side = backbone.transform.stored  # so that no image is resized twice
-    readable: list[str] = []
-    features: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)]
-    digests: list[bytes] = []
-    errors: list[str] = []
-    remaining = iter(names)
-    for part in squares_or_errors([folder / name for name in names], side, depth):
-        squares = []
-        for square, name in zip(part, remaining, strict=False):  # in this order, zip skips no name
-            if isinstance(square, FsbenchError):
-                errors.append(str(square))
-            else:
-                readable.append(name)
-                squares.append(square)
-                digests.append(sha256(square.tobytes()).digest())
-        if squares:
-            features.append(embed(network, backbone.transform, np.stack(squares), session))
-        bar.update(len(part))
-    values = np.concatenate(features[1:] or features)
-    if values.size:
-        store.check_values(values, f"{backbone.model.run}: features of {folder}")
-    return _Embedded(tuple(readable), values, tuple(digests), tuple(errors))
+def _held_out(
+    head: Head, score: Score, supports: EmbeddedFolder, support: Tensor, shots: Sequence[int], query: Tensor
+) -> HeldOut:
+    """Score each support image by the others; copies stay together, unless shots would become uneven."""
+    digests = supports.digests if head.uneven else [name.encode() for name in supports.names]
+    folds = assign_folds(shots, digests)
+    return leave_one_out(support, shots, folds, score, query if head.transductive else None)
 
 
 def _scores(

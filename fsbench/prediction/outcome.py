@@ -7,8 +7,39 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fsbench._util.untrusted import escape_formula
+from fsbench.prediction._distance import rejection_threshold
+from fsbench.prediction._leave_one_out import HeldOut
+from fsbench.prediction._temperature import fit_temperature
+from fsbench.stats import binomial_interval
+
+NONE = "none of these"  # answer for an image that is too far from all classes
+SURE = 0.9  # probability from which an answer counts as sure
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Correct answers out of a number of images.
+
+    Attributes:
+        correct: Number of correct answers.
+        images: Number of images, at least 1.
+    """
+
+    correct: int
+    images: int
+
+    @property
+    def share(self) -> float:
+        """Accuracy, 0..1."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval, 0..1."""
+        return binomial_interval(self.correct, self.images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +52,10 @@ class Prediction:
         preprocess: Name of the preprocessing of the features.
         support: Support images of each class, as paths in the folder of the class.
         images: Query images (n_query,), as paths in the query folder.
-        scores: Scores (n_query, n_way) of the head; their softmax is the probability.
+        scores: Scores (n_query, n_way) of the head.
+        distances: Scaled distance (n_query,) of each image to the nearest class.
+        held_out: Scores of the support images, each by the others; empty if every class has a single one.
+        reject: Whether images that are too far from all classes are answered "none of these".
         in_support: Whether the pixels of each image (n_query,) are also those of a support image.
         unreadable: One line per query image that was left out because it cannot be read.
         other_files: Number of files in the query folder whose suffix is not that of an image, by suffix.
@@ -33,6 +67,9 @@ class Prediction:
     support: dict[str, tuple[str, ...]]
     images: tuple[str, ...]
     scores: NDArray[np.float32]
+    distances: NDArray[np.float64]
+    held_out: HeldOut
+    reject: bool
     in_support: NDArray[np.bool_]
     unreadable: tuple[str, ...]
     other_files: dict[str, int]
@@ -48,11 +85,32 @@ class Prediction:
         return tuple(map(len, self.support.values()))
 
     @cached_property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the scores of each image (n_query, n_way); not calibrated, see `text.meaning`."""
-        scores = self.scores.astype(np.float64)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    def expected(self) -> Accuracy | None:
+        """Accuracy on support images that were left out; None if every class has a single one.
+
+        As in `measured`, an image of the classes that is answered "none of these" counts as wrong.
+        """
+        answers = self.held_out.answers
+        correct = self.held_out.scores.argmax(axis=1) == answers
+        if self.rejection is not None:
+            correct &= self.held_out.distances <= self.rejection[0]
+        return Accuracy(int(correct.sum()), len(answers)) if len(answers) else None
+
+    @cached_property
+    def temperature(self) -> float | None:
+        """Number that scores are divided by to become probabilities; None if `expected` is None."""
+        if self.expected is None:
+            return None
+        return fit_temperature(self.held_out.scores, self.held_out.answers)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64] | None:
+        """Calibrated probabilities (n_query, n_way); None without a temperature."""
+        if self.temperature is None:
+            return None
+        probabilities: NDArray[np.float64] = softmax(
+            self.scores.astype(np.float64) / self.temperature, axis=1
+        )
         return probabilities
 
     @cached_property
@@ -60,16 +118,35 @@ class Prediction:
         """Classes of each image, the most probable first (n_query, n_way)."""
         return np.argsort(-self.scores, axis=1, kind="stable")
 
-    @property
+    @cached_property
+    def rejection(self) -> tuple[float, float] | None:
+        """Largest accepted distance, and the share of images of the classes above it; None: no rejection."""
+        return rejection_threshold(self.held_out.distances) if self.reject else None
+
+    @cached_property
     def predicted(self) -> NDArray[np.intp]:
-        """Predicted class of each image (n_query,)."""
-        return self.ranking[:, 0]
+        """Predicted class of each image (n_query,); -1: none of these."""
+        first = self.ranking[:, 0]
+        return first if self.rejection is None else np.where(self.distances > self.rejection[0], -1, first)
 
     @cached_property
     def confidence(self) -> NDArray[np.float64]:
-        """Probability of the predicted class of each image (n_query,), 0..1."""
-        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
-        return highest
+        """Probability of the first choice of each image (n_query,), 0..1.
+
+        Without a temperature: how far the score of the first choice is above that of the second.
+        """
+        values: NDArray[np.float64]
+        if self.probabilities is None:
+            first, second = np.take_along_axis(self.scores, self.ranking[:, :2], axis=1).T
+            values = (first - second).astype(np.float64)
+        else:
+            values = self.probabilities.max(axis=1)
+        return values
+
+    @property
+    def sure(self) -> NDArray[np.bool_] | None:
+        """Whether the probability of the answer is at least 90 % (n_query,); None without a temperature."""
+        return None if self.temperature is None else (self.confidence >= SURE) & (self.predicted >= 0)
 
     @cached_property
     def least_confident(self) -> NDArray[np.intp]:
@@ -85,29 +162,50 @@ class Prediction:
 
     @cached_property
     def confusion(self) -> NDArray[np.intp]:
-        """Number of images by actual class (rows) and predicted class (columns).
+        """Number of images by actual class (n_way rows) and answer (n_way columns, then "none of these").
 
         Images that are also support images do not count.
         """
         n_way = len(self.class_names)
-        counts = np.zeros((n_way, n_way), dtype=np.intp)
+        counts = np.zeros((n_way, n_way + 1), dtype=np.intp)
         counted = (self.actual >= 0) & ~self.in_support
         np.add.at(counts, (self.actual[counted], self.predicted[counted]), 1)
         return counts
 
     @property
+    def measured(self) -> Accuracy | None:
+        """Accuracy on the query images whose class is known; None if no class is known."""
+        images = int(self.confusion.sum())
+        return Accuracy(int(self.confusion.trace()), images) if images else None
+
+    @property
     def accuracy(self) -> float | None:
-        """Accuracy on the images whose class is known, 0..1; None if no class is known."""
-        labelled = self.confusion.sum()
-        return float(self.confusion.trace() / labelled) if labelled else None
+        """Accuracy on the query images whose class is known, 0..1; None if no class is known."""
+        return None if self.measured is None else self.measured.share
 
     def table(self) -> pd.DataFrame:
-        """Return one row per image: path, class, probability, and the score of each class."""
-        names = np.array([escape_formula(name) for name in self.class_names], dtype=object)
+        """Return one row per image.
+
+        Columns: path; class, which may be "none of these"; probability of that class; whether it is sure; the
+        second choice and its probability, which after "none of these" is the most similar class; true class,
+        if the image's folder names it; and the probability of each class. Without a temperature, there are
+        scores instead of the probabilities.
+        """
+        names = np.array([*map(escape_formula, self.class_names), NONE], dtype=object)
+        rejected, rows = self.predicted < 0, np.arange(len(self.images))
+        first = self.ranking[:, 0]
+        second = np.where(rejected, first, self.ranking[:, 1])
+        calibrated = self.probabilities is not None
+        values = self.scores if self.probabilities is None else self.probabilities.round(6)
         columns: dict[str, Any] = {
             "path": [name if escape_formula(name) == name else f"./{name}" for name in self.images],
             "class": names[self.predicted],
-            "probability": self.confidence.round(6),
+            "probability": np.where(rejected, np.nan, values[rows, first]) if calibrated else np.nan,
+            "sure": self.sure,
+            "second class": names[second],
+            "second probability": values[rows, second] if calibrated else np.nan,
+            "true class": [None if row < 0 else names[row] for row in self.actual],
         }
-        scores = {f"score {name}": self.scores[:, row] for row, name in enumerate(self.class_names)}
-        return pd.DataFrame({**columns, **scores})
+        kind = "probability" if calibrated else "score"
+        each = {f"{kind} {name}": values[:, row] for row, name in enumerate(self.class_names)}
+        return pd.DataFrame({**columns, **each})

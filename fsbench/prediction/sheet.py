@@ -3,7 +3,6 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,8 +11,8 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.files import write_text
 from fsbench._util.html import data_uri, render
 from fsbench.data.decode import thumbnails
-from fsbench.prediction.outcome import Prediction
-from fsbench.prediction.text import count, meaning, percent
+from fsbench.prediction.outcome import NONE, Prediction
+from fsbench.prediction.sentences import choices, count, estimate, meaning
 
 SIDE = 128  # pixels of a thumbnail
 MOST, FEWEST = 1000, 8  # largest number of query images on a page; smallest limit per class
@@ -28,9 +27,10 @@ def check_name(path: Path) -> None:
 def write_sheet(prediction: Prediction, support: Path, query: Path, path: Path) -> None:
     """Write a contact sheet as one self-contained HTML page, whole or not at all.
 
-    Query images are grouped by predicted class, the least confident first, below the support images of the
-    class. The least confident tenth of all images is marked, as are images in the folder of another class. A
-    page shows at most 1000 query images, with the same limit for each class.
+    The accuracy to expect comes first. Query images are grouped by predicted class, below the support images
+    of the class: first those that are not sure, with two choices and the least confident first, then those
+    that are sure. Images that match none of the classes are a group of their own. Images in the folder of
+    another class are marked. A page shows at most 1000 query images, with the same limit for each class.
 
     Args:
         prediction: The prediction.
@@ -52,50 +52,83 @@ class _Tile:
 
     path: Path
     file: str
-    likely: tuple[tuple[str, str], ...] = ()  # probability and name of the two most likely classes
-    uncertain: bool = False  # among the least confident tenth
+    choices: tuple[str, ...] = ()  # the first one, and the second one unless the image is sure
     actual: str | None = None  # class of the folder, if it differs from the predicted class
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Images under a heading."""
+
+    heading: str
+    tiles: tuple[_Tile, ...]
+    kind: str = ""  # class in the style sheet
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One class of the page, or the images that match none."""
+
+    name: str
+    query_text: str
+    parts: tuple[_Tiles, ...]
 
 
 def _page(prediction: Prediction, support: Path, query: Path) -> str:
     """Return the contact sheet as HTML."""
     most = max(FEWEST, MOST // len(prediction.class_names))
-    groups: list[dict[str, Any]] = []
+    groups = []
     for class_row, (name, files) in enumerate(prediction.support.items()):
-        rows = np.flatnonzero(prediction.predicted == class_row)
-        rows = rows[np.argsort(prediction.confidence[rows], kind="stable")]
-        groups.append(
-            {
-                "name": name,
-                "support": [_Tile(support / name / file, file) for file in files[:most]],
-                "support_text": _number(len(files), "support image", most, f"the first {most}"),
-                "query": [_tile(prediction, query, row) for row in rows[:most].tolist()],
-                "query_text": _number(len(rows), "query image", most, f"the {most} least confident"),
-            }
-        )
-    paths = [tile.path for group in groups for tile in (*group["support"], *group["query"])]
+        shown = tuple(_Tile(support / name / file, file) for file in files[:most])
+        heading = _number(len(files), "labelled image", most, f"the first {most}")
+        groups.append(_group(prediction, query, class_row, most, (_Tiles(heading, shown, "support"),)))
+    if prediction.rejection is not None:
+        groups.append(_group(prediction, query, -1, most, ()))
+    paths = [tile.path for group in groups for part in group.parts for tile in part.tiles]
     return render(
         Path(__file__).with_name("sheet.html"),
-        title=f"{count(len(prediction.images), 'image')}, {len(groups)} classes",
+        title=f"{count(len(prediction.images), 'image')}, {len(prediction.shots)} classes",
         prediction=prediction,
-        meaning=meaning(prediction.head),
+        estimate=estimate(prediction),
+        meaning=meaning(prediction),
         groups=groups,
         addresses=dict(zip(paths, map(_address, thumbnails(paths, SIDE)), strict=True)),
     )
 
 
+def _group(
+    prediction: Prediction, query: Path, class_row: int, most: int, parts: tuple[_Tiles, ...]
+) -> _Group:
+    """Return the query images that were answered with a class (-1: none), the doubtful ones first."""
+    rows = np.flatnonzero(prediction.predicted == class_row)
+    rows = rows[np.argsort(prediction.confidence[rows], kind="stable")]
+    query_text = _number(len(rows), "image", most, f"the {most} least confident")
+    sure = np.zeros(len(rows), dtype=bool) if prediction.sure is None else prediction.sure[rows]
+    for heading, kind, members in (
+        ("please check", "unsure", rows[:most][~sure[:most]]),
+        ("sure", "", rows[:most][sure[:most]]),
+    ):
+        tiles = tuple(_tile(prediction, query, row) for row in members.tolist())
+        if class_row < 0 or prediction.sure is None:
+            heading, kind = "", ""  # there is no difference to point out
+        if tiles:
+            parts = (*parts, _Tiles(heading and f"{count(len(tiles), 'image')}, {heading}", tiles, kind))
+    return _Group((*prediction.class_names, NONE)[class_row], query_text, parts)
+
+
 def _tile(prediction: Prediction, query: Path, row: int) -> _Tile:
     """Return the tile of one query image."""
-    names, actual, best = prediction.class_names, prediction.actual[row], prediction.predicted[row]
+    names, actual, answer = prediction.class_names, prediction.actual[row], prediction.predicted[row]
+    shown = choices(prediction, row)
+    if answer < 0:
+        shown = [f"most like {names[prediction.ranking[row, 0]]}"]
+    elif prediction.sure is not None and prediction.sure[row]:
+        shown = shown[:1]
     return _Tile(
         query / prediction.images[row],
         prediction.images[row],
-        tuple(
-            (percent(prediction.probabilities[row, place]), names[place])
-            for place in prediction.ranking[row, :2]
-        ),
-        uncertain=row in prediction.least_confident,
-        actual=names[actual] if actual not in (-1, best) else None,
+        tuple(shown),
+        actual=names[actual] if actual not in (-1, answer) else None,
     )
 
 

@@ -97,6 +97,35 @@ def standard_deviation(values: ArrayLike) -> float:
     return float(as_sample(values).std(ddof=1))
 
 
+def binomial_interval(correct: int, n: int) -> tuple[float, float]:
+    """Compute Wilson's 95 % interval of a share, such as the accuracy on n images.
+
+    It also holds for few images and for shares near 0 and 1, where mean ± half width does not.
+
+    Args:
+        correct: Number of images that are answered correctly, 0 to n.
+        n: Number of images, at least 1.
+
+    Returns:
+        Lower and upper end, 0..1.
+
+    Raises:
+        FsbenchError: There is no image.
+
+    Source:
+        Wilson, JASA 1927; Brown, Cai and DasGupta, Statistical Science 2001, section 3.1.1.
+
+    Example:
+        >>> low, high = binomial_interval(8, 10)
+        >>> print(f"{low:.3f} to {high:.3f}")
+        0.490 to 0.943
+    """
+    if n < 1:
+        raise FsbenchError(f"n must be at least 1, but is {n}")
+    interval = stats.binomtest(correct, n).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def as_sample(values: ArrayLike) -> NDArray[np.float64]:
     """Convert values to a vector in double precision; refuse fewer than two."""
     sample = np.asarray(values, dtype=np.float64)

@@ -427,7 +427,10 @@ class TestPredictions:
             line = f"predict {best} --support support --query query --quiet --json "
             prediction = json.loads(say(line + flags))
             scores = [
-                value for image in prediction["images"] for name, value in image.items() if "score" in name
+                value
+                for image in prediction["images"]
+                for name, value in image.items()
+                if name.startswith("probability ")
             ]
             return prediction, scores
 

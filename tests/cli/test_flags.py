@@ -9,14 +9,13 @@ import inspect
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
 from cyclopts.argument import Argument
@@ -173,17 +172,11 @@ class About:
     recipe: str = "erm"
 
 
-@contextmanager
-def nowhere(path: Path) -> Iterator[io.StringIO]:
-    """Open a file in memory instead of `path`."""
-    yield io.StringIO()
-
-
 FEATURES = SimpleNamespace(values=torch.zeros(2, 3), origin=Origin(split="novel"))
 RESULT = result_files.read(HERE / "golden" / "results" / "schema-1.json")
 BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
 CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())
-PREDICTION = SimpleNamespace(unreadable=(), table=pd.DataFrame)
+PREDICTION = SimpleNamespace(unreadable=())
 REPRODUCTION = SimpleNamespace(before=RESULT, now=RESULT, line=lambda: "the same")
 DESCRIBED = {"fsbench.data.summary.contents": lambda path: Contents("mine", path, False, {})}
 
@@ -376,7 +369,10 @@ COMMANDS = {
         {
             "fsbench.prediction.classify.predict": lambda *_, **__: PREDICTION,
             "fsbench.models.pretrained.find": lambda *_: "backbone",
-            "fsbench._util.files.atomic_write": nowhere,
+            "fsbench.prediction.output.check_table": lambda path: None,
+            "fsbench.prediction.output.write_table": lambda *_: None,
+            "fsbench.prediction.output.check_sort_into": lambda *_: None,
+            "fsbench.prediction.output.sort_into": lambda *_: {"cat": 2},
             "fsbench.prediction.sheet.check_name": lambda path: None,
             "fsbench.prediction.sheet.write_sheet": lambda *_: None,
             "fsbench.prediction.text.as_json": lambda prediction: {},
@@ -401,7 +397,22 @@ COMMANDS = {
                 "a.csv",
                 {},
                 "prediction/test_predict.py::test_files_and_summary",
-                {"atomic_write.path": Path("a.csv"), **PRINTED},
+                {"check_table.path": Path("a.csv"), "write_table.path": Path("a.csv"), **PRINTED},
+            ),
+            "--reject": Row("", {"reject": True}, "prediction/test_predict.py::test_images_of_other_classes"),
+            "--sort-into": Row(
+                "sorted",
+                {},
+                "prediction/test_predict.py::test_images_of_other_classes",
+                {
+                    "check_sort_into.folder": Path("sorted"),
+                    "check_sort_into.support": Path("labelled"),
+                    "check_sort_into.query": Path("unlabelled"),
+                    "sort_into.prediction": PREDICTION,
+                    "sort_into.query": Path("unlabelled"),
+                    "sort_into.folder": Path("sorted"),
+                    **PRINTED,
+                },
             ),
             "--sheet": Row(
                 "a.html",

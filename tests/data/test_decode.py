@@ -22,6 +22,7 @@ from fsbench.data.decode import (
     squares,
     squares_or_errors,
 )
+from fsbench.data.folders import images_below
 from fsbench.data.listing import Encoded
 
 SIZE = 4
@@ -392,6 +393,37 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, name: str, make, 
     assert str(caught.value).startswith(f"image {tmp_path / name}: cannot be read (")
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+HEIC = b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heic"
+
+
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "sent.jpg"])
+def test_heic_names_the_package_that_reads_it(tmp_path: Path, monkeypatch, name: str):
+    monkeypatch.setattr(
+        "fsbench.data._open_image._formats", lambda: ["JPEG", "PNG"]
+    )  # as without pillow-heif
+    (tmp_path / name).write_bytes(HEIC)
+    with pytest.raises(FsbenchError, match=r"cannot be read \(HEIC needs another package: pip install"):
+        native_pixels(tmp_path / name)
+    with pytest.raises(FsbenchError, match=r"image a: cannot be read \(HEIC needs another package"):
+        native_pixels(Encoded("a", HEIC))
+    assert name in images_below(tmp_path)
+
+
+def test_heic_is_read_and_turned_upright_where_pillow_heif_is_installed(tmp_path: Path):
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    heif.register_heif_opener()
+    turned = Image.new("RGB", (64, 32), "red")
+    turned.paste("blue", (0, 0, 32, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    turned.rotate(90, expand=True).save(tmp_path / "photo.jpg", exif=exif)
+    with Image.open(tmp_path / "photo.jpg") as photo:
+        photo.save(tmp_path / "photo.heic", quality=95)
+    pixels = native_pixels(tmp_path / "photo.heic").astype(int)
+    assert pixels.shape == (32, 64, 3)
+    np.testing.assert_allclose(pixels[16, [8, 56]], [[0, 0, 255], [255, 0, 0]], atol=12)
 
 
 @pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")

@@ -17,12 +17,13 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.cli import main
 from fsbench.data.augment import eval_transform
+from fsbench.data.preparation import prepare
 from fsbench.heads import HEADS
 from fsbench.models import pretrained
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
-from fsbench.prediction import Prediction, predict, text
-from tests.prediction.made import made
+from fsbench.prediction import Accuracy, Prediction, predict, sentences, text
+from tests.prediction.made import calibrated, made
 
 CPU = torch.device("cpu")
 CLASSES = ("novel-0", "novel-1", "novel-2")
@@ -85,9 +86,9 @@ class TestValues:
             away = np.array([np.sum((feature - mean) ** 2) for mean in means])
             assert prediction.predicted[row] == away.argmin()
             np.testing.assert_allclose(prediction.scores[row], np.sum(feature**2) - away, atol=1e-4)
-            odds = np.exp(-away)
-            np.testing.assert_allclose(prediction.probabilities[row], odds / odds.sum(), atol=1e-4)
-            np.testing.assert_allclose(prediction.confidence[row], odds.max() / odds.sum(), atol=1e-4)
+            odds = np.exp(-away / prediction.temperature)
+            np.testing.assert_allclose(prediction.probabilities[row], odds / odds.sum(), atol=1e-3)
+            np.testing.assert_allclose(prediction.confidence[row], odds.max() / odds.sum(), atol=1e-3)
 
     def test_support_and_query_of_16_bits_have_one_depth(self, backbone, folders, caplog):
         """If only the support uses 12 bits, 10-bit query images are darker than the support."""
@@ -102,16 +103,11 @@ class TestValues:
         assert line.endswith("they are read as 12-bit images")
 
     def test_probabilities_classes_and_the_least_confident_by_hand(self):
-        prediction = made([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
+        prediction = calibrated([[0, np.log(2), np.log(5)], [np.log(6), 0, 0], [1000, 0, -1000], [0, 0.1, 0]])
         np.testing.assert_allclose(prediction.probabilities[0], [1 / 8, 2 / 8, 5 / 8], rtol=1e-6)
         assert list(prediction.predicted) == [2, 0, 0, 1]
         np.testing.assert_allclose(prediction.confidence[:3], [5 / 8, 6 / 8, 1], rtol=1e-6)
         assert list(prediction.least_confident) == [3]
-        table = prediction.table()
-        assert list(table.columns) == ["path", "class", "probability", "score cat", "score dog", "score fox"]
-        assert list(table["class"]) == ["fox", "cat", "cat", "dog"]
-        assert table["probability"][0] == 0.625
-        assert table["score fox"][0] == np.float32(np.log(5))
 
     def test_only_certain_probabilities_are_shown_as_certain(self):
         expected = {
@@ -123,28 +119,28 @@ class TestValues:
             0.004: "<1 %",
             0: "0 %",
         }
-        assert {chance: text.percent(chance) for chance in expected} == expected
+        assert {chance: sentences.percent(chance) for chance in expected} == expected
 
     def test_the_least_confident_are_a_tenth(self):
-        prediction = made([[row, 0, 0] for row in range(1, 31)][::-1])
-        assert list(prediction.least_confident) == [29, 28, 27]
+        scores = [[row, 0, 0] for row in range(1, 31)][::-1]
+        assert list(calibrated(scores).least_confident) == [29, 28, 27]
+        assert list(made(scores).least_confident) == [29, 28, 27], "the difference of the two best scores"
 
     def test_accuracy_and_confusion_by_hand(self):
         images = ("cat/1", "cat/2", "cat/3", "dog/1", "dog/sub/2", "wolf/1", "loose", "fox/1")
         scores = np.eye(3)[[0, 0, 1, 1, 2, 2, 0, 2]]
         in_support = np.array([False] * 7 + [True])  # the last image is in the support
         prediction = made(scores, images=images, in_support=in_support)
-        np.testing.assert_array_equal(prediction.confusion, [[2, 1, 0], [0, 1, 1], [0, 0, 0]])
+        np.testing.assert_array_equal(prediction.confusion, [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
         assert prediction.accuracy == 3 / 5
+        assert prediction.measured == Accuracy(3, 5)
         assert text.as_json(prediction)["confusion"] == {
             "cat": {"cat": 2, "dog": 1},
             "dog": {"dog": 1, "fox": 1},
         }
         summary = text.summary(prediction)
-        assert (
-            "Accuracy 60.0 %: 3 of 5 images in folders that are named after a class; 2 in other folders"
-            in summary
-        )
+        assert "Actual accuracy: 60 % (95 % interval: 23 to 88 %), for 3 of 5 images" in summary
+        assert "query images in other folders, left out of the accuracy: 2" in summary
         assert "query images that are also support images, left out of the accuracy: 1" in summary
         (cat,) = [line for line in summary.splitlines() if line.startswith("cat ")]
         assert cat.split() == [
@@ -160,7 +156,7 @@ class TestValues:
     def test_without_folders_named_as_classes_there_is_no_accuracy(self):
         prediction = made([[1, 0, 0]], images=("sub/cat/1.png",))
         assert prediction.accuracy is None
-        assert "Accuracy" not in text.summary(prediction)
+        assert "Actual accuracy" not in text.summary(prediction)
         assert text.as_json(prediction)["confusion"] is None
 
 
@@ -174,26 +170,35 @@ class TestHeads:
         assert prediction.shots == shots
         np.testing.assert_allclose(prediction.probabilities.sum(axis=1), 1)
         assert prediction.accuracy > 0.5
+        assert prediction.expected.images == sum(shots)
         again = run_predict(backbone, folders, head=head, n_shot=n_shot, cache=cache)
         np.testing.assert_array_equal(again.scores, prediction.scores)
 
-    def test_every_head_explains_its_probabilities(self):
-        assert text.CALIBRATION.keys() == HEADS.keys()
-        assert text.meaning("tim").endswith("tim reports 96 % on average and is right in 69 % of cases.")
-        assert text.meaning("mine.head") == (
-            "Probabilities rank images by confidence but are not calibrated."
-        )
-
     def test_heads_that_use_class_counts_say_so(self):
-        assert {name for name, head in HEADS.items() if head.class_prior} == text.EQUAL_CLASSES
+        assert {name for name, head in HEADS.items() if head.class_prior} == sentences.EQUAL_CLASSES
         assert "pt-map assumes that every class has the same number" in text.summary(
             made([[1, 0, 0]], head="pt-map")
         )
+
+    def test_base_images_are_found_among_stores_of_other_images(
+        self, backbone, folders, cache, tiny_folder, tmp_path
+    ):
+        """A second size of the data set, prepared from fewer images, does not end the command."""
+        expected = run_predict(backbone, folders, cache, head="bd-cspn")
+        fewer = shutil.copytree(tiny_folder, tmp_path / "fewer")
+        (fewer / "base" / "base-0" / "000.png").unlink()
+        shutil.copytree(cache / "images", tmp_path / "cache" / "images")
+        prepare("tiny", fewer, cache=tmp_path / "cache", image_size=20, quiet=True)
+        prediction = run_predict(backbone, folders, tmp_path / "cache", head="bd-cspn")
+        np.testing.assert_array_equal(prediction.scores, expected.scores)
 
     def test_uneven_support_for_a_head_that_cannot_is_refused_with_a_way_out(self, backbone, folders):
         mine = folders[0].parent / "mine.py"
         mine.write_text("def head(support, query): return query @ support.mean(2).mT\n")
         head = f"{mine}:head"
+        shutil.copy(folders[0] / "novel-0" / "000.png", folders[0] / "novel-0" / "001.png")
+        prediction = run_predict(backbone, folders, head=head, n_shot=2)
+        assert prediction.expected.images == 6, "copies are not left out together, so that numbers stay equal"
         message = (
             f"head {head}: needs the same number of support images for every class, but novel-2 has 4 and "
             "novel-0 has 2; use --n-shot 2, or a built-in head"
@@ -288,13 +293,37 @@ class TestImages:
         assert prediction.confusion.sum() == 12
 
 
+class TestRejection:
+    def test_images_of_other_classes(self, trained, folders, tiny_folder, tmp_path, capsys):
+        _, query = folders
+        for name in ("novel-3", "novel-4", "novel-5"):
+            shutil.copytree(tiny_folder / "novel" / name, query / "other" / name)
+        files = tmp_path / "out.json", tmp_path / "sorted"
+        assert run(trained, folders, "--reject", "--out", files[0], "--sort-into", files[1]) == 0
+        output = capsys.readouterr().out
+        assert re.search(r"None of these, because they resemble .*: \d+ of 72\n?", " ".join(output.split()))
+        assert output.endswith(f"\n{files[0]}\n{files[1]}: 72 copies in 4 folders\n")
+        images = json.loads(files[0].read_text())["images"]
+        rejected = {image["path"] for image in images if image["class"] == "none of these"}
+        assert sum(path.startswith("other/") for path in rejected) > 30
+        assert sum(not path.startswith("other/") for path in rejected) < 4
+        assert len([*(files[1] / "none of these").iterdir()]) == len(rejected)
+
+    def test_it_needs_two_images_and_a_free_name(self, backbone, folders):
+        with pytest.raises(FsbenchError, match="--reject: needs at least two different images of some class"):
+            run_predict(backbone, folders, reject=True, n_shot=1)
+        (folders[0] / "novel-0").rename(folders[0] / "none of these")
+        with pytest.raises(FsbenchError, match="--reject: the answer 'none of these' must not be a class"):
+            run_predict(backbone, folders, reject=True)
+
+
 class TestUnreadable:
     def test_a_query_image_is_named_left_out_and_counted(self, trained, folders, tmp_path, capsys):
         _, query = folders
         (query / "deep" / "er").mkdir(parents=True)
         (query / "deep" / "er" / "broken.png").write_bytes(b"none")
         (query / "novel-0" / "009.jpg").write_bytes(b"")
-        (query / "photo.HEIC").write_bytes(b"none")
+        (query / "film.mov").write_bytes(b"none")
         (query / ".git").mkdir()
         for name in (".hidden.txt", ".git/config"):
             (query / name).write_bytes(b"none")
@@ -305,7 +334,7 @@ class TestUnreadable:
             for name in ("deep/er/broken.png", "novel-0/009.jpg")
         ]
         assert "query images left out because they cannot be read: 2" in output.out
-        assert "left out because their suffix is not that of an image: 1 .heic" in output.out
+        assert "left out because their suffix is not that of an image: 1 .mov" in output.out
         assert len(pd.read_csv(tmp_path / "out.csv")) == 12
 
     def test_a_batch_with_a_broken_image_keeps_names_and_scores_together(
@@ -382,16 +411,23 @@ class TestCommand:
         out, pages = tmp_path / "o" / "out.csv", tmp_path / "o" / "sheet.html"
         assert run(trained, folders, "--out", out, "--sheet", pages, "--head", "logistic") == 0
         output = capsys.readouterr().out
-        assert output.startswith(
-            "12 query images classified by logistic (l2) on tiny-erm, from 9 support images of 3 classes\n"
+        assert re.match(
+            r"Expected accuracy on your images: \d+ % \(95 % interval: \d+ to \d+ %\)\.\n", output
         )
+        source = (
+            "12 query images classified by logistic (l2) on tiny-erm, from 9 support images of 3 classes."
+        )
+        assert source in " ".join(output.split())
         assert output.endswith(f"\n{out}\n{pages}\n")
+        assert max(map(len, output.removesuffix(f"{out}\n{pages}\n").splitlines())) <= 80
         table = pd.read_csv(out)
         assert list(table["path"]) == sorted(table["path"])
-        scores = table[[f"score {name}" for name in CLASSES]].to_numpy()
-        assert [CLASSES[row] for row in scores.argmax(axis=1)] == list(table["class"])
-        odds = np.exp(scores)
-        np.testing.assert_allclose(table["probability"], odds.max(axis=1) / odds.sum(axis=1), atol=1e-5)
+        assert list(table["true class"]) == [path.split("/")[0] for path in table["path"]]
+        probabilities = table[[f"probability {name}" for name in CLASSES]].to_numpy()
+        assert [CLASSES[row] for row in probabilities.argmax(axis=1)] == list(table["class"])
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(table["probability"], probabilities.max(axis=1))
+        assert list(table["sure"] == "yes") == list(table["probability"] >= 0.9)
         assert pages.read_text(encoding="utf-8").count("<img ") == 9 + 12
 
     def test_json_is_all_the_command_prints(self, trained, folders, tmp_path, capsys):
@@ -400,20 +436,35 @@ class TestCommand:
         assert [row["support"] for row in printed["classes"]] == [2, 3, 4]
         assert sum(row["predicted"] for row in printed["classes"]) == len(printed["images"]) == 12
         assert printed["images"][0].keys() == {
-            "path",
-            "class",
-            "probability",
-            *(f"score {name}" for name in CLASSES),
+            *("path", "class", "probability", "sure", "second class", "second probability", "true class"),
+            *(f"probability {name}" for name in CLASSES),
         }
-        assert isinstance(printed["images"][0]["score novel-0"], float)
-        assert 0 <= printed["accuracy"] <= 1
+        assert isinstance(printed["images"][0]["probability novel-0"], float)
+        assert isinstance(printed["images"][0]["sure"], bool)
+        assert printed["expected_accuracy"].keys() == {"accuracy", "low", "high", "images"}
+        assert printed["expected_accuracy"]["images"] == 9
+        assert printed["actual_accuracy"]["images"] == 12
         assert sum(sum(row.values()) for row in printed["confusion"].values()) == 12
         assert printed["head"] == "nearest-mean"
         assert printed["least_confident"][0] in [row["path"] for row in printed["images"]]
 
-    def test_help_explains_probabilities(self, capsys):
+    def test_existing_files_are_replaced_and_said_to_be(self, trained, folders, tmp_path, capsys):
+        out, pages = tmp_path / "out.csv", tmp_path / "sheet.html"
+        out.write_text("old")
+        assert run(trained, folders, "--out", out, "--sheet", pages) == 0
+        assert capsys.readouterr().out.endswith(f"\n{out} (replaced)\n{pages}\n")
+
+    def test_help_explains_the_estimate_and_sure(self, capsys):
         assert main(["predict", "--help"]) == 0
         text = " ".join(capsys.readouterr().out.split())
-        assert "softmax of the head's scores" in text
-        assert "is not calibrated" in text
+        assert "The first line is the accuracy to expect" in text
+        assert "sure if its probability is at least 90 %" in text
         assert "left out and counted" in text
+
+    def test_many_unreadable_images_are_counted(self, trained, folders, tmp_path, capsys):
+        for number in range(12):
+            (folders[1] / f"{number:02d}.png").write_bytes(b"none")
+        assert run(trained, folders, "--out", tmp_path / "out.csv") == 0
+        errors = capsys.readouterr().err.splitlines()
+        assert len(errors) == 11
+        assert errors[-1] == "fsbench: 2 more images cannot be read"

@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 
 from fsbench._util.errors import FsbenchError
 from fsbench.prediction import Prediction, sheet, write_sheet
-from tests.prediction.made import made
+from tests.prediction.made import calibrated, held_out, made
 
 HOSTILE = "</style><script>document.title='broken'</script><img src=x onerror=alert(1)>\"'&amp;{{ 1 + 1 }}"
 
@@ -57,14 +57,17 @@ def picture(figure: str) -> np.ndarray:
         return np.asarray(image).astype(int)
 
 
-def test_images_are_grouped_by_class_support_first_and_the_least_confident_next(folders):
-    scores = [[row % 3 == c and 1 + row for c in range(3)] for row in range(12)]  # more and more confident
-    groups = sections(page(made(scores), folders))
+def test_images_are_grouped_by_class_doubtful_ones_first(folders):
+    scores = [[row % 3 == c and 0.25 * (1 + row) for c in range(3)] for row in range(12)]  # ever more sure
+    groups = sections(page(calibrated(scores), folders))
+    # Of row 10 the probability is e**2.75 / (e**2.75 + 2) = 0.887, of row 11 e**3 / (e**3 + 2) = 0.909.
     for class_row, (group, name) in enumerate(zip(groups, ("cat", "dog", "fox"), strict=True)):
         assert words(re.findall("<h2>.*?</h2>", group)[0]) == name
-        assert [words(heading) for heading in re.findall("<h3>.*?</h3>", group)] == [
-            "2 support images", "4 query images",
-        ]  # fmt: skip
+        assert words(re.findall("<p.*?</p>", group)[0]) == "4 images"
+        headings = ["2 labelled images", "4 images, please check"]
+        if class_row == 2:
+            headings = ["2 labelled images", "3 images, please check", "1 image, sure"]
+        assert [words(heading) for heading in re.findall("<h3>.*?</h3>", group)] == headings
         first, second, *queries = figures(group)
         assert [words(first), words(second)] == ["a.png", "b.png"]
         np.testing.assert_allclose(picture(first)[64, 64], (50 * class_row, 0, 0), atol=3)
@@ -72,7 +75,14 @@ def test_images_are_grouped_by_class_support_first_and_the_least_confident_next(
             assert picture(figure).shape == (64, 128, 3), "as large as a square of 128 pixels can hold"
             np.testing.assert_allclose(picture(figure)[32, 64], (20 * row, 100, 250 - 20 * row), atol=3)
             assert words(figure).endswith(f"{row:02d}.png")
-            assert ('class="uncertain"' in figure) == (row == 0), "the tenth of twelve"
+            assert (" or " in words(figure)) == (row != 11), "a second choice unless it is sure"
+
+
+def test_the_estimate_comes_first(folders):
+    text = words(page(calibrated(np.eye(3)), folders).partition("<nav>")[0])
+    assert "3 images, 3 classes Expected accuracy on your images: 100 % (95 % interval: 44 to 100 %)." in text
+    assert "Sure, with a probability of at least 90 %: 0 of 3 images." in text
+    assert "cannot be estimated" in words(page(made(np.eye(3)), folders))
 
 
 def test_captions_name_the_two_most_likely_classes_or_the_actual_one(folders):
@@ -80,20 +90,32 @@ def test_captions_name_the_two_most_likely_classes_or_the_actual_one(folders):
     for name in images[:2]:
         (folders[1] / name).parent.mkdir()
         (folders[1] / name[4:]).rename(folders[1] / name)
-    scores = [[0, np.log(2), np.log(6)], [0, np.log(9), 0], [9, 1, 0]]
-    text = page(made(scores, images=images), folders)
+    scores = [[0, np.log(2), np.log(6)], [0, np.log(8), 0], [9, 1, 0]]
+    text = page(calibrated(scores, images=images), folders)
     captions = {words(figure).split()[-1]: words(figure) for figure in figures(text)}
-    assert captions["cat/00.png"] == "? 67 % fox is cat cat/00.png"
-    assert captions["dog/01.png"] == "82 % dog 9 % cat dog/01.png"
-    assert captions["02.png"] == ">99 % cat <1 % dog 02.png"
+    assert captions["cat/00.png"] == "67 % fox or 22 % dog is cat cat/00.png"
+    assert captions["dog/01.png"] == "80 % dog or 10 % cat dog/01.png"
+    assert captions["02.png"] == ">99 % cat 02.png"
     assert "marks an image whose folder names another class" in words(text)
-    assert "another class" not in page(made([[1, 0, 0]], images=("02.png",)), folders)
+    uncalibrated = page(made([[9, 1, 0]], images=("02.png",)), folders)
+    assert "another class" not in uncalibrated
+    assert words(figures(uncalibrated)[2]) == "cat or dog 02.png", "no probability and no group of sure ones"
+    assert "please check" not in uncalibrated
+
+
+def test_images_of_no_class_are_a_group_of_their_own(folders):
+    left_out = held_out(np.eye(3), [0, 1, 2], [1, 1, 1])
+    prediction = made(np.eye(3), held_out=left_out, distances=np.array([0.5, 2, 1]), reject=True)
+    *_, fox, none = sections(page(prediction, folders))
+    assert words(re.findall("<h2>.*?</h2>", none)[0]) == "none of these"
+    assert [words(figure) for figure in figures(none)] == ["most like dog 01.png"]
+    assert words(figures(fox)[2]).endswith("02.png"), "at the largest accepted distance"
 
 
 def test_a_class_with_very_many_images_shows_the_least_confident(folders, monkeypatch):
     monkeypatch.setattr(sheet, "MOST", 24)  # 8 per class
     group, *_ = sections(page(made([[1 + row, 0, 0] for row in range(12)]), folders))
-    assert "12 query images; the page shows the 8 least confident" in words(group)
+    assert "12 images; the page shows the 8 least confident" in words(group)
     assert [words(figure).split()[-1] for figure in figures(group)[2:]] == [f"{n:02d}.png" for n in range(8)]
 
 

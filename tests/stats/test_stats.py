@@ -4,6 +4,7 @@ from scipy import stats as reference
 
 from fsbench._util.errors import FsbenchError
 from fsbench.stats import (
+    binomial_interval,
     class_values,
     correlation,
     field_half_width,
@@ -24,6 +25,12 @@ def test_interval_by_hand():
     mean, half_width = mean_and_half_width([1, 2, 3, 4, 5])
     assert mean == 3
     assert half_width == pytest.approx(1.9632432, abs=1e-6)
+
+
+def test_wilson_by_hand():
+    """8 of 10, z = 1.959964: (0.8 + z^2/20 -+ z sqrt(0.016 + z^2/400)) / (1 + z^2/10)."""
+    assert binomial_interval(8, 10) == pytest.approx((0.490162, 0.943318), abs=1e-6)
+    assert binomial_interval(0, 5) == pytest.approx((0, 1.959964**2 / (5 + 1.959964**2)), abs=1e-6)
 
 
 def test_interval_equals_scipy():
