@@ -14,15 +14,19 @@ from fsbench.report.plots.budget import budgets
 from fsbench.report.plots.embedding import novel_features
 from fsbench.report.plots.grids import cross_domain, recipe_by_head
 from fsbench.report.plots.page import check_figure, save
+from fsbench.report.plots.ranking import leaderboard
+from fsbench.report.plots.selection import EVERYTHING, Selection
 from fsbench.report.plots.sweeps import ways_and_shots
 from fsbench.report.plots.tasks import task_accuracies
 from fsbench.report.plots.training import time_curves, training_curves
 
 __all__ = [
     "KINDS",
+    "Selection",
     "budgets",
     "check_figure",
     "cross_domain",
+    "leaderboard",
     "novel_features",
     "of_call",
     "plot",
@@ -34,35 +38,41 @@ __all__ = [
     "ways_and_shots",
 ]
 
-OF_RESULTS: Mapping[str, Callable[[Sequence[Result]], Figure]] = {
+OF_RESULTS: Mapping[str, Callable[[Sequence[Result], Selection], Figure]] = {
+    "leaderboard": leaderboard,
     "ways-shots": ways_and_shots,
     "recipe-head": recipe_by_head,
     "cross-domain": cross_domain,
     "budget": budgets,
     "task-accuracies": task_accuracies,
 }
-KINDS = (*OF_RESULTS, "features", "training", "time")
+OF_RUNS = {"training": training_curves, "time": time_curves}
+KINDS = (*OF_RESULTS, "features", *OF_RUNS)
 
 
-def plot(kind: str, paths: Sequence[Path]) -> Figure:
+def plot(kind: str, paths: Sequence[Path], selection: Selection = EVERYTHING) -> Figure:
     """Draw one of `KINDS` from result files or folders of them, from feature files, or from run folders.
 
+    For the kind budget, a results folder stands for its folder `budget`, if it has one.
+
     Raises:
-        FsbenchError: The kind is unknown, a file cannot be read, or the files do not fit this kind of plot.
+        FsbenchError: The kind is unknown, a file cannot be read, the files do not fit this kind of plot, or
+            no result is selected.
     """
-    if kind == "training":
-        return training_curves(paths)
-    if kind == "time":
-        return time_curves(paths)
+    if kind in OF_RUNS:
+        return OF_RUNS[kind](paths, selection)
     if kind == "features":
+        selection.only(kind)
         for path in paths:
             if path.is_file() and is_safetensors(path):
                 raise FsbenchError(f"{path}: is a checkpoint; extract features first: fsbench extract {path}")
         return novel_features([store.read(path) for path in paths])
     if kind not in OF_RESULTS:
         raise unknown("kind of plot", kind, KINDS)
+    if kind == "budget":
+        paths = [path / "budget" if (path / "budget").is_dir() else path for path in paths]
     files = [file for path in paths for file in (result_files.paths(path) if path.is_dir() else [path])]
-    return OF_RESULTS[kind]([result_files.read(file) for file in dict.fromkeys(files)])
+    return OF_RESULTS[kind]([result_files.read(file) for file in dict.fromkeys(files)], selection)
 
 
 def of_call(results: Sequence[Result]) -> Figure:
