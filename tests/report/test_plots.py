@@ -289,6 +289,11 @@ class TestRecipeByHead:
             )
             assert (light + 0.05) / (dark + 0.05) > 4.5
 
+    def test_two_runs_of_one_seed_are_two_rows(self):
+        runs = [made(7, 8 + n, train_seed=0, run=f"run-{n}", checkpoint=f"{n}") for n in range(2)]
+        (axes,) = every_axes(plots.recipe_by_head(runs))
+        assert len(cells(axes)) == 2
+
     def test_one_panel_per_protocol(self):
         assert len(every_axes(plots.recipe_by_head(sweep()))) == 4
 
@@ -387,7 +392,9 @@ class TestSelection:
         ):
             text = texts(draw([*others, *results], shown)).replace("\n", " ")
             assert f"head {head} (l2)" in text
-            assert (f"Other heads, not drawn: {left_out} (--head)" in text) == (left_out == "logistic")
+            assert (f"Other heads, not drawn: {left_out} (fsbench plot --head)" in text) == (
+                left_out == "logistic"
+            )
 
     def test_the_head_that_most_configurations_have_comes_before_nearest_mean(self):
         kept, _ = selection.select(
@@ -694,6 +701,7 @@ class TestKinds:
             (domains(), plots.cross_domain),
             (sweep(), plots.ways_and_shots),
             (heads, plots.recipe_by_head),
+            ([*sweep(), *(changed(r, head="svm") for r in sweep())], plots.recipe_by_head),
             (heads[:1], plots.task_accuracies),
         ):
             assert texts(plots.of_call(results)) == texts(right(results))

@@ -10,6 +10,7 @@ from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.features import store
 from fsbench.models.checkpoint import is_safetensors
+from fsbench.report.leaderboard import wording
 from fsbench.report.plots.budget import budgets
 from fsbench.report.plots.embedding import novel_features
 from fsbench.report.plots.grids import cross_domain, recipe_by_head
@@ -78,11 +79,13 @@ def plot(kind: str, paths: Sequence[Path], selection: Selection = EVERYTHING) ->
 def of_call(results: Sequence[Result]) -> Figure:
     """Draw the kind of plot that fits the results of one evaluation.
 
-    Several pairs of source and target make a cross-domain matrix, several ways or shots a sweep, several
-    recipes or heads a heat map, and one result the distribution over its tasks.
+    Several pairs of source and target make a cross-domain matrix, several heads a heat map, several ways or
+    shots a sweep, several recipes a heat map, and one result the distribution over its tasks.
     """
     if len({(result.model.source, result.data.dataset) for result in results if result.model.source}) > 1:
         return cross_domain(results)
+    if len({wording.head(result) for result in results}) > 1:
+        return recipe_by_head(results)
     if len({(result.spec.n_way, result.spec.n_shot) for result in results}) > 1:
         return ways_and_shots(results)
     return recipe_by_head(results) if len(results) > 1 else task_accuracies(results)

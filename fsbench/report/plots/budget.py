@@ -12,7 +12,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
 from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.measured import of_seeds
-from fsbench.report.plots.labels import numbers, without_epochs
+from fsbench.report.plots.labels import as_written, numbers, without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
 from fsbench.report.plots.selection import EVERYTHING, Selection, select
 from fsbench.stats.all_pairs import FEWEST_SEEDS, compare_pairs
@@ -151,7 +151,7 @@ def budgets(results: Sequence[Result], selection: Selection = EVERYTHING) -> Fig
             "budget: no setting has results of several numbers of epochs; pass results of trainings that "
             "differ in their epochs"
         )
-    sections = [Section(setting.text(), _caption(group), 5.4) for setting, group in shown.items()]
+    sections = [Section(as_written(setting.text()), _caption(group), 5.4) for setting, group in shown.items()]
     figure, parts = page(sections, note)
     for part, (setting, group) in zip(parts, shown.items(), strict=True):
         _draw(part, setting, group)

@@ -19,6 +19,7 @@ _DATA_SETS = {
     "tiered-imagenet": "tiered-ImageNet", "omniglot": "Omniglot", "imagenet-1k": "ImageNet-1k",
 }  # fmt: skip
 _TEXT = {"epochs": "{} epochs", "epochs of one": "{} epoch", "train seed": "seed {}", "preset": "preset {}"}
+_LAST = ("train seed", "run")  # details that are part of a name only if the others do not distinguish it
 Seeds = Sequence[Result]  # results that differ only in their training seed
 
 
@@ -35,7 +36,7 @@ class Configuration:
     seeds: Mapping[Protocol, Seeds]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Configurations that can be compared.
 
@@ -84,17 +85,19 @@ def _comparison(table: Table, without: Collection[str]) -> Comparison:
     """Fold the training seeds of a table."""
     lines = [line for line in table.lines if not line.in_mean]
     details = [_details(line) for line in lines]
-    shown = [name for name in differing(details) if name not in {"train seed", "run", *without}]
+    differ = differing(details)
+    shown = [name for name in differ if name not in {*_LAST, *without}]
     names = [_joined(texts, shown or ["recipe"]) or texts["backbone"] for texts in details]
-    if len(set(names)) < len(names) and not without:  # then seeds or runs differ
-        names = [
-            _joined(texts, [*shown, *(name for name in ("train seed", "run") if name in differing(details))])
-            for texts in details
+    for last in _LAST:
+        keys = [
+            (name, *(texts[each] for each in without)) for name, texts in zip(names, details, strict=True)
         ]
-    common = _joined(details[0], details[0].keys() - {*differing(details), "train seed", "run", "head"})
-    heads = {text["head"] for text in details}
-    heading = re.sub(r"[\w-]+", lambda word: data_set(word[0]), table.heading)
-    title = ", ".join([heading, *(f"head {head}" for head in heads if len(heads) == 1)])
+        if len(set(keys)) < len(keys):
+            shown.append(last)
+            names = [_joined(texts, shown) for texts in details]
+    common = _joined(details[0], details[0].keys() - {*differ, *_LAST, "head"})
+    heads = sorted({texts["head"] for texts in details})
+    title = ", ".join([as_written(table.heading), *(f"head {head}" for head in heads if len(heads) == 1)])
     rows = [Configuration(name, _seeds(table, line)) for name, line in zip(names, lines, strict=True)]
     return Comparison(title, common, table.columns, rows, table)
 
@@ -161,6 +164,11 @@ def numbers(values: Sequence[int], noun: str = "") -> str:
 def data_set(name: str) -> str:
     """Return the name of a data set as papers write it."""
     return _DATA_SETS.get(name, name)
+
+
+def as_written(text: str) -> str:
+    """Write the names of data sets in a text as papers do."""
+    return re.sub(r"[\w-]+", lambda word: data_set(word[0]), text)
 
 
 def pair(source: str | None, target: str) -> str:

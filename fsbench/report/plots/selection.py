@@ -79,7 +79,7 @@ def select(
     if one_head and len(selection.head) < 2:
         heads = heads and [max(sorted(heads), key=lambda head: _preference(by_head[head]))]
     left_out = sorted({by_head[head][0].head.name for head in by_head.keys() - heads})
-    note = f"Other heads, not drawn: {', '.join(left_out)} (--head). " if left_out else ""
+    note = f"Other heads, not drawn: {', '.join(left_out)} (fsbench plot --head). " if left_out else ""
     return [result for head in heads for result in by_head[head]], note
 
 
@@ -97,7 +97,7 @@ def matching(
         for value in values:
             if not any(value in texts(item) for item in items):
                 raise FsbenchError(
-                    f"{_flag(name)} {value}: not drawn here; choose {', '.join(map(str, present))}"
+                    f"{_flag(name)} {value}: matches nothing; choose {', '.join(map(str, present))}"
                 )
     return kept
 
