@@ -26,8 +26,8 @@ Preprocess = Literal["none", "l2", "cl2n", "tukey", "pt"] | str
 Precision = Literal["auto", "float32", "bf16", "fp16"] | str
 Plot = (
     Literal[
-        "ways-shots", "recipe-head", "cross-domain", "budget", "task-accuracies", "features", "training",
-        "time",
+        "leaderboard", "ways-shots", "recipe-head", "cross-domain", "budget", "task-accuracies", "features",
+        "training", "time",
     ]
     | str
 )  # fmt: skip

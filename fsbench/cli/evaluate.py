@@ -104,7 +104,7 @@ class OutputFlags:
     Attributes:
         out: Results folder.
         details: Also write tables of the classes, their confusion and the hardest tasks.
-        plot: Also draw the results: a sweep, a cross-domain matrix or a heat map (.png, .svg or .pdf).
+        plot: Also draw the results: a sweep, a cross-domain matrix or a heat map (.png, .svg, .pdf or .jpg).
     """
 
     out: Annotated[Path, Parameter(metavar="FOLDER")] = Path("results")

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench import stats
 from fsbench.diagnose._plots import Panel, panels, points
-from fsbench.diagnose._section import Claim, ReportSection, TextTable
+from fsbench.diagnose._section import Claim, Mean, ReportSection, TextTable
 from fsbench.diagnose.study import FEW_SHOT, Study, TrainedNetwork, batches_of
 from fsbench.heads.preprocess import l2
 
@@ -92,6 +93,7 @@ def section(study: Study) -> ReportSection:
     common = min(map(len, spectra.values()))  # narrow features have fewer
     spectra = {name: values[:common] for name, values in spectra.items()}
     first = next(iter(spectra.values()))
+    several = len(spectra) > 1  # one network alone is not compared
     return ReportSection(
         "spectrum",
         "Representation",
@@ -113,18 +115,12 @@ def section(study: Study) -> ReportSection:
                     ),
                     Panel(
                         f"the same, divided by {study.networks[0].name}",
-                        {n: _curve(values / first) for n, values in spectra.items()},
+                        {n: _curve(values / first) for n, values in spectra.items() if several},
                     ),
                 ],
                 "singular value",
             ),
-            "novel features and accuracy": points(
-                {
-                    quantity: {n: (row[quantity], one_shot[n]) for n, row in numbers["novel"].items()}
-                    for quantity in next(iter(numbers["novel"].values()))
-                },
-                "5-way 1-shot accuracy, %",
-            ),
+            **({"novel features and accuracy": _scatter(numbers["novel"], one_shot)} if several else {}),
         },
         {**numbers, "correlations": correlations},
         tuple(
@@ -167,6 +163,15 @@ def _rows(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     each = min(PER_CLASS, int(sizes.min()))
     rows: NDArray[np.int64] = (first[:CLASSES, None] + np.arange(each)).ravel()
     return rows
+
+
+def _scatter(rows: Mapping[str, Mapping[str, float]], one_shot: Mapping[str, Mean]) -> Figure:
+    """Draw 1-shot accuracy over each number of the novel features."""
+    quantities = next(iter(rows.values()))
+    return points(
+        {quantity: {n: (row[quantity], one_shot[n]) for n, row in rows.items()} for quantity in quantities},
+        "5-way 1-shot accuracy, %",
+    )
 
 
 def _table(split: str, rows: Mapping[str, Mapping[str, float]], study: Study) -> TextTable:

@@ -157,6 +157,9 @@ class TestEvaluation:
         (path,) = (tmp_path / "results").rglob("*.json")
         assert say(f"plot task-accuracies {path} --out b.svg") == "b.svg\n"
         assert "<svg" in (tmp_path / "b.svg").read_text()
+        assert say(f"plot task-accuracies {path} --out b.svg") == "b.svg\n"  # replaced, as in other commands
+        assert say(f"plot task-accuracies {path}") == "task-accuracies.png\n"
+        assert (tmp_path / "task-accuracies.png").is_file()
 
     @pytest.mark.parametrize("against", ["all", "first", "best"])
     def test_only_requested_pairs_are_compared(self, say: Say, against: str):

@@ -127,6 +127,7 @@ PRINTED = {"printed": ANY}
 OUTCOMES = "cli/test_flag_outcomes.py::test_"
 CLI, PRINT = "cli/test_cli.py::test_", "cli/test_cli_output.py::test_"
 TASKS = OUTCOMES + "task_settings_are_in_the_result_and_its_tasks"
+FILTERS = "report/test_plots.py::test_filters_keep_what_matches"
 TRIED = OUTCOMES + "method_and_images_are_in_the_result"
 TRAINED = OUTCOMES + "training_settings_are_in_the_checkpoint"
 ARCHITECTURE = OUTCOMES + "foreign_weights_need_an_architecture_and_a_size"
@@ -449,7 +450,15 @@ COMMANDS = {
     "plot": Command(
         "plot training run --out a.png",
         {"fsbench.report.plots.plot": lambda *_: "figure", "fsbench.report.plots.save": lambda *_: None},
-        {"--out": Row("b.svg", {}, OUTCOMES + "results_are_drawn", {"save.path": Path("b.svg"), **PRINTED})},
+        {
+            "--out": Row(
+                "b.svg", {}, OUTCOMES + "results_are_drawn", {"save.path": Path("b.svg"), **PRINTED}
+            ),
+            "--dataset": Row("cub tiny", {"selection.dataset": ("cub", "tiny")}, FILTERS),
+            "--recipe": Row("erm", {"selection.recipe": ("erm",)}, FILTERS),
+            "--head": Row("svm ridge", {"selection.head": ("svm", "ridge")}, FILTERS),
+            "--n-shot": Row("1 5", {"selection.n_shot": (1, 5)}, FILTERS),
+        },
     ),
     "diagnose": Command(
         "diagnose file",

@@ -12,7 +12,7 @@ import torch
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.data.loading import load
-from fsbench.diagnose import SECTIONS, diagnose, study
+from fsbench.diagnose import SECTIONS, _spectrum, diagnose, study
 from fsbench.diagnose import _plots as plots
 from fsbench.diagnose import _report as report
 from fsbench.diagnose import _toy as toy
@@ -64,6 +64,23 @@ def test_all_figures_are_written_and_on_the_page(measured: Path):
     assert page.count("data:image/png;base64,") == len(named)
     assert not re.search(r"https?://|url\(", page)  # no request to the network
     assert "default-src 'none'; img-src data:; style-src 'sha256-" in page
+
+
+def test_one_network_alone_is_not_compared(cache: Path, trained: Path):
+    """Neither with itself in a panel, nor as the only dot of a scatter plot."""
+    one, two = (
+        _spectrum.section(load_study(paths, session=Session(cache, CPU, quiet=True))).figures
+        for paths in (
+            [trained / "best.safetensors"],
+            [trained / f"{n}.safetensors" for n in ("best", "last")],
+        )
+    )
+    assert {caption: len(figure.axes) for caption, figure in one.items()} == {
+        "mean spectrum of a novel class": 1
+    }
+    assert {caption: len(figure.axes) for caption, figure in two.items()} == {
+        "mean spectrum of a novel class": 2, "novel features and accuracy": 4,
+    }  # fmt: skip
 
 
 def test_numbers_are_kept_unrounded(measured: Path):

@@ -3,6 +3,8 @@
 import re
 import shutil
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,13 @@ from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.features.store import Features, Origin
+from fsbench.models import checkpoint
 from fsbench.report import plots
-from fsbench.report.plots import budget
+from fsbench.report.leaderboard import published
+from fsbench.report.plots import budget, ranking, selection
 from tests.changed import changed, with_correct
 
+RESULTS = Path(__file__).parents[2] / "results"
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
 BASE = result_files.read(GOLDEN / "cifar-fs" / "erm-conv4-s0" / "5w1s3q-nearest-mean-l2-20t-s0.json")
 
@@ -108,13 +113,47 @@ class TestWaysAndShots:
             plots.ways_and_shots([changed(result, synthetic=True) for result in sweep()])
         )
 
+    def test_a_configuration_without_a_line_is_not_in_the_legend(self):
+        point = changed(sweep()[0], recipe="rotation", run="rotation", checkpoint="rotation")
+        other = [changed(r, recipe="mixup", run="mixup", checkpoint="mixup") for r in sweep()]
+        figure = plots.ways_and_shots([*sweep(), *other, point])
+        assert "mixup" in texts(figure)
+        assert "rotation" not in texts(figure)
+
+    def test_training_seeds_are_one_line_with_their_range(self):
+        seeds = [
+            [
+                made(
+                    *(n + seed for n in r.outcome.correct),
+                    n_shot=r.spec.n_shot,
+                    train_seed=seed,
+                    run=f"s{seed}",
+                )
+            ]
+            for seed in range(3)
+            for r in sweep()[:2]
+        ]
+        (axes,) = every_axes(figure := plots.ways_and_shots([r for (r,) in seeds]))
+        (line,) = axes.lines
+        accuracies = [[100 * r.outcome.accuracy for (r,) in seeds[i::2]] for i in range(2)]
+        np.testing.assert_allclose(line.get_ydata(), np.mean(accuracies, axis=1))
+        band = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert (band.min(), band.max()) == pytest.approx((min(accuracies[0]), max(accuracies[1])))
+        assert "mean over 3 training seeds" in texts(figure).replace("\n", " ")
+
+    def test_one_epoch_is_singular(self):
+        runs = [changed(r, epochs=n, epoch=n, run=str(n), checkpoint=str(n)) for n in (1, 2) for r in sweep()]
+        legend = texts(plots.ways_and_shots(runs))
+        assert "1 epoch\n" in legend
+        assert "2 epochs" in legend
+
     def test_one_protocol_is_no_sweep(self):
         with pytest.raises(FsbenchError, match="ways-shots: no checkpoint and head has results for several"):
             plots.ways_and_shots([made(7, 8)])
 
     def test_too_many_lines_are_refused(self):
-        many = [changed(result, recipe=f"r{n}", run=f"r{n}") for n in range(13) for result in sweep()]
-        with pytest.raises(FsbenchError, match="at most 24 lines in a panel can be read, but there are 26"):
+        many = [changed(result, recipe=f"r{n}", run=f"r{n}") for n in range(16) for result in sweep()]
+        with pytest.raises(FsbenchError, match=r"at most 30 lines .*, but there are 32; choose .* --recipe"):
             plots.ways_and_shots(many)
 
 
@@ -250,8 +289,31 @@ class TestRecipeByHead:
             )
             assert (light + 0.05) / (dark + 0.05) > 4.5
 
+    def test_two_runs_of_one_seed_are_two_rows(self):
+        runs = [made(7, 8 + n, train_seed=0, run=f"run-{n}", checkpoint=f"{n}") for n in range(2)]
+        (axes,) = every_axes(plots.recipe_by_head(runs))
+        assert len(cells(axes)) == 2
+
     def test_one_panel_per_protocol(self):
         assert len(every_axes(plots.recipe_by_head(sweep()))) == 4
+
+    def test_training_seeds_share_a_row(self):
+        runs = [
+            made(6 + seed, 9, 11, train_seed=seed, run=f"s{seed}", checkpoint=f"s{seed}") for seed in range(3)
+        ]
+        (axes,) = every_axes(plots.recipe_by_head(runs))
+        low, middle, high = (100 * run.outcome.accuracy for run in runs)
+        assert list(cells(axes).values()) == [f"{middle:.2f}\n{low:.2f}-{high:.2f}"]
+
+    def test_names_of_many_heads_do_not_run_into_each_other(self):
+        heads = ["distribution-calibration", "nearest-mean", *(f"head-number-{n}" for n in range(10))]
+        (axes,) = every_axes(figure := plots.recipe_by_head([made(7, 8, head=head) for head in heads]))
+        assert {label.get_rotation() for label in axes.get_xticklabels()} == {25}
+        few = plots.recipe_by_head([made(7, 8, head=head) for head in heads[:3]])
+        figure, (axes,) = few, every_axes(few)
+        figure.canvas.draw()
+        ends = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(left.x1 < right.x0 for left, right in pairwise(ends))
 
     def test_nothing(self):
         with pytest.raises(FsbenchError, match="recipe-head: there are no results"):
@@ -273,25 +335,20 @@ def domains(**changes) -> list[Result]:
 class TestCrossDomain:
     def test_numbers_match_the_results(self):
         (axes,) = every_axes(plots.cross_domain(results := domains()))
+        shown = {"cifar-fs": "CIFAR-FS", "omniglot": "Omniglot"}
         for result in results:
             mean, half = stats.mean_and_half_width(result.accuracies)
-            assert (
-                cells(axes)[result.model.source, result.data.dataset]
-                == f"{100 * mean:.2f} ± {100 * half:.2f}"
-            )
+            cell = shown[result.model.source], shown[result.data.dataset]
+            assert cells(axes)[cell] == f"{100 * mean:.2f} ± {100 * half:.2f}"
 
-    def test_the_best_or_the_requested_head_is_shown(self):
-        worse = [
-            made(*(n - 1 for n in result.outcome.correct), **about(result, head="svm"))
-            for result in domains()
-        ]
-        both = [*worse, *domains()]
-        (best,), (requested,) = (
-            every_axes(plots.cross_domain(both)),
-            every_axes(plots.cross_domain(both, "svm")),
-        )
-        assert best.texts[0].get_text()[:5] == f"{100 * both[4].outcome.accuracy:.2f}"
-        assert requested.texts[0].get_text()[:5] == f"{100 * both[0].outcome.accuracy:.2f}"
+    def test_one_source_has_a_row_per_recipe(self):
+        one = domains()[:2]
+        mixup = [changed(result, recipe="mixup", run="mixup", checkpoint="mixup") for result in one]
+        (axes,) = every_axes(figure := plots.cross_domain([*one, *mixup]))
+        assert cells(axes).keys() == {
+            (recipe, images) for recipe in ("erm", "mixup") for images in ("CIFAR-FS", "CIFAR-FS → Omniglot")
+        }
+        assert "Trained on CIFAR-FS" in texts(figure)
 
     def test_seeds_share_a_cell(self):
         second = [
@@ -302,7 +359,7 @@ class TestCrossDomain:
         first = domains()[0].outcome.accuracy, second[0].outcome.accuracy
         low, high = (100 * end for end in sorted(first))
         assert axes.texts[0].get_text() == f"{(low + high) / 2:.2f}\n{low:.2f}-{high:.2f}"
-        assert "the lowest and the highest seed" in texts(figure).replace("\n", " ")
+        assert "lowest to highest seed" in texts(figure).replace("\n", " ")
 
     def test_one_pair_is_no_matrix(self):
         with pytest.raises(FsbenchError, match="need two pairs of source and target, have 1"):
@@ -318,6 +375,113 @@ def about(result: Result, **changes) -> dict:
     return {**{name: flatten(result)[name] for name in names}, **changes}
 
 
+class TestSelection:
+    def both(self) -> list[Result]:
+        better = [made(*(n + 1 for n in r.outcome.correct), **about(r, head="logistic")) for r in domains()]
+        return [*better, *domains()]
+
+    @pytest.mark.parametrize(
+        ("draw", "results"), [(plots.cross_domain, domains()), (plots.ways_and_shots, sweep())],
+        ids=["cross-domain", "ways-shots"],
+    )  # fmt: skip
+    def test_one_head_is_drawn_nearest_mean_first_and_the_title_names_it(self, draw, results):
+        others = [changed(result, head="logistic") for result in results]
+        for shown, head, left_out in (
+            (plots.Selection(), "nearest-mean", "logistic"),
+            (plots.Selection(head=("logistic",)), "logistic", "nothing"),
+        ):
+            text = texts(draw([*others, *results], shown)).replace("\n", " ")
+            assert f"head {head} (l2)" in text
+            assert (f"Other heads, not drawn: {left_out} (fsbench plot --head)" in text) == (
+                left_out == "logistic"
+            )
+
+    def test_the_head_that_most_configurations_have_comes_before_nearest_mean(self):
+        kept, _ = selection.select(
+            [made(7, 8), *(changed(r, head="logistic") for r in domains())], plots.Selection()
+        )
+        assert {result.head.name for result in kept} == {"logistic"}
+
+    def test_several_selected_heads_are_all_drawn(self):
+        kept, note = selection.select(self.both(), plots.Selection(head=("logistic", "nearest-mean")))
+        assert (len(kept), note) == (8, "")
+
+    def test_of_equal_questions_the_one_with_most_tasks_is_drawn(self):
+        fewer = [made(*r.outcome.correct[:2], **about(r)) for r in domains()]
+        assert selection.select([*fewer, *domains()], plots.Selection())[0] == domains()
+
+    def test_filters_keep_what_matches(self):
+        results = [*domains(), *sweep()]
+        for filters, count in (
+            ({"dataset": ("omniglot",)}, 2),
+            ({"n_shot": (5,)}, 2),
+            ({"recipe": ("erm",)}, 8),
+        ):
+            assert len(selection.select(results, plots.Selection(**filters))[0]) == count
+
+    def test_a_filter_without_a_match_names_what_there_is(self):
+        with pytest.raises(FsbenchError, match=r"--dataset cub: .*; choose cifar-fs, omniglot"):
+            plots.cross_domain(domains(), plots.Selection(dataset=("cub",)))
+
+    def test_filters_without_effect_are_refused(self, trained):
+        for kind, paths in (("training", [trained]), ("features", [])):
+            with pytest.raises(FsbenchError, match=f"--head has no effect on plot {kind}"):
+                plots.plot(kind, paths, plots.Selection(head=("svm",)))
+
+    def test_a_figure_that_is_too_high_is_refused_with_the_filters_that_help(self):
+        many = [
+            changed(r, recipe=f"r{n}", run=f"r{n}", checkpoint=f"r{n}", image_size=20 + size)
+            for n in range(9) for size in range(9) for r in sweep()
+        ]  # fmt: skip
+        with pytest.raises(FsbenchError, match=r"at most 40 inches of height .* --dataset, --recipe"):
+            plots.recipe_by_head(many)
+
+
+class TestLeaderboard:
+    def results(self) -> list[Result]:
+        values = {"class_values": (0.3, 0.4, 0.5, 0.6)}
+        return [
+            made(right, right + seed, n_shot=shot, train_seed=seed, recipe=recipe, run=f"{recipe}{seed}",
+                 checkpoint=f"{recipe}{seed}", source="cifar-fs", dataset="cifar-fs", **values)
+            for recipe, right in (("erm", 7), ("mixup", 9)) for seed in range(3) for shot in (1, 5)
+        ]  # fmt: skip
+
+    def test_dots_are_means_and_lines_are_intervals(self):
+        one, five = every_axes(plots.leaderboard(self.results()))[:2]
+        assert [axes.get_xlabel() for axes in (one, five)] == ["5-way 1-shot", "5-way 5-shot"]
+        names = [label.get_text() for label in one.get_yticklabels()]
+        assert names[:2] == ["mixup", "erm"]
+        assert all(name.endswith(", published") for name in names[2:])
+        over_classes, over_tasks, seeds, mean = one.lines[:4]
+        np.testing.assert_allclose(mean.get_xdata(), 950 / 15)
+        np.testing.assert_allclose(sorted(seeds.get_xdata()), [900 / 15, 950 / 15, 1000 / 15])
+        half = 100 * stats.mean_and_half_width([0.3, 0.4, 0.5, 0.6])[1]
+        np.testing.assert_allclose(np.ptp(over_classes.get_xdata()), 2 * half)
+        half = 100 * stats.mean_and_half_width([9 / 15, 10 / 15])[1]
+        np.testing.assert_allclose(np.ptp(over_tasks.get_xdata()), 2 * half)
+
+    def test_numbers_stand_beside_the_panels(self):
+        figure = plots.leaderboard(self.results())
+        figure.canvas.draw()
+        for axes in every_axes(figure):
+            assert {text.get_text() for text in axes.texts} >= {"63.3", "50.0"}
+            assert all(text.get_window_extent().x0 >= axes.bbox.x1 for text in axes.texts)
+
+    def test_published_numbers_are_numbers(self):
+        rows = [row for quoted in published.quotations() for row in quoted.rows]
+        for row in rows:
+            assert all(0 < ranking._percent(row, protocol) < 100 for protocol in row.accuracies)
+
+    def test_networks_that_fsbench_did_not_train_are_drawn_if_there_are_no_others(self):
+        other = made(7, 8, recipe=None, preset=None, backbone="timm:other", run="other", checkpoint="other")
+        assert "did not train" in texts(plots.leaderboard([*self.results(), other]))
+        assert "timm:other" in texts(plots.leaderboard([other]))
+
+    def test_nothing(self):
+        with pytest.raises(FsbenchError, match="leaderboard: there are no results"):
+            plots.leaderboard([])
+
+
 class TestTaskAccuracies:
     def test_shares_are_counted(self):
         figure = plots.task_accuracies([made(3, 6, 6, 12)])
@@ -325,6 +489,22 @@ class TestTaskAccuracies:
         np.testing.assert_allclose(line.get_xdata(), [20, 40, 80])
         np.testing.assert_allclose(line.get_ydata(), [25, 75, 100])
         assert every_axes(figure)[0].get_xlabel() == "5-way 1-shot accuracy of a task, %"
+
+    def test_training_seeds_are_one_line_with_their_range(self):
+        seeds = [made(3, 6, 6, 12), made(6, 6, 9, 12, train_seed=1, run="other", checkpoint="other")]
+        axes = every_axes(plots.task_accuracies(seeds))[0]
+        (line,) = axes.lines
+        np.testing.assert_allclose(line.get_xdata(), [20, 40, 60, 80])
+        np.testing.assert_allclose(line.get_ydata(), [12.5, 62.5, 75, 100])
+        assert axes.collections[0].get_paths()[0].vertices[:, 1].min() == 0
+
+    def test_the_legend_says_which_panel_a_mean_belongs_to(self):
+        runs = [
+            changed(r, recipe=name, run=name, checkpoint=name) for name in ("erm", "mixup") for r in sweep()
+        ]
+        means = [f"5w{r.spec.n_shot}s {100 * r.outcome.accuracy:.2f} ±" for r in sweep()[:2]]
+        text = texts(plots.task_accuracies(runs))
+        assert all(mean in text for mean in means)
 
     def test_nothing(self):
         with pytest.raises(FsbenchError, match="there are no results"):
@@ -348,7 +528,8 @@ class TestFeatures:
         middles = np.array([points.mean(axis=0) for points in places])
         within = np.mean([np.linalg.norm(p - m, axis=1).mean() for p, m in zip(places, middles, strict=True)])
         assert within < 0.5 * np.linalg.norm(middles[:, None] - middles, axis=-1).mean()
-        assert "synthetic images" in texts(figure)
+        assert "features of 10 of 12 classes, mine (novel), synthetic images" in texts(figure)
+        assert "drawn at random" in texts(figure)
 
     def test_a_legend_names_the_classes_of_all_panels(self, features):
         """A class has the same colour and marker in each panel."""
@@ -410,8 +591,9 @@ class TestTraining:
         line = accuracy.lines[0]
         assert list(log.val_accuracy.notna()) == [False, True]  # only the last of two epochs is validated
         np.testing.assert_allclose(line.get_ydata(), 100 * log.val_accuracy[1:])
-        np.testing.assert_allclose(line.get_xdata(), [240])  # 6 base classes of 20 images
-        np.testing.assert_allclose(loss.lines[0].get_xdata(), [120, 240])
+        np.testing.assert_allclose(line.get_xdata(), [2])
+        np.testing.assert_allclose(loss.lines[0].get_xdata(), [1, 2])
+        assert accuracy.get_xlabel() == loss.get_xlabel() == "epoch"
         top = accuracy.collections[0].get_paths()[0].vertices[:, 1].max()
         assert top == pytest.approx(100 * (log.val_accuracy + log.val_half_width).max())
         np.testing.assert_allclose(loss.lines[0].get_ydata(), log.loss_class)
@@ -425,8 +607,32 @@ class TestTraining:
             "\n".join(["stage,epoch,loss_class,loss_mixed,seconds,images_per_second", *rows]) + "\n"
         )
         _, loss = every_axes(plots.training_curves([tmp_path]))
-        assert [list(line.get_xdata()) for line in loss.lines if line.get_linestyle() == ":"] == [[240, 240]]
+        assert [list(line.get_xdata()) for line in loss.lines if line.get_linestyle() == ":"] == [[2, 2]]
         assert {text.get_text() for text in loss.texts} == {"class", "mixed"}
+
+    def test_training_seeds_are_one_line_with_their_range(self, trained, tmp_path):
+        """A folder of checkpoints stands for all of those that have a log beside them."""
+        tensors, about = checkpoint.read(trained / "last.safetensors")
+        provenance = checkpoint.as_provenance(about)
+        for seed in range(2):
+            other = replace(provenance, train_seed=seed, run=f"s{seed}")
+            checkpoint.write(tmp_path / f"s{seed}.safetensors", tensors, other)
+            (tmp_path / f"s{seed}.csv").write_text(
+                "stage,epoch,seconds,images_per_second,loss_class,val_accuracy,val_half_width\n"
+                f"a,1,60,9,4,0.2,0.1\na,2,60,9,{3 + seed},0.{3 + seed},0.1\n"
+            )
+        accuracy, loss = every_axes(figure := plots.plot("training", [tmp_path]))
+        (line,) = accuracy.lines
+        np.testing.assert_allclose(line.get_ydata(), [20, 35])
+        band = accuracy.collections[0].get_paths()[0].vertices[:, 1]
+        assert (band.min(), band.max()) == pytest.approx((20, 40))
+        np.testing.assert_allclose(loss.lines[0].get_ydata(), [4, 3.5])
+        assert "means over 2 training seeds" in texts(figure).replace("\n", " ")
+
+    def test_filters(self, trained):
+        assert every_axes(plots.plot("training", [trained], plots.Selection(dataset=("tiny",))))
+        with pytest.raises(FsbenchError, match=r"--recipe mixup: .*; choose erm"):
+            plots.plot("time", [trained], plots.Selection(recipe=("mixup",)))
 
     def test_no_log(self, trained, tmp_path):
         (tmp_path / "last.safetensors").write_bytes((trained / "last.safetensors").read_bytes())
@@ -439,7 +645,10 @@ class TestTraining:
 
 class TestFiles:
     def test_equal_figures_are_equal_files(self, tmp_path):
-        for suffix, begin in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        jpeg = b"\xff\xd8\xff"
+        for suffix, begin in {
+            "svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF", "jpg": jpeg, "jpeg": jpeg
+        }.items():  # fmt: skip
             first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
             for path in (first, second):
                 plots.save(plots.task_accuracies([made(3, 6, 12)]), path)
@@ -448,8 +657,8 @@ class TestFiles:
         assert not re.search(rb"<dc:date>", (tmp_path / "a.svg").read_bytes())
 
     def test_another_suffix(self, tmp_path):
-        with pytest.raises(FsbenchError, match=r"must end in \.png, \.svg or \.pdf, but ends in \.jpg"):
-            plots.save(plots.task_accuracies([made(3, 6)]), tmp_path / "a.jpg")
+        with pytest.raises(FsbenchError, match=r"must end in \.png, .*\.jpg or \.jpeg, but ends in \.gif"):
+            plots.save(plots.task_accuracies([made(3, 6)]), tmp_path / "a.gif")
         assert not list(tmp_path.iterdir())
 
 
@@ -462,6 +671,26 @@ class TestKinds:
         )
         assert texts(from_folder) == texts(from_files)
 
+    def test_a_results_folder_stands_for_its_budgets(self, tmp_path):
+        for epochs in (10, 40):
+            result_files.write(tmp_path / "budget", trained_for("erm", epochs, 0, 6, 7, run=f"e{epochs}"))
+        assert every_axes(plots.plot("budget", [tmp_path]))
+
+    def test_titles_keep_away_from_the_edge(self):
+        figure = plots.task_accuracies([made(3, 6, 12)])
+        figure.canvas.draw()
+        top = figure.subfigs[0]._suptitle.get_window_extent().y1
+        assert top < figure.bbox.y1 - 4
+
+    def test_the_results_of_this_project_are_drawn(self):
+        """Every kind of results takes the whole folder, without a filter."""
+        kinds = list(plots.OF_RESULTS)
+        results = [result_files.read(path) for path in result_files.paths(RESULTS)]
+        for kind in kinds:
+            if kind != "budget":
+                assert every_axes(plots.OF_RESULTS[kind](results, plots.Selection()))
+        assert every_axes(plots.plot("budget", [RESULTS]))
+
     def test_unknown(self):
         with pytest.raises(FsbenchError, match="did you mean 'ways-shots'"):
             plots.plot("ways-shot", [])
@@ -472,6 +701,7 @@ class TestKinds:
             (domains(), plots.cross_domain),
             (sweep(), plots.ways_and_shots),
             (heads, plots.recipe_by_head),
+            ([*sweep(), *(changed(r, head="svm") for r in sweep())], plots.recipe_by_head),
             (heads[:1], plots.task_accuracies),
         ):
             assert texts(plots.of_call(results)) == texts(right(results))

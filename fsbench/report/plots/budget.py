@@ -12,8 +12,9 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
 from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.measured import of_seeds
-from fsbench.report.plots.labels import without_epochs
+from fsbench.report.plots.labels import as_written, numbers, without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
+from fsbench.report.plots.selection import EVERYTHING, Selection, select
 from fsbench.stats.all_pairs import FEWEST_SEEDS, compare_pairs
 from fsbench.tasks.spec import TaskSpec
 
@@ -134,20 +135,24 @@ def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float |
     return None if np.isnan(width) else width
 
 
-def budgets(results: Sequence[Result]) -> Figure:
+def budgets(results: Sequence[Result], selection: Selection = EVERYTHING) -> Figure:
     """Plot accuracy against epochs, and below it the difference from ERM, for each setting.
 
-    There is one column of panels per number of images of each base class, and one line per recipe.
+    There is one column of panels per number of images of each base class, and one line per recipe. Networks
+    without a training recipe have no budget and are left out.
 
     Raises:
         FsbenchError: No recipe was trained with two budgets, or there are more than 6 panels side by side.
     """
-    shown = {
-        setting: group for setting, group in points(results).items() if len({p.epochs for p in group}) > 1
-    }
+    kept, note = select([result for result in results if result.model.recipe], selection)
+    shown = {setting: group for setting, group in points(kept).items() if len({p.epochs for p in group}) > 1}
     if not shown:
-        raise FsbenchError("budget: no setting has results of several numbers of epochs")
-    figure, parts = page([Section(setting.text(), _caption(group), 5.6) for setting, group in shown.items()])
+        raise FsbenchError(
+            "budget: no setting has results of several numbers of epochs; pass results of trainings that "
+            "differ in their epochs"
+        )
+    sections = [Section(as_written(setting.text()), _caption(group), 5.4) for setting, group in shown.items()]
+    figure, parts = page(sections, note)
     for part, (setting, group) in zip(parts, shown.items(), strict=True):
         _draw(part, setting, group)
     return figure
@@ -155,8 +160,7 @@ def budgets(results: Sequence[Result]) -> Figure:
 
 def seeds_text(group: Sequence[Point]) -> str:
     """Format the number of training seeds of points, such as "3" or "1 to 3"."""
-    fewest, most = min(p.n_seeds for p in group), max(p.n_seeds for p in group)
-    return str(fewest) if fewest == most else f"{fewest} to {most}"
+    return numbers([p.n_seeds for p in group])
 
 
 def recipes_of(group: Sequence[Point]) -> list[str]:
@@ -171,7 +175,7 @@ def _caption(group: Sequence[Point]) -> str:
         "Below: difference from ERM with the same number of epochs. "
         "Bars: 95 % interval over new classes and training seeds, not corrected for several comparisons. "
         f"Hollow points have fewer than {FEWEST_SEEDS} seeds and no interval. Each point is a separate "
-        "training. All seeds train on the same images."
+        "training. All seeds train on the same images. "
     )
 
 

@@ -1,7 +1,7 @@
 """Novel features in two dimensions."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +12,26 @@ from numpy.typing import NDArray
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
 from fsbench.features.store import Features
-from fsbench.report.plots.page import Section, at_most, grid, legend_below, legend_height, mark, n_rows, page
+from fsbench.report.plots.labels import data_set, numbers
+from fsbench.report.plots.page import (
+    MARKERS,
+    Section,
+    at_most,
+    grid,
+    legend_below,
+    legend_height,
+    n_rows,
+    page,
+)
 
 N_CLASSES, N_ITEMS = 10, 100
 MOST = 6  # panels
-SIDE = 7.0  # inches: height of a panel that stands alone
+SIDE = 6.5  # inches: height of a panel that stands alone
+# Petroff 2021, arXiv:2107.02270, made for scatter plots; pink and black instead of a second blue and grey.
+COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#f2a5c6",
+    "#717581", "#e76300", "#a96b59", "#b9ac70", "#000000",
+)  # fmt: skip
 Method = Literal["tsne", "umap"]
 NEEDS = {"tsne": ("t-SNE", "scikit-learn"), "umap": ("UMAP", "umap-learn")}
 
@@ -33,30 +48,40 @@ def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method =
     """
     if not files:
         raise FsbenchError("features: there are no feature files")
-    at_most("features", "files", len(files), MOST)
+    at_most("features", "files", len(files), MOST, "fewer paths")
     samples = [_sample(file, seed) for file in files]
     class_names = list(dict.fromkeys(name for _, names in samples for name in names))
     splits = sorted(set(map(_split, files)))
     synthetic = ", synthetic images" if any(file.origin.synthetic for file in files) else ""
+    n_classes = numbers([len(set(names)) for _, names in samples])
+    name = NEEDS[method][0]
     caption = (
-        f"{NEEDS[method][0]} of unit-length features of {N_CLASSES} classes drawn with seed {seed}, at most "
+        f"{name} of unit-length features of {n_classes} classes drawn at random with seed {seed}, at most "
         f"{N_ITEMS} images each. Images that are close here have similar features. The axes, the distances "
         "between groups and the sizes of groups have no meaning."
     )
     n_columns = min(len(files), 2)
-    title = f"{NEEDS[method][0]} of features, {', '.join(splits)}{synthetic}"
+    of = numbers([len(np.unique(file.labels)) for file in files])
+    images = " and ".join(splits)
+    title = f"{name} of the features of {n_classes} of {of} classes, {images}{synthetic}"
     height = SIDE / n_columns * n_rows(len(files), n_columns) + 0.3 + legend_height(class_names)
     figure, (part,) = page([Section(title, caption, height)])
     for axes, file, (values, names) in zip(grid(part, len(files), n_columns), files, samples, strict=True):
         _scatter(axes, _embed(values, seed, method), names, class_names)
-        axes.set_title(f"{file.origin.run or ''}\n{_split(file)}", fontsize="small")
-    handles = [Line2D([], [], **{**mark(number), "linestyle": ""}) for number in range(len(class_names))]
+        panel = filter(None, [file.origin.run, _split(file) if len(splits) > 1 else ""])
+        axes.set_title("\n".join(panel), fontsize="small")
+    handles = [Line2D([], [], linestyle="", **_style(number)) for number in range(len(class_names))]
     legend_below(part, class_names, handles)
     return figure
 
 
 def _split(features: Features) -> str:
-    return f"{features.origin.dataset} ({features.origin.split})"
+    return f"{data_set(features.origin.dataset or 'unknown')} ({features.origin.split})"
+
+
+def _style(number: int) -> dict[str, Any]:
+    """Return colour and marker of a class; the first 40 differ."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
 def _sample(features: Features, seed: int) -> tuple[NDArray[np.float32], list[str]]:
@@ -103,6 +128,5 @@ def _scatter(
     for number, name in enumerate(class_names):
         x, y = points[np.array(names) == name].T
         if len(x):
-            style = mark(number)
-            axes.scatter(x, y, s=14, c=style["color"], marker=style["marker"], alpha=0.8, linewidths=0)
+            axes.scatter(x, y, s=16, alpha=0.8, linewidths=0, **_style(number))
     axes.set(xticks=[], yticks=[])

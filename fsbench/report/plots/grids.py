@@ -1,8 +1,9 @@
 """Heat maps with the numbers in their cells: recipe by head, and source by target."""
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import compress
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,239 +11,241 @@ from matplotlib.figure import Figure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import differing, distinguishing, group_by
+from fsbench.report.grouping import distinguishing, group_by
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.tables import Cell, Spread, spread, tables
+from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.plots import labels
-from fsbench.report.plots.page import LINE, Section, at_most, grid, n_rows, page
-from fsbench.stats import mean_and_half_width
+from fsbench.report.plots.labels import Seeds
+from fsbench.report.plots.page import LINE, Section, grid, n_rows, page
+from fsbench.report.plots.selection import EVERYTHING, Selection, select
 
-MOST = 12  # panels
-SEEDS = "Below a mean over training seeds: the lowest and the highest seed."
-Number = tuple[float, str]  # accuracy, 0..1, and its text: ± is over tasks, a range is over seeds
-Panels = Mapping[str, Mapping[tuple[str, str], Number]]  # by title, then by names of row and column
-Grid = tuple[Sequence[str], Sequence[str], Panels]  # names of rows and columns, panels
-Images = tuple[str, str]  # name of a data set and fingerprint
+SHOWN_AS = "Below the mean, or after ±"
+WIDEST = 7  # cells side by side
 
 
-def recipe_by_head(results: Sequence[Result]) -> Figure:
+@dataclass(frozen=True)
+class Panel:
+    """One heat map.
+
+    Attributes:
+        protocol: Protocol, such as "5-way 1-shot"; panels of one protocol share their colour scale.
+        title: Title below the protocol; may be empty.
+        cells: Results by names of row and column.
+    """
+
+    protocol: str
+    title: str
+    cells: Mapping[tuple[str, str], Seeds]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Heat maps with the same rows and columns, in one section of the figure.
+
+    Attributes:
+        title: Title of the section.
+        caption: Its first sentences.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        panels: The heat maps.
+    """
+
+    title: str
+    caption: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    panels: Sequence[Panel]
+
+
+def recipe_by_head(results: Sequence[Result], selection: Selection = EVERYTHING) -> Figure:
     """Plot the accuracy of each recipe (rows) with each head (columns).
 
-    One panel per protocol, one section per table of comparable results.
+    One panel per protocol, one section per comparison.
 
     Raises:
-        FsbenchError: There are no results, or more than 12 panels.
+        FsbenchError: There are no results, or too many for one figure.
     """
-    comparable = tables(results)
-    if not comparable:
+    kept, note = select(results, selection, one_head=False)
+    matrices = []
+    for comparison in labels.comparisons(kept, without=["head"]):
+        cells: dict[Protocol, dict[tuple[str, str], Seeds]] = {column: {} for column in comparison.columns}
+        for row in comparison.rows:
+            for protocol, seeds in row.seeds.items():
+                cells[protocol][row.name, wording.head(seeds[0])] = seeds
+        panels = [Panel(_protocol(*protocol), "", panel) for protocol, panel in cells.items()]
+        heads = sorted({head for panel in panels for _, head in panel.cells})
+        names = list(dict.fromkeys(comparison.names))
+        matrices.append(Matrix(comparison.title, comparison.sentence, names, heads, panels))
+    if not matrices:
         raise FsbenchError("recipe-head: there are no results")
-    at_most("recipe-head", "panels", sum(len(table.columns) for table in comparable), MOST)
-    sections, grids = [], []
-    for table in comparable:
-        rows = labels.labels(table.lines, without=("head",))
-        heads = sorted({line.named["head"] for line in table.lines})
-        panels: dict[str, dict[tuple[str, str], Number]] = {}
-        for way, shot in table.columns:
-            panels[f"{way}-way {shot}-shot accuracy, %"] = {
-                (row, line.named["head"]): _number(line.cells[way, shot])
-                for row, line in zip(rows, table.lines, strict=True)
-                if (way, shot) in line.cells
-            }
-        grids.append((list(dict.fromkeys(rows)), heads, panels))
-        caption = labels.common(table.lines) + labels.interval(table.results, "±")
-        if any(line.n_seeds > 1 for line in table.lines):
-            caption += f" {SEEDS}"
-        sections.append((table.heading, caption))
-    return _draw(sections, grids, x_label="head", y_label="")
+    return _draw(matrices, note)
 
 
-def cross_domain(results: Sequence[Result], head: str | None = None) -> Figure:
-    """Plot accuracy on each target (columns) of backbones trained on each source (rows).
+def cross_domain(results: Sequence[Result], selection: Selection = EVERYTHING) -> Figure:
+    """Plot accuracy on each target of backbones trained on each source.
 
-    One panel per recipe, one section per protocol with several pairs. All numbers of a panel have the same
-    head: `head` if given, otherwise the one with most cells and, of these, the highest mean. Heads that use
-    class counts are shown only if there is no other. A cell of several training seeds shows their mean, with
-    the lowest and the highest seed.
+    With several sources, there is one panel per protocol and recipe: rows are sources and columns targets.
+    With one source, there is one panel per protocol: rows are recipes and columns targets. Protocols with
+    only one pair of source and target are left out.
 
     Raises:
         FsbenchError: No protocol has two pairs of source and target, a cell has two results of one seed, or
-            there are more than 12 panels.
+            there are too many for one figure.
     """
-    of_head = [result for result in results if result.model.source and head in (None, result.head.name)]
-    pairs = {(result.model.source, result.data.dataset) for result in of_head}
-    if len(pairs) < 2:
-        of = f" of head {head}" if head else ""
-        raise FsbenchError(
-            f"cross-domain: results{of} need two pairs of source and target, have {len(pairs)}"
-        )
-    questions = [
-        same for same in group_by(of_head, _question).values() if len({_pair(result) for result in same}) > 1
+    kept, note = select([result for result in results if result.model.source], selection)
+    n_pairs = len(set(map(_pair, kept)))
+    if n_pairs < 2:
+        raise FsbenchError(f"cross-domain: results need two pairs of source and target, have {n_pairs}")
+    wide = [
+        same
+        for same in group_by(kept, lambda r: (_question(r), r.spec.n_way, r.spec.n_shot)).values()
+        if len(set(map(_pair, same))) > 1
     ]
-    if not questions:
+    if not wide:
         raise FsbenchError("cross-domain: no two pairs of source and target answer the same question")
-    sections, grids = zip(*map(_matrices, questions), strict=True)
-    at_most("cross-domain", "panels", sum(len(panels) for *_, panels in grids), MOST)
-    y_label = "source: trained on"
-    return _draw(sections, grids, x_label="target: tasks from", y_label=y_label, one_scale=True)
+    questions = group_by([result for same in wide for result in same], _question).values()
+    return _draw([_matrix(results) for results in questions], note)
 
 
 def _question(result: Result) -> Hashable:
-    """Return the values, other than images, that are equal for all results of a matrix."""
-    spec = replace(result.spec, n_tasks=2, seed=0)
+    """Return the values, other than images, ways and shots, that are equal for all results of a section."""
+    spec = replace(result.spec, n_way=2, n_shot=result.spec.least_shot or 1, n_tasks=2, seed=0)
     return spec, result.task.sampler, result.data.split, result.model.per_class, result.model.image_size
 
 
-def _matrices(same_question: Sequence[Result]) -> tuple[tuple[str, str], Grid]:
-    """Return title and caption, and one matrix per recipe, of the results for one protocol."""
-    source, target = _names(map(_source, same_question)), _names(map(_target, same_question))
-    best_heads = [_best_head(results) for results in group_by(same_question, _recipe).values()]
-    details = [_details(results[0]) for results in best_heads]
-    differences = differing(details)
-    panels = {}
-    several_seeds = False
-    for results, texts in zip(best_heads, details, strict=True):
-        cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
-        for result in results:
-            cells[source[_source(result)], target[_target(result)]].append(result)
-        title = "\n".join(text for name, text in texts.items() if text and name in differences)
-        panels[title] = {pair: _over_seeds(cell) for pair, cell in cells.items()}
-        several_seeds |= any(len({result.model.train_seed for result in cell}) > 1 for cell in cells.values())
-    first = same_question[0]
-    size = f", {first.model.image_size} px" if first.model.image_size else ""
-    drawn = ", synthetic images" if any(result.data.synthetic for result in same_question) else ""
-    protocol = f"{first.spec.n_way}-way {first.spec.n_shot}-shot"
-    title = f"{protocol} accuracy in %, {first.data.split} classes{size}{drawn}"
-    common = ", ".join(text for name, text in details[0].items() if text and name not in differences)
-    shown = [result for results in best_heads for result in results]
-    epochs = sorted({f"{source[_source(result)]} {wording.epochs(result.model)}" for result in shown})
-    caption = f"The same for all: {common}. " if common else ""
-    caption += f"Epochs by source: {', '.join(epochs)}. {labels.interval(shown, '±')}"
-    if several_seeds:
-        caption += f" {SEEDS}"
-    return (title, caption), (list(source.values()), list(target.values()), panels)
-
-
-def _draw(
-    texts: Sequence[tuple[str, str]],
-    grids: Sequence[Grid],
-    x_label: str,
-    y_label: str,
-    one_scale: bool = False,
-) -> Figure:
-    """Draw one section per grid, with as many panels side by side as are readable.
-
-    With `one_scale`, the panels of a grid share their colour scale.
-    """
-    shapes = []
-    for rows, columns, panels in grids:
-        n_columns = max(1, min(len(panels), 7 // len(columns)))
-        shapes.append((n_columns, n_rows(len(panels), n_columns) * (0.4 * len(rows) + 0.8)))
-    figure, parts = page(
-        [
-            Section(title, caption, height + 0.3)
-            for (title, caption), (_, height) in zip(texts, shapes, strict=True)
-        ]
+def _matrix(results: Sequence[Result]) -> Matrix:
+    """Return the section of the results for one question."""
+    sources, targets = _images(map(_source, results)), _images(map(_target, results))
+    recipes = _recipes(results)
+    several = len(sources) > 1
+    if not several:
+        ((source, _),) = sources
+        for name, fingerprint in targets:  # with the source as part of the name
+            text = targets[name, fingerprint].removeprefix(labels.data_set(name))
+            targets[name, fingerprint] = labels.pair(source, name) + text
+        targets = dict(sorted(targets.items(), key=lambda item: item[0][0] != source))
+    panels: dict[tuple[str, str], dict[tuple[str, str], list[Result]]] = {}
+    for result in sorted(results, key=lambda r: (r.spec.n_way, r.spec.n_shot, recipes[_recipe(r)])):
+        protocol, recipe = _protocol(result.spec.n_way, result.spec.n_shot), recipes[_recipe(result)]
+        panel, row = ((protocol, recipe), sources[_source(result)]) if several else ((protocol, ""), recipe)
+        cells = panels.setdefault(panel, {})
+        cells.setdefault((row, targets[_target(result)]), []).append(result)
+    for seeds in (seeds for cells in panels.values() for seeds in cells.values()):
+        if len({result.model.train_seed for result in seeds}) < len(seeds):
+            paths = " and ".join(result.path.as_posix() for result in seeds[:2])
+            raise FsbenchError(f"cross-domain: {paths} would share a cell; pass only one of them")
+    first = results[0]
+    drawn = ["synthetic images"] * any(result.data.synthetic for result in results)
+    size = [f"{first.model.image_size} px"] if first.model.image_size else []
+    heads = sorted(set(map(wording.head, results)))
+    trained = "source (rows) and target" if several else f"trained on {next(iter(sources.values()))}"
+    title = ", ".join([trained, *size, f"{first.data.split} classes", *drawn, f"head {', '.join(heads)}"])
+    epochs = sorted({f"{sources[_source(r)]} {r.model.epochs}" for r in results if r.model.epochs})
+    caption = f"Epochs of training: {', '.join(epochs)}. " if epochs else ""
+    return Matrix(
+        title[0].upper() + title[1:],
+        caption,
+        list((sources if several else recipes).values()),
+        list(targets.values()),
+        [Panel(protocol, name, cells) for (protocol, name), cells in panels.items()],
     )
-    for part, (rows, columns, panels), (n_columns, _) in zip(parts, grids, shapes, strict=True):
-        crowded = max(map(len, rows)) + n_columns * sum(len(name) + 2 for name in columns) > LINE
-        shared = [mean for numbers in panels.values() for mean, _ in numbers.values()] if one_scale else []
-        all_axes = grid(part, len(panels), n_columns, sharey=True)
-        for axes, (title, numbers) in zip(all_axes, panels.items(), strict=True):
-            _heat(axes, rows, columns, numbers, shared or [mean for mean, _ in numbers.values()])
-            axes.tick_params(axis="x", rotation=20 if crowded else 0)
-            axes.set_title(title, fontsize="medium")
-        part.supylabel(y_label, fontsize="medium")
-        part.supxlabel(x_label, fontsize="medium")
+
+
+def _draw(matrices: Sequence[Matrix], note: str) -> Figure:
+    """Draw one section per matrix, with as many panels side by side as are readable."""
+    sections, widths = [], []
+    for matrix in matrices:
+        n_columns = max(1, min(len(matrix.panels), WIDEST // len(matrix.columns)))
+        names, slanted = _tick_names(matrix, n_columns)
+        below = 0.9 if slanted else 0.15 * max(1 + name.count("\n") for name in names)
+        height = n_rows(len(matrix.panels), n_columns) * (0.38 * len(matrix.rows) + 0.5 + below)
+        sections.append(Section(matrix.title, matrix.caption, height))
+        widths.append(n_columns)
+    points = [seeds for matrix in matrices for panel in matrix.panels for seeds in panel.cells.values()]
+    figure, parts = page(sections, labels.interval(points, SHOWN_AS) + note)
+    for part, matrix, n_columns in zip(parts, matrices, widths, strict=True):
+        panels = grid(part, len(matrix.panels), n_columns, sharey=True)
+        for axes, panel in zip(panels, matrix.panels, strict=True):
+            same = [other.cells.values() for other in matrix.panels if other.protocol == panel.protocol]
+            scale = [labels.mean_and_range(seeds)[0] for cells in same for seeds in cells]
+            _heat(axes, matrix, panel, (min(scale), max(scale)))
+            names, slanted = _tick_names(matrix, n_columns)
+            axes.set_xticks(range(len(names)), names, fontsize="small")
+            if slanted:
+                for label in axes.get_xticklabels():
+                    label.set(rotation=25, ha="right", rotation_mode="anchor")
     return figure
 
 
-def _heat(
-    axes: Axes,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    numbers: Mapping[tuple[str, str], Number],
-    scale: Sequence[float],
-) -> None:
+def _tick_names(matrix: Matrix, n_columns: int) -> tuple[list[str], bool]:
+    """Wrap the names of columns to the width of a cell, and say whether they must be slanted instead."""
+    width = (LINE - 15 - max(map(len, matrix.rows))) // (n_columns * len(matrix.columns)) - 2
+    slanted = any(len(word) > width for name in matrix.columns for word in name.split())
+    return [
+        name if slanted else fill(name, max(width, 1), break_on_hyphens=False) for name in matrix.columns
+    ], slanted
+
+
+def _heat(axes: Axes, matrix: Matrix, panel: Panel, scale: tuple[float, float]) -> None:
     """Draw a heat map with the numbers in its cells, darker for higher values of `scale`."""
-    means = np.array(
-        [[100 * numbers.get((row, column), (np.nan, "-"))[0] for column in columns] for row in rows]
-    )
-    low, high = 100 * min(scale), 100 * max(scale)
+    means = np.full((len(matrix.rows), len(matrix.columns)), np.nan)
+    for i, j in np.ndindex(means.shape):
+        seeds = panel.cells.get((matrix.rows[i], matrix.columns[j]))
+        if seeds:
+            means[i, j] = labels.mean_and_range(seeds)[0]
+        axes.text(
+            j,
+            i,
+            labels.number(seeds, "{:.2f}\n{:.2f}-{:.2f}") if seeds else "-",
+            ha="center",
+            va="center",
+            fontsize="small",
+        )
+    low, high = scale
     span = max(high - low, 1.0)
     # Only the light half of the colours, so that black text is easy to read.
     axes.imshow(means, cmap="Blues", vmin=low - 0.1 * span, vmax=high + span, aspect="auto")
-    for i, j in np.ndindex(means.shape):
-        text = numbers.get((rows[i], columns[j]), (0, "-"))[1]
-        axes.text(j, i, text, ha="center", va="center", fontsize="small")
-    axes.set_xticks(range(len(columns)), columns, fontsize="small")
-    axes.set_yticks(range(len(rows)), rows, fontsize="small")
+    axes.set_yticks(range(len(matrix.rows)), matrix.rows, fontsize="small")
     axes.tick_params(length=0)
+    axes.set_title("\n".join(filter(None, [f"{panel.protocol} accuracy, %", panel.title])), fontsize="medium")
 
 
-def _number(cell: Cell | Spread) -> Number:
-    if isinstance(cell, Spread):
-        return cell.mean, f"{100 * cell.mean:.2f}\n{100 * cell.lowest:.2f}-{100 * cell.highest:.2f}"
-    return _of_tasks(cell.result.outcome.accuracy, cell.half_width)
+def _protocol(n_way: int, n_shot: int) -> str:
+    return f"{n_way}-way {n_shot}-shot"
 
 
-def _of_tasks(mean: float, half_width: float) -> Number:
-    return mean, f"{100 * mean:.2f} ± {100 * half_width:.2f}"
+def _recipe(result: Result) -> tuple[str, ...]:
+    """Return the texts that may distinguish recipes; epochs may differ between sources."""
+    model = result.model
+    changes = labels.without_epochs(model.overrides or "")
+    network = model.backbone if model.recipe else ""  # otherwise, the backbone is the name
+    return labels.recipe(model), network or "", model.preset or "", changes, wording.head(result)
 
 
-def _recipe(result: Result) -> tuple[str, str, str]:
-    """Return backbone, recipe and overrides without epochs, which may differ between sources."""
-    changes = labels.without_epochs(result.model.overrides or "")
-    return result.model.backbone or "", wording.recipe(result.model) if result.model.recipe else "", changes
+def _recipes(results: Sequence[Result]) -> dict[tuple[str, ...], str]:
+    """Name each recipe, with what differs between recipes."""
+    keys = sorted(set(map(_recipe, results)))
+    differ = [len({key[part] for key in keys}) > 1 for part in range(len(keys[0]))]
+    differ[0] = True  # the name
+    return {key: ", ".join(filter(None, compress(key, differ))) for key in keys}
 
 
-def _details(result: Result) -> dict[str, str]:
-    """Return texts that may distinguish the panels of a matrix."""
-    backbone, recipe, changes = _recipe(result)
-    return {"backbone": backbone, "recipe": recipe, "changes": changes, "head": wording.head(result)}
-
-
-def _best_head(recipe_results: Sequence[Result]) -> list[Result]:
-    """Select the results of one head: without class counts if possible, then by cells and mean accuracy."""
-
-    def preference(results: Sequence[Result]) -> tuple[bool, int, float]:
-        cells = {_pair(result) for result in results}
-        return (
-            not results[0].head.class_prior,
-            len(cells),
-            float(np.mean([result.outcome.accuracy for result in results])),
-        )
-
-    return max(group_by(recipe_results, wording.head).values(), key=preference)
-
-
-def _over_seeds(cell: Sequence[Result]) -> Number:
-    """Return the single result or the mean over training seeds; of each seed, the result with most tasks."""
-    most = max(result.spec.n_tasks for result in cell)
-    kept = [result for result in cell if result.spec.n_tasks == most]
-    if len({result.model.train_seed for result in kept}) < len(kept):
-        paths = " and ".join(result.path.as_posix() for result in kept[:2])
-        raise FsbenchError(f"cross-domain: {paths} would share a cell; pass only one of them")
-    if len(kept) == 1:
-        return _of_tasks(*mean_and_half_width(kept[0].accuracies))
-    return _number(spread(kept))
-
-
-def _source(result: Result) -> Images:
+def _source(result: Result) -> tuple[str, str]:
     return result.model.source or "", result.model.source_fingerprint or "unknown"
 
 
-def _target(result: Result) -> Images:
+def _target(result: Result) -> tuple[str, str]:
     return result.data.dataset, result.data.fingerprint or "unknown"
 
 
-def _pair(result: Result) -> tuple[Images, Images]:
+def _pair(result: Result) -> Hashable:
     return _source(result), _target(result)
 
 
-def _names(images: Iterable[Images]) -> dict[Images, str]:
+def _images(images: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Name each source or target; names that occur twice get a fingerprint."""
     keys = sorted(set(images))
     extras = distinguishing(
         [name for name, _ in keys], [{"images": fingerprint[:8]} for _, fingerprint in keys]
     )
-    return {key: " ".join([key[0], *extra]) for key, extra in zip(keys, extras, strict=True)}
+    return {key: " ".join([labels.data_set(key[0]), *extra]) for key, extra in zip(keys, extras, strict=True)}

@@ -1,46 +1,184 @@
-"""Texts of plots: names of lines, properties that all lines share, and the meaning of intervals."""
+"""Texts of plots: names of data sets and configurations, and the meaning of intervals."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from fsbench.evaluation.result import Result
+from fsbench.models.identity import Model
 from fsbench.report.grouping import differing
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.tables import Line
+from fsbench.report.leaderboard.rows import Protocol, family_key
+from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
+from fsbench.stats import mean_and_half_width
 
-_NUMBER = {"epochs": "{} epochs", "train seed": "seed {}"}  # text around a bare number
+_DATA_SETS = {
+    "cifar-fs": "CIFAR-FS", "fc100": "FC100", "mini-imagenet": "mini-ImageNet", "cub": "CUB",
+    "tiered-imagenet": "tiered-ImageNet", "omniglot": "Omniglot", "imagenet-1k": "ImageNet-1k",
+}  # fmt: skip
+_TEXT = {"epochs": "{} epochs", "epochs of one": "{} epoch", "train seed": "seed {}", "preset": "preset {}"}
+_LAST = ("train seed", "run")  # details that are part of a name only if the others do not distinguish it
+Seeds = Sequence[Result]  # results that differ only in their training seed
 
 
-def labels(lines: Sequence[Line], without: Collection[str] = ()) -> list[str]:
-    """Name each line of a table by the details that differ between lines, or by its recipe if none does.
+@dataclass(frozen=True)
+class Configuration:
+    """One line or row of a plot: what was trained and evaluated, with all training seeds.
+
+    Attributes:
+        name: Name, unique within the comparison.
+        seeds: The results for each protocol, one per training seed.
+    """
+
+    name: str
+    seeds: Mapping[Protocol, Seeds]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Configurations that can be compared.
+
+    Attributes:
+        title: Images and head.
+        common: Properties that all configurations share, such as "conv4, 40 epochs"; may be empty.
+        columns: Protocols, by ways and shots.
+        rows: The configurations.
+        table: The table with the single results.
+    """
+
+    title: str
+    common: str
+    columns: Sequence[Protocol]
+    rows: Sequence[Configuration]
+    table: Table
+
+    @property
+    def sentence(self) -> str:
+        """The common properties as a sentence; may be empty."""
+        return f"All: {self.common}. " if self.common else ""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the configurations."""
+        return [row.name for row in self.rows]
+
+
+def comparisons(results: Sequence[Result], without: Collection[str] = ()) -> list[Comparison]:
+    """Group comparable results, with training seeds as one configuration.
 
     Args:
-        lines: Lines of one table.
-        without: Columns that are shown in another way.
+        results: The results.
+        without: Properties that the plot shows in another way than by name, such as "head".
 
     Returns:
-        The names.
+        The comparisons: photographs before synthetic images, in-domain results first.
+
+    Raises:
+        FsbenchError: Two results have the same question.
     """
+    return [_comparison(table, without) for table in tables(results)]
+
+
+def _comparison(table: Table, without: Collection[str]) -> Comparison:
+    """Fold the training seeds of a table."""
+    lines = [line for line in table.lines if not line.in_mean]
     details = [_details(line) for line in lines]
-    names = [name for name in differing(details) if name not in without] or ["recipe"]
-    return [_joined(texts, names) for texts in details]
+    differ = differing(details)
+    shown = [name for name in differ if name not in {*_LAST, *without}]
+    names = [_joined(texts, shown or ["recipe"]) or texts["backbone"] for texts in details]
+    for last in _LAST:
+        keys = [
+            (name, *(texts[each] for each in without)) for name, texts in zip(names, details, strict=True)
+        ]
+        if len(set(keys)) < len(keys):
+            shown.append(last)
+            names = [_joined(texts, shown) for texts in details]
+    common = _joined(details[0], details[0].keys() - {*differ, *_LAST, "head"})
+    heads = sorted({texts["head"] for texts in details})
+    title = ", ".join([as_written(table.heading), *(f"head {head}" for head in heads if len(heads) == 1)])
+    rows = [Configuration(name, _seeds(table, line)) for name, line in zip(names, lines, strict=True)]
+    return Comparison(title, common, table.columns, rows, table)
 
 
-def common(lines: Sequence[Line]) -> str:
-    """Describe the properties that all lines share, as a sentence; may be empty."""
-    details = [_details(line) for line in lines]
-    text = _joined(details[0], details[0].keys() - differing(details))
-    return f"The same for all: {text}. " if text else ""
+def _seeds(table: Table, line: Line) -> dict[Protocol, Seeds]:
+    """Return the results of a line for each protocol."""
+    if line.n_seeds == 1:
+        return {protocol: [cell.result] for protocol, cell in line.cells.items() if isinstance(cell, Cell)}
+    family = family_key(line.result)
+    seeds: dict[Protocol, list[Result]] = {protocol: [] for protocol in table.columns}
+    for result in table.results:
+        if family_key(result) == family:
+            seeds[result.spec.n_way, result.spec.n_shot].append(result)
+    return {protocol: results for protocol, results in seeds.items() if results}
 
 
-def interval(results: Sequence[Result], shown_as: str) -> str:
-    """Describe tasks and intervals; `shown_as` is how intervals are drawn, such as "Bands"."""
-    fewest, most = (limit(result.spec.n_tasks for result in results) for limit in (min, max))
-    number = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    queries = wording.queries(results[0]).capitalize()
+def mean_and_range(seeds: Seeds) -> tuple[float, float, float]:
+    """Compute the mean in %, and its lower and upper end: the range of the seeds, or for one the interval.
+
+    The interval is the 95 % interval over tasks.
+    """
+    accuracies = [100 * result.outcome.accuracy for result in seeds]
+    mean = float(np.mean(accuracies))
+    if len(seeds) > 1:
+        return mean, min(accuracies), max(accuracies)
+    half = 100 * mean_and_half_width(seeds[0].accuracies)[1]
+    return mean, mean - half, mean + half
+
+
+def number(seeds: Seeds, several: str = "{:.2f} ({:.2f}-{:.2f})") -> str:
+    """Format the mean in % with the half width of a single seed, or with the range of `several`."""
+    mean, low, high = mean_and_range(seeds)
+    return f"{mean:.2f} ± {high - mean:.2f}" if len(seeds) == 1 else several.format(mean, low, high)
+
+
+def interval(points: Sequence[Seeds], shown_as: str) -> str:
+    """Describe tasks, seeds, intervals and marks; `shown_as` is what shows intervals, such as "Bands"."""
+    results = [result for seeds in points for result in seeds]
+    n_seeds = [len(seeds) for seeds in points]
+    tasks = numbers([result.spec.n_tasks for result in results], "task")
+    queries = " or ".join(sorted(set(map(wording.queries, results)))).capitalize()
+    over_tasks = f"95 % Student-t interval over tasks. {wording.interval_covers(results[0])}"
+    if max(n_seeds) == 1:
+        mean, ends = tasks, over_tasks
+    else:
+        mean = f"{numbers(n_seeds, 'training seed')} and {tasks}"
+        ends = f"lowest to highest seed{f'; for a single seed, {over_tasks}' if min(n_seeds) == 1 else '.'}"
+    transductive = any(result.head.transductive for result in results)
+    prior = any(result.head.class_prior for result in results)
     return (
-        f"Each number is the mean over {number} tasks. {queries}. {shown_as}: 95 % Student-t interval over "
-        f"tasks. {wording.interval_covers(results[0])}"
+        f"Each number is the mean over {mean}. {queries}. {shown_as}: {ends} "
+        + "†: transductive; uses all query images of a task together. " * transductive
+        + "‡: is given the number of query images per class. " * prior
     )
+
+
+def numbers(values: Sequence[int], noun: str = "") -> str:
+    """Format numbers by their range, such as "3" or "1 to 3 seeds"."""
+    fewest, most = min(values), max(values)
+    text = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    return f"{text} {noun}{'s' * (most > 1)}" if noun else text
+
+
+def data_set(name: str) -> str:
+    """Return the name of a data set as papers write it."""
+    return _DATA_SETS.get(name, name)
+
+
+def as_written(text: str) -> str:
+    """Write the names of data sets in a text as papers do."""
+    return re.sub(r"[\w-]+", lambda word: data_set(word[0]), text)
+
+
+def pair(source: str | None, target: str) -> str:
+    """Name the training data and the data of the tasks, such as "mini-ImageNet → CUB"."""
+    return data_set(target) if source in (None, target) else f"{data_set(source or '')} → {data_set(target)}"
+
+
+def recipe(model: Model) -> str:
+    """Return the recipe, or the backbone of a network without one, or the run."""
+    return model.recipe or model.backbone or model.run
 
 
 def without_epochs(changes: str) -> str:
@@ -50,12 +188,22 @@ def without_epochs(changes: str) -> str:
 
 def _details(line: Line) -> dict[str, str]:
     """Return texts that may distinguish the lines of a table."""
-    return {**line.named, "changes": without_epochs(line.changes)}
+    model = line.result.model
+    return {
+        **line.named,
+        "recipe": model.recipe or ("" if model.backbone else model.run),
+        "preset": model.preset or "",
+        "changes": without_epochs(line.changes),
+        "run": model.run,
+    }
 
 
 def _joined(details: Mapping[str, str], names: Collection[str]) -> str:
     """Join the details with these names, in their order."""
     texts = [(name, text) for name, text in details.items() if name in names and text not in ("", "-")]
     return ", ".join(
-        _NUMBER.get(name, "{}").format(text) if text[0].isdigit() else text for name, text in texts
+        _TEXT.get("epochs of one" if (name, text) == ("epochs", "1") else name, "{}").format(text)
+        if text[0].isdigit() or name == "preset"
+        else text
+        for name, text in texts
     )

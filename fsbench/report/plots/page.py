@@ -13,19 +13,30 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from PIL import Image
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import atomic_write, check_writable
 
 WIDTH = 8.3  # inches: a README's column at 100 dpi
-LINE = 125  # characters of small text that fit on a line of this width
+HIGHEST = 40  # inches: higher figures are not drawn
+LINE, TITLE_LINE = 125, 95  # characters of small text, and of a title, that fit on a line of this width
+PAD = 0.08  # inches around panels and titles
+MOST_LINES = 30  # in a panel
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", ":", "-.")
-UNDATED: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+FORMATS: dict[str, dict[str, Any]] = {  # options that leave out the date
+    ".png": {},
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+    ".jpg": {"pil_kwargs": {"quality": 92}},
+    ".jpeg": {"pil_kwargs": {"quality": 92}},
+}
 
 
 @dataclass(frozen=True)
@@ -43,20 +54,34 @@ class Section:
     height: float
 
 
-def page(sections: Sequence[Section]) -> tuple[Figure, list[SubFigure]]:
+def page(sections: Sequence[Section], note: str = "") -> tuple[Figure, list[SubFigure]]:
     """Lay out sections below each other, each with its title above and its caption below.
+
+    Args:
+        sections: The sections.
+        note: What holds for all sections; it ends the last caption.
 
     Returns:
         The figure, and the empty part of each section that its panels go into.
+
+    Raises:
+        FsbenchError: The figure would be too high to be read.
     """
-    captions = [fill(section.caption, LINE) for section in sections]
+    titles = [fill(section.title, TITLE_LINE, break_on_hyphens=False) for section in sections]
+    captions = [fill(section.caption, LINE, break_on_hyphens=False) for section in sections]
+    captions[-1] = "\n".join(filter(None, [captions[-1], fill(note, LINE, break_on_hyphens=False)]))
     heights = []
-    for section, caption in zip(sections, captions, strict=True):
-        heights += [section.height, 0.3 + 0.16 * caption.count("\n")]
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    for section, title, caption in zip(sections, titles, captions, strict=True):
+        heights += [
+            section.height + 0.3 + 0.2 * title.count("\n"),
+            0.35 + 0.16 * caption.count("\n") if caption else 0.1,
+        ]
+    at_most("figure", "inches of height", round(sum(heights)), HIGHEST)
+    layout = ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD)
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout=layout)
     parts = list(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
-    for part, below, section, caption in zip(parts[::2], parts[1::2], sections, captions, strict=True):
-        part.suptitle(fill(section.title, 100), fontsize="large")
+    for part, below, title, caption in zip(parts[::2], parts[1::2], titles, captions, strict=True):
+        part.suptitle(title, fontsize="large")
         below.text(0.01, 1, caption, va="top", fontsize="small", color="0.3")
     return figure, parts[::2]
 
@@ -98,11 +123,14 @@ def check_figure(path: Path) -> None:
     """Refuse a path that `save` could not write, before the work whose results are drawn.
 
     Raises:
-        FsbenchError: The path does not end in `.png`, `.svg` or `.pdf`, or its folder cannot be written.
+        FsbenchError: The path has another ending than `FORMATS`, or its folder cannot be written.
     """
     suffix = path.suffix.lower()
-    if suffix not in UNDATED:
-        raise FsbenchError(f"plot {path}: must end in .png, .svg or .pdf, but ends in {suffix or 'nothing'}")
+    if suffix not in FORMATS:
+        *first, last = FORMATS
+        raise FsbenchError(
+            f"plot {path}: must end in {', '.join(first)} or {last}, but ends in {suffix or 'nothing'}"
+        )
     check_writable(path)
 
 
@@ -111,7 +139,7 @@ def save(figure: Figure, path: Path) -> None:
 
     Args:
         figure: The figure.
-        path: The file to write, which ends in `.png`, `.svg` or `.pdf`.
+        path: The file to write; its ending, one of `FORMATS`, determines the format.
 
     Raises:
         FsbenchError: The file has another ending, or the folder cannot be written.
@@ -121,7 +149,11 @@ def save(figure: Figure, path: Path) -> None:
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # names may hold dollar signs
     with rc_context({"svg.hashsalt": "fsbench"}), atomic_write(path) as part:
-        figure.savefig(part, format=suffix[1:], dpi=200, metadata=UNDATED[suffix])
+        figure.savefig(part, format=suffix[1:], dpi=200, **FORMATS[suffix])
+        if suffix == ".png":  # a palette makes the file less than half as large
+            with Image.open(part) as pixels:
+                palette = pixels.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            palette.save(part, format="png", optimize=True)
 
 
 def mark(number: int) -> dict[str, Any]:
@@ -135,9 +167,14 @@ def mark(number: int) -> dict[str, Any]:
 
 
 def ticks_at(axes: Axes, values: Sequence[int]) -> None:
-    """Make the x axis logarithmic, with ticks at these values."""
+    """Make the x axis logarithmic, with ticks at these sorted values, except where labels would collide."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(values))
+    least = (max(values) / min(values)) ** 0.06
+    ticks = [min(values)]
+    for value in values:
+        if value >= ticks[-1] * least and value not in ticks:
+            ticks.append(value)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
@@ -163,11 +200,15 @@ def label_ends(axes: Axes, ends: Mapping[str, Sequence[float]]) -> None:
         )
 
 
-def at_most(kind: str, parts: str, number: int, most: int) -> None:
+def at_most(
+    kind: str, parts: str, number: int, most: int, advice: str = "--dataset, --recipe, --head or --n-shot"
+) -> None:
     """Refuse a figure with too many parts to be readable.
 
     Raises:
-        FsbenchError: `number` is larger than `most`.
+        FsbenchError: `number` is larger than `most`; the message says that `advice` reduces it.
     """
     if number > most:
-        raise FsbenchError(f"{kind}: at most {most} {parts} can be read, but there are {number}; pass fewer")
+        raise FsbenchError(
+            f"{kind}: at most {most} {parts} can be read, but there are {number}; choose fewer with {advice}"
+        )

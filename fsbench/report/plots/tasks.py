@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.rows import Protocol
-from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
 from fsbench.report.plots import labels
+from fsbench.report.plots.labels import Comparison, Seeds
 from fsbench.report.plots.page import (
     DASHES,
+    LINE,
+    MOST_LINES,
     Section,
     at_most,
     grid,
@@ -22,69 +24,75 @@ from fsbench.report.plots.page import (
     n_rows,
     page,
 )
+from fsbench.report.plots.selection import EVERYTHING, Selection, select
 
-MOST_PANELS, MOST_LINES = 6, 8
+HOW_TO_READ = (
+    "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further to "
+    "the right is better; on a steeper line, accuracies differ less between tasks. "
+)
 
 
-def task_accuracies(results: Sequence[Result]) -> Figure:
-    """Plot the share of tasks up to each accuracy: one line per result, one panel per protocol.
+def task_accuracies(results: Sequence[Result], selection: Selection = EVERYTHING) -> Figure:
+    """Plot the share of tasks up to each accuracy: one line per configuration, one panel per protocol.
 
     Raises:
-        FsbenchError: There are no results, more than 6 panels, or more than 8 results in a panel.
+        FsbenchError: There are no results, more than 30 lines in a panel, or too many panels.
     """
-    comparable = tables(results)
-    if not comparable:
+    kept, note = select(results, selection)
+    shown = labels.comparisons(kept)
+    if not shown:
         raise FsbenchError("task-accuracies: there are no results")
-    at_most("task-accuracies", "panels", sum(len(table.columns) for table in comparable), MOST_PANELS)
-    figure, parts = page([_section(table) for table in comparable])
-    for part, table in zip(parts, comparable, strict=True):
-        all_axes = grid(part, len(table.columns), min(len(table.columns), 2))
-        for axes, protocol in zip(all_axes, table.columns, strict=True):
-            _panel(axes, table.checkpoint_lines, protocol)
-        legend_below(part, _names(table))
+    points = [seeds for comparison in shown for row in comparison.rows for seeds in row.seeds.values()]
+    caption = labels.interval(points, "In the legend, and as bands for several seeds")
+    figure, parts = page(list(map(_section, shown)), HOW_TO_READ + caption + note)
+    for part, comparison in zip(parts, shown, strict=True):
+        at_most("task-accuracies", "lines in a panel", len(comparison.rows), MOST_LINES)
+        panels = grid(part, len(comparison.columns), min(len(comparison.columns), 2))
+        for axes, protocol in zip(panels, comparison.columns, strict=True):
+            _panel(axes, [row.seeds.get(protocol, ()) for row in comparison.rows], protocol)
+        legend_below(part, _names(comparison))
     return figure
 
 
-def _section(table: Table) -> Section:
-    """Describe the figure section of one table."""
-    caption = (
-        "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further "
-        "to the right is better; on a steeper line, accuracies differ less between tasks. "
-        f"{labels.common(table.lines)}{labels.interval(table.results, '± in the legend')}"
-    )
-    height = 3.2 * n_rows(len(table.columns), 2) + 0.3 + legend_height(_names(table))
-    return Section(table.heading, caption, height)
+def _section(comparison: Comparison) -> Section:
+    """Describe the figure section of one comparison."""
+    height = 2.8 * n_rows(len(comparison.columns), 2) + legend_height(_names(comparison))
+    return Section(comparison.title, comparison.sentence, height)
 
 
-def _names(table: Table) -> list[str]:
-    """Name each line, with its mean accuracy in every panel."""
-    lines = table.checkpoint_lines
-    means = [
-        ", ".join(
-            table.text(cell) if (cell := line.cells.get(protocol)) else "-" for protocol in table.columns
-        )
-        for line in lines
+def _names(comparison: Comparison) -> list[str]:
+    """Name each line, with its mean accuracy in every panel if these fit into a line."""
+    names = [
+        f"{row.name}: "
+        + ", ".join(f"{way}w{shot}s {labels.number(seeds)}" for (way, shot), seeds in row.seeds.items())
+        for row in comparison.rows
     ]
-    return [f"{name}: {text}" for name, text in zip(labels.labels(lines), means, strict=True)]
+    return names if max(map(len, names)) < LINE - 10 else comparison.names
 
 
-def _panel(axes: Axes, lines: Sequence[Line], protocol: Protocol) -> None:
-    """Draw the lines of one protocol."""
-    at_most("task-accuracies", "results in a panel", len(lines), MOST_LINES)
-    for number, line in enumerate(lines):
-        cell = line.cells.get(protocol)
-        if not isinstance(cell, Cell):
+def _panel(axes: Axes, rows: Sequence[Seeds], protocol: Protocol) -> None:
+    """Draw the lines of one protocol, each with the range of its seeds as a band."""
+    for number, seeds in enumerate(rows):
+        if not seeds:
             continue
-        values, counts = np.unique(cell.result.accuracies, return_counts=True)
+        values = np.unique(np.concatenate([result.accuracies for result in seeds]))
+        shares = np.array(
+            [100 * np.searchsorted(np.sort(r.accuracies), values, "right") / r.spec.n_tasks for r in seeds]
+        )  # (seeds, values)
         axes.plot(
             100 * values,
-            100 * counts.cumsum() / counts.sum(),
+            shares.mean(axis=0),
             drawstyle="steps-post",
             linestyle=DASHES[number % len(DASHES)],
             markevery=max(1, len(values) // 8),
             **mark(number),
         )
+        if len(seeds) > 1:
+            low, high = shares.min(axis=0), shares.max(axis=0)
+            axes.fill_between(
+                100 * values, low, high, step="post", color=mark(number)["color"], alpha=0.2, linewidth=0
+            )
     n_way, n_shot = protocol
     axes.set(xlabel=f"{n_way}-way {n_shot}-shot accuracy of a task, %", ylim=(0, 100))
-    axes.set_ylabel("tasks with at most this accuracy, %")
+    axes.set_ylabel("share of tasks, %")
     axes.grid(alpha=0.3)

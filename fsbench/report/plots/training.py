@@ -1,20 +1,24 @@
-"""Training curves: accuracy on val classes and loss terms, against base images seen or against time."""
+"""Training curves: accuracy on val classes and loss terms, against epochs or against time."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from fsbench._util.errors import FsbenchError, reason
 from fsbench.models import checkpoint
-from fsbench.report.grouping import first_distinct
+from fsbench.models.identity import Model
+from fsbench.report.grouping import first_distinct, group_by
+from fsbench.report.plots import labels
 from fsbench.report.plots.page import (
     DASHES,
+    MOST_LINES,
     Section,
     at_most,
     label_ends,
@@ -23,94 +27,177 @@ from fsbench.report.plots.page import (
     mark,
     page,
 )
+from fsbench.report.plots.selection import EVERYTHING, Selection, matching
 from fsbench.training.validation import SPEC
 
-MOST = 10  # largest number of runs in a panel
 COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
 _LOSSES = "Loss terms: mean of each weighted term of the loss over the epoch."
 _TIME = "Minutes: time of the training steps, without validation."
 
 
-def training_curves(folders: Sequence[Path]) -> Figure:
-    """Plot val accuracy with its interval, and the loss terms, of runs; one section per data set.
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The log of one training.
 
-    Raises:
-        FsbenchError: A log or last checkpoint is missing or damaged, or there are more than 10 runs in a
-            section.
+    Attributes:
+        path: Folder or checkpoint.
+        model: The backbone and its training.
+        title: Title of the section of the figure.
+        log: One row per epoch.
     """
 
-    def draw(part: SubFigure, logs: Sequence[pd.DataFrame]) -> None:
+    path: Path
+    model: Model
+    title: str
+    log: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The logs of one recipe, one per training seed, with the epochs of all of them."""
+
+    name: str
+    logs: Sequence[pd.DataFrame]
+
+    def over_seeds(self, column: str, x: str) -> pd.DataFrame:
+        """Compute mean, min and max of a column over seeds, and the mean of `x`, for each epoch."""
+        every = pd.concat(self.logs)
+        if column not in every:
+            return pd.DataFrame(columns=["x", "mean", "min", "max"])
+        by_epoch = every.groupby("epoch")
+        return by_epoch[column].agg(["mean", "min", "max"]).assign(x=by_epoch[x].mean())
+
+
+def training_curves(runs: Sequence[Path], selection: Selection = EVERYTHING) -> Figure:
+    """Plot val accuracy and the loss terms of runs against epochs; one section per data set.
+
+    Each run is a folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`. A folder of runs
+    stands for all of them. Runs that differ only in their training seed share a line.
+
+    Raises:
+        FsbenchError: A log or last checkpoint is missing or damaged, or there are more than 30 lines in a
+            panel.
+    """
+
+    def draw(part: SubFigure, curves: Sequence[Curve]) -> None:
         left, right = part.subplots(1, 2)
-        _accuracy(left, logs)
-        _losses(right, logs)
+        _accuracy(left, curves, "epoch")
+        _losses(right, curves)
+        for axes in (left, right):
+            axes.set(xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return _figure("training", folders, _LOSSES, draw)
+    return _figure("training", runs, selection, _LOSSES, draw)
 
 
-def time_curves(runs: Sequence[Path]) -> Figure:
+def time_curves(runs: Sequence[Path], selection: Selection = EVERYTHING) -> Figure:
     """Plot val accuracy of runs against minutes of training; one section per data set.
 
-    Each run is a folder, or a checkpoint beside its log: `NAME.safetensors` and `NAME.csv`.
+    Runs are given as for `training_curves`.
 
     Raises:
         FsbenchError: As `training_curves`.
     """
 
-    def draw(part: SubFigure, logs: Sequence[pd.DataFrame]) -> None:
+    def draw(part: SubFigure, curves: Sequence[Curve]) -> None:
         axes = part.subplots()
-        _accuracy(axes, [log.assign(seen=log.seconds.cumsum() / 60) for log in logs])
+        _accuracy(axes, curves, "minutes")
         axes.set(xlabel="minutes of training")
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
-    return _figure("time", runs, _TIME, draw)
+    return _figure("time", runs, selection, _TIME, draw)
 
 
 def _figure(
-    kind: str, runs: Sequence[Path], caption: str, draw: Callable[[SubFigure, Sequence[pd.DataFrame]], None]
+    kind: str,
+    paths: Sequence[Path],
+    selection: Selection,
+    caption: str,
+    draw: Callable[[SubFigure, Sequence[Curve]], None],
 ) -> Figure:
     """Draw one section per data set with the runs trained on it; `caption` ends the captions."""
-    groups = _groups(kind, runs)
-    figure, parts = page(
-        [
-            Section(title, _caption(list(logs.values()), caption), 3.6 + legend_height(list(logs)))
-            for title, logs in groups.items()
-        ]
-    )
-    for part, logs in zip(parts, groups.values(), strict=True):
-        draw(part, list(logs.values()))
-        legend_below(part, list(logs))
+    selection.only(kind, "dataset", "recipe")
+    runs = [_run(path) for folder in paths for path in _paths(folder)]
+    runs = matching("dataset", selection.dataset, runs, lambda run: [run.model.source or ""])
+    runs = matching("recipe", selection.recipe, runs, lambda run: [run.model.recipe or ""])
+    if not runs:
+        raise FsbenchError(f"{kind}: there are no run folders")
+    groups = {title: _curves(group) for title, group in group_by(runs, lambda run: run.title).items()}
+    sections = []
+    for title, curves in groups.items():
+        at_most(
+            kind, "lines in a panel", len(curves), MOST_LINES, "--dataset or --recipe, or pass fewer runs"
+        )
+        names = [curve.name for curve in curves]
+        sections.append(Section(title, "", 3.4 + legend_height(names)))
+    every = [curve for curves in groups.values() for curve in curves]
+    figure, parts = page(sections, _caption(every, caption))
+    for part, curves in zip(parts, groups.values(), strict=True):
+        draw(part, curves)
+        legend_below(part, [curve.name for curve in curves])
     return figure
 
 
-def _groups(kind: str, runs: Sequence[Path]) -> dict[str, dict[str, pd.DataFrame]]:
-    """Read the logs of runs, by the title of their section and then by distinct names."""
-    if not runs:
-        raise FsbenchError(f"{kind}: there are no run folders")
-    logs: dict[str, dict[Path, tuple[str, pd.DataFrame]]] = defaultdict(dict)
-    for run in runs:
-        is_file = run.suffix == ".safetensors"
-        provenance = checkpoint.load_provenance(run if is_file else run / "last.safetensors")
-        log = _read(run.with_suffix(".csv") if is_file else run / "log.csv")
-        synthetic = ", synthetic images" if provenance.synthetic else ""
-        title = f"Training on {provenance.source}, {provenance.image_size} px{synthetic}"
-        logs[title][run] = (f"{provenance.backbone} {provenance.recipe} {provenance.preset}", log)
-    logs_by_title = {}
-    for title, group in logs.items():
-        at_most(kind, "runs in a panel", len(group), MOST)
-        choices = [label for label, _ in group.values()], [*map(_run_name, group)], [*map(str, group)]
-        names = first_distinct(choices)
-        assert names is not None  # paths differ
-        logs_by_title[title] = dict(zip(names, (log for _, log in group.values()), strict=True))
-    return logs_by_title
+def _paths(path: Path) -> Iterator[Path]:
+    """Yield the runs of a folder of runs or of checkpoints beside their logs; of others, the path itself."""
+    if not path.is_dir() or (path / "last.safetensors").exists():
+        yield path
+        return
+    beside = [file for file in sorted(path.glob("*.safetensors")) if file.with_suffix(".csv").exists()]
+    folders = [log.parent for log in sorted(path.glob("*/log.csv"))]
+    yield from beside or folders or [path]
 
 
-def _run_name(run: Path) -> str:
+def _run(path: Path) -> Run:
+    """Read a run, given as a folder or a checkpoint."""
+    is_file = path.suffix == ".safetensors"
+    provenance = checkpoint.load_provenance(path if is_file else path / "last.safetensors")
+    log = _read(path.with_suffix(".csv") if is_file else path / "log.csv")
+    few = [f"{provenance.per_class} images per class"] if provenance.per_class else []
+    size, synthetic = f"{provenance.image_size} px", ["synthetic images"] * provenance.synthetic
+    title = f"Training on {', '.join([labels.data_set(provenance.source), *few, size, *synthetic])}"
+    return Run(path, provenance.model, title, log)
+
+
+def _curves(runs: Sequence[Run]) -> list[Curve]:
+    """Join runs that differ only in their seed, and name them."""
+
+    def recipe(run: Run) -> Model:
+        return replace(run.model, run="", train_seed=None, epoch=None, best_epoch=None)
+
+    families = list(group_by(runs, recipe).values())
+    # Runs of equal settings and equal seeds are separate lines.
+    families = [
+        part
+        for family in families
+        for part in (
+            [family]
+            if len({run.model.train_seed for run in family}) == len(family)
+            else [[run] for run in family]
+        )
+    ]
+    firsts = [family[0] for family in families]
+    short = [f"{run.model.recipe}" for run in firsts]
+    full = [_full_name(run.model) for run in firsts]
+    names = first_distinct(
+        [short, full, [_file_name(run.path) for run in firsts], [str(run.path) for run in firsts]]
+    )
+    assert names is not None  # paths differ
+    return [Curve(name, [run.log for run in family]) for name, family in zip(names, families, strict=True)]
+
+
+def _full_name(model: Model) -> str:
+    """Name a training by all of its settings but the seed."""
+    return " ".join(filter(None, [model.backbone, model.recipe, model.preset, model.overrides]))
+
+
+def _file_name(path: Path) -> str:
     """Return the name of a run, given as a folder or a checkpoint."""
-    return run.stem if run.suffix == ".safetensors" else run.resolve().name
+    return path.stem if path.suffix == ".safetensors" else path.resolve().name
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read the log of a run and add a column `seen`: base images up to the end of each epoch."""
+    """Read the log of a run and add a column `minutes`: time of training up to the end of each epoch."""
     try:
         log = pd.read_csv(path)
     except OSError as error:
@@ -124,60 +211,71 @@ def _read(path: Path) -> pd.DataFrame:
     if numbers.select_dtypes("number").shape != numbers.shape:
         raise FsbenchError(f"{path}: not the log of a run (all but stage must be numbers)")
     with np.errstate(over="ignore", invalid="ignore"):
-        return log.assign(seen=(log.seconds * log.images_per_second).round().cumsum())
+        return log.assign(minutes=log.seconds.cumsum() / 60)
 
 
-def _caption(logs: Sequence[pd.DataFrame], last: str) -> str:
-    """Explain the intervals and the beginnings of stages, if there are any; `last` ends the caption."""
-    validated = any("val_accuracy" in log for log in logs)
-    bands = (
+def _caption(curves: Sequence[Curve], last: str) -> str:
+    """Explain the bands and the beginnings of stages, if there are any; `last` ends the caption."""
+    logs = [log for curve in curves for log in curve.logs]
+    n_seeds = [len(curve.logs) for curve in curves]
+    single = "95 % Student-t interval over tasks, not over training seeds"
+    bands = f"lowest to highest seed; for a single seed, {single}" if max(n_seeds) > 1 else single
+    means = f"Lines: means over {labels.numbers(n_seeds, 'training seed')}. " if max(n_seeds) > 1 else ""
+    validated = (
         f"Val accuracy: nearest-mean head on {SPEC.n_tasks:,} tasks of val classes, the same tasks in every "
-        "epoch. "
-        "Bands: 95 % Student-t interval over tasks, not over training seeds. "
+        f"epoch. {means}Bands: {bands}. "
     )
     staged = any(log.stage.nunique() > 1 for log in logs)
     starts = "Dotted vertical lines: the next stage begins. " if staged else ""
-    return f"{bands if validated else ''}{starts}{last}"
+    return f"{validated if any('val_accuracy' in log for log in logs) else ''}{starts}{last}"
 
 
-def _accuracy(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
-    """Draw val accuracy with its interval, one line per run."""
-    for number, log in enumerate(logs):
-        if "val_accuracy" in log:
-            validated = log.dropna(subset="val_accuracy")  # not every epoch is validated
-            mean, half = 100 * validated.val_accuracy, 100 * validated.val_half_width
-            axes.plot(validated.seen, mean, markevery=_marker_step(validated), **mark(number))
-            axes.fill_between(
-                validated.seen, mean - half, mean + half, color=mark(number)["color"], alpha=0.2, linewidth=0
-            )
-    _finish(axes, logs, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
+def _accuracy(axes: Axes, curves: Sequence[Curve], x: str) -> None:
+    """Draw val accuracy with its range over seeds, or its interval for one seed."""
+    for number, curve in enumerate(curves):
+        values = curve.over_seeds("val_accuracy", x).dropna()  # not every epoch is validated
+        if values.empty:
+            continue
+        low, high = values["min"], values["max"]
+        if len(curve.logs) == 1:
+            half = curve.over_seeds("val_half_width", x)["mean"].loc[values.index]
+            low, high = low - half, high + half
+        axes.plot(values.x, 100 * values["mean"], markevery=_marker_step(values), **mark(number))
+        axes.fill_between(
+            values.x, 100 * low, 100 * high, color=mark(number)["color"], alpha=0.2, linewidth=0
+        )
+    _finish(axes, curves, x, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
 
 
-def _losses(axes: Axes, logs: Sequence[pd.DataFrame]) -> None:
+def _losses(axes: Axes, curves: Sequence[Curve]) -> None:
     """Draw each loss term with its own dash pattern and label, with gaps in stages without the term."""
+    logs = [log for curve in curves for log in curve.logs]
     terms = list(dict.fromkeys(name for log in logs for name in map(str, log) if name.startswith("loss_")))
     ends: dict[str, list[float]] = defaultdict(list)
-    for number, log in enumerate(logs):
+    for number, curve in enumerate(curves):
         for term in terms:
-            if term in log:
+            values = curve.over_seeds(term, "epoch")
+            if not values.empty:
                 dashes = DASHES[terms.index(term) % len(DASHES)]
-                axes.plot(log.seen, log[term], linestyle=dashes, markevery=_marker_step(log), **mark(number))
-                ends[term.removeprefix("loss_")].append(float(log[term].dropna().iloc[-1]))
+                axes.plot(
+                    values.x, values["mean"], linestyle=dashes, markevery=_marker_step(values), **mark(number)
+                )
+                ends[term.removeprefix("loss_")].append(float(values["mean"].dropna().iloc[-1]))
     label_ends(axes, ends)
-    _finish(axes, logs, "loss terms")
+    _finish(axes, curves, "epoch", "loss terms")
 
 
-def _finish(axes: Axes, logs: Sequence[pd.DataFrame], y_label: str) -> None:
-    """Mark the beginnings of stages, and label the axes."""
-    for number, log in enumerate(logs):
+def _finish(axes: Axes, curves: Sequence[Curve], x: str, y_label: str) -> None:
+    """Mark the beginnings of stages, and label the y axis."""
+    for number, curve in enumerate(curves):
+        log = curve.logs[0]
         for before, after in zip(log.index, log.index[1:], strict=False):
             if log.stage[before] != log.stage[after]:
-                axes.axvline(log.seen[before], linestyle=":", linewidth=1, color=mark(number)["color"])
-    axes.set(xlabel="base images seen, million", ylabel=y_label)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g}")
+                axes.axvline(log[x][before], linestyle=":", linewidth=1, color=mark(number)["color"])
+    axes.set(ylabel=y_label)
     axes.grid(alpha=0.3)
 
 
-def _marker_step(log: pd.DataFrame) -> int:
+def _marker_step(values: pd.DataFrame) -> int:
     """Return the distance between markers, for about ten markers per line."""
-    return max(1, len(log) // 10)
+    return max(1, len(values) // 10)
