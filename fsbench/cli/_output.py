@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-def answer(common: Common, value: object, *parts: "str | Text | Table") -> None:
-    """Print the result of a command: `value` with `--json`, otherwise tables and lines of text."""
+def answer(common: Common, value: object, *parts: "str | Text | Table", width: int = 10_000) -> None:
+    """Print the result of a command: `value` with `--json`, otherwise tables and lines of text.
+
+    `width` is the number of characters per line if stdout is not a terminal.
+    """
     if common.json:
         print_json(value)
         return
     for part in parts:
-        print(as_text(part, sys.stdout))
+        print(as_text(part, sys.stdout, width))
 
 
 def print_json(value: object) -> None:

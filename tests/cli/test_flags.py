@@ -426,12 +426,23 @@ COMMANDS = {
     "compare": Command(
         "compare a b",
         {
-            "fsbench.report.compare.compare": lambda *_: About(),
-            "fsbench.report.compare.tables": lambda comparison: ["table"],
+            "fsbench.report.compare.compare": lambda *_, **__: About(),
+            "fsbench.report.compare.tables": lambda comparison, **_: ["table"],
         },
         {
-            "--against": Row("first", {"against": "first"}, OUTCOMES + "only_requested_pairs_are_compared"),
+            "--against": Row(
+                "first",
+                {"against": "first"},
+                OUTCOMES + "only_requested_pairs_are_compared",
+                {"tables.pairs": True},
+            ),
             "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_over_the_requested_population"),
+            "--pairs": Row("", {}, "report/test_compare.py::test_the_table", {"tables.pairs": True}),
+            "--each-seed": Row(
+                "",
+                {"each_seed": True},
+                "report/test_compare.py::test_each_seed_is_an_entry_on_request",
+            ),
         },
     ),
     "plot": Command(
