@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text
 
@@ -76,7 +76,7 @@ def shortened(names: Sequence[str]) -> tuple[list[str], str]:
     return list(names), ""
 
 
-def as_text(part: "str | Text | Table", stream: TextIO | None = None, width: int = 10_000) -> str:
+def as_text(part: "str | Text | Table | Group", stream: TextIO | None = None, width: int = 10_000) -> str:
     """Format a part of an answer as text for a stream; None: plain text. Else as of `console`."""
     if isinstance(part, str):
         return part

@@ -165,17 +165,17 @@ def evaluate(
 
         save(of_call(results), files.plot)
     recomputed = files.force or files.details
-    n_new = sum(recomputed or files.out / result.path not in existing for result in results)
+    new = [recomputed or files.out / result.path not in existing for result in results]
     values = [{"schema": 1, **flatten(result)} for result in results]
-    answer(common, values, result_table(results), f"\n{_summary(results, files.out, n_new)}")
+    answer(common, values, result_table(results, new), f"\n{_summary(results, files.out, sum(new))}")
 
 
 def _summary(results: Sequence["Result"], folder: Path, n_new: int) -> str:
-    """Describe where the results are, how many are new, and how to compare them if that is possible."""
+    """Describe where the results are, how many are new, and the next command: compare, if possible."""
     from fsbench.report.compare import first_comparable
 
     folders = sorted({str(folder / result.path.parts[0]) for result in results})
     count = "1 result" if len(results) == 1 else f"{len(results)} results"
     comparable = first_comparable(results, folder)
-    hint = f"; next: fsbench compare {comparable}" if comparable else ""
-    return f"{count} in {', '.join(folders)} ({n_new} new){hint}"
+    command = f"fsbench compare {comparable}" if comparable else f"fsbench leaderboard {folder}"
+    return f"{count} in {', '.join(folders)} ({n_new} new); next: {command}"

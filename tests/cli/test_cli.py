@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -171,7 +172,9 @@ class TestMainJob:
         )
         assert capsys.readouterr().out == f"{out}\n"
         assert run("evaluate", out, *SMALL, *DEVICE, "--out", tmp_path / "results", "--quiet") == 0
-        assert "tiny novel  20 x 5-way 1-shot  nearest-mean (l2)" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert printed.startswith("tiny-erm, tiny novel, 5-way 1-shot, 20 tasks, 3 queries per class\n")
+        assert re.search(r"nearest-mean \(l2\) +\d+\.\d\d ± \d+\.\d\d  new\n", printed)
 
     def test_json_is_all_that_stdout_holds(self, trained: Path, cache: Path, tmp_path: Path, capsys):
         arguments = [
@@ -226,9 +229,8 @@ class TestMainJob:
             ("--head nearest-mean", True),  # with the result of the other head, which exists
         ):
             assert run(*arguments, "--out", tmp_path, *more.split()) == 0
-            assert (
-                f"new); next: fsbench compare {tmp_path / 'tiny'}\n" in capsys.readouterr().out
-            ) == possible
+            commands = {True: f"compare {tmp_path / 'tiny'}", False: f"leaderboard {tmp_path}"}
+            assert capsys.readouterr().out.endswith(f"new); next: fsbench {commands[possible]}\n")
             assert (run("compare", tmp_path / "tiny") == 0) == possible
             capsys.readouterr()
 
