@@ -169,8 +169,8 @@ class TrainOptions(Overrides, ComputeOptions, total=False):
 
 
 def train(
-    recipe: StrPath | Recipe = "erm",
-    dataset: str = "glyphs",
+    recipe: StrPath | Recipe,
+    dataset: str,
     backbone: str = "conv4",
     **options: Unpack[TrainOptions],
 ) -> Run:

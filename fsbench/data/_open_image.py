@@ -19,6 +19,10 @@ P = TypeVar("P", bound=Picture)
 T = TypeVar("T")
 
 
+class UnreadableImageError(FsbenchError):
+    """Raised for an image that cannot be read; the message names it."""
+
+
 @contextmanager
 def open_image(picture: Path | Encoded) -> Iterator[Image.Image]:
     """Open an image file without decoding it; images above Pillow's limit of pixels are refused."""
@@ -49,7 +53,7 @@ def errors_naming(picture: Path | Encoded) -> Iterator[None]:
         unidentified = isinstance(error, UnidentifiedImageError)
         cause = "it is not an image of a known format" if unidentified else reason(error)
         name = picture if isinstance(picture, Path) else picture.name
-        raise FsbenchError(f"image {name}: cannot be read ({cause})") from error
+        raise UnreadableImageError(f"image {name}: cannot be read ({cause})") from error
 
 
 def map_in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) -> Iterator[list[T]]:
