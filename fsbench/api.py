@@ -169,8 +169,8 @@ class TrainOptions(Overrides, ComputeOptions, total=False):
 
 
 def train(
-    recipe: StrPath | Recipe = "erm",
-    dataset: str = "glyphs",
+    recipe: StrPath | Recipe,
+    dataset: str,
     backbone: str = "conv4",
     **options: Unpack[TrainOptions],
 ) -> Run:
@@ -309,13 +309,18 @@ def compare(
     paths: StrPath | Sequence[StrPath],
     against: Against = "all",
     over: Over = "classes",
+    *,
+    each_seed: bool = False,
 ) -> Comparison:
     """Compare result files, or all results below folders, in pairs.
+
+    If two or more recipes have three or more training seeds, means over seeds are compared.
 
     Args:
         paths: Result files and results folders, or one folder.
         against: Which pairs are shown: "all", or those of the "first" or the "best" result.
         over: Adjust the p-values for new "classes", or for other "tasks" from the same images.
+        each_seed: Compare single checkpoints in any case.
 
     Returns:
         The compared results and their pairs.
@@ -324,7 +329,7 @@ def compare(
         FsbenchError: A file is not a result, or it cannot be compared with any other.
     """
     several = [paths] if isinstance(paths, str | Path) else paths
-    return compare_files([Path(path) for path in several], against, over)
+    return compare_files([Path(path) for path in several], against, over, each_seed=each_seed)
 
 
 def load_backbone(

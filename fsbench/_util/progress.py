@@ -60,8 +60,10 @@ class Bar:
             self._live.update(self._task, description=text)
 
     def line(self, text: str) -> None:
-        """Print a line in a log; ignored with a live bar."""
-        if self._live is None and not self._quiet:
+        """Print a line, above a live bar if there is one."""
+        if self._live:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
@@ -112,3 +114,16 @@ def _live_bar() -> "Progress":
         redirect_stdout=False,  # results stay on stdout
         refresh_per_second=4,
     )
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people, such as "40 s", "12 min" or "2 h 5 min".
+
+    Example:
+        >>> duration(7500)
+        '2 h 5 min'
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -2,22 +2,32 @@
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text
 
 
-def console(stream: TextIO) -> "Console":
-    """Create the console of a stream: with colours and the width of a terminal, elsewhere plain and wide."""
+_PART = re.compile(r"[-_ ]|[^-_ ]+")  # of a name
+_SHARED = 12  # characters that names must share to be shortened
+
+
+def console(stream: TextIO, width: int = 10_000) -> "Console":
+    """Create the console of a stream: with colours and the width of a terminal, elsewhere plain.
+
+    Args:
+        stream: Where it prints.
+        width: Characters per line if the stream is not a terminal.
+    """
     from rich.console import Console
 
     colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"  # no-color.org
-    width = None if stream.isatty() else 10_000
-    return Console(file=stream, color_system=colours, width=width, highlight=False, emoji=False)
+    columns = None if stream.isatty() else width
+    return Console(file=stream, color_system=colours, width=columns, highlight=False, emoji=False)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> "Table":
@@ -39,11 +49,38 @@ def escaped(text: str) -> str:
     return escape(text)
 
 
-def as_text(part: "str | Text | Table", stream: TextIO | None = None) -> str:
-    """Format a part of an answer as text for a stream; None: plain text."""
+def shortened(names: Sequence[str]) -> tuple[list[str], str]:
+    """Replace the longest sequence of words that all names share by "…".
+
+    Args:
+        names: Names, whose words are separated by "-", "_" or spaces.
+
+    Returns:
+        The short names, and what "…" stands for; the names as they are and "" if they share little, or if
+        short names would be equal.
+
+    Example:
+        >>> shortened(["erm-fast-conv4-32px-s0", "mixup-fast-conv4-32px-s1"])
+        (['erm-…-s0', 'mixup-…-s1'], 'fast-conv4-32px')
+    """
+    parts = _PART.findall(min(names, key=len, default=""))
+    words = range(0, len(parts), 2)
+    runs = ["".join(parts[first : last + 1]) for first in words for last in words if first <= last]
+    for run in sorted(runs, key=len, reverse=True):
+        whole_words = re.compile(rf"(?<![^-_ ]){re.escape(run)}(?![^-_ ])")
+        if len(run) < _SHARED or len(set(names)) < 2:
+            break
+        short = [whole_words.sub("…", name, count=1) for name in names]
+        if all("…" in name != "…" for name in short) and len(set(short)) == len(set(names)):
+            return short, run
+    return list(names), ""
+
+
+def as_text(part: "str | Text | Table | Group", stream: TextIO | None = None, width: int = 10_000) -> str:
+    """Format a part of an answer as text for a stream; None: plain text. Else as of `console`."""
     if isinstance(part, str):
         return part
-    out = console(stream or io.StringIO())
+    out = console(stream or io.StringIO(), width)
     with out.capture() as captured:
         out.print(part)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -29,6 +29,8 @@ _KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
     str: ("text", (str,)),
 }
 
+_SYNONYMS = {"train": "base", "validation": "val", "test": "novel"}  # published names of splits
+
 
 def from_file(app: "App", command: tuple[str, ...], arguments: "ArgumentCollection") -> None:
     """Add the flags in the file of `--config` to those of the command line; called by cyclopts.
@@ -86,7 +88,9 @@ def check_values(_: "App", __: tuple[str, ...], arguments: "ArgumentCollection")
                 (int if int in kinds else float)(token.value)
             except ValueError:
                 name = token.keyword or argument.name
-                raise FsbenchError(f"{name} must be {expected}, but is {token.value!r}") from None
+                meant = _SYNONYMS.get(token.value.lower(), token.value.lower())
+                hint = f"; did you mean {meant!r}?" if meant in choices else ""
+                raise FsbenchError(f"{name} must be {expected}, but is {token.value!r}{hint}") from None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def as_fsbench_error(error: CycloptsError, program: str) -> FsbenchError:
             if error.keyword:
                 return FsbenchError(f"{error.keyword} needs a value; {help_line}")
             name = argument.name if argument.name.startswith("-") else argument.name.upper()
-            return FsbenchError(f"{name} is missing; {help_line}")
+            choices = ", ".join(argument.get_choices(force=True) or ())
+            return FsbenchError(f"{name} is missing; {f'choose {choices}; ' * bool(choices)}{help_line}")
         case _:
             return FsbenchError(f"{str(error).strip().splitlines()[-1]}; {help_line}")

@@ -27,6 +27,21 @@ def _check_tasks(arguments: "ArgumentCollection") -> None:
             )
 
 
+def results_folder(folder: Path | None) -> Path:
+    """Return the results folder: the one that the user names, or the default one of the working directory.
+
+    The default is `results`. In a clone of fsbench, that folder holds the tracked results of the project, so
+    the default there is `runs/results`, which git ignores.
+    """
+    if folder is not None:
+        return folder
+    try:
+        in_clone = '\nname = "fsbench"\n' in Path("pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        in_clone = False
+    return Path("runs", "results") if in_clone else Path("results")
+
+
 # Groups of `--help`, in their order.
 ARGUMENTS = Group("Arguments", sort_key=1)
 DATA = Group("Data", sort_key=2)

@@ -8,17 +8,21 @@ from fsbench._util.terminal import as_text, console, escaped
 from fsbench.cli._options import Common
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
 
-def answer(common: Common, value: object, *parts: "str | Text | Table") -> None:
-    """Print the result of a command: `value` with `--json`, otherwise tables and lines of text."""
+def answer(common: Common, value: object, *parts: "str | Text | Table | Group", width: int = 10_000) -> None:
+    """Print the result of a command: `value` with `--json`, otherwise tables and lines of text.
+
+    `width` is the number of characters per line if stdout is not a terminal.
+    """
     if common.json:
         print_json(value)
         return
     for part in parts:
-        print(as_text(part, sys.stdout))
+        print(as_text(part, sys.stdout, width))
 
 
 def print_json(value: object) -> None:

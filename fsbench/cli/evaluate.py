@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from fsbench.cli import _names
-from fsbench.cli._options import DATA_SET, HEADS, OUTPUT, TASK_LIST, TASKS, Computing, Force, Weights
+from fsbench.cli._options import (
+    DATA_SET,
+    HEADS,
+    OUTPUT,
+    TASK_LIST,
+    TASKS,
+    Computing,
+    Force,
+    Weights,
+    results_folder,
+)
 from fsbench.cli._output import answer
 from fsbench.cli._results import result_table
 
@@ -102,12 +112,13 @@ class OutputFlags:
     """What is written.
 
     Attributes:
-        out: Results folder.
+        out: Results folder. Default: results; in a clone of fsbench, whose results folder is the project's
+            own, runs/results.
         details: Also write tables of the classes, their confusion and the hardest tasks.
         plot: Also draw the results: a sweep, a cross-domain matrix or a heat map (.png, .svg, .pdf or .jpg).
     """
 
-    out: Annotated[Path, Parameter(metavar="FOLDER")] = Path("results")
+    out: Annotated[Path | None, Parameter(metavar="FOLDER")] = None
     details: bool = False
     force: Force = False
     plot: Annotated[Path | None, Parameter(metavar="FILE")] = None
@@ -130,7 +141,7 @@ def evaluate(
     computed again.
 
     Args:
-        subject: Checkpoints, feature files, timm:NAME, torchvision:NAME, ./mine.py:function,
+        subject: Checkpoints, folders of runs, feature files, timm:NAME, torchvision:NAME, ./mine.py:function,
             package.module:function, or a weights file with --backbone.
     """
     from fsbench._util.files import check_writable
@@ -139,13 +150,14 @@ def evaluate(
     from fsbench.evaluation.subjects import Images, subject_of
     from fsbench.tasks.pinned import read_task_list
 
-    check_writable(files.out / "result.json")
+    out = results_folder(files.out)
+    check_writable(out / "result.json")
     if files.plot:
         from fsbench.report.plots import check_figure
 
         check_figure(files.plot)
     specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
-    existing = set(files.out.rglob("*.json"))
+    existing = set(out.rglob("*.json"))
     subjects = [subject_of(name, weights.backbone, weights.image_size) for name in dict.fromkeys(subject)]
     results = [
         result
@@ -157,7 +169,7 @@ def evaluate(
             preprocess=heads.preprocess,
             images=Images(tasks.dataset, tasks.split, heads.base),
             session=common.session,
-            output=Output(files.out, files.force, files.details),
+            output=Output(out, files.force, files.details),
         )
     ]
     if files.plot:
@@ -165,17 +177,17 @@ def evaluate(
 
         save(of_call(results), files.plot)
     recomputed = files.force or files.details
-    n_new = sum(recomputed or files.out / result.path not in existing for result in results)
+    new = [recomputed or out / result.path not in existing for result in results]
     values = [{"schema": 1, **flatten(result)} for result in results]
-    answer(common, values, result_table(results), f"\n{_summary(results, files.out, n_new)}")
+    answer(common, values, result_table(results, new), f"\n{_summary(results, out, sum(new))}")
 
 
 def _summary(results: Sequence["Result"], folder: Path, n_new: int) -> str:
-    """Describe where the results are, how many are new, and how to compare them if that is possible."""
+    """Describe where the results are, how many are new, and the next command: compare, if possible."""
     from fsbench.report.compare import first_comparable
 
     folders = sorted({str(folder / result.path.parts[0]) for result in results})
     count = "1 result" if len(results) == 1 else f"{len(results)} results"
     comparable = first_comparable(results, folder)
-    hint = f"; next: fsbench compare {comparable}" if comparable else ""
-    return f"{count} in {', '.join(folders)} ({n_new} new){hint}"
+    command = f"fsbench compare {comparable}" if comparable else f"fsbench leaderboard {folder}"
+    return f"{count} in {', '.join(folders)} ({n_new} new); next: {command}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from fsbench._util.errors import FsbenchError
-from fsbench.cli._options import OUTPUT, Common, Over
+from fsbench.cli._options import OUTPUT, Common, Over, results_folder
 from fsbench.cli._output import answer
 
 app = App(
@@ -18,7 +18,7 @@ app = App(
 
 @app.default
 def leaderboard(
-    results: Path = Path("results"),
+    results: Path | None = None,
     /,
     *,
     readme: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
@@ -31,7 +31,7 @@ def leaderboard(
     """Write the tables of a results folder as Markdown, CSV and HTML.
 
     Args:
-        results: Results folder.
+        results: Results folder. Default: results; in a clone of fsbench runs/results, as of evaluate.
         readme: Markdown file to put the tables into, between its leaderboard markers.
         published: Published results to show below the measured ones: of the same backbones, of all backbones,
             or none.
@@ -41,9 +41,10 @@ def leaderboard(
     from fsbench.report.leaderboard import stale, update
 
     make = stale if check else update
-    paths = make(results, readme, published=published, memory_rows=memory_rows, over=over)
+    folder = results_folder(results)
+    paths = make(folder, readme, published=published, memory_rows=memory_rows, over=over)
     if not check or common.json:
         answer(common, {"stale" if check else "written": paths}, "\n".join(map(str, paths)))
     if check and paths:
         state = "stale" if paths[0].exists() else "missing"
-        raise FsbenchError(f"{paths[0]} is {state}; write it again: fsbench leaderboard {results}")
+        raise FsbenchError(f"{paths[0]} is {state}; write it again: fsbench leaderboard {folder}")

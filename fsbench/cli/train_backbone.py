@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 app = App(
     name="train-backbone",
-    help_epilogue="Example: fsbench train-backbone s2m2-r --dataset cifar-fs --out runs/s2m2-r",
+    help_epilogue="Examples: fsbench train-backbone s2m2-r --dataset cifar-fs --out runs/s2m2-r\n"
+    "          fsbench train-backbone erm --dataset glyphs --per-class 50 --epochs 20",
+    usage="Usage: fsbench train-backbone [OPTIONS] --dataset NAME RECIPE",
 )
 
 
@@ -25,13 +27,13 @@ class DataFlags:
     """What is learnt, and from which images.
 
     Attributes:
-        dataset: Data set whose base classes are learnt.
+        dataset: Data set whose base classes are learnt. glyphs needs no download, but is synthetic.
         per_class: Number of images of each base class. Default: all.
         label_noise: Fraction of base labels that are replaced by random ones. Default: the recipe's.
         augment: Augment images. Without augmentation, accuracy is several points lower.
     """
 
-    dataset: Annotated[_names.DataSet, DATA_SET] = "glyphs"
+    dataset: Annotated[_names.DataSet, DATA_SET]
     per_class: Annotated[int | None, Parameter(metavar="IMAGES")] = None
     label_noise: Annotated[float | None, Parameter(metavar="FRACTION")] = None
     augment: bool = True
@@ -90,7 +92,7 @@ def train_backbone(
     recipe: _names.Recipe,
     /,
     *,
-    images: DataFlags = DataFlags(),
+    images: DataFlags,
     model: ModelFlags = ModelFlags(),
     training: TrainingFlags = TrainingFlags(),
     out: Annotated[Path | None, Parameter(group=OUTPUT)] = None,

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from fsbench._util.errors import FsbenchError
-from fsbench.cli._options import OUTPUT, Common
+from fsbench.cli._options import OUTPUT, Common, results_folder
 from fsbench.cli._output import answer
 
 app = App(
@@ -18,7 +18,7 @@ app = App(
 
 @app.default
 def validate(
-    results: Path = Path("results"),
+    results: Path | None = None,
     /,
     *,
     readme: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
@@ -27,13 +27,14 @@ def validate(
     """Check the files, digests and tables of a results folder.
 
     Args:
-        results: Results folder.
+        results: Results folder. Default: results; in a clone of fsbench runs/results, as of evaluate.
         readme: Also check the tables in this Markdown file.
     """
     from fsbench.report import check
 
-    problems = list(check.problems(results, readme))
-    answer(common, {"problems": problems}, "\n".join(problems) or f"{results}: no problems")
+    folder = results_folder(results)
+    problems = list(check.problems(folder, readme))
+    answer(common, {"problems": problems}, "\n".join(problems) or f"{folder}: no problems")
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise FsbenchError(f"results folder {results}: {count}")
+        raise FsbenchError(f"results folder {folder}: {count}")

@@ -21,6 +21,10 @@ P = TypeVar("P", bound=Picture)
 T = TypeVar("T")
 
 
+class UnreadableImageError(FsbenchError):
+    """Raised for an image that cannot be read; the message names it."""
+
+
 @contextmanager
 def open_image(picture: Path | Encoded) -> Iterator[Image.Image]:
     """Open an image file without decoding it; images above Pillow's limit of pixels are refused."""
@@ -54,7 +58,7 @@ def errors_naming(picture: Path | Encoded) -> Iterator[None]:
             if "HEIF" not in _formats() and _is_heic(picture):
                 cause = "HEIC needs another package: pip install pillow-heif"
         name = picture if isinstance(picture, Path) else picture.name
-        raise FsbenchError(f"image {name}: cannot be read ({cause})") from error
+        raise UnreadableImageError(f"image {name}: cannot be read ({cause})") from error
 
 
 def map_in_threads(work: Callable[[P], T], pictures: Sequence[P], at_once: int) -> Iterator[list[T]]:

@@ -1,5 +1,6 @@
 """Readers of class folders: `{base,val,novel}/<class>/*` and `<class>/*`."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from fsbench.data.listing import Listing, Picture
 
 SPLIT_NAMES = {"base": {"base", "train"}, "val": {"val", "valid", "validation"}, "novel": {"novel", "test"}}
 _IMAGE = re.compile(r".+\.(avif|bmp|gif|hei[cf]|jfif|jp2|jpe|jpe?g|p[bgnp]m|png|tiff?|webp)", re.IGNORECASE)
+_log = logging.getLogger(__name__)
 
 
 def split_folders(root: Path) -> Listing | None:
@@ -32,6 +34,34 @@ def split_folders(root: Path) -> Listing | None:
 def class_folders(root: Path) -> Listing | None:
     """Read `<class>/*`; all classes are novel."""
     return {"novel": classes_in(root)} if subfolders(root) else None
+
+
+def check_level(root: Path) -> None:
+    """Check that class folders do not merely contain folders, as they do if `root` is one level too high.
+
+    A warning is logged if some classes do.
+
+    Raises:
+        FsbenchError: The only class does.
+    """
+    classes = subfolders(root)
+    for folder in classes:
+        deepest = folder
+        while not _has_images(deepest) and len(below := subfolders(deepest)) == 1:
+            deepest = below[0]
+        names = [path.name for path in subfolders(deepest)]
+        if len(names) < 2 or _has_images(deepest):
+            continue
+        example = f"{', '.join(names[:3])}{', ...' * (len(names) > 3)}"
+        found = f"{root}: class {folder.name} consists of the {len(names)} folders {example}"
+        if len(classes) == 1:
+            raise FsbenchError(f"PATH {found}; if these are classes or splits, use PATH {deepest}")
+        _log.warning("fsbench: warning: %s; if these are classes, use PATH %s", found, deepest)
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether image files lie directly in a folder."""
+    return any(_IMAGE.fullmatch(path.name) for path in folder.iterdir() if _is_visible(path.name))
 
 
 def classes_in(root: Path) -> dict[str, dict[str, Picture]]:

@@ -158,7 +158,10 @@ def split_group(file: h5py.File, split: str) -> h5py.Group:
         FsbenchError: The store has no such split.
     """
     if split not in file:
-        advice = "sort its classes into folders base/, val/ and novel/ and prepare it again"
+        advice = (
+            "sort its classes into folders base/, val/ and novel/, or divide them at random with --split "
+            "60/20/20, and prepare it again"
+        )
         advice = "choose another data set" if file.attrs["synthetic"] else advice
         raise FsbenchError(
             f"split {split!r}: data set {file.attrs['name']} has only {', '.join(file)}; {advice}"

@@ -59,7 +59,9 @@ def splits_of(name: str, cache: Path | None = None) -> tuple[str, ...]:
     return tuple(split for split, _ in image_store.fingerprints(find_store(name, cache)))
 
 
-def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
+def find_store(
+    name: str, cache: Path | None = None, at_least: int = 0, trained_on: str | None = None
+) -> Path:
     """Find the image store of a prepared data set.
 
     Args:
@@ -67,6 +69,7 @@ def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
         cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
         at_least: Side in pixels. If there are stores of several sizes, the smallest one of at least this side
             is found, or the largest one if all are smaller.
+        trained_on: Fingerprint of base images. If stores hold different images, one with these is found.
 
     Returns:
         Path of the store.
@@ -91,7 +94,10 @@ def find_store(name: str, cache: Path | None = None, at_least: int = 0) -> Path:
             f"data set {plain}: size must be one of {available}, but is {size}; "
             f"for others use fsbench data prepare {plain} PATH --image-size PIXELS"
         )
-    if len(sizes) > 1 and len({image_store.fingerprints(path) for path in stores.values()}) > 1:
+    images = {side: image_store.fingerprints(stores[side]) for side in sizes} if len(sizes) > 1 else {}
+    if len(set(images.values())) > 1 and trained_on is not None:
+        sizes = [side for side in sizes if ("base", trained_on) in images[side]] or sizes
+    if len({images[side] for side in sizes if side in images}) > 1:
         raise FsbenchError(
             f"data set {plain}: stores of {available} hold different images; "
             f"choose one as {plain}@{sizes[-1]}"
@@ -124,7 +130,13 @@ def name_holding(name: str, split: str, fingerprint: str, at_least: int, cache: 
 
 
 def stored_for(
-    name: str, split: str, network: str, size: int, resize: int, cache: Path | None = None
+    name: str,
+    split: str,
+    network: str,
+    size: int,
+    resize: int,
+    cache: Path | None = None,
+    trained_on: str | None = None,
 ) -> SplitInfo:
     """Find the stored images of a split that fit a network.
 
@@ -138,11 +150,12 @@ def stored_for(
         size: Side of the network's input in pixels.
         resize: Side in pixels to which images are resized before `size` pixels are cut out.
         cache: Folder of stores.
+        trained_on: Fingerprint of the base images that the network was trained on, as of `find_store`.
 
     Raises:
         FsbenchError: The data set is unknown or not prepared, or has no such split.
     """
-    path = find_store(name, cache, resize)
+    path = find_store(name, cache, resize, trained_on)
     info = image_store.split_info(path, split)
     if info.size >= size:
         return info

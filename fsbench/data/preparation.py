@@ -2,14 +2,18 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.errors import FsbenchError, reason, unknown
 from fsbench._util.files import cache_folder, exclusive_lock, sha256_of
 from fsbench.data import glyphs, image_store, registry
 from fsbench.data._build_store import Survey, survey_files, write_store
+from fsbench.data._open_image import UnreadableImageError
+from fsbench.data.class_split import split_classes
 from fsbench.data.listing import Listing
 from fsbench.data.registry import SOURCES
+from fsbench.data.unreadable import unreadable_error, without_unreadable
 
 _MAX_SIZE = 4096
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")  # no capitals: some file systems do not distinguish them
@@ -23,6 +27,8 @@ def prepare(
     cache: Path | None = None,
     image_size: int | None = None,
     download: bool = False,
+    split: Sequence[int] | None = None,
+    skip_unreadable: bool = False,
     force: bool = False,
     quiet: bool = False,
 ) -> Path:
@@ -39,6 +45,9 @@ def prepare(
         image_size: Side of the stored squares in pixels, 1 to 4096. Default: the size of the images if all
             are squares of one size, otherwise 96.
         download: Download the images first, to `path` or into the cache.
+        split: Shares of base, val and novel classes, such as (60, 20, 20), to divide the classes of your own
+            data set at random. Default: class folders without splits are novel.
+        skip_unreadable: Leave out images that cannot be read, with a warning for each.
         force: Build the store again even if it exists.
         quiet: Show no progress.
 
@@ -67,9 +76,53 @@ def prepare(
     if path is None:
         raise FsbenchError(f"data set {name}: PATH is missing; {registry.how_to_prepare(name)}")
     listing = registry.read(name, path)
-    survey = survey_files(listing, quiet=quiet)
-    store = image_store.store_path(name, image_size or survey.side, cache)
-    return _build(name, path, store, listing, survey, force=force, quiet=quiet)
+    if split is not None:
+        if name in SOURCES:
+            raise FsbenchError(f"--split: data set {name} has a published split; leave out --split")
+        listing = split_classes(listing, split)
+    if skip_unreadable:
+        listing, messages = without_unreadable(listing, quiet=quiet)
+        for message in messages:
+            _log.warning("fsbench: warning: skipped %s", message)
+        registry.check_classes(name, listing)
+    try:
+        survey = survey_files(listing, quiet=quiet)
+        store = image_store.store_path(name, image_size or survey.side, cache)
+        return _build(name, path, store, listing, survey, force=force, quiet=quiet)
+    except UnreadableImageError as error:
+        messages = without_unreadable(listing, quiet=quiet)[1]
+        raise unreadable_error(messages or [str(error)]) from error
+
+
+def remove(name: str, cache: Path | None = None) -> dict[Path, int]:
+    """Delete the image stores of a data set; the images that they were made from stay.
+
+    Args:
+        name: A prepared data set, or `NAME@SIZE` for its store of one size.
+        cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
+
+    Returns:
+        The deleted stores, with their sizes in bytes.
+
+    Raises:
+        FsbenchError: There is no such store, or it cannot be deleted.
+    """
+    plain, _, size = name.partition("@")
+    prepared = image_store.prepared_stores(cache)
+    stores = [path for side, path in prepared.get(plain, {}).items() if size in ("", str(side))]
+    if not stores:
+        if plain in (*prepared, *SOURCES, *glyphs.NAMES):
+            raise FsbenchError(f"data set {name}: is not prepared, so there is nothing to remove")
+        raise unknown("data set", name, prepared)
+    removed = {}
+    for store in stores:
+        try:
+            with exclusive_lock(store):
+                removed[store] = store.stat().st_size
+                store.unlink()
+        except OSError as error:
+            raise FsbenchError(f"cannot remove {store}: {reason(error)}") from error
+    return removed
 
 
 def draw_embedded(name: str, cache: Path | None, *, force: bool = False, quiet: bool = False) -> Path:

@@ -3,6 +3,7 @@
 To add a data set, add a `Source` to `SOURCES`. For a new layout, add a function to `_layouts.py`.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,10 @@ from fsbench._util.errors import FsbenchError, reason
 from fsbench.data import _download, _layouts, _user_function
 from fsbench.data._hugging_face import hugging_face
 from fsbench.data.class_lists import cub_split, listed_split
-from fsbench.data.folders import class_folders, split_folders
+from fsbench.data.folders import check_level, class_folders, split_folders
 from fsbench.data.listing import SPLITS, Listing, Reader
+
+_log = logging.getLogger(__name__)
 
 
 class Download(Protocol):
@@ -32,6 +35,7 @@ class Source:
     Attributes:
         paper: Paper that defines the split.
         n_classes: Number of base, val and novel classes.
+        n_images: Number of base, val and novel images.
         readers: Readers of its layouts, tried in this order.
         layouts: The layouts in words, for people.
         download: Function that downloads it into a folder; None if it cannot be downloaded.
@@ -40,6 +44,7 @@ class Source:
 
     paper: str
     n_classes: tuple[int, int, int]
+    n_images: tuple[int, int, int]
     readers: tuple[Reader, ...]
     layouts: str
     download: Download | None = None
@@ -50,6 +55,7 @@ SOURCES: dict[str, Source] = {
     "cifar-fs": Source(
         paper="Bertinetto et al., arXiv:1805.08136",
         n_classes=(64, 16, 20),
+        n_images=(38_400, 9_600, 12_000),
         readers=(_layouts.cifar_pickles, _layouts.cifar_release, hugging_face, split_folders),
         layouts="cifar-100-python/{train,test,meta}, cifar100/{data,splits}, or {base,val,novel}/<class>/*",
         download=_download.cifar100,
@@ -58,6 +64,7 @@ SOURCES: dict[str, Source] = {
     "mini-imagenet": Source(
         paper="Ravi and Larochelle, ICLR 2017",
         n_classes=(64, 16, 20),
+        n_images=(38_400, 9_600, 12_000),
         readers=(_layouts.csv_splits, hugging_face, split_folders),
         layouts="images/ with train.csv, val.csv and test.csv, or {train,val,test}/<class>/*",
         split_of=partial(listed_split, "mini-imagenet"),
@@ -65,6 +72,7 @@ SOURCES: dict[str, Source] = {
     "tiered-imagenet": Source(
         paper="Ren et al., arXiv:1803.00676",
         n_classes=(351, 97, 160),
+        n_images=(448_695, 124_261, 206_209),
         readers=(hugging_face, split_folders),
         layouts="{train,val,test}/<class>/*",
         split_of=partial(listed_split, "tiered-imagenet"),
@@ -72,6 +80,7 @@ SOURCES: dict[str, Source] = {
     "cub": Source(
         paper="Chen et al., arXiv:1904.04232",
         n_classes=(100, 50, 50),
+        n_images=(5_885, 2_950, 2_953),
         readers=(_layouts.cub, hugging_face, split_folders),
         layouts="CUB_200_2011/images/<001.Black_footed_Albatross>/*, or {base,val,novel}/<class>/*",
         download=_download.cub,
@@ -80,6 +89,7 @@ SOURCES: dict[str, Source] = {
     "omniglot": Source(
         paper="Meta-Dataset, arXiv:1903.03096",
         n_classes=(883, 81, 659),
+        n_images=(17_660, 1_620, 13_180),
         readers=(_layouts.omniglot,),
         layouts="images_background/ and images_evaluation/ of <alphabet>/<character>/*",
         download=_download.omniglot,
@@ -106,16 +116,20 @@ def read(name: str, path: Path) -> Listing:
         listing = _read_folder(name, path, source)
     if source is not None:
         _check_published(name, source, path, listing)
-    _check_classes(name, listing)
+    check_classes(name, listing)
     return listing
+
+
+def layouts_of(name: str) -> str:
+    """Return the layouts that the folder of a data set may have, in words."""
+    return SOURCES[name].layouts if name in SOURCES else _GENERIC_LAYOUTS
 
 
 def how_to_prepare(name: str) -> str:
     """Return the commands that prepare a data set."""
     source = SOURCES.get(name)
     download = f", or fsbench data prepare {name} --download" if source and source.download else ""
-    layouts = source.layouts if source else _GENERIC_LAYOUTS
-    return f"use fsbench data prepare {name} PATH, where PATH must hold {layouts}{download}"
+    return f"use fsbench data prepare {name} PATH, where PATH must hold {layouts_of(name)}{download}"
 
 
 def _read_folder(name: str, path: Path, source: Source | None) -> Listing:
@@ -127,6 +141,8 @@ def _read_folder(name: str, path: Path, source: Source | None) -> Listing:
         for reader in source.readers if source else _GENERIC_READERS:
             listing = reader(path)
             if listing is not None:
+                if reader is class_folders:
+                    check_level(path)
                 return listing
     except OSError as error:
         raise FsbenchError(f"cannot read {error.filename or path}: {reason(error)}") from error
@@ -134,7 +150,7 @@ def _read_folder(name: str, path: Path, source: Source | None) -> Listing:
 
 
 def _check_published(name: str, source: Source, path: Path, listing: Listing) -> None:
-    """Refuse classes that are not those of the published data set."""
+    """Refuse classes that are not those of the published data set; warn of another number of images."""
     counts = tuple(len(listing.get(split, {})) for split in SPLITS)
     if counts != source.n_classes:
         expected, actual = ("/".join(map(str, numbers)) for numbers in (source.n_classes, counts))
@@ -151,8 +167,17 @@ def _check_published(name: str, source: Source, path: Path, listing: Listing) ->
                     f"in {split}; move it, or choose another name for a different data set"
                 )
 
+    images = tuple(sum(map(len, listing.get(split, {}).values())) for split in SPLITS)
+    if images != source.n_images:
+        expected, actual = ("/".join(f"{n:,}" for n in numbers) for numbers in (source.n_images, images))
+        _log.warning(
+            "fsbench: warning: data set %s: has %s base/val/novel images in %s, but %s as published, so "
+            "results cannot be compared with published ones; for a different data set, choose another name",
+            *(name, actual, path, expected),
+        )
 
-def _check_classes(name: str, listing: Listing) -> None:
+
+def check_classes(name: str, listing: Listing) -> None:
     """Refuse empty splits and classes, names that are not printable, and classes in two splits."""
     split_of: dict[str, str] = {}
     for split, classes in listing.items():

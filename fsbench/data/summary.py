@@ -1,13 +1,15 @@
 """List data sets and describe their stores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fsbench._util.errors import FsbenchError
+from fsbench._util.errors import FsbenchError, unknown
 from fsbench.data import glyphs, image_store
 from fsbench.data.listing import SPLITS
-from fsbench.data.registry import SOURCES
+from fsbench.data.registry import SOURCES, layouts_of
+
+OWN = "your own"  # what `DataSet.about` says of the user's own data sets
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,16 @@ class DataSet:
         classes: Number of base, val and novel classes, of a store or as published; None if the store cannot
             be read.
         stores: Its stores, by the size of their images in pixels.
+        layouts: Layouts that PATH of `fsbench data prepare` may have; empty: it is drawn by code.
+        download: Whether it can be downloaded.
     """
 
     name: str
     about: str
     classes: tuple[int, ...] | None
     stores: Mapping[int, Path]
+    layouts: str
+    download: bool
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,14 @@ class Contents:
         path: The store.
         synthetic: Whether the images are drawn by code.
         splits: Classes, images and fingerprint of each split, by its name.
+        bytes: Size of the file.
     """
 
     name: str
     path: Path
     synthetic: bool
     splits: Mapping[str, SplitContents]
+    bytes: int
 
 
 def list_datasets(cache: Path | None = None) -> list[DataSet]:
@@ -83,11 +91,49 @@ def list_datasets(cache: Path | None = None) -> list[DataSet]:
     prepared = image_store.prepared_stores(cache)
     about = {name: source.paper for name, source in SOURCES.items()}
     about |= dict.fromkeys(glyphs.NAMES, "synthetic, drawn by code")
-    about |= {name: "your own" for name in prepared if name not in about}
+    about |= {name: OWN for name in prepared if name not in about}
     return [
-        DataSet(name, text, _classes(name, *prepared.get(name, {}).values()), prepared.get(name, {}))
+        DataSet(
+            name=name,
+            about=text,
+            classes=_classes(name, *prepared.get(name, {}).values()),
+            stores=prepared.get(name, {}),
+            layouts="" if name in glyphs.NAMES else layouts_of(name),
+            download=name in SOURCES and SOURCES[name].download is not None,
+        )
         for name, text in about.items()
     ]
+
+
+def describe(name: str, cache: Path | None = None) -> DataSet:
+    """Describe one data set, prepared or not.
+
+    Args:
+        name: A known data set, or your own prepared one; or `NAME@SIZE` for its store of one size.
+        cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
+
+    Returns:
+        The data set, with its stores, or the one of that size.
+
+    Raises:
+        FsbenchError: The data set is unknown, or not prepared at that size.
+
+    Example:
+        >>> describe("mini-imagenet").download
+        False
+    """
+    plain, _, size = name.partition("@")
+    known = {dataset.name: dataset for dataset in list_datasets(cache)}
+    if plain not in known:
+        raise unknown("data set", plain, known)
+    dataset = known[plain]
+    if not size:
+        return dataset
+    stores = {side: path for side, path in dataset.stores.items() if size == str(side)}
+    if not stores:
+        available = image_store.format_sizes(dataset.stores) if dataset.stores else "none"
+        raise FsbenchError(f"data set {plain}: size must be one of {available}, but is {size}")
+    return replace(dataset, stores=stores)
 
 
 def contents(path: Path) -> Contents:
@@ -118,7 +164,8 @@ def contents(path: Path) -> Contents:
             for split in SPLITS
             if split in file
         }
-        return Contents(str(file.attrs["name"]), path, bool(file.attrs["synthetic"]), splits)
+        name, synthetic = str(file.attrs["name"]), bool(file.attrs["synthetic"])
+        return Contents(name, path, synthetic, splits, path.stat().st_size)
 
 
 def _classes(name: str, *stores: Path) -> tuple[int, ...] | None:

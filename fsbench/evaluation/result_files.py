@@ -136,7 +136,9 @@ def paths(folder: Path) -> list[Path]:
         FsbenchError: The folder does not exist, or a folder in it cannot be read.
     """
     if not folder.is_dir():
-        raise FsbenchError(f"results folder {folder}: there is no such folder")
+        raise FsbenchError(
+            f"results folder {folder}: there is no such folder; fsbench evaluate writes results"
+        )
     files: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=_refuse):
         if Path(place) == folder:

@@ -25,7 +25,7 @@ from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.preprocess import NEEDS_BASE_MEAN, find_preprocess
 from fsbench.models.checkpoint import is_safetensors
 from fsbench.models.identity import Model
-from fsbench.models.pretrained import find, is_network, of_checkpoint
+from fsbench.models.pretrained import checkpoint_file, find, is_network, of_checkpoint
 from fsbench.models.pretrained.extractor import FeatureExtractor
 
 
@@ -130,7 +130,8 @@ def load_subjects(
     """Load one subject per data set that a backbone is evaluated on, or the one subject of a feature file.
 
     Args:
-        subject: A checkpoint, a feature file, a backbone, or a subject, which is returned unchanged.
+        subject: A checkpoint, the folder of a run, a feature file, a backbone, or a subject, which is
+            returned unchanged.
         images: Data sets, split and base features.
         need: Which base features heads and preprocessing need.
         session: Cache, device and progress.
@@ -142,6 +143,8 @@ def load_subjects(
         FsbenchError: A file cannot be read or holds other images, or base features are needed and missing.
     """
     base = images.base if need else None
+    if isinstance(subject, Path):
+        subject = checkpoint_file(subject)
     if isinstance(subject, Subject):
         subjects = [subject]
     elif isinstance(subject, Path) and store.is_store(subject):

@@ -119,7 +119,10 @@ def extract_features(
             features, or the store cannot be written.
     """
     transform, run = extractor.transform, extractor.model.run
-    info = stored_for(dataset, split, run, transform.size, transform.stored, session.cache)
+    trained = extractor.provenance
+    is_source = trained is not None and trained.source == dataset
+    trained_on = trained.source_fingerprint if trained and is_source else None
+    info = stored_for(dataset, split, run, transform.size, transform.stored, session.cache, trained_on)
     key = Origin(
         checkpoint=str(extractor.model.checkpoint),
         fingerprint=info.identity.fingerprint,

@@ -224,8 +224,12 @@ def _classes(
         total = "n_shot + 1" if spec.n_query is None else "n_shot + n_query"
         label = int(classes[smallest])
         name = f" ({class_names[label]})" if label < len(class_names) else ""
+        size = int(sizes[smallest])
+        count = f"{size} image{'s' * (size != 1)}"
+        possible = size > spec.n_shot and spec.n_query is not None
+        advice = f"use --n-query {size - spec.n_shot}" if possible else "use a smaller --n-shot"
         raise FsbenchError(
-            f"{total} = {needed}, but the smallest class has only {sizes[smallest]} images{name}; "
-            "lower these numbers, or remove small classes"
+            f"{total} = {needed}, but the smallest class has only {count}{name}; "
+            f"{advice}, or leave out small classes with --classes"
         )
     return first, sizes

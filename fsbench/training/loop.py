@@ -21,7 +21,7 @@ from fsbench._util import machine
 from fsbench._util.distributed import add_gradients
 from fsbench._util.errors import memory_advice
 from fsbench._util.files import exclusive_lock
-from fsbench._util.progress import Bar, progress
+from fsbench._util.progress import Bar, duration, progress
 from fsbench._util.rng import stream, stream_seed
 from fsbench._util.session import Session as Session
 from fsbench.data.augment import train_augment
@@ -90,6 +90,8 @@ def train_backbone(
                 _train(run, state, log, quiet)
             except KeyboardInterrupt as stop:
                 raise KeyboardInterrupt(_stopped_text(log, force)) from stop
+            if not quiet:
+                sys.stderr.write(f"{_best_text(run, log)}\n")
         elif run.is_writer and not session.quiet:
             sys.stderr.write(f"{_finished_text(run)}\n")
         run.distributed.wait()  # until the first process has written
@@ -104,9 +106,24 @@ def _finished_text(run: Run) -> str:
     )
     return (
         f"{run.folder}: the run is complete; its best checkpoint is of epoch {best.epoch} ({accuracy})\n"
-        f"to evaluate it: fsbench evaluate {run.best}\n"
-        "to replace it: the same command with --force"
+        "to replace it: the same command with --force\n"
+        f"next: fsbench evaluate {run.best}"
     )
+
+
+def _best_text(run: Run, log: Sequence[Mapping[str, Any]]) -> str:
+    """Describe the best epoch of a run that has just finished, and the next command."""
+    best = log[saving.best_epoch(log) - 1]
+    accuracy = _val_text(best) or "the last one, as there was no validation"
+    return f"best epoch: {best['epoch']} of {len(log)}, {accuracy}\nnext: fsbench evaluate {run.best}"
+
+
+def _val_text(row: Mapping[str, Any]) -> str:
+    """Write the val accuracy of an epoch of the log; empty if it was not validated."""
+    if "val_accuracy" not in row:
+        return ""
+    half_width = f" ± {100 * row['val_half_width']:.2f}" if "val_half_width" in row else ""
+    return f"val accuracy {100 * row['val_accuracy']:.2f}{half_width} %"
 
 
 def _stopped_text(log: Sequence[object], force: bool) -> str:
@@ -123,6 +140,7 @@ def _train(run: Run, state: resume.State | None, log: list[dict[str, Any]], quie
     `log` has one row per finished epoch and grows.
     """
     images = run.recipe.epochs * len(run.labels)
+    began, resumed = time.monotonic(), len(log)
     with (
         events_of(run, log) as add_events,
         progress("train", images, "images", quiet=quiet, lines=False) as bar,
@@ -150,7 +168,10 @@ def _train(run: Run, state: resume.State | None, log: list[dict[str, Any]], quie
                 due = is_due(stage, epoch, run.val, len(run.labels))
                 accuracy = validate(run.network.backbone, run.val, run.labels.device) if due else {}
                 log.append({"stage": stage.name, "epoch": len(log) + 1, **row, **accuracy})
-                bar.line(_epoch_line(run, log[-1]))
+                seconds_left = (
+                    (time.monotonic() - began) / (len(log) - resumed) * (run.recipe.epochs - len(log))
+                )
+                bar.line(_epoch_line(run, log[-1], seconds_left))
                 if run.is_writer:
                     saving.write(run, log)
                     add_events(log[-1])
@@ -161,13 +182,18 @@ def _train(run: Run, state: resume.State | None, log: list[dict[str, Any]], quie
         resume.forget(run.folder)
 
 
-def _epoch_line(run: Run, row: Mapping[str, Any]) -> str:
+def _epoch_line(run: Run, row: Mapping[str, Any], seconds_left: float) -> str:
     """Describe an epoch of the log in one line."""
     loss = sum(value for name, value in row.items() if name.startswith("loss_"))
-    line = f"epoch {row['epoch']}/{run.recipe.epochs} ({row['stage']}): loss {loss:.3f}"
-    if "val_accuracy" in row:
-        line += f", val accuracy {100 * row['val_accuracy']:.2f} %"
-    return f"{line}, {row['images_per_second']:,.0f} images/s"
+    stage = f" ({row['stage']})" if len(run.recipe.stages) > 1 else ""
+    last = row["epoch"] == run.recipe.epochs
+    parts = [
+        f"epoch {row['epoch']}/{run.recipe.epochs}{stage}: loss {loss:.3f}",
+        f"{row['images_per_second']:,.0f} images/s",
+        _val_text(row),
+        "" if last else f"{duration(seconds_left)} left",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _train_epoch(
@@ -207,7 +233,8 @@ def _train_epoch(
         losses.append(torch.stack(tuple(terms.values())).sum())
         if step % STEPS_PER_CHECK == 0 or step == len(batches) - 1:
             check_losses(run, stage, epoch, step, losses)
-            bar.describe(f"{stage.name}, epoch {epoch + 1}/{stage.epochs}, loss {losses[-1].item():.3f}")
+            name = f"{stage.name}, " if len(run.recipe.stages) > 1 else ""
+            bar.describe(f"{name}epoch {epoch + 1}/{stage.epochs}, loss {losses[-1].item():.3f}")
             losses.clear()
         bar.update(len(rows))
     images = sum(map(len, batches))

@@ -34,11 +34,6 @@ class ComputeSettings:
     compile: bool = False
     micro_batch: int | None = None
 
-    def text(self) -> str:
-        """Describe the settings, one per line."""
-        values = {name: value for name, value in vars(self).items() if value is not None}
-        return "\n".join(f"{name:<13} {value}" for name, value in values.items())
-
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context in which a step runs."""
         if self.precision == "float32":

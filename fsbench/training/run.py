@@ -99,23 +99,30 @@ class Run:
         return self.distributed.rank == 0
 
     def text(self, device: torch.device) -> str:
-        """Describe all resolved settings, so that a mistake is visible before hours of training."""
-        scale = getattr(self.network.classifier, "scale", None)  # only of a cosine classifier
-        recipe = replace(self.recipe, scale=scale, dropout=self.network.backbone.dropout)
-        about, n_images = self.provenance, len(self.labels)
-        lines = {
-            "folder": self.folder,
-            "images": f"{n_images:,} base images of {len(about.class_names)} classes of {about.source}",
-            "backbone": f"{about.backbone}, {about.image_size} px",
-            "seed": about.train_seed,
-        }
-        texts = [f"{name:<13} {value}" for name, value in lines.items()]
-        texts += [recipe.text(), f"device        {machine.device_name(device)}", self.compute.text()]
-        if self.recipe.preset == "fast":
-            texts.append("fast is the default preset, for short trainings; --preset chooses another one")
-        if self.recipe.batch_size > n_images:
-            texts.append(f"batch_size exceeds the number of images, so each batch has {n_images:,} images")
-        return "\n".join(texts)
+        """Describe the run in five lines, so that a mistake is visible before hours of training."""
+        about, recipe, n_images = self.provenance, self.recipe, len(self.labels)
+        preset = f"preset {recipe.preset}" + " (the default)" * (recipe.preset == "fast")
+        changes = f"; changed: {', '.join(recipe.overrides)}" if recipe.overrides else ""
+        origin = " (synthetic, drawn by code)" if about.synthetic else ""
+        stages = " + ".join(f"{stage.epochs} {stage.name}" for stage in recipe.stages)
+        epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}" + f" ({stages})" * (
+            len(recipe.stages) > 1
+        )
+        batches = f"batches of {min(recipe.batch_size, n_images)}"
+        rate = f"{recipe.optimiser.name} with learning rate {recipe.optimiser.learning_rate:g}"
+        validation = (
+            f", val accuracy on {len(self.val.class_names)} classes" if self.val else ", no validation"
+        )
+        compiled = ", compiled" * self.compute.compile
+        return (
+            f"training  {recipe.name}, {preset}, seed {about.train_seed}{changes}\n"
+            f"data      {about.source}{origin}: {n_images:,} images of {len(about.class_names)} base classes"
+            f"{validation}\n"
+            f"network   {about.backbone} for {about.image_size} px, {recipe.classifier} classifier; "
+            f"{machine.device_name(device)}, {self.compute.precision}{compiled}\n"
+            f"length    {epochs} in {batches}, {rate}\n"
+            f"folder    {self.folder}"
+        )
 
 
 def run_name(recipe: Recipe, spec: TrainingSpec) -> str:

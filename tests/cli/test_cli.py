@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,9 +90,9 @@ class TestHelp:
             "[default: 1 5]",
             "[default: nearest-mean logistic]",
             "[choices: base, val, novel] [default: novel]",
-            "[default: results]",
+            "Default: results; in a clone of fsbench",
             "laplacian-shot",
-            "SUBJECT... Checkpoints, feature files",
+            "SUBJECT... Checkpoints, folders of runs, feature files",
         ):
             assert part in text
 
@@ -147,15 +148,10 @@ class TestMainJob:
         assert run(*train, "--cache", cache, "--out", out) == 0
         output = capsys.readouterr()
         assert output.out == f"{out / 'best.safetensors'}\n"
-        for setting in (
-            "preset        fast",
-            "classifier    cosine",
-            "augment",
-            "jitter",
-            "learning_rate",
-            "overrides",
-        ):
-            assert setting in output.err
+        lines = output.err.splitlines()
+        assert [line.split()[0] for line in lines[:5]] == ["training", "data", "network", "length", "folder"]
+        for part in ("erm, preset fast (the default)", "changed: epochs", "images of 6 base classes of"):
+            assert part in output.err
         assert {path.name for path in out.iterdir() if path.suffix} >= {
             "best.safetensors",
             "last.safetensors",
@@ -170,7 +166,9 @@ class TestMainJob:
         )
         assert capsys.readouterr().out == f"{out}\n"
         assert run("evaluate", out, *SMALL, *DEVICE, "--out", tmp_path / "results", "--quiet") == 0
-        assert "tiny novel  20 x 5-way 1-shot  nearest-mean (l2)" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert printed.startswith("tiny-erm, tiny novel, 5-way 1-shot, 20 tasks, 3 queries per class\n")
+        assert re.search(r"nearest-mean \(l2\) +\d+\.\d\d ± \d+\.\d\d  new\n", printed)
 
     def test_json_is_all_that_stdout_holds(self, trained: Path, cache: Path, tmp_path: Path, capsys):
         arguments = [
@@ -225,9 +223,8 @@ class TestMainJob:
             ("--head nearest-mean", True),  # with the result of the other head, which exists
         ):
             assert run(*arguments, "--out", tmp_path, *more.split()) == 0
-            assert (
-                f"new); next: fsbench compare {tmp_path / 'tiny'}\n" in capsys.readouterr().out
-            ) == possible
+            commands = {True: f"compare {tmp_path / 'tiny'}", False: f"leaderboard {tmp_path}"}
+            assert capsys.readouterr().out.endswith(f"new); next: fsbench {commands[possible]}\n")
             assert (run("compare", tmp_path / "tiny") == 0) == possible
             capsys.readouterr()
 
@@ -341,7 +338,7 @@ BAD = [  # command, part of the line on stderr
     ("evaluate {here}/absent.safetensors", "absent.safetensors: no such file or directory"),
     ("evaluate {torn} --out {here}/results", "torn.safetensors: damaged, or not a safetensors file"),
     ("evaluate {text} --out {here}/results", "text.h5: damaged, or not a pickle or torch file"),
-    ("evaluate {here} --out {here}/results", "is a directory"),
+    ("evaluate {here} --out {here}/results", "is a folder without best.safetensors"),
     ("extract {best} --cache {cache} --split vall", "--split must be base, val or novel, but is 'vall'"),
     ("extract {best} --cache {cache} --out {file}/f.h5", "cannot write {file}/f.h5: "),
     (EVALUATE + "--plot {here}/x.gif", "must end in .png, .svg, .pdf, .jpg or .jpeg, but ends in .gif"),
@@ -358,9 +355,10 @@ BAD = [  # command, part of the line on stderr
     (TRAIN + "--preset cosin", "recipe 'erm' has no preset 'cosin'; did you mean 'cosine'?"),
     (TRAIN + "--epochs 0", "epochs must be at least 1, but is 0"),
     (TRAIN + "--out {file}", "cannot write {file}"),
-    ("train-backbone ERM", "unknown recipe 'ERM'; did you mean 'erm'?"),
-    ("train-backbone emr", "unknown recipe 'emr'; did you mean 'erm'?"),
-    ("train-backbone {here}/mine.py", "mine.py: file does not exist"),
+    ("train-backbone erm", "--dataset is missing; choose cifar-fs, mini-imagenet, "),
+    ("train-backbone ERM --dataset tiny", "unknown recipe 'ERM'; did you mean 'erm'?"),
+    ("train-backbone emr --dataset tiny", "unknown recipe 'emr'; did you mean 'erm'?"),
+    ("train-backbone {here}/mine.py --dataset tiny", "mine.py: file does not exist"),
     ("data prepare mine {here}/absent --cache {here}/c", "absent"),
     ("data prepare mine {broken} --cache {here}/c", "003.png"),
     ("data prepare mine {hollow} --cache {here}/c", "empty"),

@@ -45,11 +45,15 @@ class TestJson:
     def test_of_data(self, made: dict[str, Path], tiny_folder: Path, tmp_path: Path, capsys):
         prepared = printed(f"data prepare mine {tiny_folder} --cache {tmp_path} --quiet", capsys)
         assert prepared["splits"]["novel"]["classes"] == 7
-        assert printed(f"data show mine --cache {tmp_path}", capsys) == prepared
+        shown = printed(f"data show mine --cache {tmp_path}", capsys)
+        assert (shown["name"], shown["stores"]) == ("mine", [prepared])
+        assert printed(f"data show cub --cache {tmp_path}", capsys)["stores"] == []
         listed = {dataset["name"]: dataset for dataset in printed(f"data list --cache {tmp_path}", capsys)}
-        assert listed["mine"] == {
-            "name": "mine", "about": "your own", "classes": [6, 5, 7], "stores": {"16": prepared["path"]}
-        }  # fmt: skip
+        assert listed["mine"]["classes"] == [6, 5, 7]
+        assert listed["mine"]["stores"] == {"16": prepared["path"]}
+        assert (listed["cub"]["download"], listed["mini-imagenet"]["download"]) == (True, False)
+        removed = printed(f"data remove mine --cache {tmp_path}", capsys)
+        assert removed == {"removed": [prepared["path"]]}
         assert listed["cifar-fs"]["classes"] == [64, 16, 20]
 
     def test_of_training_and_features(self, made: dict[str, Path], tmp_path: Path, capsys):
@@ -200,7 +204,7 @@ class TestCompletion:
         ("words", "proposed"),
         [
             ("fsbench eval", {"evaluate"}),
-            ("fsbench data ", {"list", "prepare", "show"}),
+            ("fsbench data ", {"list", "prepare", "remove", "show"}),
             ("fsbench evaluate x --n-q", {"--n-query"}),
             ("fsbench evaluate x --head near", {"nearest-mean"}),
             ("fsbench evaluate x --head nearest-mean dist", {"distribution-calibration"}),
@@ -244,7 +248,7 @@ class TestCompletion:
         """Neither shell needs to be installed: these are the parts of the scripts that complete files."""
         main(["completion", "zsh"])
         zsh = capsys.readouterr().out
-        assert re.search(r"'\*:Checkpoints, feature files, .*:_files'", zsh)
+        assert re.search(r"'\*:Checkpoints, folders of runs, .*:_files'", zsh)
         assert re.search(r":\{compadd -- erm .* all; _files\}", zsh)
         assert ":head:{compadd -- nearest-mean " in zsh
         assert ":_files:_files" not in zsh

@@ -543,7 +543,8 @@ def test_quickstart_uses_the_given_folders_and_device_quietly(
 @pytest.mark.parametrize(
     "line",
     [
-        "train-backbone erm", "evaluate x.h5", "extract {best}", "diagnose {best}", "reproduce x.json",
+        "train-backbone erm --dataset glyphs", "evaluate x.h5", "extract {best}", "diagnose {best}",
+        "reproduce x.json",
         "predict {best} --support {images} --query {images}",
     ],
 )  # fmt: skip

@@ -27,6 +27,7 @@ from fsbench.cli._installation import Checkup
 from fsbench.cli._quickstart import Outcome
 from fsbench.data.augment import OFF, Augment
 from fsbench.data.summary import Contents
+from fsbench.data.summary import DataSet as KnownDataSet
 from fsbench.evaluation import result_files
 from fsbench.features.store import Origin
 from fsbench.tasks.spec import TaskSpec
@@ -126,6 +127,7 @@ def changes(
 PRINTED = {"printed": ANY}
 OUTCOMES = "cli/test_flag_outcomes.py::test_"
 CLI, PRINT = "cli/test_cli.py::test_", "cli/test_cli_output.py::test_"
+PREPARE = "data/test_prepare.py::test_"
 TASKS = OUTCOMES + "task_settings_are_in_the_result_and_its_tasks"
 FILTERS = "report/test_plots.py::test_filters_keep_what_matches"
 TRIED = OUTCOMES + "method_and_images_are_in_the_result"
@@ -179,7 +181,7 @@ BOARD = HERE / "golden" / "leaderboard" / "results" / "README.md"
 CHECKUP = Checkup({}, None, {}, (), None, 1, 1, Path("cache"), 0, True, True, 1 << 40, ())
 PREDICTION = SimpleNamespace(unreadable=())
 REPRODUCTION = SimpleNamespace(before=RESULT, now=RESULT, line=lambda: "the same")
-DESCRIBED = {"fsbench.data.summary.contents": lambda path: Contents("mine", path, False, {})}
+DESCRIBED = {"fsbench.data.summary.contents": lambda path: Contents("mine", path, False, {}, 5)}
 
 COMMANDS = {
     "quickstart": Command(
@@ -202,16 +204,32 @@ COMMANDS = {
         {"fsbench.data.preparation.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
             "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
+            "--split": Row("3/1/1", {"split": (3, 1, 1)}, PREPARE + "class_folders_are_split_by_shares"),
+            "--skip-unreadable": Row(
+                "", {"skip_unreadable": True}, PREPARE + "unreadable_images_are_left_out"
+            ),
             "--image-size": Row("20", {"image_size": 20}, OUTCOMES + "images_are_prepared_at_a_size"),
             "--force": Row("", {"force": True}, OUTCOMES + "force_prepares_again"),
             "--cache": Row("elsewhere", {"cache": Path("elsewhere")}, CLI + "data"),
         },
     ),
     "data show": Command(
-        "data show mine", {"fsbench.data.loading.find_store": lambda *_: Path("store.h5"), **DESCRIBED}, {}
+        "data show mine",
+        {
+            "fsbench.data.summary.describe": lambda *_: KnownDataSet(
+                "mine", "your own", (1, 1, 1), {32: Path("store.h5")}, "", False
+            ),
+            **DESCRIBED,
+        },
+        {},
+    ),
+    "data remove": Command(
+        "data remove mine",
+        {"fsbench.data.preparation.remove": lambda *_: {Path("store.h5"): 5}},
+        {"--cache": Row("elsewhere", {"cache": Path("elsewhere")}, PREPARE + "a_store_is_removed")},
     ),
     "train-backbone": Command(
-        "train-backbone s2m2-r",
+        "train-backbone s2m2-r --dataset cifar-fs",
         {
             "fsbench.training.loop.train_backbone": lambda *_, **__: SimpleNamespace(
                 best=Path("best.safetensors")
@@ -223,7 +241,7 @@ COMMANDS = {
                 "linear",
                 {"recipe.preset": "linear", "recipe.classifier": "linear", **PAPER_NOT_FAST},
                 TRAINED,
-                line="train-backbone erm",
+                line="train-backbone erm --dataset cifar-fs",
             ),
             "--dataset": Row("cub", {"spec.dataset": "cub"}, TRAINED),
             "--backbone": Row("resnet10", {"spec.backbone": "resnet10"}, TRAINED),
@@ -242,7 +260,7 @@ COMMANDS = {
                 "3",
                 {"recipe.stages.1.patience": 3, "recipe.overrides": ("patience 3",)},
                 OUTCOMES + "patience_ends_a_stage",
-                line="train-backbone s2m2-r --preset paper",
+                line="train-backbone s2m2-r --dataset cifar-fs --preset paper",
             ),
             **number("--batch-size", "7", "batch_size", "epochs_and_batch_size_reach_the_loop"),
             **number(
@@ -439,12 +457,23 @@ COMMANDS = {
     "compare": Command(
         "compare a b",
         {
-            "fsbench.report.compare.compare": lambda *_: About(),
-            "fsbench.report.compare.tables": lambda comparison: ["table"],
+            "fsbench.report.compare.compare": lambda *_, **__: About(),
+            "fsbench.report.compare.tables": lambda comparison, **_: ["table"],
         },
         {
-            "--against": Row("first", {"against": "first"}, OUTCOMES + "only_requested_pairs_are_compared"),
+            "--against": Row(
+                "first",
+                {"against": "first"},
+                OUTCOMES + "only_requested_pairs_are_compared",
+                {"tables.pairs": True},
+            ),
             "--over": Row("tasks", {"over": "tasks"}, OUTCOMES + "claims_are_over_the_requested_population"),
+            "--pairs": Row("", {}, "report/test_compare.py::test_the_table", {"tables.pairs": True}),
+            "--each-seed": Row(
+                "",
+                {"each_seed": True},
+                "report/test_compare.py::test_each_seed_is_an_entry_on_request",
+            ),
         },
     ),
     "plot": Command(

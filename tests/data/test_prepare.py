@@ -16,6 +16,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.cli import main
 from fsbench.data import glyphs, image_store, summary
 from fsbench.data._build_store import UNEVEN_SIZE
+from fsbench.data.class_split import parse_shares
 from fsbench.data.loading import find_store, load, splits_of
 from fsbench.data.preparation import prepare
 
@@ -266,15 +267,16 @@ class TestNames:
         with pytest.raises(FsbenchError, match=f"unknown data set '{name}'; did you mean '{suggestion}'"):
             prepare(name, root, cache=cache)
 
-    def test_unknown_and_unprepared_data_sets(self, root: Path, cache: Path, capsys):
+    def test_unknown_and_unprepared_data_sets(self, root: Path, cache: Path):
         prepare("birds", root, cache=cache, quiet=True)
         with pytest.raises(FsbenchError, match="unknown data set 'bird'; did you mean 'birds'"):
             load("bird", "novel", cache)
-        assert main(["data", "show", "cub", "--cache", str(cache)]) == 2
-        assert capsys.readouterr().err == (
-            "fsbench: data set cub is not prepared; use fsbench data prepare cub PATH, where PATH must hold "
+        with pytest.raises(FsbenchError) as raised:
+            load("cub", "novel", cache)
+        assert str(raised.value) == (
+            "data set cub is not prepared; use fsbench data prepare cub PATH, where PATH must hold "
             "CUB_200_2011/images/<001.Black_footed_Albatross>/*, or {base,val,novel}/<class>/*, "
-            "or fsbench data prepare cub --download\n"
+            "or fsbench data prepare cub --download"
         )
 
     def test_the_list_fits_a_terminal(self, root: Path, cache: Path, capsys):
@@ -285,8 +287,8 @@ class TestNames:
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= 80
         rows = {line.split()[0]: line for line in lines[1:] if line}
-        assert rows["mine"].split() == ["mine", "2/1/3", "6,", "9", "px", "your", "own"]
-        assert rows["torn"].split() == ["torn", "unreadable", "84", "px", "your", "own"]
+        assert rows["mine"].split() == ["mine", "2/1/3", "6,", "9", "px", "(0.0", "MiB)", "your", "images"]
+        assert rows["torn"].split() == ["torn", "unreadable", "84", "px", "(0.0", "MiB)", "your", "images"]
         assert rows["cub"].split()[:3] == ["cub", "100/50/50", "-"]
         assert rows["glyphs"].split()[:3] == ["glyphs", "64/16/20", "-"]
 
@@ -371,3 +373,135 @@ class TestRefusals:
             FsbenchError, match=r"'\\udcff.png' of split val must be a name in printable text; rename it"
         ):
             prepare("mine", root, cache=cache, quiet=True)
+
+
+def break_images(root: Path, count: int) -> list[str]:
+    """Damage `count` images in turns: no image at all, or cut off at the end."""
+    paths = [root / name for name in sorted(IMAGES)[:count]]
+    for place, path in enumerate(paths):
+        path.write_bytes(b"no image" if place % 2 else path.read_bytes()[:-30])
+    return [str(path) for path in paths]
+
+
+def test_all_unreadable_images_are_named_at_once(root: Path, cache: Path):
+    broken = break_images(root, 3)
+    with pytest.raises(FsbenchError, match=r"^3 images cannot be read; .* --skip-unreadable: ") as raised:
+        prepare("mine", root, cache=cache, quiet=True)
+    assert all(path in str(raised.value) for path in broken)
+    assert not contents(cache)
+
+
+def test_unreadable_images_are_left_out(root: Path, cache: Path, caplog):
+    broken = break_images(root, 2)
+    prepare("mine", root, cache=cache, skip_unreadable=True, quiet=True)
+    assert sum(len(load("mine", split, cache).labels) for split in splits_of("mine", cache)) == 16
+    assert [any(path in text for text in caplog.messages) for path in broken] == [True, True]
+
+
+def test_a_class_without_a_readable_image_is_refused(root: Path, cache: Path):
+    break_images(root, 3)  # those of the first class
+    with pytest.raises(FsbenchError, match="class ape of split base must have at least one image"):
+        prepare("mine", root, cache=cache, skip_unreadable=True, quiet=True)
+
+
+class TestLevel:
+    @pytest.mark.parametrize("between", ["animals", "a/b"])
+    def test_a_folder_one_level_too_high_is_refused_with_the_right_one(
+        self, tmp_path: Path, cache: Path, between: str
+    ):
+        right = save(tmp_path / "high" / between)
+        with pytest.raises(FsbenchError, match=rf"3 folders base, novel, val; .* use PATH {right}$"):
+            prepare("mine", tmp_path / "high", cache=cache, quiet=True)
+
+    def test_a_class_that_consists_of_folders_beside_others_is_a_warning(
+        self, tmp_path: Path, cache: Path, caplog
+    ):
+        image = IMAGES["val/cow/0.png"]
+        save(tmp_path / "mixed", {"sorted/ape/0.png": image, "sorted/bee/0.png": image, "other/0.png": image})
+        prepare("mine", tmp_path / "mixed", cache=cache, quiet=True)
+        (text,) = caplog.messages
+        assert "class sorted consists of the 2 folders ape, bee" in text
+        assert text.endswith(f"use PATH {tmp_path / 'mixed' / 'sorted'}")
+
+    def test_one_folder_between_class_and_images_is_usual(self, tmp_path: Path, cache: Path, caplog):
+        save(tmp_path / "deep", {"ape/images/0.png": RNG.integers(256, size=(6, 6, 3), dtype=np.uint8)})
+        prepare("mine", tmp_path / "deep", cache=cache, quiet=True)
+        assert not caplog.messages
+
+
+class TestSplit:
+    @pytest.fixture
+    def flat(self, tmp_path: Path) -> Path:
+        images = {f"{c}/0.png": RNG.integers(256, size=(6, 6, 3), dtype=np.uint8) for c in "abcdefghij"}
+        return save(tmp_path / "flat", images)
+
+    def test_class_folders_are_split_by_shares(self, flat: Path, cache: Path):
+        prepare("mine", flat, cache=cache, split=(60, 20, 20), quiet=True)
+        names = {split: load("mine", split, cache).class_names for split in splits_of("mine", cache)}
+        assert {split: len(classes) for split, classes in names.items()} == {"base": 6, "val": 2, "novel": 2}
+        assert sorted(name for classes in names.values() for name in classes) == list("abcdefghij")
+        prepare("again", flat, cache=cache, split=(3, 1, 1), quiet=True)
+        assert names["novel"] == load("again", "novel", cache).class_names
+        assert sorted(names["base"]) != list("abcdef"), "random, not by name"
+
+    def test_val_may_have_no_share(self, flat: Path, cache: Path):
+        prepare("mine", flat, cache=cache, split=(1, 0, 1), quiet=True)
+        assert splits_of("mine", cache) == ("base", "novel")
+
+    @pytest.mark.parametrize("text", ["60/20", "60/20/20/0", "a/b/c", "", "60/-20/60", "0/20/80", "60/40/0"])
+    def test_shares_are_three_numbers(self, text: str):
+        with pytest.raises(FsbenchError, match=r"^--split must .*, but is "):
+            parse_shares(text)
+
+    def test_splits_are_not_divided_again(self, root: Path, flat: Path, cache: Path):
+        with pytest.raises(FsbenchError, match="--split: PATH is already divided into base, val, novel"):
+            prepare("mine", root, cache=cache, split=(60, 20, 20), quiet=True)
+        with pytest.raises(FsbenchError, match="the share 1 of 10 classes is no val class"):
+            prepare("mine", flat, cache=cache, split=(98, 1, 1), quiet=True)
+
+    def test_training_without_base_classes_mentions_it(self, flat: Path, cache: Path):
+        prepare("mine", flat, cache=cache, quiet=True)
+        with pytest.raises(FsbenchError, match=r"only novel; .* --split 60/20/20"):
+            load("mine", "base", cache)
+
+
+def test_a_store_is_removed(root: Path, cache: Path, capsys):
+    for size in (6, 8):
+        prepare("mine", root, cache=cache, image_size=size, quiet=True)
+    line = ["data", "remove", "mine@8", "--cache", str(cache)]
+    assert main(line) == 0
+    assert re.fullmatch(rf"removed {cache}/images/mine@8\.h5 \(\d\.\d MiB\)\n", capsys.readouterr().out)
+    assert main(line) == 2
+    assert "mine@8: is not prepared" in capsys.readouterr().err
+    assert splits_of("mine", cache) == ("base", "val", "novel")
+    assert main(["data", "remove", "mine", "--cache", str(cache)]) == 0
+    assert not contents(cache)
+    assert contents(root), "the images stay"
+    for name, message in (("glyphs", "glyphs: is not prepared"), ("mine", "unknown data set 'mine'")):
+        assert main(["data", "remove", name, "--cache", str(cache)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_what_a_data_set_needs_is_an_answer(root: Path, cache: Path, capsys):
+    for name, parts in (
+        ("mini-imagenet", ("not prepared", "train.csv", "not possible", "data prepare mini-imagenet PATH")),
+        ("cifar-fs", ("64/16/20", "data prepare cifar-fs --download")),
+        ("glyphs-fine", ("drawn on first use",)),
+    ):
+        assert main(["data", "show", name, "--cache", str(cache)]) == 0
+        printed = capsys.readouterr().out
+        assert all(part in printed for part in parts)
+    for size in (6, 8):
+        prepare("mine", root, cache=cache, image_size=size, quiet=True)
+    assert main(["data", "show", "mine", "--cache", str(cache)]) == 0
+    printed = capsys.readouterr().out
+    assert "mine@6.h5" in printed
+    assert "mine@8.h5" in printed
+    assert main(["data", "show", "mine@8", "--cache", str(cache)]) == 0
+    assert "mine@6.h5" not in capsys.readouterr().out
+    assert main(["data", "show", "mine@9", "--cache", str(cache)]) == 2
+    assert "size must be one of 6, 8 px, but is 9" in capsys.readouterr().err
+    assert main(["data", "list", "--cache", str(cache)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"mine +2/1/3 +6, 8 px \(\d\.\d MiB\) +your images\n", printed)
+    assert re.search(r"cifar-fs +64/16/20 +- +PATH or --download", printed)

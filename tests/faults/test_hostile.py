@@ -849,7 +849,7 @@ def test_control_characters_in_file_names(kind: str, tmp_path: Path, capsys):
         ["evaluate", tmp_path / f"{name}.h5"],
         ["evaluate", "x.h5", "--config", tmp_path / name],
         ["leaderboard", tmp_path / name],
-        ["train-backbone", tmp_path / f"{name}.py"],
+        ["train-backbone", tmp_path / f"{name}.py", "--dataset", "glyphs"],
         ["data", "prepare", name, tmp_path],
         ["data", "prepare", "mine", tmp_path / name],
         ["evaluate", "x.h5", "--dataset", name],

@@ -242,7 +242,7 @@ image-size = 32
 
 
 def _read_config(path: Path) -> None:
-    parse(app, ["train-backbone", "erm", "--config", str(path)])
+    parse(app, ["train-backbone", "erm", "--dataset", "glyphs", "--config", str(path)])
 
 
 def _tables() -> list[bytes]:

@@ -1,7 +1,9 @@
 """Comparisons of synthetic result files."""
 
 import json
+import re
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,15 @@ from fsbench._util.terminal import as_text
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.report.compare import Comparison, compare, tables
+from fsbench.report.compare.letters import letters
 from tests.changed import with_correct
 
 BASE = result_files.read(Path(__file__).parents[1] / "golden" / "results" / "schema-1.json")
 RIGHT = np.random.default_rng(0).integers(3, 9, 40)  # of 10 in each task
 
 
-def text(comparison: Comparison) -> str:
-    return "\n".join(map(as_text, tables(comparison)))
+def text(comparison: Comparison, *, pairs: bool = True, width: int = 10_000) -> str:
+    return "\n".join(as_text(part, None, width) for part in tables(comparison, pairs=pairs))
 
 
 def made(correct, **changes) -> Result:
@@ -69,7 +72,7 @@ def test_pairs_on_the_same_tasks(three: list[Path]):
     assert pair.correlation == pytest.approx(np.corrcoef(first, second)[0, 1])
     assert pair.tasks_needed == stats.tasks_needed(pair.difference, (first - second).std(ddof=1))
     entry = comparison.entries[1]
-    assert (entry.label, entry.path, entry.n_tasks) == ("mixup", str(three[1]), 40)
+    assert (entry.label, entry.files, entry.n_tasks) == ("mixup", (str(three[1]),), 40)
     assert (entry.accuracy, entry.half_width) == stats.mean_and_half_width(second)
 
 
@@ -128,7 +131,7 @@ def test_a_checkpoint_is_not_compared_with_itself(tmp_path: Path):
     ]  # fmt: skip
     assert (len(comparison.pairs), comparison.adjusted_for) == (1, 1)
     assert comparison.fewer_tasks == (str(few),)
-    assert text(comparison).endswith(f"larger number of tasks: {few}")
+    assert f"larger number of tasks: {few}\n" in text(comparison, pairs=False)
     with pytest.raises(FsbenchError, match=f"^there is only one result per question: {many} differs from"):
         compare([few, many])
     with pytest.raises(FsbenchError, match=f"^{few} cannot be compared: {many} differs from"):
@@ -205,6 +208,61 @@ def test_the_order_of_arguments_sets_the_sign(three: list[Path]):
     assert (forward.p_holm, forward.half_width) == pytest.approx((backward.p_holm, backward.half_width))
 
 
+class TestRecipes:
+    @pytest.fixture
+    def runs(self, tmp_path: Path) -> list[Path]:
+        """Recipes with long run names: two with three training seeds, and one with two."""
+        name = "{}-fast-conv4-cifar-fs-32px-40ep-precisionbf16-s{}"
+        for recipe, by, n_seeds in (("erm", 0, 3), ("manifold-mixup", 1, 3), ("rotation", 2, 2)):
+            for seed in range(n_seeds):
+                changes = {"recipe": recipe, "train_seed": seed, "run": name.format(recipe, seed)}
+                values = of_classes(by / 10, 10 * by + seed)
+                result = made(better(by, seed), class_values=values, checkpoint=f"{by}{seed}" * 32, **changes)
+                result_files.write(tmp_path, result)
+        return sorted((tmp_path / "cifar-fs").iterdir())
+
+    def test_three_training_seeds_are_one_entry(self, runs: list[Path]):
+        comparison = compare(runs)
+        (pair,) = comparison.pairs
+        seeds = [better(0, seed) / 10 for seed in range(3)]
+        assert (pair.first, pair.second, pair.p_wilcoxon) == ("erm", "manifold-mixup", None)
+        assert [entry.label for entry in comparison.entries] == ["erm", "manifold-mixup", "rotation"]
+        assert [entry.compared for entry in comparison.entries] == [True, True, False]
+        erm = comparison.entries[0]
+        assert erm.accuracy == pytest.approx(np.mean(seeds))
+        assert erm.seed_accuracies == pytest.approx([each.mean() for each in seeds])
+        assert len(erm.files) == 3
+        shown = text(comparison, pairs=False)
+        assert "erm                55" in shown
+        assert re.search(r"rotation +\d\d\.\d\d  2 \(.*\) +-  -\n", shown)
+        assert "fewer than 3 seeds" in shown
+
+    def test_each_seed_is_an_entry_on_request(self, runs: list[Path]):
+        comparison = compare(runs, each_seed=True)
+        assert (len(comparison.entries), len(comparison.pairs)) == (8, 28)
+        assert "manifold-mixup-…-s2" in text(comparison, pairs=False)
+
+    def test_two_recipes_with_too_few_seeds_are_compared_as_checkpoints(self, runs: list[Path]):
+        assert len(compare([*runs[:2], *runs[6:]]).entries) == 4
+
+    @pytest.mark.parametrize("width", [80, 100])
+    def test_no_line_is_longer_than_the_terminal(self, runs: list[Path], width: int):
+        for each_seed in (False, True):
+            lines = text(compare(runs, each_seed=each_seed), width=width).splitlines()
+            assert max(map(len, lines)) <= width
+
+
+def test_entries_share_a_letter_exactly_if_they_do_not_differ():
+    rng = np.random.default_rng(0)
+    for n in range(2, 8):
+        for _ in range(20):
+            pairs = [pair for pair in combinations(range(n), 2) if rng.random() < 0.5]
+            by_index = letters(list(range(n)), pairs)
+            for pair in combinations(range(n), 2):
+                assert bool(set(by_index[pair[0]]) & set(by_index[pair[1]])) == (pair not in pairs)
+            assert by_index[0].startswith("a")
+
+
 def test_equal_results(tmp_path: Path):
     """Two heads with equal answers do not differ, whatever the number of tasks."""
     paths = [result_files.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
@@ -235,10 +293,12 @@ class TestFolders:
 
     def test_runs_are_compared_head_by_head(self, runs: list[Path]):
         comparison = compare(runs)
-        assert {(pair.first, pair.second) for pair in comparison.pairs} == {
-            ("erm nearest-mean", "mixup nearest-mean"), ("erm ridge", "mixup ridge"),
+        assert {(pair.head, pair.first, pair.second) for pair in comparison.pairs} == {
+            ("nearest-mean (l2)", "erm", "mixup"), ("ridge (l2)", "erm", "mixup"),
         }  # fmt: skip
-        assert [pair.question[-6:] for pair in comparison.pairs] == ["5w1s2q", "5w1s2q", "5w5s2q", "5w5s2q"]
+        assert [pair.question[16:] for pair in comparison.pairs] == [
+            f"5-way {n_shot}-shot, 2 queries per class" for n_shot in (1, 1, 5, 5)
+        ]
         assert [Path(path).name for path in comparison.left_out] == ["5w1s2q-svm-l2-40t-s0.json"]
         assert "svm" in text(comparison).splitlines()[-1]
 
@@ -305,46 +365,75 @@ def test_it_is_plain_json(three: list[Path]):
 
 def test_the_table(three: list[Path]):
     """Numbers follow from the values above; users see a change of this table."""
-    assert text(compare(three)) == OVER_CLASSES
-    assert text(compare(three, "best", "tasks")) == OVER_TASKS
+    assert text(compare(three), pairs=False, width=80) == RANKING
+    assert text(compare(three), width=100) == OVER_CLASSES
+    assert text(compare(three, "best", "tasks"), width=110) == OVER_TASKS
 
+
+RANKING = """\
+cifar-fs novel, 5-way 1-shot, 2 queries per class
+
+          accuracy  ± tasks  ± classes  tasks  group
+mixup        64.75     5.32      28.12     40  a
+rotation     57.00     7.67      24.43     30  ab
+erm          55.25     5.70      25.60     40  b
+
+mixup is ahead of rotation by 7.75 ± 8.07 points (not significant); of 3 pairs,
+1 differs significantly.
+
+95 % half widths in points; ± tasks: for other tasks from the same images; ±
+classes: for new classes and their images.
+group: entries that share a letter do not differ significantly, for new classes
+and their images (narrower: --over tasks); Holm's correction for 3 pairs, level
+0.05.
+Checkpoints are compared; no interval covers training seeds.
+For each difference with its interval and p-value: --pairs, or --against best."""
 
 OVER_CLASSES = """\
-cifar-fs novel 5w1s2q
+cifar-fs novel, 5-way 1-shot, 2 queries per class
 
-          accuracy  ± tasks  ± classes  tasks
-erm          55.25     5.70      25.60     40
-mixup        64.75     5.32      28.12     40
-rotation     57.00     7.67      24.43     30
+          accuracy  ± tasks  ± classes  tasks  group
+mixup        64.75     5.32      28.12     40  a
+rotation     57.00     7.67      24.43     30  ab
+erm          55.25     5.70      25.60     40  b
 
 A      B           A - B  ± tasks  ± classes       p  p (Holm)
 erm    mixup       -9.50     2.71       3.95  0.0016    0.0049
 erm    rotation *  -1.75     9.39       7.45  0.5721    0.5721
 mixup  rotation *  +7.75     9.18       8.07  0.0567    0.1133
 
-± tasks: 95 % half width in points, for other tasks from the same images.
-± classes: 95 % half width in points, for new classes and their images.
-Neither interval covers training seeds.
-p: for new classes and their images (narrower: --over tasks).
-p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
+mixup is ahead of rotation by 7.75 ± 8.07 points (not significant); of 3 pairs, 1 differs
+significantly.
+
+95 % half widths in points; ± tasks: for other tasks from the same images; ± classes: for new
+classes and their images.
+group: entries that share a letter do not differ significantly, for new classes and their images
+(narrower: --over tasks); Holm's correction for 3 pairs, level 0.05.
+Checkpoints are compared; no interval covers training seeds.
+p: for new classes and their images (narrower: --over tasks). p (Holm): with Holm's correction for 3
+pairs, level 0.05.
 *: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""
 
 OVER_TASKS = """\
-cifar-fs novel 5w1s2q
+cifar-fs novel, 5-way 1-shot, 2 queries per class
 
-          accuracy  ± tasks  ± classes  tasks
-erm          55.25     5.70      25.60     40
-mixup        64.75     5.32      28.12     40
-rotation     57.00     7.67      24.43     30
+          accuracy  ± tasks  ± classes  tasks  group
+mixup        64.75     5.32      28.12     40  a
+rotation     57.00     7.67      24.43     30  ab
+erm          55.25     5.70      25.60     40  b
 
 A      B           A - B  ± tasks  ± classes        p  p (Holm)  p (Wilcoxon)  correlation  tasks needed
 mixup  erm         +9.50     2.71       3.95  <0.0001   <0.0001       <0.0001         0.88             9
 mixup  rotation *  +7.75     9.18       8.07   0.0963    0.1927             -            -            94
 
-± tasks: 95 % half width in points, for other tasks from the same images.
-± classes: 95 % half width in points, for new classes and their images.
-Neither interval covers training seeds.
-p: for other tasks from the same images, not for new classes.
-p (Holm): p adjusted for 3 pairs. Below 0.05: significantly different.
+mixup is ahead of rotation by 7.75 ± 9.18 points (not significant); of 2 pairs, 1 differs significantly.
+
+95 % half widths in points; ± tasks: for other tasks from the same images; ± classes: for new classes and
+their images.
+group: entries that share a letter do not differ significantly, for other tasks from the same images, not for
+new classes; Holm's correction for 3 pairs, level 0.05.
+Checkpoints are compared; no interval covers training seeds.
+p: for other tasks from the same images, not for new classes. p (Holm): with Holm's correction for 3 pairs,
+level 0.05.
 tasks needed: to find a true difference of this size with probability 0.8.
 *: measured on other tasks than A, so Welch's t test over tasks, not the paired one."""

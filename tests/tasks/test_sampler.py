@@ -357,7 +357,7 @@ def test_as_few_shots_as_all_classes_have_are_in_range():
         (TaskSpec(n_way=21), "n_way = 21, but the split has only 20 classes"),
         (
             TaskSpec(n_shot=16),
-            r"n_shot \+ n_query = 31, but the smallest class has only 30 images \(c0\); lower",
+            r"n_shot \+ n_query = 31, but the smallest class has only 30 images \(c0\); use --n-query ",
         ),
         (TaskSpec(n_shot=30, n_query=None), r"n_shot \+ 1 = 31, but the smallest class has only 30 images"),
         (TaskSpec(classes=("c1", "c22")), "unknown class 'c22'; did you mean"),

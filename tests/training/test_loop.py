@@ -157,11 +157,11 @@ def test_a_run_that_is_stopped_in_its_first_epoch_keeps_nothing(cache: Path, tmp
 
 
 def test_a_finished_run_suggests_how_to_continue(cache: Path, tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "validate", lambda *_: {"val_accuracy": 0.4567})
+    monkeypatch.setattr(training, "validate", lambda *_: {"val_accuracy": 0.4567, "val_half_width": 0.012})
     spec, session = TrainingSpec("tiny"), Session(cache, CPU)
     recipe = resolve(load_recipe("erm"), epochs=[1], batch_size=64)
     for part in (
-        "epoch 1/1 (class)",
+        "best epoch: 1 of 1, val accuracy 45.67 ± 1.20 %\nnext: fsbench evaluate ",
         "run: the run is complete; its best checkpoint is of epoch 1 (val accuracy 45.67 %)",
     ):
         run = train_backbone(recipe, spec, out=tmp_path / "run", session=session)
@@ -186,21 +186,34 @@ def test_a_nan_loss_stops_the_run(cache: Path, tmp_path: Path):
     assert not (tmp_path / "run" / "last.safetensors").exists()
 
 
-def test_a_run_is_shown_with_its_recipe_device_and_computation(cache: Path, tmp_path: Path):
+def test_a_run_is_shown_in_five_lines(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
-    expected = [
-        f"folder        {tmp_path / 'run'}",
-        "images        120 base images of 6 classes of tiny",
-        "backbone      conv4, 16 px",
-        "seed          0",
-        *replace(run.recipe, dropout=0.0).text().splitlines(),
-        f"device        {machine.device_name(CPU)}",
-        "precision     float32",
-        "compile       False",
-        "fast is the default preset, for short trainings; --preset chooses another one",
+    assert run.text(CPU).splitlines() == [
+        "training  erm, preset fast (the default), seed 0; changed: epochs 1, batch_size 16",
+        "data      tiny: 120 images of 6 base classes, val accuracy on 5 classes",
+        f"network   conv4 for 16 px, cosine classifier; {machine.device_name(CPU)}, float32",
+        "length    1 epoch in batches of 16, sgd with learning rate 0.1",
+        f"folder    {tmp_path / 'run'}",
     ]
-    assert run.text(CPU).splitlines() == expected
     assert len(repr(run)) < 2000
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_each_epoch_is_a_line_with_its_val_accuracy_and_the_time_left(
+    cache: Path, tmp_path: Path, monkeypatch, capsys, terminal: bool
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(training, "is_due", lambda *_: True)
+    recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=60)
+    run = train_backbone(recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU))
+    error, log = capsys.readouterr().err, pd.read_csv(run.folder / "log.csv")
+    lines = re.findall(r"epoch (\d)/3: (loss .*)", error)
+    assert [number for number, _ in lines] == ["1", "2", "3"]
+    for (number, line), loss, accuracy in zip(lines, log["loss_class"], log["val_accuracy"], strict=True):
+        expected = rf"loss {loss:.3f}, [\d,]+ images/s, val accuracy {100 * accuracy:.2f} ± \d+\.\d\d %"
+        assert re.match(expected + (r", \d+ s left" if number != "3" else r"\s*$"), line)
+    best = log["val_accuracy"].idxmax()
+    assert f"best epoch: {best + 1} of 3, val accuracy {100 * log['val_accuracy'][best]:.2f} ±" in error
 
 
 @pytest.mark.parametrize("failing_step", [0, 3, 7])
@@ -239,7 +252,7 @@ def test_a_terminal_shows_stage_epoch_and_loss(cache: Path, tmp_path: Path, monk
     run = train_backbone(recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU))
     error = capsys.readouterr().err
     assert error.startswith(run.text(CPU))
-    last = re.findall(r"class, epoch 2/2, loss (\d\.\d{3}) ", error)[-1]
+    last = re.findall(r"epoch 2/2, loss (\d\.\d{3}) ", error)[-1]
     assert "images/s" in error
     assert abs(float(last) - pd.read_csv(run.folder / "log.csv")["loss_class"].iloc[-1]) < 0.5
 

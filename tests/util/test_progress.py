@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fsbench._util.progress import progress
+from fsbench._util.progress import duration, progress
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_job_prints_its_own_lines_unless_quiet(capsys, quiet: bool, expected: 
     assert capsys.readouterr() == ("", expected)
 
 
-def test_a_terminal_shows_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, capsys):
+def test_a_terminal_shows_lines_above_the_bar(monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress("train", 10, "images") as bar:
@@ -61,7 +61,22 @@ def test_a_terminal_shows_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, ca
     assert shown.out == ""
     assert "epoch 2/2, [bold]" in shown.err
     assert "100 %" in shown.err
-    assert "a line of a log" not in shown.err
+    assert "a line of a log\n" in shown.err.replace("\r", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (5370, "1 h 30 min"),
+        (7500, "2 h 5 min"),
+        (90_000, "25 h 0 min"),
+    ],
+)
+def test_a_time_is_written_for_people(seconds: float, text: str):
+    assert duration(seconds) == text
 
 
 def test_a_terminal_that_cannot_move_its_cursor_is_a_log(clock, monkeypatch: pytest.MonkeyPatch, capsys):

@@ -1,7 +1,7 @@
 """Pretrained backbones: checkpoints, models of timm and torchvision, user functions and weights files.
 
     name                                      backbone
-    best.safetensors                          a checkpoint of fsbench
+    best.safetensors                          a checkpoint of fsbench, or the folder of its run
     timm:resnet50.a1_in1k                     a model of timm, with weights from the hub or its cache
     torchvision:resnet50.IMAGENET1K_V2        a model of torchvision, with downloaded or cached weights
     ./mine.py:network, package.module:network a user function that returns a torch module
@@ -76,12 +76,33 @@ def find(
     return of_checkpoint(Path(name))
 
 
+def checkpoint_file(path: Path) -> Path:
+    """Return the best checkpoint of a run for its folder, and other paths unchanged.
+
+    Raises:
+        FsbenchError: There is no such file, or the folder has no best checkpoint.
+    """
+    if path.is_dir():
+        if not (path / "best.safetensors").exists():
+            raise FsbenchError(f"{path}: is a folder without best.safetensors; name a file or a run's folder")
+        return path / "best.safetensors"
+    if not path.exists():
+        library = (
+            ""
+            if path.suffix or len(path.parts) > 1
+            else (f"; a model of another library is timm:{path} or torchvision:{path}")
+        )
+        raise FsbenchError(f"cannot read {path}: no such file or directory{library}")
+    return path
+
+
 def of_checkpoint(path: Path) -> FeatureExtractor:
     """Load the backbone of a checkpoint of fsbench.
 
     Raises:
         FsbenchError: The file cannot be read, or is not a checkpoint of fsbench.
     """
+    path = checkpoint_file(path)
     try:
         if not is_safetensors(path):
             raise FsbenchError(f"{path}: not a checkpoint of fsbench; for other weights, add --backbone NAME")
@@ -135,7 +156,8 @@ def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureE
     if user_code.is_reference(name):
         return _call_user_function(name, image_size)
     if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+        error = unknown("backbone", name, BACKBONES)
+        raise FsbenchError(f"{error} Models of other libraries: timm:{name}, torchvision:{name}")
     if image_size is None:
         raise FsbenchError(f"--image-size is missing: {name} takes images of any size")
     return FeatureExtractor(build(name, image_size), standard_transform(image_size), Model(run=name))

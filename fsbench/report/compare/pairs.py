@@ -1,4 +1,4 @@
-"""Compare result files in pairs."""
+"""Compare results in pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,65 +10,74 @@ from typing import Literal
 import numpy as np
 
 from fsbench import stats
-from fsbench._util.errors import FsbenchError
-from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing, evaluation, group_by, with_most_tasks
-from fsbench.report.measured import of_result
-from fsbench.stats.all_pairs import Over, Pairs, compare_pairs
+from fsbench.report.compare.comparable import select
+from fsbench.report.compare.letters import letters
+from fsbench.report.compare.rows import Group, Row, head_text, labels_of, rows_of
+from fsbench.stats.all_pairs import LEVEL, Measured, Over, Pairs, compare_pairs
 
 Against = Literal["all", "first", "best"]
-Group = Mapping[Path, Result]  # results of one question, by their files
-
-_ADVICE = "evaluate a second checkpoint or head on the same tasks"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One result of the comparison.
+    """One checkpoint or recipe of the comparison.
 
     Attributes:
         question: Description of data set and tasks.
-        label: Name that distinguishes it from other results of the same question.
-        path: The file.
-        accuracy: Accuracy, 0 to 1.
+        head: Head and preprocessing, where only results with equal heads are compared; None: with any head.
+        label: Name that distinguishes it from other entries of the same question and head.
+        files: The result files, one per training seed.
+        accuracy: Accuracy, 0 to 1; the mean over training seeds.
         half_width: 95 % half width over tasks.
         class_half_width: 95 % half width over classes and their images.
         n_tasks: Number of tasks.
+        compared: Whether it is part of pairs; a recipe with too few training seeds is not.
+        seed_accuracies: Accuracy of each training seed; empty for a single checkpoint.
+        group: Letters; entries of one question and head that share a letter do not differ significantly.
+            Empty if the entry is not compared, and for pairs of the first entry only.
     """
 
     question: str
+    head: str | None
     label: str
-    path: str
+    files: tuple[str, ...]
     accuracy: float
     half_width: float
     class_half_width: float | None
     n_tasks: int
+    compared: bool = True
+    seed_accuracies: tuple[float, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two results of one question.
+    """Two entries of one question.
 
     Attributes:
         question: Description of data set and tasks.
-        first: Label of the first result.
-        second: Label of the second result.
+        head: The same as in `Entry`.
+        first: Label of the first entry.
+        second: Label of the second entry.
         same_tasks: Whether the task lists are equal, or one is the beginning of the other. If not, tests over
             tasks are Welch's.
         n_tasks: Number of tasks that the difference is over: shared tasks if `same_tasks`, otherwise all.
-        difference: Accuracy of the first result minus that of the second, -1 to 1.
-        half_width: 95 % half width of the difference over tasks.
+        difference: Accuracy of the first entry minus that of the second, -1 to 1.
+        half_width: 95 % half width of the difference over tasks, and over training seeds if there are some.
         class_half_width: The same over classes; None: class values are missing or the images differ.
         p_tasks: p-value over tasks.
         p_classes: p-value over classes.
         p_holm: `p_tasks` or `p_classes`, see `Comparison.over`, adjusted over all pairs of the comparison.
-        p_wilcoxon: p-value of Wilcoxon's test over tasks; None unless the tasks are the same.
+        p_wilcoxon: p-value of Wilcoxon's test over tasks; None unless the tasks are the same, and for
+            recipes.
         correlation: Correlation of the task accuracies; None if one does not vary or the tasks differ.
-        tasks_needed: Tasks needed to find a true difference of this size with power 0.8; None for 0.
+        tasks_needed: Tasks needed to find a true difference of this size with power 0.8; None for 0, and for
+            recipes.
     """
 
     question: str
+    head: str | None
     first: str
     second: str
     same_tasks: bool
@@ -86,18 +95,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compared results and pairs, in the order of the arguments.
+    """Compared entries and pairs, in the order of the arguments.
 
     Attributes:
         over: Whether adjusted p-values are over classes or over tasks.
-        entries: The results.
-        pairs: The pairs that are shown.
-        adjusted_for: Number of pairs that p-values are adjusted for, whether shown or not.
+        against: Which pairs of a question there are: all, or those of its first or best entry.
+        entries: The checkpoints or recipes.
+        pairs: The pairs.
+        adjusted_for: Number of pairs that p-values are adjusted for, whether they are in `pairs` or not.
         left_out: Files of results without another result of the same question.
         fewer_tasks: Files that are left out because another one differs in nothing but more tasks.
     """
 
     over: Over
+    against: Against
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
     adjusted_for: int
@@ -105,200 +116,163 @@ class Comparison:
     fewer_tasks: tuple[str, ...] = ()
 
 
-def compare(paths: Sequence[Path], against: Against = "all", over: Over = "classes") -> Comparison:
+def compare(
+    paths: Sequence[Path], against: Against = "all", over: Over = "classes", *, each_seed: bool = False
+) -> Comparison:
     """Compare result files, or all results below folders, in pairs.
 
     Results are compared if they answer the same question: target images and kind of task. Between several
     folders, which are usually several backbones, they are compared only if their heads are equal, too. Of
     results that differ only in the number of tasks, the one with the most tasks is compared.
 
+    If two or more recipes of a question have three or more training seeds, recipes are compared: means over
+    seeds, with the variance over seeds. Otherwise checkpoints are.
+
     Args:
         paths: Result files and folders of result files.
-        against: Which pairs of a question are shown: `all`, or those of its `first` or `best` result. The
-            first result is chosen without looking at the data, so p-values are adjusted for its pairs only.
-            The best result is chosen by the data, so p-values are adjusted for all pairs.
+        against: Which pairs of a question are returned: `all`, or those of its `first` or `best` entry. The
+            first entry is chosen without looking at the data, so p-values are adjusted for its pairs only.
+            The best entry is chosen by the data, so p-values are adjusted for all pairs.
         over: Adjust the p-values for new `classes`, or for other `tasks` from the same images.
+        each_seed: Compare checkpoints in any case.
 
     Returns:
-        The compared results and their pairs.
+        The compared entries and their pairs.
 
     Raises:
         FsbenchError: A file is not a result, there are fewer than two results, or no result of an argument
             can be compared with another one.
     """
-    results = _read(paths)
-    by_head = len(paths) > 1 and all(path.is_dir() for path in paths)
-    kept = with_most_tasks(results, lambda path: results[path])
-    fewer_tasks = [path for path in results if path not in kept]
-    keys = {path: _key(results[path], by_head) for path in kept}
-    groups = group_by(kept, lambda path: tuple(keys[path].values())).values()
-    left_out = [path for group in groups if len(group) == 1 for path in group]
-    lone = [*fewer_tasks, *left_out]
-    comparable = [{path: results[path] for path in group} for group in groups if len(group) > 1]
-    if not comparable:
-        reason = _difference(lone[0], keys, results)
-        raise FsbenchError(f"there is only one result per question: {reason}; {_ADVICE}")
-    for argument in paths:
-        files = [path for path in results if path == argument or argument in path.parents]
-        if set(files) <= set(lone):
-            raise FsbenchError(
-                f"{files[0]} cannot be compared: {_difference(files[0], keys, results)}; {_ADVICE}"
-            )
-    comparison = compare_groups(comparable, against, over, left_out)
-    return replace(comparison, fewer_tasks=tuple(map(str, fewer_tasks)))
+    selected = select(paths)
+    comparison = compare_groups(selected.groups, against, over, by_head=selected.by_head, each_seed=each_seed)
+    left_out, fewer_tasks = (tuple(map(str, each)) for each in (selected.left_out, selected.fewer_tasks))
+    return replace(comparison, left_out=left_out, fewer_tasks=fewer_tasks)
 
 
 def compare_groups(
     groups: Sequence[Group],
     against: Against = "all",
     over: Over = "classes",
-    left_out: Sequence[Path] = (),
+    *,
+    by_head: bool = False,
+    each_seed: bool = False,
 ) -> Comparison:
     """Compare the results of each group in pairs.
 
     Args:
         groups: Results of one question each, by their files.
-        against: Which pairs are shown, as of `compare`.
+        against: Which pairs are returned, as of `compare`.
         over: What the adjusted p-values are about, as of `compare`.
-        left_out: Files to mention as left out.
+        by_head: Whether the results of a group have equal heads.
+        each_seed: Compare checkpoints in any case.
 
     Returns:
-        The compared results and their pairs.
+        The compared entries and their pairs.
     """
-    labels = _labels({path: result for group in groups for path, result in group.items()})
-    compared = [compare_pairs([of_result(result) for result in group.values()]) for group in groups]
+    tables = _labelled([rows_of(group, each_seed) for group in groups], by_head)
+    kept = [[row for row in rows if row.measured is not None] for rows in tables]
+    compared = [compare_pairs([row.measured for row in rows if row.measured]) for rows in kept]
     families = [
-        [pair for pair in combinations(range(len(group)), 2) if against != "first" or pair[0] == 0]
-        for group in groups
+        [pair for pair in combinations(range(len(rows)), 2) if against != "first" or pair[0] == 0]
+        for rows in kept
     ]
     raw = [
         pairs.over[over].p[pair] for pairs, family in zip(compared, families, strict=True) for pair in family
     ]
     adjusted = iter(stats.holm(raw).tolist())
-    shown = []
-    for group, pairs, family in zip(groups, compared, families, strict=True):
+    selected, entries = [], []
+    for table, rows, pairs, family in zip(tables, kept, compared, families, strict=True):
         p_holm = {pair: _none_if_nan(next(adjusted)) for pair in family}
-        files = list(group)
-        for first, second in _shown(group, family, against):
-            entries = [(labels[files[i]], group[files[i]]) for i in (first, second)]
+        groups_of = {} if against == "first" else _groups(rows, p_holm)
+        entries += [_entry(row, by_head, groups_of.get(row.label, "")) for row in table]
+        for first, second in _selected(rows, family, against):
             p = p_holm[min(first, second), max(first, second)]
-            shown.append(_pair(entries, pairs, (first, second), p))
+            selected.append(_pair((rows[first], rows[second]), pairs, (first, second), p, by_head))
     return Comparison(
         over=over,
-        entries=tuple(
-            _entry(labels[path], path, result) for group in groups for path, result in group.items()
-        ),
-        pairs=tuple(shown),
+        against=against,
+        entries=tuple(entries),
+        pairs=tuple(selected),
         adjusted_for=int(np.count_nonzero(~np.isnan(raw))),
-        left_out=tuple(map(str, left_out)),
+        left_out=(),
     )
 
 
-def first_comparable(results: Sequence[Result], folder: Path) -> Path | None:
-    """Find results that `compare` can compare, without reading more files than needed.
-
-    Args:
-        results: Results whose files are below a results folder.
-        folder: The results folder.
-
-    Returns:
-        The folder of the first of the results that another result below it may be compared with, if any.
-    """
-    for result in results:
-        place = folder / result.path.parts[0]
-        for path in sorted(place.rglob(f"{result.spec.name}-*.json")):
-            try:
-                other = result_files.read(path)
-            except FsbenchError:
-                continue
-            if _key(other, False) == _key(result, False) and evaluation(other) != evaluation(result):
-                return place
-    return None
+def _labelled(tables: Sequence[Sequence[Row]], by_head: bool) -> list[list[Row]]:
+    """Add labels that distinguish the rows of each question and, if only these are compared, head."""
+    rows = [row for table in tables for row in table]
+    questions = [f"{question(row.first)} {_head(row.first, by_head)}" for row in rows]
+    labelled = (
+        replace(row, label=label) for row, label in zip(rows, labels_of(rows, questions), strict=True)
+    )
+    return [[next(labelled) for _ in table] for table in tables]
 
 
-def _read(paths: Sequence[Path]) -> dict[Path, Result]:
-    """Read all results by their files, each file once."""
-    results = {}
-    for argument in paths:
-        files = sorted(argument.rglob("*.json")) if argument.is_dir() else [argument]
-        if not files:
-            raise FsbenchError(f"{argument}: there is no result below this folder")
-        for path in files:
-            results[path] = result_files.read(path)
-    if len(results) < 2:
-        raise FsbenchError(
-            f"compare needs at least two results, but there is only {', '.join(map(str, results))}; {_ADVICE}"
-        )
-    return results
+def _selected(
+    rows: Sequence[Row], family: Sequence[tuple[int, int]], against: Against
+) -> list[tuple[int, int]]:
+    """Select the pairs of a question that are returned, as indices."""
+    if against != "best" or not rows:
+        return list(family)
+    best = max(range(len(rows)), key=lambda index: rows[index].accuracy)
+    return [(best, other) for other in range(len(rows)) if other != best]
 
 
-def _key(result: Result, by_head: bool) -> dict[str, object]:
-    """Return the values by name that must be equal in comparable results."""
-    data, head = result.data, result.head
-    key: dict[str, object] = {
-        "dataset": data.dataset,
-        "split": data.split,
-        "fingerprint": data.fingerprint,
-        **vars(replace(result.spec, n_tasks=2, seed=0)),
-        "sampler": result.task.sampler,
-    }
-    return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
+def _groups(rows: Sequence[Row], p_holm: Mapping[tuple[int, int], float | None]) -> dict[str, str]:
+    """Return letters by label: rows that share one do not differ significantly; none for untested rows."""
+    tested = {index for pair, p in p_holm.items() if p is not None for index in pair}
+    order = sorted(tested, key=lambda index: -rows[index].accuracy)
+    different = [pair for pair, p in p_holm.items() if p is not None and p < LEVEL]
+    return {rows[index].label: group for index, group in letters(order, different).items()}
 
 
-def _difference(path: Path, keys: Mapping[Path, Mapping[str, object]], results: Group) -> str:
-    """Describe how the most similar result differs from one that cannot be compared with any."""
-    if path not in keys:
-        same = evaluation(results[path])
-        longer = next(other for other in keys if evaluation(results[other]) == same)
-        return f"{longer} differs from {path} only in its larger number of tasks"
-
-    def differences(other: Path) -> list[str]:
-        return [name for name, value in keys[path].items() if keys[other][name] != value]
-
-    nearest = min((other for other in keys if other != path), key=lambda other: len(differences(other)))
-    name = differences(nearest)[0]
-    value, nearest_value = (_text(keys[file][name]) for file in (path, nearest))
-    return f"its {name} is {value}, but {nearest_value} in {nearest}"
-
-
-def _shown(group: Group, family: Sequence[tuple[int, int]], against: Against) -> Sequence[tuple[int, int]]:
-    """Select the pairs of a group that are shown, as indices."""
-    if against != "best":
-        return family
-    accuracies = [result.outcome.accuracy for result in group.values()]
-    best = accuracies.index(max(accuracies))
-    return [(best, other) for other in range(len(group)) if other != best]
-
-
-def _entry(label: str, path: Path, result: Result) -> Entry:
-    """Describe one result of the comparison."""
-    accuracy, half_width = stats.mean_and_half_width(result.accuracies)
+def _entry(row: Row, by_head: bool, group: str) -> Entry:
+    """Describe one checkpoint or recipe of the comparison."""
+    result, measured = row.first, row.measured
+    scores = measured.scores if measured else np.mean(_equal_length(row), axis=0)
+    class_half_width = result.outcome.class_half_width if len(row.results) == 1 else None
+    if measured is not None and measured.n_seeds > 1 and measured.class_values is not None:
+        class_half_width = stats.mean_and_half_width(measured.class_values)[1]
+    accuracies = [seed.outcome.accuracy for seed in row.results.values()]
     return Entry(
-        _question(result),
-        label,
-        str(path),
-        accuracy,
-        half_width,
-        result.outcome.class_half_width,
-        result.spec.n_tasks,
+        question(result),
+        _head(result, by_head),
+        row.label,
+        tuple(map(str, row.results)),
+        row.accuracy if len(accuracies) > 1 else stats.mean_and_half_width(result.accuracies)[0],
+        stats.mean_and_half_width(scores)[1],
+        class_half_width,
+        len(scores),
+        measured is not None,
+        tuple(accuracies) if len(accuracies) > 1 else (),
+        group,
     )
+
+
+def _equal_length(row: Row) -> list[np.ndarray]:
+    """Return the scores of each seed, those of the shortest task list."""
+    scores = [result.accuracies for result in row.results.values()]
+    return [each[: min(map(len, scores))] for each in scores]
 
 
 def _pair(
-    entries: Sequence[tuple[str, Result]], pairs: Pairs, index: tuple[int, int], p_holm: float | None
+    rows: tuple[Row, Row], pairs: Pairs, index: tuple[int, int], p_holm: float | None, by_head: bool
 ) -> Pair:
-    """Describe the pair of two labelled results, whose values are at `index` of all pairs."""
-    (first, a), (second, b) = entries
-    same = a.task_identity == b.task_identity
-    n_tasks = min(a.spec.n_tasks, b.spec.n_tasks) if same else a.spec.n_tasks + b.spec.n_tasks
-    x, y = a.accuracies[:n_tasks], b.accuracies[:n_tasks]
+    """Describe the pair of two rows, whose values are at `index` of all pairs."""
+    a, b = (row.measured for row in rows)
+    assert isinstance(a, Measured)
+    assert isinstance(b, Measured)
+    same, single = a.task_identity == b.task_identity, a.n_seeds == b.n_seeds == 1
+    n_tasks = min(len(a.scores), len(b.scores)) if same else len(a.scores) + len(b.scores)
+    x, y = a.scores[:n_tasks], b.scores[:n_tasks]
     deviation = stats.standard_deviation(x - y) if same else float((x.var(ddof=1) + y.var(ddof=1)) ** 0.5)
     difference = float(pairs.difference[index])
     tasks, classes = pairs.over["tasks"], pairs.over["classes"]
     return Pair(
-        question=_question(a),
-        first=first,
-        second=second,
+        question=question(rows[0].first),
+        head=_head(rows[0].first, by_head),
+        first=rows[0].label,
+        second=rows[1].label,
         same_tasks=same,
         n_tasks=n_tasks,
         difference=difference,
@@ -307,48 +281,24 @@ def _pair(
         p_tasks=float(tasks.p[index]),
         p_classes=_none_if_nan(classes.p[index]),
         p_holm=p_holm,
-        p_wilcoxon=stats.wilcoxon_p(x, y) if same else None,
+        p_wilcoxon=stats.wilcoxon_p(x, y) if same and single else None,
         correlation=stats.correlation(x, y) if same else None,
-        tasks_needed=stats.tasks_needed(difference, deviation),
+        tasks_needed=stats.tasks_needed(difference, deviation) if single else None,
     )
 
 
-def _labels(results: Group) -> dict[Path, str]:
-    """Name each result by the details that distinguish it within its question, or else by its path."""
-    questions = [_question(result) for result in results.values()]
-    details = distinguishing(questions, [_details(result) for result in results.values()])
-    labels = [" ".join(texts) for texts in details]
-    distinct = len(set(zip(questions, labels, strict=True))) == len(results)
-    return dict(zip(results, labels if distinct else map(str, results), strict=True))
+def question(result: Result) -> str:
+    """Describe data set and tasks of a result, such as "cifar-fs novel, 5-way 1-shot, ..."."""
+    data, spec = result.data, result.spec
+    queries = "all other images as queries" if spec.n_query is None else f"{spec.n_query} queries per class"
+    tasks = (f"{spec.n_way}-way {spec.n_shot}-shot", queries, *spec.unusual)
+    return ", ".join([f"{data.dataset} {data.split}", *tasks, *["synthetic images"] * data.synthetic])
 
 
-def _details(result: Result) -> dict[str, str]:
-    """Return texts that can distinguish results, the most informative one first."""
-    model = result.model
-    return {
-        "run": model.run,
-        "head": result.head.name,
-        "preprocess": f"({result.head.preprocess})",
-        "train_seed": f"train seed {_text(model.train_seed)}",
-        "seed": f"task seed {result.spec.seed}",
-        "n_tasks": f"{result.spec.n_tasks:,} tasks",
-        "epoch": f"epoch {_text(model.epoch)}",
-        "stored_size": f"stored at {_text(result.data.stored_size)} px",
-        "checkpoint": f"checkpoint {_text(model.checkpoint):.8}",
-        "feature_digest": f"features {result.data.feature_digest:.8}",
-    }
-
-
-def _question(result: Result) -> str:
-    """Describe data set and tasks of a result."""
-    data = result.data
-    return f"{data.dataset} {data.split} {result.spec.name}{', synthetic images' * data.synthetic}"
+def _head(result: Result, by_head: bool) -> str | None:
+    return head_text(result) if by_head else None
 
 
 def _none_if_nan(value: float) -> float | None:
     """Replace NaN, which stands for an unknown value, by None."""
     return None if isnan(value) else float(value)
-
-
-def _text(value: object) -> str:
-    return "unknown" if value is None else str(value)

@@ -1,68 +1,125 @@
 """A comparison as tables and text for the terminal."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fsbench._util.terminal import escaped, table
-from fsbench.report.compare.pairs import Comparison, Pair
-from fsbench.stats.all_pairs import LEVEL
+from fsbench._util.terminal import escaped, shortened, table
+from fsbench.report.compare.pairs import Comparison, Entry, Pair
+from fsbench.report.grouping import group_by
+from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
-ENTRIES = ("", "accuracy", "± tasks", "± classes", "tasks")
 PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")
 OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # additional columns for p-values over tasks
+_FILES = 3  # files that a note names
 
 
-def tables(comparison: Comparison) -> list["str | Table"]:
-    """Make tables of the accuracies in % and of the pairs of each question, with notes on how to read them.
+def tables(comparison: Comparison, *, pairs: bool = False) -> list["str | Text | Table"]:
+    """Make a ranking of the accuracies in % of each question, a summary, and notes on how to read them.
 
     Args:
         comparison: The comparison.
+        pairs: Also make a table of the pairs of each question.
 
     Returns:
-        Tables and lines of text.
+        Tables and lines of text; tables and texts of rich can be wrapped at any width.
     """
-    parts: list[str | Table] = []
-    over_tasks = comparison.over == "tasks"
-    for question in dict.fromkeys(entry.question for entry in comparison.entries):
-        accuracies = [
-            (
-                escaped(entry.label),
+    from rich.text import Text
+
+    labels = [entry.label for entry in comparison.entries]
+    short, shared = shortened(labels)
+    names = dict(zip(labels, map(escaped, short), strict=True))
+    parts: list[str | Text | Table] = []
+    for question, entries in group_by(comparison.entries, lambda entry: entry.question).items():
+        parts += [Text(_heading(question, entries), "bold"), "", _ranking(entries, comparison, names), ""]
+        if pairs:
+            of_question = [pair for pair in comparison.pairs if pair.question == question]
+            parts += [_pairs(of_question, comparison, names), ""]
+    if shared:
+        parts += [Text(f"… stands for {shared}."), ""]
+    parts += [Text(_summary(comparison, dict(zip(labels, short, strict=True)))), ""]
+    return [*parts, *map(Text, _notes(comparison, pairs))]
+
+
+def _heading(question: str, entries: Sequence[Entry]) -> str:
+    """Describe the question, with the number of tasks if it is the same for all."""
+    n_tasks = {entry.n_tasks for entry in entries}
+    return question + (f", {n_tasks.pop():,} tasks" if len(n_tasks) == 1 else "")
+
+
+def _ranking(entries: Sequence[Entry], comparison: Comparison, names: dict[str, str]) -> "Table":
+    """Make the table of the entries of a question, the highest of each head first."""
+    seeds = any(entry.seed_accuracies for entry in entries)
+    columns = {
+        "head": any(entry.head for entry in entries),
+        "recipe" if seeds else "": True,
+        "accuracy": True,
+        "seeds": seeds,
+        "± tasks": not seeds or comparison.over == "tasks",
+        "± classes": not seeds or comparison.over == "classes",
+        "tasks": len({entry.n_tasks for entry in entries}) > 1,
+        "group": any(entry.group for entry in entries),
+    }
+    rows = []
+    for head, members in group_by(entries, lambda entry: entry.head).items():
+        for place, entry in enumerate(sorted(members, key=lambda entry: -entry.accuracy)):
+            cells = (
+                escaped(head or "") if place == 0 else "",
+                names[entry.label],
                 f"{100 * entry.accuracy:.2f}",
+                _seeds(entry),
                 _percent(entry.half_width),
                 _percent(entry.class_half_width),
                 f"{entry.n_tasks:,}",
+                entry.group or "-",
             )
-            for entry in comparison.entries
-            if entry.question == question
-        ]
-        pairs = [_cells(pair, over_tasks) for pair in comparison.pairs if pair.question == question]
-        columns = (*PAIRS, *OVER_TASKS) if over_tasks else PAIRS
-        parts += [question, "", table(ENTRIES, accuracies, ENTRIES[1:]), ""]
-        parts += [table(columns, pairs, columns[2:]), ""]
-    return [*parts, _notes(comparison)]
+            rows.append([cell for cell, shown in zip(cells, columns.values(), strict=True) if shown])
+    shown = [name for name, is_shown in columns.items() if is_shown]
+    return table(shown, rows, ("accuracy", "± tasks", "± classes", "tasks"))
 
 
-def _cells(pair: Pair, over_tasks: bool) -> tuple[str, ...]:
+def _pairs(pairs: Sequence[Pair], comparison: Comparison, names: dict[str, str]) -> "Table":
+    """Make the table of the pairs of a question."""
+    over_tasks, by_head = comparison.over == "tasks", any(pair.head for pair in pairs)
+    columns = ("head",) * by_head + (*PAIRS, *OVER_TASKS * over_tasks)
+    rows = []
+    for head, members in group_by(pairs, lambda pair: pair.head).items():
+        first_cells = [escaped(head or ""), *[""] * len(members)]
+        for first_cell, pair in zip(first_cells, members, strict=False):
+            rows.append([first_cell] * by_head + _cells(pair, over_tasks, names))
+    return table(columns, rows, (*PAIRS[2:], *OVER_TASKS))
+
+
+def _cells(pair: Pair, over_tasks: bool, names: dict[str, str]) -> list[str]:
     """Format one pair as the cells of a row."""
-    shared = (
-        escaped(pair.first),
-        escaped(pair.second if pair.same_tasks else f"{pair.second} *"),
+    cells = [
+        names[pair.first],
+        names[pair.second] + " *" * (not pair.same_tasks),
         f"{100 * pair.difference:+.2f}",
         _percent(pair.half_width),
         _percent(pair.class_half_width),
         _p(pair.p_tasks if over_tasks else pair.p_classes),
         _p(pair.p_holm),
-    )
-    if not over_tasks:
-        return shared
-    return (
-        *shared,
-        _p(pair.p_wilcoxon),
-        "-" if pair.correlation is None else f"{pair.correlation:.2f}",
-        "-" if pair.tasks_needed is None else f"{pair.tasks_needed:,}",
-    )
+    ]
+    if over_tasks:
+        cells += [
+            _p(pair.p_wilcoxon),
+            "-" if pair.correlation is None else f"{pair.correlation:.2f}",
+            "-" if pair.tasks_needed is None else f"{pair.tasks_needed:,}",
+        ]
+    return cells
+
+
+def _seeds(entry: Entry) -> str:
+    """Write the number of training seeds, with the lowest and the highest accuracy."""
+    accuracies = entry.seed_accuracies
+    if not accuracies:
+        return "1"
+    return f"{len(accuracies)} ({100 * min(accuracies):.2f}-{100 * max(accuracies):.2f})"
 
 
 def _percent(value: float | None) -> str:
@@ -73,41 +130,100 @@ def _p(value: float | None) -> str:
     return "-" if value is None else "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def _notes(comparison: Comparison) -> str:
-    """Explain the columns and those marks that occur in the tables."""
-    n_pairs = comparison.adjusted_for
-    notes = [
-        "± tasks: 95 % half width in points, for other tasks from the same images.",
-        "± classes: 95 % half width in points, for new classes and their images.",
-        "Neither interval covers training seeds.",
-        {
-            "classes": "p: for new classes and their images (narrower: --over tasks).",
-            "tasks": "p: for other tasks from the same images, not for new classes.",
-        }[comparison.over],
-        f"p (Holm): p adjusted for {n_pairs} pair{'s' * (n_pairs != 1)}. "
-        f"Below {LEVEL}: significantly different.",
-    ]
-    pairs = comparison.pairs
+def _summary(comparison: Comparison, names: dict[str, str]) -> str:
+    """State in one sentence which entry is ahead, by how much, and how many pairs differ."""
+    rankings = list(group_by(comparison.entries, lambda entry: (entry.question, entry.head)).values())
+    tested = [pair for pair in comparison.pairs if pair.p_holm is not None]
+    differ = sum(_differs(pair) for pair in tested)
+    number = f"{differ or 'none'} differ{'s' * (differ <= 1)}"
+    count = f"of {len(tested)} pairs, {number} significantly"
+    if len(rankings) == 1:
+        order = sorted((entry for entry in rankings[0] if entry.compared), key=lambda entry: -entry.accuracy)
+        ahead = _ahead(order[0], order[1], comparison, names)
+        return f"{ahead}; {count}." if len(tested) > 1 else f"{ahead}."
+    compared = [[entry for entry in entries if entry.compared] for entries in rankings]
+    highest = Counter(names[max(entries, key=lambda entry: entry.accuracy).label] for entries in compared)
+    first, *others = highest.most_common(3)
+    more = "".join(f", {name} in {times}" for name, times in others)
+    return f"{first[0]} is highest in {first[1]} of {len(rankings)} rankings{more}; {count}."
+
+
+def _ahead(first: Entry, second: Entry, comparison: Comparison, names: dict[str, str]) -> str:
+    """State the difference of the two highest entries, with its half width if they are a pair."""
+    text = f"{names[first.label]} is ahead of {names[second.label]} by "
+    for pair in comparison.pairs:
+        if {pair.first, pair.second} == {first.label, second.label}:
+            half_width = pair.half_width if comparison.over == "tasks" else pair.class_half_width
+            interval = "" if half_width is None else f" ± {100 * half_width:.2f}"
+            significant = f" ({'' if _differs(pair) else 'not '}significant)" * (pair.p_holm is not None)
+            return f"{text}{100 * abs(pair.difference):.2f}{interval} points{significant}"
+    return f"{text}{100 * (first.accuracy - second.accuracy):.2f} points"
+
+
+def _differs(pair: Pair) -> bool:
+    return pair.p_holm is not None and pair.p_holm < LEVEL
+
+
+def _notes(comparison: Comparison, with_pairs: bool) -> list[str]:
+    """Explain the columns and those marks that occur in the tables, one line each."""
+    entries, over, n_pairs = comparison.entries, comparison.over, comparison.adjusted_for
+    folded = any(entry.seed_accuracies for entry in entries)
+    population = {
+        "classes": "new classes and their images (narrower: --over tasks)",
+        "tasks": "other tasks from the same images, not for new classes",
+    }[over]
+    adjusted = f"Holm's correction for {n_pairs} pair{'s' * (n_pairs != 1)}, level {LEVEL}"
+    both = not folded or with_pairs
+    widths = ["± tasks: for other tasks from the same images"] * (both or over == "tasks")
+    widths += ["± classes: for new classes and their images"] * (both or over == "classes")
+    notes = [f"95 % half widths in points; {'; '.join(widths)}."]
+    if any(entry.group for entry in entries):
+        notes.append(
+            f"group: entries that share a letter do not differ significantly, for {population}; {adjusted}."
+        )
+    if folded:
+        notes.append(
+            f"Recipes are compared as means over {FEWEST_SEEDS} or more training seeds, with the variance "
+            "over seeds. seeds: their number, lowest and highest accuracy. "
+            "To compare single checkpoints: --each-seed."
+        )
+    else:
+        notes.append("Checkpoints are compared; no interval covers training seeds.")
+    if not all(entry.compared for entry in entries):
+        notes.append(f"group -: fewer than {FEWEST_SEEDS} seeds, or seeds on different tasks.")
+    if any("†" in f"{entry.head} {entry.label}" for entry in entries):
+        notes.append("†: transductive; uses all query images of a task together.")
+    if any(pair.class_half_width is None for pair in comparison.pairs):
+        notes.append("-: no claim over classes, because class values are missing or the images may differ.")
+    if with_pairs:
+        notes += [f"p: for {population}. p (Holm): with {adjusted}.", *_notes_on_pairs(comparison)]
+    notes += _left_out("no other result answers the same question", comparison.left_out)
+    reason = "another result differs only in its larger number of tasks"
+    notes += _left_out(reason, comparison.fewer_tasks)
+    if not with_pairs:
+        notes.append("For each difference with its interval and p-value: --pairs, or --against best.")
+    return notes
+
+
+def _notes_on_pairs(comparison: Comparison) -> list[str]:
+    """Explain those columns and marks that occur in tables of pairs."""
+    lengths = {(entry.question, entry.head, entry.label): entry.n_tasks for entry in comparison.entries}
+    notes = []
     if comparison.over == "tasks":
         notes.append("tasks needed: to find a true difference of this size with probability 0.8.")
-    if any(pair.class_half_width is None for pair in pairs):
-        notes.append("-: no claim over classes, because class values are missing or the images may differ.")
-    if not all(pair.same_tasks for pair in pairs):
+    if not all(pair.same_tasks for pair in comparison.pairs):
         notes.append("*: measured on other tasks than A, so Welch's t test over tasks, not the paired one.")
-    lengths = {(entry.question, entry.label): entry.n_tasks for entry in comparison.entries}
     if any(
-        pair.same_tasks and lengths[pair.question, pair.first] != lengths[pair.question, pair.second]
-        for pair in pairs
+        pair.same_tasks
+        and lengths[pair.question, pair.head, pair.first] != lengths[pair.question, pair.head, pair.second]
+        for pair in comparison.pairs
     ):
         notes.append("A - B: over the tasks of both, where one task list is the beginning of the other.")
         notes.append("There, ± classes is over all tasks of each, so it is wider than for equal lists.")
-    if comparison.left_out:
-        notes.append(
-            f"Left out, because no other result answers the same question: {', '.join(comparison.left_out)}"
-        )
-    if comparison.fewer_tasks:
-        notes.append(
-            "Left out, because another result differs only in its larger number of tasks: "
-            f"{', '.join(comparison.fewer_tasks)}"
-        )
-    return "\n".join(notes)
+    return notes
+
+
+def _left_out(reason: str, files: Sequence[str]) -> list[str]:
+    """Name the first files that are left out for a reason."""
+    more = f" and {len(files) - _FILES} more" * (len(files) > _FILES)
+    return [f"Left out, because {reason}: {', '.join(files[:_FILES])}{more}"] if files else []
