@@ -59,7 +59,7 @@ class Files:
     """What is written. An existing table or page is replaced.
 
     Attributes:
-        out: Table with one row per query image: .csv, or .json with all values.
+        out: Table with one row per query image: .csv, or .json with all values. An existing file is replaced.
         sheet: Also write a contact sheet as an HTML page.
         sort_into: Also copy every query image into a folder of its class in this folder, which must be new or
             empty.

@@ -152,7 +152,7 @@ class TestRejection:
 
     @pytest.mark.parametrize(
         ("n", "rank", "share"),
-        [(1, 1, 1 / 2), (4, 4, 1 / 5), (9, 9, 1 / 10), (19, 18, 1 / 10), (99, 90, 1 / 10)],
+        [(1, 1, 1 / 2), (4, 4, 1 / 5), (9, 9, 1 / 10), (10, 10, 1 / 11), (19, 18, 1 / 10), (99, 90, 1 / 10)],
     )
     def test_the_threshold_is_a_rank_by_hand(self, n, rank, share):
         distances = np.random.default_rng(n).permutation(n) + 1.0
