@@ -45,6 +45,7 @@ from fsbench.training.run import Run, TrainingSpec
 
 __all__ = ["compare", "evaluate", "load_backbone", "load_results", "predict", "to_frame", "train"]
 
+_LAST_COLUMNS = ["n_way", "n_shot", "accuracy_percent", "half_width_percent"]
 T = TypeVar("T", bound=str | int | TaskSpec)
 StrPath = str | Path
 
@@ -111,8 +112,8 @@ def evaluate(
             cache folder; `device`, such as "cuda"; `quiet`, to show no progress.
 
     Returns:
-        One row per result. The columns are those of the leaderboard's CSV file, including accuracy and 95 %
-        half widths in percent, and finally `task_accuracies_percent`, an array (n_tasks,).
+        One row per result. The columns are those of the leaderboard's CSV file and `task_accuracies_percent`,
+        an array (n_tasks,). The last ones are ways, shots, accuracy and its 95 % half width in percent.
 
     Raises:
         FsbenchError: An argument is unknown or does not fit the others.
@@ -294,15 +295,19 @@ def load_results(folder: StrPath) -> list[Result]:
 def to_frame(results: Sequence[Result]) -> pd.DataFrame:
     """Arrange results as a data frame with the columns of the leaderboard's CSV file.
 
+    Data set, run and head are the first columns, ways, shots, accuracy and half width the last ones, because
+    pandas shows the first and the last columns of a wide frame.
+
     Args:
         results: Results, as from `load_results`.
 
     Returns:
-        One row per result; the last column, `task_accuracies_percent`, holds arrays (n_tasks,).
+        One row per result; the additional column `task_accuracies_percent` holds arrays (n_tasks,).
     """
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {**as_row(result), "task_accuracies_percent": 100 * result.accuracies} for result in results
     )
+    return frame[[*(name for name in frame if name not in _LAST_COLUMNS), *_LAST_COLUMNS]]
 
 
 def compare(

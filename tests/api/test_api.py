@@ -118,12 +118,25 @@ class TestArrays:
         import pandas as pd
 
         listed = pd.read_csv(out / "leaderboard.csv")
-        assert [*listed.columns, "task_accuracies_percent"] == [*frame.columns]
+        assert {*listed.columns, "task_accuracies_percent"} == {*frame.columns}
         assert sorted(listed["file"]) == sorted(frame["file"])
         both = listed.merge(frame, on="file")
         assert len(both) == 4
         for column in ("accuracy_percent", "half_width_percent"):
             np.testing.assert_allclose(both[f"{column}_x"], both[f"{column}_y"], atol=5e-5)
+
+    def test_a_printed_frame_shows_the_accuracy(self, store: Path):
+        import pandas as pd
+
+        frame = fsbench.evaluate(store, **FEW)
+        for width, n_columns, names in (
+            (80, 0, ["dataset", "run"]),  # a terminal
+            (1000, 20, ["dataset", "run", "head", "n_way", "n_shot"]),  # a notebook
+        ):
+            with pd.option_context("display.width", width, "display.max_columns", n_columns):
+                shown = repr(frame)
+            for name in (*names, "accuracy_percent", "half_width_percent"):
+                assert f" {name}" in shown
 
     def test_features_and_labels_score_like_their_file(self, store: Path, expected: Result):
         held = features.read(store)
@@ -308,4 +321,4 @@ class TestMainJob:
 
     def test_options_that_do_not_exist_are_named(self):
         with pytest.raises(FsbenchError, match=r"train\(\) has no option 'epoch'; did you mean 'epochs'"):
-            fsbench.train("erm", epoch=[1])  # type: ignore[call-arg]
+            fsbench.train("erm", "tiny", epoch=[1])  # type: ignore[call-arg]

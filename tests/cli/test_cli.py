@@ -150,7 +150,7 @@ class TestMainJob:
         assert output.out == f"{out / 'best.safetensors'}\n"
         lines = output.err.splitlines()
         assert [line.split()[0] for line in lines[:5]] == ["training", "data", "network", "length", "folder"]
-        for part in ("erm, preset fast (the default)", "changed: epochs", "images of 6 base classes of"):
+        for part in ("erm, preset fast (the default)", "changed: epochs", "120 images of 6 base classes"):
             assert part in output.err
         assert {path.name for path in out.iterdir() if path.suffix} >= {
             "best.safetensors",

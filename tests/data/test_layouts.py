@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,17 @@ class TestCifar:
             assert first.fingerprint == second.fingerprint
             for name, item in zip(np.array(first.class_names)[first.labels], first.items, strict=True):
                 assert item.startswith(f"{name}_s_")
+
+    def test_a_part_of_the_images_is_a_warning(self, cifar: Path, caplog, monkeypatch: pytest.MonkeyPatch):
+        registry.read("cifar-fs", cifar)
+        (text,) = caplog.messages
+        assert "has 192/48/60 base/val/novel images" in text
+        assert "but 38,400/9,600/12,000 as published" in text
+        caplog.clear()
+        whole = replace(registry.SOURCES["cifar-fs"], n_images=(192, 48, 60))
+        monkeypatch.setitem(registry.SOURCES, "cifar-fs", whole)
+        registry.read("cifar-fs", cifar)
+        assert not caplog.messages
 
     @pytest.mark.parametrize("folder", ["cifar-100-python", "cifar100"])
     def test_the_path_may_be_the_inner_folder(self, cifar: Path, folder: str):
