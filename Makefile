@@ -12,7 +12,7 @@ PLAN ?= results/plans/conv4.toml
 REHEARSE ?=
 
 .PHONY: quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
-.PHONY: bench lint docs leaderboard check-results campaign gpu-results fuzz audit mutants
+.PHONY: bench lint pages docs leaderboard check-results campaign gpu-results fuzz audit mutants
 
 quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic images
 	$(BIN)/fsbench quickstart
@@ -67,6 +67,9 @@ lint: $(BIN)/.ready  ## style, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pages: $(BIN)/.ready  ## the parts of docs/ that follow from the code and from results/
+	$(BIN)/python docs/generate.py
 
 docs: $(BIN)/.docs  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
