@@ -2,7 +2,7 @@
 
     python docs/generate.py            what follows from code and result files, and pictures (make pages)
     python docs/generate.py --check    fail if something of it is not up to date
-    python docs/generate.py --run      also repeat the commands of the tutorial and the notebook: minutes
+    python docs/generate.py --run      also run tutorial and notebook, and draw all pictures: minutes
 
 A generated part stands in the page between `<!-- generated: NAME ARGUMENT... -->` and `<!-- end -->`.
 """
@@ -46,11 +46,13 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if a page is not up to date"
     )
-    parser.add_argument("--run", action="store_true", help="repeat the commands whose output pages show")
+    parser.add_argument(
+        "--run", action="store_true", help="also run the tutorial and the notebook, and draw all pictures"
+    )
     options = parser.parse_args()
     if options.check:
         return _report([*stale_pages(), *(f"pictures/{name}.png" for name in pictures.stale())])
-    pictures.draw(pictures.stale())
+    pictures.draw(pictures.names() if options.run else pictures.stale())
     if options.run:
         run_pages.tutorial(DOCS / "tutorial.md")
         run_pages.notebook(DOCS / "quickstart.ipynb")

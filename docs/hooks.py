@@ -65,7 +65,7 @@ def on_post_build(config: Any) -> None:
         RESULTS, site / "results", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py", ".*", "_*")
     )
     for folder in [path for path in (site / "results").rglob("*") if path.is_dir()]:
-        names = sorted(path.name for path in folder.iterdir() if path.name != "index.html")
+        names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
         entries = "".join(f'<li><a href="{name}">{name}</a></li>' for name in names)
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{folder.name}</title>'
         (folder / "index.html").write_text(

@@ -54,6 +54,11 @@ def glyphs() -> Image.Image:
     return sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST)
 
 
+def names() -> list[str]:
+    """Return the names of all pictures."""
+    return [*plots(), "glyphs"]
+
+
 def stale() -> list[str]:
     """Return the names of pictures that are missing or whose files have changed."""
     before = json.loads(MADE_FROM.read_text(encoding="utf-8")) if MADE_FROM.is_file() else {}

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fsbench._util.files import cache_folder
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(
     r"(?P<excuse><!-- not run: [^\n]+ -->\n)?```(?P<language>bash|python)\n(?P<code>.*?)```\n"
@@ -44,7 +46,8 @@ def tutorial(page: Path) -> None:
             )
             if match["output"] is None:
                 return match[0]
-            output = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+            lines = (line.rstrip() for line in done.stdout.strip("\n").splitlines())
+            output = "\n".join(lines).replace(str(cache_folder()), "~/.cache/fsbench")
             return f"```{match['language']}\n{match['code']}```\n\n```text\n{output}\n```\n"
 
         page.write_text(BLOCK.sub(run, page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -181,6 +181,10 @@ def test_every_generated_part_is_used(generate):
     assert used == set(generate.PARTS)
 
 
+def test_pages_name_no_path_of_a_machine(generate):
+    assert not [name for name, text in generate.texts().items() if re.search(r"/(tmp|home|root)/\w", text)]
+
+
 def test_pages_have_no_placeholder_and_every_recipe_and_head_has_a_page(generate):
     texts = generate.texts()
     assert not [name for name, text in texts.items() if "{{" in text]
