@@ -21,7 +21,7 @@ PLAN ?= results/plans/conv4.toml
 REHEARSE ?=
 
 .PHONY: help quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
-.PHONY: bench lint docs leaderboard check-results campaign gpu-results fuzz audit mutants dist
+.PHONY: bench lint pages docs leaderboard check-results campaign gpu-results fuzz audit mutants dist
 
 help:
 	@echo "Usage: make TARGET"
@@ -89,7 +89,7 @@ audit: $(BIN)/.test $(BIN)/.lint $(BIN)/.audit  ## known vulnerabilities of the 
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(BIN)/.installed
 
 ##@ Results
-leaderboard: $(BIN)/.ready  ## the tables and pages that follow from results/
+leaderboard: $(BIN)/.ready  ## the tables and web page that follow from results/
 	$(BIN)/fsbench leaderboard results --readme README.md
 	$(BIN)/python -m results.budgets
 
@@ -101,6 +101,9 @@ gpu-results:  ## the plan of a GPU: MINUTES=10; REHEARSE=1: on a CPU
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m results.gpu --minutes $(MINUTES) $(if $(REHEARSE),--rehearse)
 
 ##@ Publish
+pages: $(BIN)/.ready  ## the parts of docs/ that follow from code and results/
+	$(BIN)/python docs/generate.py
+
 docs: $(BIN)/.docs  ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 

@@ -1,13 +1,16 @@
-"""Tables that the pages take from the code."""
+"""Parts of the pages that follow from the code."""
 
 import inspect
 import re
+import tomllib
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import fsbench
+
+ROOT = Path(__file__).parent.parent
 
 
 def data_sets() -> str:
@@ -55,19 +58,64 @@ def backbones() -> str:
 
 
 def heads() -> str:
-    """One row per head."""
+    """One row per head, with a link to its page."""
     from fsbench.heads import HEADS
 
     rows = [
         [
-            f"`{name}`{' †' * head.transductive}{' ‡' * head.class_prior}",
-            (inspect.getdoc(head.classify) or "").partition("\n")[0],
+            f"[`{name}`](heads/{name}.md){' †' * head.transductive}{' ‡' * head.class_prior}",
+            first_line(head.classify),
             f"`{head.preprocess}`",
-            head.paper,
+            linked(head.paper),
         ]
         for name, head in HEADS.items()
     ]
     return table(["name", "method", "preprocessing", "paper"], rows)
+
+
+def head_facts(name: str) -> str:
+    """What a head sees, its preprocessing, its papers, its file and its parameters."""
+    from fsbench.heads import HEADS
+
+    head = HEADS[name]
+    file = Path(inspect.getsourcefile(head.classify) or "").name
+    sees = (
+        "all query images of a task together (transductive, †)"
+        if head.transductive
+        else "each query image alone"
+    )
+    rows = [
+        ["sees", f"{sees}{', and the number of queries per class (‡)' * head.class_prior}"],
+        ["default preprocessing", f"`{head.preprocess}`"],
+        ["random numbers", "yes, from the key of the task" if head.random else "no"],
+        ["needs base features", "yes" if head.needs_base or head.preprocess == "cl2n" else "no"],
+        ["source", linked(section(head.classify, "Source") or head.paper)],
+        ["code", f"[`fsbench/heads/{file}`](../../fsbench/heads/{file})"],
+    ]
+    usage = f"fsbench evaluate runs/erm/best.safetensors --head {name}"
+    imports = f">>> import torch\n>>> from fsbench.heads import {head.classify.__name__}"
+    example = section(head.classify, "Example")
+    return (
+        f"{table(['property', 'value'], rows)}\n\n```sh\n{usage}\n```\n\n```pycon\n{imports}\n{example}\n```"
+    )
+
+
+def first_line(value: object) -> str:
+    """Return the first line of a docstring."""
+    return (inspect.getdoc(value) or "").partition("\n")[0]
+
+
+def section(value: object, name: str) -> str:
+    """Return the text of a section of a docstring, such as `Source:`, on one line unless it is an example."""
+    found = re.search(rf"^{name}:\n((?:    .*\n?|\n)+)", inspect.getdoc(value) or "", re.MULTILINE)
+    lines = [line.removeprefix("    ") for line in (found[1] if found else "").strip().split("\n")]
+    return ("\n" if name == "Example" else " ").join(lines)
+
+
+def linked(text: str) -> str:
+    """Link arXiv numbers and repositories of reference code."""
+    text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+    return re.sub(r"reference code ([\w-]+/[\w-]+)", r"reference code [\1](https://github.com/\1)", text)
 
 
 def commands() -> str:
@@ -86,8 +134,19 @@ def commands() -> str:
         if command.usage:  # begins with all names, of which cyclopts expects one
             body = body.replace(f"{' '.join(names)} ", "", 1)
         examples = re.sub(r"^(Examples?:)? +", "", command.help_epilogue or "", flags=re.MULTILINE)
-        sections.append(f"{heading}\n{body.rstrip()}\n\n```bash\n{examples}\n```")
+        sections.append(f"{heading}\n\n{body.strip()}\n\n```sh\n{examples}\n```")
     return "\n\n".join(sections)
+
+
+def rooms() -> str:
+    """One row per folder of the package, in the order of its import layers."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = config["tool"]["importlinter"]["contracts"]
+    rows = []
+    for name in (name.strip() for layer in contract["layers"] for name in re.split("[:|]", layer)):
+        is_folder = (ROOT / "fsbench" / name).is_dir()
+        rows.append([f"`{name}{'/' if is_folder else '.py'}`", first_line(import_module(f"fsbench.{name}"))])
+    return table(["in `fsbench/`", "content"], rows)
 
 
 def public_modules() -> list[str]:

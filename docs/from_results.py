@@ -1,43 +1,55 @@
-"""Tables of the pages that follow from the committed results."""
+"""Parts of the pages that follow from the committed results."""
 
 import json
 import re
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from from_code import table
+from from_code import ROOT, linked, table
 
 from fsbench.evaluation import result_files
-from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.rows import Row, families, groups
+from fsbench.evaluation.result import Result
 
-ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
-_BENCHES = {
-    "train": "Training",
-    "evaluate": "Evaluation",
-    "heads": "Heads",
-    "sgd_heads": "Heads trained by SGD",
-}
+HEAD = "nearest-mean"  # of tables that compare recipes
+SHOTS = ("5w1s15q", "5w5s15q")
 
 
 def recipes() -> str:
-    """A section a recipe: what its file says of it, its presets, and what was measured."""
+    """One row per recipe, with its page, its idea and what was measured on CIFAR-FS."""
     from fsbench.training.recipe import recipe_names
 
-    measured = [row for row in _measured() if row.result.head.name == "nearest-mean"]
-    return "\n\n".join(
-        _recipe(name, [row for row in measured if row.result.model.recipe == name]) for name in recipe_names()
-    )
+    rows = []
+    for name in recipe_names():
+        module = _module(ROOT / "baselines" / f"{name.replace('-', '_')}.py")
+        title, source = module.__doc__.split("\n")[0], next(iter(module.PRESETS.values())).paper
+        idea = title.partition(": ")[2]
+        runs = _runs(_measured(recipe=name, head=HEAD, dataset="cifar-fs", source="cifar-fs"))
+        best = max(runs, key=len, default=[])
+        seeds = len({result.model.train_seed for result in best})
+        cells = [_mean(best, shots) for shots in SHOTS]
+        rows.append(
+            [
+                f"[`{name}`](recipes/{name}.md)",
+                idea[0].upper() + idea[1:],
+                linked(source),
+                *cells,
+                seeds or "-",
+            ]
+        )
+    return table(["recipe", "idea", "paper", "1-shot", "5-shot", "training seeds"], rows)
 
 
-def _recipe(name: str, measured: list[Row]) -> str:
-    module = _module(ROOT / "baselines" / f"{name.replace('-', '_')}.py")
-    title, _, about = module.__doc__.partition("\n")
-    idea = title.partition(": ")[2]
+def recipe(name: str) -> str:
+    """Paper, file, command, presets, training curve and measured numbers of a recipe."""
+    path = ROOT / "baselines" / f"{name.replace('-', '_')}.py"
+    module = _module(path)
+    _, paper, command, *measured = module.__doc__.strip().split("\n\n")
     presets = [
         [
             f"`{preset}`",
@@ -48,106 +60,284 @@ def _recipe(name: str, measured: list[Row]) -> str:
         ]
         for preset, recipe in module.PRESETS.items()
     ]
+    parts = [
+        "## Train",
+        f"* **Paper:** {linked(' '.join(paper.split()))}\n"
+        f"* **Code:** [`baselines/{path.name}`](../../baselines/{path.name})",
+        f"```sh\n{command.strip()}\n```",
+        "## Settings",
+        table(["preset", "epochs of each stage", "batch", "optimiser, rate", "classifier"], presets),
+        "## Measured",
+        " ".join(measured[0].split()),
+    ]
     rows = [
         [
-            row.result.model.backbone,
-            ", ".join(filter(None, [row.result.model.preset, row.result.model.overrides])),
-            row.result.model.train_seed,
-            row.result.model.source,
-            row.result.data.dataset,
-            *_shots(row),
+            result.data.dataset,
+            *(_number(run, shots) for shots in SHOTS),
+            result.model.train_seed,
+            result.model.source,
+            result.model.backbone,
+            ", ".join(filter(None, [result.model.preset, result.model.overrides])),
         ]
-        for row in measured
+        for run in _runs(_measured(recipe=name, head=HEAD), by_seed=True)
+        for result in run[:1]
     ]
-    head = ["backbone", "preset and changes", "seed", "trained on", "tasks from", "1-shot", "5-shot"]
-    return "\n\n".join(
+    head = ["tasks from", "1-shot", "5-shot", "seed", "trained on", "backbone", "preset and changes"]
+    if rows:
+        parts.append(table(head, rows))
+    if (ROOT / "docs" / training_picture(name)).is_file():
+        parts.append(
+            f"![Accuracy on val classes and loss of {name} against training](../{training_picture(name)})"
+        )
+    return "\n\n".join(parts)
+
+
+def training_picture(recipe: str) -> str:
+    """Return the path of the picture of a recipe's training, in the folder of the pages."""
+    return f"pictures/training-{recipe}.png"
+
+
+def measured_head(name: str) -> str:
+    """What was measured with a head: one row per recipe and data set, and the time of 10,000 tasks."""
+    rows = [
         [
-            f"## {name}",
-            idea[0].upper() + idea[1:],
-            re.sub(r"^    (fsbench .*)$", r"```bash\n\1\n```", _linked(about.strip()), flags=re.MULTILINE),
-            table(["preset", "epochs", "batch", "optimiser", "classifier"], presets),
-            *([table(head, rows)] if rows else []),
+            first.model.recipe or first.model.backbone,
+            first.data.dataset,
+            *(_mean(run, shots) for shots in SHOTS),
+            len({result.model.train_seed for result in run}),
+            first.model.source,
+            first.model.backbone if first.model.recipe else "pretrained",
+            f"`{first.head.preprocess}`",
         ]
-    )
+        for run in _runs(_measured(head=name))
+        for first in run[:1]
+    ]
+    head = ["recipe", "tasks from", "1-shot", "5-shot", "seeds", "trained on", "backbone", "preprocessing"]
+    note = "Accuracy in %, 5-way with 15 queries per class, mean over training seeds."
+    measured = f"{note}\n\n{table(head, rows)}" if rows else "Accuracy was not measured yet."
+    return "\n\n".join(filter(None, [measured, _time_of(name)]))
 
 
-def _linked(text: str) -> str:
-    """Link arXiv numbers and repositories of reference code."""
-    text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
-    return re.sub(r"reference code ([\w-]+/[\w-]+)", r"reference code [\1](https://github.com/\1)", text)
+def _time_of(head: str) -> str:
+    """Say how long 10,000 tasks take, if it was measured."""
+    for case, values in _heads_speed():
+        if case[:2] == (head, "5-way 5-shot"):
+            seconds, ratio = values
+            return (
+                f"10,000 tasks (5-way 5-shot, 15 queries per class, 640 features) take {seconds} s on two "
+                f"cores, {ratio} times as fast as a loop over tasks. [Speed](../speed.md) has all figures."
+            )
+    return ""
 
 
 def measured_heads() -> str:
-    """A table a setting: all heads on the one training run that most heads were measured on."""
-    settings: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in _measured():
-        result = row.result
-        without_prior = replace(result, head=replace(result.head, class_prior=False))
-        setting = f"{result.model.backbone}, {wording.heading(without_prior)}"
-        settings[setting][result.model.run].append(row)
-    tables = []
-    for setting, runs in settings.items():
-        run = max(runs, key=lambda name: len(runs[name]))
-        if len(runs[run]) > 2:
-            rows = [[wording.head(row.result), *_shots(row)] for row in runs[run]]
-            tables.append(f"{setting}, run `{run}`:\n\n{table(['head', '1-shot', '5-shot'], rows)}")
-    return "\n\n".join(tables)
+    """A table per backbone and data set: the mean of each recipe's seeds with each head."""
+    sections = []
+    settings = [(r.model.backbone, r.model.source, r.data.dataset) for r in _measured() if r.model.recipe]
+    for backbone, source, dataset in dict.fromkeys(settings):
+        fitting = [r for r in _measured(dataset=dataset, source=source) if r.model.backbone == backbone]
+        cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
+        for result in fitting:
+            cells[result.model.recipe or "", result.head.name].append(result)
+        recipes, heads = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+        rows = [
+            [recipe, label, *(_mean(cells[recipe, head], shots) for head in heads)]
+            for recipe in recipes
+            for shots, label in zip(SHOTS, ("1-shot", "5-shot"), strict=True)
+        ]
+        title = f"{backbone} trained on {source}, tasks from {dataset}"
+        links = [f"[`{name}`](heads/{name}.md)" for name in heads]
+        sections.append(f"### {title}\n\n{table(['recipe', 'task', *links], rows)}")
+    return "\n\n".join(sections)
+
+
+def comparison(source: str, *targets: str) -> str:
+    """One row per recipe that was trained on a data set: means over seeds on each target."""
+    names = dict.fromkeys(r.model.recipe for r in _measured(source=source, head=HEAD) if r.model.recipe)
+    rows = []
+    for name in names:
+        results = _measured(recipe=name, source=source, head=HEAD)
+        seeds = len({result.model.train_seed for result in results})
+        cells = [
+            _mean([r for r in results if r.data.dataset == target], shots, digits=1)
+            for target in targets
+            for shots in SHOTS
+        ]
+        rows.append([f"[`{name}`](recipes/{name}.md)", seeds, *cells])
+    head = [f"{target} {shots}" for target in targets for shots in ("1-shot", "5-shot")]
+    return table(["recipe", "seeds", *head], sorted(rows, key=lambda row: row[2], reverse=True))
+
+
+def pretrained() -> str:
+    """One row per pretrained network: means on each data set."""
+    results = [r for r in _measured(head=HEAD) if not r.model.recipe]
+    targets = list(dict.fromkeys(result.data.dataset for result in results))
+    rows = [
+        [
+            name.removeprefix("pretrained."),
+            *(
+                " / ".join(
+                    _mean(
+                        [r for r in results if (r.model.backbone, r.data.dataset) == (name, target)],
+                        shots,
+                        digits=1,
+                    )
+                    for shots in SHOTS
+                )
+                for target in targets
+            ),
+        ]
+        for name in dict.fromkeys(result.model.backbone for result in results)
+    ]
+    return table(["network, 1-shot / 5-shot", *targets], rows)
+
+
+def budgets() -> str:
+    """Accuracy against the number of epochs, as the page of the budgets says it."""
+    page = (RESULTS / "budget" / "README.md").read_text(encoding="utf-8")
+    (tables,) = re.findall(r"<!-- budgets:begin -->\n(.*)<!-- budgets:end -->", page, re.DOTALL)
+    return re.sub(r"^### (.+)$", r"**\1**", tables.strip(), flags=re.MULTILINE)
 
 
 def three_widths() -> str:
     """One measured accuracy with the half width over tasks and that over classes."""
-    result = next(
-        result
-        for row in _measured()
-        for result in row.results.values()
-        if result.outcome.class_half_width is not None
-    )
+    result = next(result for result in _measured() if result.outcome.class_half_width is not None)
     return (
-        f"For example `results/{result.path}` says {100 * result.outcome.accuracy:.2f} % with a half width "
-        f"of {100 * result.outcome.half_width:.2f} over {result.spec.n_tasks:,} tasks, and of "
-        f"{100 * result.outcome.class_half_width:.2f} over classes."
+        f"For example [one result file](../results/{result.path}) says {100 * result.outcome.accuracy:.2f} % "
+        f"with a half width of {100 * result.outcome.half_width:.2f} over {result.spec.n_tasks:,} tasks, and "
+        f"of {100 * (result.outcome.class_half_width or 0):.2f} over classes."
     )
-
-
-def speed() -> str:
-    """Return one section per file of figures, training first."""
-    sections = []
-    for path in sorted((RESULTS / "bench").glob("*.json"), key=lambda path: (path.stem != "train", path)):
-        bench = json.loads(path.read_text(encoding="utf-8"))
-        title = _BENCHES.get(path.stem, f"Training on a GPU ({path.stem})")
-        device = f"{bench['device']}, torch {bench['versions']['torch']}."
-        rows = [[*name.split(": ", 1), _number(value)] for name, value in bench["figures"].items()]
-        sections.append(f"### {title}\n\n{device}\n\n" + table(["case", "measured", "value"], rows))
-    return "\n\n".join(sections)
-
-
-def _number(value: float) -> str:
-    """Write a figure with three or more digits and without an exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def diagnosis() -> str:
     """What the diagnoses found, as their own page says it, below its heading."""
     page = (RESULTS / "diagnose" / "README.md").read_text(encoding="utf-8")
-    return page.partition("\n")[2].strip()
+    text = page.partition("\n")[2].strip()
+    return re.sub(r"^## ", "### ", text, flags=re.MULTILINE)
 
 
-def _measured() -> list[Row]:
-    """Usual 5-way results on novel classes, in the order of the leaderboard."""
-    usual = [
+def speed(part: str) -> str:
+    """Figures of one part: training, heads, memory, or each file of a GPU."""
+    if part == "heads":
+        rows = [[f"`{head}`", task, *values] for (head, task), values in _heads_speed()]
+        return _device("heads") + table(
+            ["head", "task", "seconds for 10,000 tasks", "times as fast as a loop over tasks"], rows
+        )
+    if part == "memory":
+        cells: dict[str, dict[str, str]] = defaultdict(dict)
+        for name, value in _figures("evaluate").items():
+            if name.endswith("MiB of memory beside the features"):
+                head, task = name.partition(":")[0].split(", ")
+                cells[head][task] = _round(value)
+        rows = [[f"`{head}`", *values.values()] for head, values in cells.items()]
+        return _device("evaluate") + table(["head", "15 queries per class", "595 queries per class"], rows)
+    if part == "training":
+        rows = [
+            [measured, case, _round(value)]
+            for name, value in _figures("train").items()
+            for case, measured in [name.rsplit(": ", 1)]
+        ]
+        return _device("train") + table(["what", "case", "value"], rows)
+    return (
+        "\n\n".join(
+            _device(path.stem)
+            + table(
+                ["case", "measured", "value"],
+                [[*n.split(": ", 1), _round(v)] for n, v in _figures(path.stem).items()],
+            )
+            for path in sorted((RESULTS / "bench").glob("gpu-*.json"))
+        )
+        or "No GPU was measured yet: `make gpu-results` measures one."
+    )
+
+
+def _heads_speed() -> list[tuple[tuple[str, str], list[str]]]:
+    """Seconds for 10,000 tasks, and how many times as fast as a loop, by head and task."""
+    cells: dict[tuple[str, str], list[str]] = defaultdict(lambda: ["-", "-"])
+    for name, value in {**_figures("evaluate"), **_figures("sgd_heads"), **_figures("heads")}.items():
+        case, measured = name.split(": ", 1)
+        head, task, *_ = case.split(", ")
+        shape = re.fullmatch(r"(\d+)w(\d+)s", task)
+        place = 0 if measured.startswith("seconds") else 1 if measured.startswith("speed") else None
+        if shape and place is not None:
+            cells[head.replace("_", "-"), f"{shape[1]}-way {shape[2]}-shot"][place] = _round(value)
+    return list(cells.items())
+
+
+def _figures(name: str) -> dict[str, float]:
+    figures: dict[str, float] = _bench(name)["figures"]
+    return figures
+
+
+def _device(name: str) -> str:
+    """Say what was measured on."""
+    bench = _bench(name)
+    return f"Measured on {bench['device']}, torch {bench['versions']['torch'].partition('+')[0]}.\n\n"
+
+
+@cache
+def _bench(name: str) -> dict[str, Any]:
+    bench: dict[str, Any] = json.loads((RESULTS / "bench" / f"{name}.json").read_text(encoding="utf-8"))
+    return bench
+
+
+def _round(value: float) -> str:
+    """Write a figure with three or more digits and without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}" if value else "0"
+
+
+def _measured(**fields: str) -> list[Result]:
+    """Usual 5-way results on novel classes with these values of dataset, source, recipe and head."""
+
+    def fits(result: Result) -> bool:
+        values = {
+            "dataset": result.data.dataset,
+            "source": result.model.source,
+            "recipe": result.model.recipe,
+            "head": result.head.name,
+        }
+        return all(values[name] == value for name, value in fields.items())
+
+    return [result for result in _usual() if fits(result)]
+
+
+@cache
+def _usual() -> list[Result]:
+    results = [
         result
         for result in result_files.read_all(RESULTS)
-        if result.data.split == "novel" and result.spec.name in ("5w1s15q", "5w5s15q")
+        if result.data.split == "novel" and result.spec.name in SHOTS
     ]
-    return [row for group in groups(usual) for family in families(group) for row in family.rows]
+    return sorted(results, key=lambda r: (r.model.recipe is None, r.model.source != r.data.dataset))
 
 
-def _shots(row: Row) -> list[str]:
-    found = (row.results.get((5, n_shot)) for n_shot in (1, 5))
-    return [
-        f"{100 * r.outcome.accuracy:.2f}\u00a0±\u00a0{100 * r.outcome.half_width:.2f}" if r else "-"
-        for r in found
-    ]
+def _runs(results: Iterable[Result], by_seed: bool = False) -> list[list[Result]]:
+    """Group results that differ in shots and, unless `by_seed`, in the training seed only."""
+    groups: dict[Any, list[Result]] = defaultdict(list)
+    for result in results:
+        model = result.model
+        key = (
+            *(model.source, model.per_class, model.backbone, model.recipe, model.preset, model.overrides),
+            *(result.data.dataset, result.data.fingerprint, result.head.name, result.head.preprocess),
+        )
+        groups[(*key, model.run) if by_seed else key].append(result)
+    return list(groups.values())
+
+
+def _mean(results: Sequence[Result], shots: str, digits: int = 2) -> str:
+    """Return the mean accuracy over training seeds in %."""
+    values = [100 * result.outcome.accuracy for result in results if result.spec.name == shots]
+    return f"{fmean(values):.{digits}f}" if values else "-"
+
+
+def _number(results: Sequence[Result], shots: str) -> str:
+    """Return the accuracy of one run with its half width over tasks, linked to its result file."""
+    for result in results:
+        if result.spec.name == shots:
+            outcome = result.outcome
+            number = f"{100 * outcome.accuracy:.2f}\u00a0±\u00a0{100 * outcome.half_width:.2f}"
+            return f"[{number}](../../results/{result.path})"
+    return "-"
 
 
 def _module(path: Path) -> Any:
