@@ -57,7 +57,7 @@ function start() {
         drawNotes(ofDataset, data);
         byId("status").textContent = statusText(selected, state);
       }
-      drawFilters(ofDataset, state, keys);
+      if (differ(before, state, [...FILTERS, "mixed"])) drawFilters(ofDataset, state, keys);
       if (differ(before, state, [...FILTERS, "figure"])) drawFigure(selected, keys, state);
       if (differ(before, state, [...FILTERS, ...ORDER])) {
         shown = sortRows(selected, state);
@@ -115,7 +115,7 @@ function drawNotes(rows, data) {
   const tables = [...new Set(rows.map((row) => row.table))].filter((table) => !table.published);
   const dataset = rows[0]?.table.dataset;
   byId("why").textContent = data.why[dataset] ?? (tables.length ? "" : "Nothing was measured on this data set; its rows are published numbers.");
-  const notes = tables.flatMap((table) => [make("h3", {}, table.heading), make("p", {}, table.lead), table.notes ? make("p", {}, table.notes) : null]);
+  const notes = tables.flatMap((table) => [make("h2", {}, table.heading), make("p", {}, table.lead), table.notes ? make("p", {}, table.notes) : null]);
   byId("notes-body").replaceChildren(...notes.filter(Boolean));
   byId("notes").hidden = !tables.length;
 }

@@ -13,11 +13,12 @@ const MOST_TICKS = 6;
 export function drawFigure(rows, keys, state) {
   const order = sortRows(rows.filter((row) => row.cells.has(keys[0])), { sort: `-${keys[0]}`, mixed: true });
   const lines = state.figure === "all" ? order.slice(0, MOST_ON_WISH) : best(order);
+  byId("figure").hidden = lines.length === 0;
+  if (!lines.length) return;
   const axes = keys.map((key) => axisOf(lines, key));
   const chart = byId("chart");
   chart.style.setProperty("--panels", String(keys.length));
   chart.replaceChildren(headOf(keys, axes), ...lines.map((row) => lineOf(row, keys, axes)));
-  byId("figure").hidden = lines.length === 0;
   byId("figure-title").textContent = title(lines, order, keys);
   const more = byId("figure-more");
   more.hidden = lines.length === order.length && state.figure !== "all";

@@ -11,10 +11,10 @@ const CLEARED = { tasks: "", rows: "all", head: "", setting: "", backbone: "", r
 export function listenToFilters(update) {
   const form = byId("filters");
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", (event) => {
-    const { name, value, type, checked } = event.target;
+  byId("text").addEventListener("input", (event) => update({ text: event.target.value, page: 1 }, { replace: true }));
+  form.addEventListener("change", ({ target: { name, value, type, checked } }) => {
     if (name === "tasks") update({ tasks: checkedTasks(form), page: 1 });
-    else if (name) update({ [name]: type === "checkbox" ? checked : value, page: 1 }, { replace: name === "text" });
+    else if (name && name !== "text") update({ [name]: type === "checkbox" ? checked : value, page: 1 });
   });
   byId("clear").addEventListener("click", () => update({ ...CLEARED, page: 1 }));
 }

@@ -59,19 +59,21 @@ export function listenForTips(rowById, level) {
   document.addEventListener("pointerover", (event) => {
     const cell = cellOf(event.target) ?? cellOf(document.activeElement);
     if (cell) show(cell);
-    else if (!tip.contains(event.target)) hide();
+    else hide();
   });
   document.addEventListener("focusin", (event) => (cellOf(event.target) ? show(cellOf(event.target)) : hide()));
   document.addEventListener("focusout", hide);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("scroll", () => { if (shown) place(tip, shown.getBoundingClientRect()); }, { capture: true, passive: true });
   document.addEventListener("click", hide);
 }
 
-/** Below the cell, or above it where there is no room. */
+/** To the left of the cell, so that its column stays in view; below it where there is no room. */
 function place(tip, box) {
   const { offsetWidth: width, offsetHeight: height } = tip;
-  const below = box.bottom + height + 4 < window.innerHeight;
-  tip.style.left = `${Math.max(8, Math.min(box.left, window.innerWidth - width - 8))}px`;
-  tip.style.top = `${below ? box.bottom : Math.max(0, box.top - height)}px`;
+  const beside = box.left > width + 8;
+  const left = beside ? box.left - width - 4 : Math.min(box.left, window.innerWidth - width - 8);
+  const top = beside ? box.top : box.bottom + 4;
+  tip.style.left = `${Math.max(8, left)}px`;
+  tip.style.top = `${Math.max(8, Math.min(top, window.innerHeight - height - 8))}px`;
 }
