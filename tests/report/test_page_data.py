@@ -16,7 +16,8 @@ from fsbench.report.leaderboard.checkpoints import committed
 from fsbench.report.leaderboard.configurations import configurations, identifiers
 from fsbench.report.leaderboard.published import quotations
 from fsbench.report.leaderboard.tables import Table, tables
-from fsbench.report.leaderboard.web import MOST_COMPARED, page
+from fsbench.report.leaderboard.web import page
+from fsbench.report.leaderboard.web_pairs import MOST_COMPARED
 from tests.changed import changed, with_correct
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"

@@ -7,7 +7,8 @@ import { byId, copy, make } from "./page/dom.js";
 import { csvText, download } from "./page/csv.js";
 import { drawFigure } from "./page/figure.js";
 import { drawFilters, listenToFilters } from "./page/filters.js";
-import { drawPanel, listenToPanel, withLinks } from "./page/panel.js";
+import { drawPanel, listenToPanel } from "./page/panel.js";
+import { withLinks } from "./page/parts.js";
 import { readRows, selectRows, shownProtocols, sortRows } from "./page/rows.js";
 import { differ, format, parse } from "./page/state.js";
 import { drawTable, nextSort, statusText } from "./page/table.js";
@@ -32,7 +33,9 @@ function start() {
   /** The state of the address; a row implies its data set. */
   function read() {
     const parsed = parse(location.hash);
-    const dataset = byDataset.has(parsed.dataset) ? parsed.dataset : byRow.get(parsed.row)?.table.dataset ?? datasets[0] ?? "";
+    const dataset = byDataset.has(parsed.dataset)
+      ? parsed.dataset
+      : (byRow.get(parsed.row)?.table.dataset ?? datasets[0] ?? "");
     return { ...parsed, dataset };
   }
 
@@ -70,12 +73,16 @@ function start() {
   }
 
   listenToFilters(update);
-  listenToPanel(() => { if (state.row) update({ row: "", task: "", seed: "" }); });
+  listenToPanel(() => {
+    if (state.row) update({ row: "", task: "", seed: "" });
+  });
   listenForTips((id) => byRow.get(id), data.level);
   listenToClicks(() => state, update);
   byId("csv").addEventListener("click", () => download(`fsbench-${state.dataset}.csv`, csvText(shown, keys)));
   byId("link").addEventListener("click", () => copyAddress(byId("link")));
-  byId("copy-citation").addEventListener("click", () => copy(document.querySelector(".command pre").textContent));
+  byId("copy-citation").addEventListener("click", () =>
+    copy(document.querySelector(".command pre").textContent),
+  );
   byId("panel-link").addEventListener("click", () => copyAddress(byId("panel-link")));
   window.addEventListener("popstate", () => draw(read()));
   byId("filter-box").open = !window.matchMedia("(max-width: 48rem)").matches; // they fill the screen of a phone
@@ -102,7 +109,9 @@ function listenToClicks(state, update) {
     else if (unfold) update({ unfolded: toggled(state().unfolded, unfold) });
     if (page) byId("scroll").scrollTop = 0;
   });
-  byId("figure-more").addEventListener("click", () => update({ figure: state().figure === "all" ? "" : "all" }));
+  byId("figure-more").addEventListener("click", () =>
+    update({ figure: state().figure === "all" ? "" : "all" }),
+  );
 }
 
 function toggled(list, name) {
@@ -114,8 +123,14 @@ function toggled(list, name) {
 function drawNotes(rows, data) {
   const tables = [...new Set(rows.map((row) => row.table))].filter((table) => !table.published);
   const dataset = rows[0]?.table.dataset;
-  byId("why").textContent = data.why[dataset] ?? (tables.length ? "" : "Nothing was measured on this data set; its rows are published numbers.");
-  const notes = tables.flatMap((table) => [make("h2", {}, table.heading), make("p", {}, table.lead), table.notes ? make("p", {}, table.notes) : null]);
+  byId("why").textContent =
+    data.why[dataset] ??
+    (tables.length ? "" : "Nothing was measured on this data set; its rows are published numbers.");
+  const notes = tables.flatMap((table) => [
+    make("h2", {}, table.heading),
+    make("p", {}, table.lead),
+    table.notes ? make("p", {}, table.notes) : null,
+  ]);
   byId("notes-body").replaceChildren(...notes.filter(Boolean));
   byId("notes").hidden = !tables.length;
 }
@@ -129,7 +144,9 @@ function copyAddress(button) {
   copy(location.href).then(() => {
     const text = button.textContent;
     button.textContent = "Link copied";
-    setTimeout(() => { button.textContent = text; }, 2000);
+    setTimeout(() => {
+      button.textContent = text;
+    }, 2000);
   });
 }
 

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fsbench._util import user_code
 from fsbench._util.html import render
@@ -16,12 +15,11 @@ from fsbench.report.leaderboard.configurations import Accuracy, Configuration, c
 from fsbench.report.leaderboard.published import Quotation
 from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.leaderboard.tables import Cell, Line, Spread, Table
+from fsbench.report.leaderboard.web_pairs import MOST_COMPARED, UNITS, pairs_data
 from fsbench.report.leaderboard.web_published import quotation_data, source_list
 from fsbench.report.leaderboard.wording import QUOTED, lead, recipe
-from fsbench.stats.all_pairs import LEVEL, Compared
+from fsbench.stats.all_pairs import LEVEL
 
-UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
-MOST_COMPARED = 100  # rows of a column; pairs grow with their square, and the page should stay small
 MOST_CLASSES = 100  # whose values the page contains
 
 
@@ -55,7 +53,7 @@ def page(
             for digest, committed in (checkpoints or {}).items()
             if digest in used
         },
-        "sources": source_list(),
+        "sources": source_list() if quotations else [],
         "tables": [*map(_table, tables), *map(quotation_data, quotations)],  # measured ones first
     }
     return render(
@@ -82,8 +80,8 @@ def _table(table: Table) -> dict[str, Any]:
             for configuration, identifier in zip(folded, identifiers(labels), strict=True)
         ],
         "over": table.over,
-        "checkpoints": [_pairs(compared) for compared in table.checkpoints.values()],
-        "recipes": [_pairs(compared) for compared in table.recipes.values()],
+        "checkpoints": [pairs_data(compared) for compared in table.checkpoints.values()],
+        "recipes": [pairs_data(compared) for compared in table.recipes.values()],
     }
 
 
@@ -195,26 +193,3 @@ def _class_values(accuracy: Accuracy | None) -> list[float] | None:
 def _percent(value: float | None) -> float | None:
     """Return a share as a percentage; four decimals sort equal texts correctly."""
     return None if value is None else round(100 * value, 4)
-
-
-def _pairs(compared: Compared) -> dict[str, list[int | None]] | None:
-    """Return the lower triangles, row by row, of differences, half widths and p-values.
-
-    P-values are rounded down, so that a value below the level stays below it. The added constant prevents
-    that a p-value of 1 becomes 9999 because of rounding errors. None for too many rows.
-    """
-    if len(compared.p) > MOST_COMPARED:
-        return None
-    over = compared.pairs.over
-    return {
-        "difference": _triangle(np.round(UNITS * compared.pairs.difference)),
-        "tasks": _triangle(np.round(UNITS * over["tasks"].half_width)),
-        "classes": _triangle(np.round(UNITS * over["classes"].half_width)),
-        "p": _triangle(np.floor(UNITS * compared.p + 1e-6)),
-    }
-
-
-def _triangle(whole: NDArray[np.float64]) -> list[int | None]:
-    """Return the lower triangle row by row, with None for NaN."""
-    lower = whole[np.tril_indices(len(whole), -1)]
-    return [None if value != value else int(value) for value in lower.tolist()]

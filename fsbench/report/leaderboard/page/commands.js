@@ -6,11 +6,16 @@ export function commandsOf(row, checkpoints) {
   const commands = runs.flatMap((run) => {
     const file = checkpoints[run.checkpoint]?.file;
     const checkpoint = file ? decodeURIComponent(file) : "CHECKPOINT";
-    return run.cells.filter(Boolean).map((cell) => [
-      "fsbench reproduce", quoted(decodeURIComponent(cell.href)),
-      ...(file || !repeatable ? ["--checkpoint", quoted(checkpoint)] : []),
-      ...(ownHead ? ["--head", quoted(head)] : []),
-    ].join(" "));
+    return run.cells
+      .filter(Boolean)
+      .map((cell) =>
+        [
+          "fsbench reproduce",
+          quoted(decodeURIComponent(cell.href)),
+          ...(file || !repeatable ? ["--checkpoint", quoted(checkpoint)] : []),
+          ...(ownHead ? ["--head", quoted(head)] : []),
+        ].join(" "),
+      );
   });
   return { trains: repeatable, commands };
 }

@@ -11,7 +11,10 @@ const MOST_TICKS = 6;
 
 /** Draw the rows, best first in the first protocol. */
 export function drawFigure(rows, keys, state) {
-  const order = sortRows(rows.filter((row) => row.cells.has(keys[0])), { sort: `-${keys[0]}`, mixed: true });
+  const order = sortRows(
+    rows.filter((row) => row.cells.has(keys[0])),
+    { sort: `-${keys[0]}`, mixed: true },
+  );
   const lines = state.figure === "all" ? order.slice(0, MOST_ON_WISH) : best(order);
   byId("figure").hidden = lines.length === 0;
   if (!lines.length) return;
@@ -52,16 +55,25 @@ export function axisOf(lines, key) {
   return { low, high, step };
 }
 
-const share = (axis, value) => `${(100 * (Math.min(axis.high, Math.max(axis.low, value)) - axis.low)) / (axis.high - axis.low)}%`;
+const share = (axis, value) =>
+  `${(100 * (Math.min(axis.high, Math.max(axis.low, value)) - axis.low)) / (axis.high - axis.low)}%`;
 
 function headOf(keys, axes) {
   const panels = keys.map((key, i) => {
-    const ticks = axes[i] === null ? [] : ticksOf(axes[i]).map((value) => {
-      const tick = make("span", { class: "tick" }, String(value));
-      tick.style.setProperty("--at", share(axes[i], value));
-      return tick;
-    });
-    return make("div", { class: "panel-head" }, make("strong", {}, `${nameOf(key)}, %`), make("div", { class: "ticks" }, ...ticks));
+    const ticks =
+      axes[i] === null
+        ? []
+        : ticksOf(axes[i]).map((value) => {
+            const tick = make("span", { class: "tick" }, String(value));
+            tick.style.setProperty("--at", share(axes[i], value));
+            return tick;
+          });
+    return make(
+      "div",
+      { class: "panel-head" },
+      make("strong", {}, `${nameOf(key)}, %`),
+      make("div", { class: "ticks" }, ...ticks),
+    );
   });
   return make("li", { class: "line head", "aria-hidden": "true" }, make("span", {}), ...panels);
 }
@@ -78,11 +90,18 @@ function lineOf(row, keys, axes) {
 function labelOf(row) {
   const detail = row.published
     ? [row.raw.venue, row.backbone, row.setting === "inductive" ? "" : row.setting]
-    : [row.raw.changes, row.head, row.name.startsWith(row.backbone) ? "" : row.backbone, row.epochs === "-" ? "" : `${row.epochs} epochs`];
+    : [
+        row.raw.changes,
+        row.head,
+        row.name.startsWith(row.backbone) ? "" : row.backbone,
+        row.epochs === "-" ? "" : `${row.epochs} epochs`,
+      ];
   return make(
-    "span", { class: "label" },
+    "span",
+    { class: "label" },
     make("a", { href: `#row=${row.id}`, "data-row": row.id, "data-key": `figure-${row.id}` }, row.name),
-    " ", make("span", { class: "quiet" }, detail.filter((text) => text && text !== "-").join(" · ")),
+    " ",
+    make("span", { class: "quiet" }, detail.filter((text) => text && text !== "-").join(" · ")),
   );
 }
 
@@ -95,13 +114,16 @@ function plotOf(row, cell, key, i, axis) {
   if (cell.tasks !== null) plot.append(bar("over-tasks", axis, cell.mean, cell.tasks));
   if (row.seeds > 1) {
     const place = row.table.keys.indexOf(key);
-    for (const run of row.raw.runs) if (run.cells[place]) plot.append(spot("seed", axis, run.cells[place].mean));
+    for (const run of row.raw.runs)
+      if (run.cells[place]) plot.append(spot("seed", axis, run.cells[place].mean));
   }
   plot.append(spot("dot", axis, cell.mean));
   const text = `${nameOf(key)}: ${accuracyText(cell)} %`;
   return make(
-    "span", { class: "panel", "data-tip": row.id, "data-task": key },
-    plot, make("span", { class: "number", "aria-hidden": "true" }, fixed(cell.mean, 1)),
+    "span",
+    { class: "panel", "data-tip": row.id, "data-task": key },
+    plot,
+    make("span", { class: "number", "aria-hidden": "true" }, fixed(cell.mean, 1)),
     make("span", { class: "visually-hidden" }, text),
   );
 }

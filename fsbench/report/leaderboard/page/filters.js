@@ -5,13 +5,25 @@ import { nameOf, optionsOf, protocolsOf } from "./rows.js";
 
 const SELECTS = { head: "headName", setting: "setting", backbone: "backbone", recipe: "recipe" };
 const BOXES = ["memory", "mixed"];
-const CLEARED = { tasks: "", rows: "all", head: "", setting: "", backbone: "", recipe: "", text: "", memory: false, mixed: false };
+const CLEARED = {
+  tasks: "",
+  rows: "all",
+  head: "",
+  setting: "",
+  backbone: "",
+  recipe: "",
+  text: "",
+  memory: false,
+  mixed: false,
+};
 
 /** Report every change of the form as changes of the state, which lead back to the first page. */
 export function listenToFilters(update) {
   const form = byId("filters");
   form.addEventListener("submit", (event) => event.preventDefault());
-  byId("text").addEventListener("input", (event) => update({ text: event.target.value, page: 1 }, { replace: true }));
+  byId("text").addEventListener("input", (event) =>
+    update({ text: event.target.value, page: 1 }, { replace: true }),
+  );
   form.addEventListener("change", ({ target: { name, value, type, checked } }) => {
     if (name === "tasks") update({ tasks: checkedTasks(form), page: 1 });
     else if (name && name !== "text") update({ [name]: type === "checkbox" ? checked : value, page: 1 });

@@ -34,13 +34,16 @@ export function differences(table, i, kind, isSelf) {
   };
   const points = (value) => (value === null ? null : value / 100);
   return members
-    .map((other, k) => k !== self && {
-      other,
-      difference: (pick(pairs.difference, k) * (self > k ? 1 : -1)) / 100,
-      tasks: points(pick(pairs.tasks, k)),
-      classes: points(pick(pairs.classes, k)),
-      p: pick(pairs.p, k),
-    })
+    .map(
+      (other, k) =>
+        k !== self && {
+          other,
+          difference: (pick(pairs.difference, k) * (self > k ? 1 : -1)) / 100,
+          tasks: points(pick(pairs.tasks, k)),
+          classes: points(pick(pairs.classes, k)),
+          p: pick(pairs.p, k),
+        },
+    )
     .filter(Boolean)
     .sort((a, b) => b.difference - a.difference);
 }

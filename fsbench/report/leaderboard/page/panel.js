@@ -1,11 +1,13 @@
 // The panel of one row: its numbers, differences, classes, training, the command that repeats it, its files.
 
-import { byId, copy, joined, linkTo, make } from "./dom.js";
+import { byId, copy, linkTo, make } from "./dom.js";
 import { accuracyText } from "./numbers.js";
 import { classSection } from "./classes.js";
 import { comparisonSection } from "./comparison.js";
 import { curveSection } from "./curve.js";
 import { commandsOf } from "./commands.js";
+import { facts, section, withLinks } from "./parts.js";
+import { publishedParts } from "./quotation.js";
 import { nameOf } from "./rows.js";
 
 /**
@@ -24,7 +26,9 @@ export function drawPanel(row, { task, seed }, data, rows) {
   }
   const key = row.cells.has(task) ? task : [...row.cells.keys()][0];
   byId("panel-title").textContent = row.raw.changes ? `${row.name}, ${row.raw.changes}` : row.name;
-  byId("panel-body").replaceChildren(...(row.published ? publishedParts(row, rows) : measuredParts(row, key, seed, data)).filter(Boolean));
+  byId("panel-body").replaceChildren(
+    ...(row.published ? publishedParts(row, rows) : measuredParts(row, key, seed, data)).filter(Boolean),
+  );
   if (!panel.open) panel.showModal();
 }
 
@@ -35,24 +39,33 @@ export function listenToPanel(close) {
   panel.addEventListener("click", (event) => {
     if (event.target === panel) panel.close();
     const button = event.target.closest("[data-copy]");
-    if (button) copy(button.dataset.copy).then(() => { button.textContent = "Copied"; });
+    if (button)
+      copy(button.dataset.copy).then(() => {
+        button.textContent = "Copied";
+      });
   });
   byId("panel-close").addEventListener("click", () => panel.close());
 }
 
-export function section(title, ...children) {
-  return make("section", {}, make("h3", {}, title), ...children);
-}
-
-function facts(entries) {
-  const shown = Object.entries(entries).filter(([, value]) => value && value !== "-");
-  return make("dl", {}, ...shown.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, ...[value].flat()))));
-}
-
 function measuredParts(row, key, seed, data) {
   return [
-    facts({ table: row.table.heading, head: row.head, backbone: row.backbone, setting: row.setting, epochs: row.epochs }),
-    section("Accuracy in %, with 95 % intervals", accuracyTable(row), make("p", { class: "quiet" }, "The numbers lead to the result files, which contain the score of every task. These links work where the page lies in its results folder.")),
+    facts({
+      table: row.table.heading,
+      head: row.head,
+      backbone: row.backbone,
+      setting: row.setting,
+      epochs: row.epochs,
+    }),
+    section(
+      "Accuracy in %, with 95 % intervals",
+      accuracyTable(row),
+      make(
+        "p",
+        { class: "quiet" },
+        "The numbers lead to the result files, which contain the score of every task. These links work where " +
+          "the page lies in its results folder.",
+      ),
+    ),
     comparisonSection(row, key, seed, data),
     classSection(row, key),
     curveSection(row, data.checkpoints),
@@ -63,16 +76,45 @@ function measuredParts(row, key, seed, data) {
 
 function accuracyTable(row) {
   const keys = [...row.cells.keys()];
-  const head = make("tr", {}, make("th", { scope: "col" }, "run"), ...keys.flatMap((key) => [make("th", { scope: "col" }, nameOf(key)), make("th", { scope: "col" }, "over new classes")]));
-  const line = (name, cells) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.flatMap(accuracyCells));
-  const runs = row.raw.runs.map((run) => line(`seed ${run.seed}`, keys.map((key) => run.cells[row.table.keys.indexOf(key)])));
-  const mean = row.seeds > 1 ? [line(`mean of ${row.seeds} seeds`, keys.map((key) => row.cells.get(key)))] : [];
-  return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Accuracy" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...mean, ...runs)));
+  const head = make(
+    "tr",
+    {},
+    make("th", { scope: "col" }, "run"),
+    ...keys.flatMap((key) => [
+      make("th", { scope: "col" }, nameOf(key)),
+      make("th", { scope: "col" }, "over new classes"),
+    ]),
+  );
+  const line = (name, cells) =>
+    make("tr", {}, make("th", { scope: "row" }, name), ...cells.flatMap(accuracyCells));
+  const runs = row.raw.runs.map((run) =>
+    line(
+      `seed ${run.seed}`,
+      keys.map((key) => run.cells[row.table.keys.indexOf(key)]),
+    ),
+  );
+  const mean =
+    row.seeds > 1
+      ? [
+          line(
+            `mean of ${row.seeds} seeds`,
+            keys.map((key) => row.cells.get(key)),
+          ),
+        ]
+      : [];
+  return make(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": "Accuracy" },
+    make("table", {}, make("thead", {}, head), make("tbody", {}, ...mean, ...runs)),
+  );
 }
 
 function accuracyCells(cell) {
   if (!cell) return [make("td", {}, "-"), make("td", {}, "-")];
-  return [make("td", {}, linkTo(cell.href, accuracyText(cell))), make("td", {}, cell.classes === null ? "-" : `± ${cell.classes.toFixed(2)}`)];
+  return [
+    make("td", {}, linkTo(cell.href, accuracyText(cell))),
+    make("td", {}, cell.classes === null ? "-" : `± ${cell.classes.toFixed(2)}`),
+  ];
 }
 
 function reproduceSection(row, checkpoints) {
@@ -80,39 +122,27 @@ function reproduceSection(row, checkpoints) {
   const intro = trains
     ? "In the folder of this page. Without --checkpoint, the command repeats the training first."
     : "In the folder of this page, with the checkpoint or feature file of this result.";
-  return section("Reproduce", make("p", { class: "quiet" }, intro), ...commands.map((text) => make(
-    "div", { class: "command" }, make("pre", { tabindex: 0 }, text), make("button", { type: "button", "data-copy": text }, "Copy"),
-  )));
+  return section(
+    "Reproduce",
+    make("p", { class: "quiet" }, intro),
+    ...commands.map((text) =>
+      make(
+        "div",
+        { class: "command" },
+        make("pre", { tabindex: 0 }, text),
+        make("button", { type: "button", "data-copy": text }, "Copy"),
+      ),
+    ),
+  );
 }
 
 function papersSection(row, papers) {
-  const texts = [papers.recipes[row.recipe] && `${row.recipe}: ${papers.recipes[row.recipe]}`, papers.heads[row.headName] && `${row.headName}: ${papers.heads[row.headName]}`];
-  const shown = texts.filter(Boolean);
-  return shown.length ? section("Papers", make("ul", {}, ...shown.map((text) => make("li", {}, ...withLinks(text))))) : null;
-}
-
-/** A text whose arXiv numbers are links. */
-export function withLinks(text) {
-  return text.split(/(arXiv:\d+\.\d+)/).map((part) => (part.startsWith("arXiv:") ? linkTo(`https://arxiv.org/abs/${part.slice(6)}`, part) : part));
-}
-
-function publishedParts(row, rows) {
-  const { paper, venue, size, reportedBy, memory } = row.raw;
-  const printed = [...row.cells].map(([key, cell]) => make("li", {}, `${nameOf(key)}: ${cell.text}`));
-  const related = rows.filter((other) => !other.published && row.recipe && other.recipe === row.recipe && other.table.dataset === row.table.dataset);
-  return [
-    facts({
-      "data set": row.table.heading,
-      method: [linkTo(paper, row.name)],
-      venue,
-      backbone: row.backbone,
-      setting: row.setting,
-      "image size": size ? `${size} px` : "",
-      source: [linkTo(row.source.url, row.source.name)],
-      "reported in": reportedBy ? [linkTo(reportedBy, "another paper")] : "",
-    }),
-    section("Accuracy in %, as the source prints it", make("ul", {}, ...printed),
-      make("p", { class: "quiet" }, memory ? "From memory, not verified at the source." : "Tasks, crops and training differ between sources, so published rows are neither ranked nor compared.")),
-    related.length ? section("Measured with the same recipe", make("p", {}, ...joined(related.map((other) => make("a", { href: `#row=${other.id}`, "data-row": other.id }, `${other.name}, ${other.head}`)), "; "))) : null,
+  const texts = [
+    papers.recipes[row.recipe] && `${row.recipe}: ${papers.recipes[row.recipe]}`,
+    papers.heads[row.headName] && `${row.headName}: ${papers.heads[row.headName]}`,
   ];
+  const shown = texts.filter(Boolean);
+  return shown.length
+    ? section("Papers", make("ul", {}, ...shown.map((text) => make("li", {}, ...withLinks(text)))))
+    : null;
 }

@@ -31,7 +31,9 @@ export function readRows(data) {
     table.place = place;
     table.keys = table.columns.map(keyOf);
     table.tasksDiffer = !table.published && new Set(table.rows.flatMap(tasksOf)).size > 1;
-    return table.rows.map((source) => (table.published ? publishedRow(table, source, data.sources) : measuredRow(table, source)));
+    return table.rows.map((source) =>
+      table.published ? publishedRow(table, source, data.sources) : measuredRow(table, source),
+    );
   });
 }
 
@@ -44,7 +46,16 @@ function measuredRow(table, source) {
     ...shared(table, source),
     epochs: source.epochs,
     seeds: source.runs.length,
-    search: lower(table.heading, source.name, source.changes, source.headText, source.backbone, source.setting, seeds, source.runs[0].name),
+    search: lower(
+      table.heading,
+      source.name,
+      source.changes,
+      source.headText,
+      source.backbone,
+      source.setting,
+      seeds,
+      source.runs[0].name,
+    ),
     cells: cellsOf(table, source.cells ?? source.runs[0].cells),
   };
 }
@@ -56,15 +67,40 @@ function publishedRow(table, source, sources) {
     epochs: "-",
     seeds: null,
     source: { name, url },
-    search: lower("published", table.heading, source.name, source.venue, source.backbone, source.setting, source.recipe, name),
-    cells: cellsOf(table, source.cells.map((cell) => cell && { ...cell, tasks: cell.half, classes: null, rank: null, best: false })),
+    search: lower(
+      "published",
+      table.heading,
+      source.name,
+      source.venue,
+      source.backbone,
+      source.setting,
+      source.recipe,
+      name,
+    ),
+    cells: cellsOf(
+      table,
+      source.cells.map(
+        (cell) => cell && { ...cell, tasks: cell.half, classes: null, rank: null, best: false },
+      ),
+    ),
   };
 }
 
 function shared(table, source) {
   const { id, name, backbone, setting, recipe } = source;
   const head = source.headText ?? "-";
-  return { id, table, raw: source, published: table.published, name, backbone, setting, recipe, head, headName: source.head ?? "" };
+  return {
+    id,
+    table,
+    raw: source,
+    published: table.published,
+    name,
+    backbone,
+    setting,
+    recipe,
+    head,
+    headName: source.head ?? "",
+  };
 }
 
 function cellsOf(table, cells) {
@@ -127,7 +163,12 @@ export function sortRows(rows, { sort, mixed }) {
   const falling = sort.startsWith("-");
   const column = falling ? sort.slice(1) : sort;
   const value = column ? valuesOf(rows, column) : () => null;
-  const order = rows.map((row, place) => ({ row, place, group: mixed ? 0 : row.table.place, value: value(row) }));
+  const order = rows.map((row, place) => ({
+    row,
+    place,
+    group: mixed ? 0 : row.table.place,
+    value: value(row),
+  }));
   order.sort((a, b) => a.group - b.group || compare(a.value, b.value, falling) || a.place - b.place);
   return order.map(({ row }) => row);
 }
@@ -148,5 +189,7 @@ function valuesOf(rows, column) {
 
 /** The distinct values of a column, in order, for a filter. */
 export function optionsOf(rows, column) {
-  return [...new Set(rows.map((row) => row[column]).filter((value) => value && value !== "-"))].sort(collator.compare);
+  return [...new Set(rows.map((row) => row[column]).filter((value) => value && value !== "-"))].sort(
+    collator.compare,
+  );
 }

@@ -1,7 +1,8 @@
 // The table: one row per configuration, a hundred to a page; unfolding a row shows its training seeds.
 
-import { byId, linkTo, make } from "./dom.js";
-import { accuracyText, count } from "./numbers.js";
+import { byId, make } from "./dom.js";
+import { linesOf } from "./lines.js";
+import { count } from "./numbers.js";
 import { nameOf } from "./rows.js";
 
 export const PAGE = 100; // rows of a page
@@ -37,9 +38,18 @@ function headsOf(keys, state) {
   return columns.map(({ column, text, accuracy }) => {
     const falling = state.sort === `-${column}`;
     const sorted = falling ? "descending" : state.sort === column ? "ascending" : null;
-    const button = make("button", { type: "button", "data-sort": column, "data-key": `sort-${column}` }, text);
+    const button = make(
+      "button",
+      { type: "button", "data-sort": column, "data-key": `sort-${column}` },
+      text,
+    );
     const unit = accuracy ? make("small", {}, "% ± over tasks, rank") : null;
-    return make("th", { scope: "col", role: "columnheader", class: accuracy ? "accuracy" : column, "aria-sort": sorted }, button, unit);
+    return make(
+      "th",
+      { scope: "col", role: "columnheader", class: accuracy ? "accuracy" : column, "aria-sort": sorted },
+      button,
+      unit,
+    );
   });
 }
 
@@ -58,90 +68,48 @@ function bodiesOf(rows, keys, state, unfolded) {
     if (last && (state.mixed || last.table === row.table)) last.rows.push(row);
     else bodies.push({ table: row.table, rows: [row] });
   }
-  return bodies.map((body) => make(
-    "tbody", { role: "rowgroup", class: body.table.published && !state.mixed ? "published" : null },
-    state.mixed ? null : headingOf(body.table, NAMED.length + keys.length),
-    ...body.rows.flatMap((row) => linesOf(row, keys, unfolded.has(row.id))),
-  ));
+  return bodies.map((body) =>
+    make(
+      "tbody",
+      { role: "rowgroup", class: body.table.published && !state.mixed ? "published" : null },
+      state.mixed ? null : headingOf(body.table, NAMED.length + keys.length),
+      ...body.rows.flatMap((row) => linesOf(row, keys, unfolded.has(row.id))),
+    ),
+  );
 }
 
 function headingOf(table, columns) {
   const kind = make("span", { class: "tag" }, table.published ? "published" : "measured");
-  return make("tr", { role: "row", class: "heading" },
-    make("th", { role: "rowheader", scope: "rowgroup", colspan: columns }, make("span", {}, kind, " ", table.heading)));
-}
-
-function linesOf(row, keys, isUnfolded) {
-  const line = make(
-    "tr", { role: "row", class: row.published ? "published" : null },
-    nameCell(row),
-    cell("head", row.head),
-    cell("backbone", row.backbone),
-    cell("setting", row.setting),
-    cell("epochs", row.epochs),
-    make("td", { role: "cell", class: "seeds", "data-name": "seeds" }, seedsOf(row, isUnfolded)),
-    ...keys.map((key) => accuracyCell(row, key)),
+  return make(
+    "tr",
+    { role: "row", class: "heading" },
+    make(
+      "th",
+      { role: "rowheader", scope: "rowgroup", colspan: columns },
+      make("span", {}, kind, " ", table.heading),
+    ),
   );
-  return isUnfolded && row.seeds > 1 ? [line, ...row.raw.runs.map((run) => runLine(row, run, keys))] : [line];
-}
-
-function nameCell(row) {
-  const { changes, venue, memory } = row.raw;
-  const link = make("a", { href: `#row=${row.id}`, "data-row": row.id, "data-key": `name-${row.id}` }, row.name);
-  const details = row.published
-    ? [venue || null, linkTo(row.source.url, memory ? "from memory, not verified" : "source", { title: row.source.name })]
-    : [changes || null];
-  const quiet = details.filter((part) => part !== null).flatMap((part, i) => (i ? [" · ", part] : [part]));
-  return make("th", { role: "rowheader", scope: "row", class: "name" },
-    make("span", { class: row.published ? "mark printed" : "mark", "aria-hidden": "true" }), link,
-    row.published ? make("span", { class: "visually-hidden" }, " (published)") : null,
-    quiet.length ? make("span", { class: "quiet details" }, ...quiet) : null);
-}
-
-function cell(name, text) {
-  return make("td", { role: "cell", class: text === "-" ? `${name} empty` : name, "data-name": name }, text);
-}
-
-function seedsOf(row, isUnfolded) {
-  if (row.seeds === null) return "-";
-  if (row.seeds === 1) return "1";
-  return make("button", {
-    type: "button", class: "unfold", "data-unfold": row.id, "data-key": `unfold-${row.id}`,
-    "aria-expanded": String(isUnfolded), "aria-label": `${row.seeds} seeds of ${row.name}, ${row.head}`,
-  }, String(row.seeds));
-}
-
-function accuracyCell(row, key) {
-  const accuracy = row.cells.get(key);
-  if (!accuracy) return make("td", { role: "cell", class: "accuracy empty" }, "-");
-  const tasks = row.table.tasksDiffer ? ` (${accuracy.n.toLocaleString("en")})` : "";
-  const link = make("a", {
-    href: `#row=${row.id}&task=${key}`, "data-row": row.id, "data-task": key, "data-tip": row.id, "data-key": `${key}-${row.id}`,
-  }, accuracyText(accuracy) + tasks);
-  const rank = accuracy.rank ? make("span", { class: "rank", title: "rank" }, make("span", { class: "visually-hidden" }, "rank "), String(accuracy.rank)) : null;
-  return make("td", { role: "cell", class: accuracy.best ? "accuracy best" : "accuracy", "data-name": nameOf(key) }, link, rank);
-}
-
-/** A training seed below its configuration; its accuracies link to result files. */
-function runLine(row, run, keys) {
-  const cells = keys.map((key) => {
-    const accuracy = run.cells[row.table.keys.indexOf(key)];
-    if (!accuracy) return make("td", { role: "cell", class: "accuracy empty" }, "-");
-    const link = make("a", { href: accuracy.href, title: "result file" }, accuracyText(accuracy));
-    return make("td", { role: "cell", class: "accuracy", "data-name": nameOf(key) }, link,
-      accuracy.rank ? make("span", { class: "rank" }, make("span", { class: "visually-hidden" }, "rank among single runs "), String(accuracy.rank)) : null);
-  });
-  const name = make("th", { role: "rowheader", scope: "row", class: "name" }, 
-    make("a", { href: `#row=${row.id}&seed=${encodeURIComponent(run.seed)}`, "data-row": row.id, "data-seed": run.seed, "data-key": `seed-${run.seed}-${row.id}` }, `seed ${run.seed}`));
-  const blank = ["head", "backbone", "setting"].map((column) => make("td", { role: "cell", class: `${column} empty` }));
-  return make("tr", { role: "row", class: "run" }, name, ...blank, cell("epochs", run.epochs), make("td", { role: "cell", class: "seeds empty" }), ...cells);
 }
 
 function drawPager(page, pages) {
   const pager = byId("pager");
   pager.hidden = pages === 1;
-  const button = (text, target) => make("button", { type: "button", "data-page": target, "data-key": `page-${text}`, disabled: target < 1 || target > pages }, text);
-  pager.replaceChildren(button("Previous", page - 1), make("span", {}, `Page ${page} of ${pages}`), button("Next", page + 1));
+  const button = (text, target) =>
+    make(
+      "button",
+      {
+        type: "button",
+        "data-page": target,
+        "data-key": `page-${text}`,
+        disabled: target < 1 || target > pages,
+      },
+      text,
+    );
+  pager.replaceChildren(
+    button("Previous", page - 1),
+    make("span", {}, `Page ${page} of ${pages}`),
+    button("Next", page + 1),
+  );
 }
 
 /** What is shown, in one sentence. */
@@ -150,7 +118,8 @@ export function statusText(rows, state) {
   const measured = rows.filter((row) => !row.published);
   const runs = measured.reduce((sum, row) => sum + row.seeds, 0);
   const parts = [];
-  if (measured.length) parts.push(`${count(measured.length, "measured configuration")} (${count(runs, "run")})`);
+  if (measured.length)
+    parts.push(`${count(measured.length, "measured configuration")} (${count(runs, "run")})`);
   if (rows.length > measured.length) parts.push(count(rows.length - measured.length, "published row"));
   return `${parts.join(" and ")} on ${state.dataset}.`;
 }

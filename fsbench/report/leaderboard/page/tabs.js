@@ -14,7 +14,9 @@ export function buildTabs(list, datasets, select) {
     const tab = make(
       "button",
       { type: "button", role: "tab", "data-dataset": dataset, "aria-controls": "view" },
-      dataset, " ", make("span", { class: "count" }),
+      dataset,
+      " ",
+      make("span", { class: "count" }),
     );
     tab.addEventListener("click", () => select(dataset));
     return tab;
@@ -25,7 +27,8 @@ export function buildTabs(list, datasets, select) {
     if (move === undefined) return;
     event.preventDefault();
     const place = tabs.indexOf(document.activeElement) + move;
-    const next = tabs[Math.abs(move) === 1 ? (place + tabs.length) % tabs.length : move < 0 ? 0 : tabs.length - 1];
+    const next =
+      tabs[Math.abs(move) === 1 ? (place + tabs.length) % tabs.length : move < 0 ? 0 : tabs.length - 1];
     next.focus();
     next.click();
   });

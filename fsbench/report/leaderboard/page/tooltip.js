@@ -9,11 +9,16 @@ import { nameOf } from "./rows.js";
 export function tipLines(row, key, level) {
   const cell = row.cells.get(key);
   if (row.published) {
-    return [`${accuracyText(cell)} %, ${nameOf(key)}, as printed`, row.source.name, "Published rows are not ranked."];
+    return [
+      `${accuracyText(cell)} %, ${nameOf(key)}, as printed`,
+      row.source.name,
+      "Published rows are not ranked.",
+    ];
   }
   const place = row.table.keys.indexOf(key);
   const lines = [cell.seeds ? seedsLine(cell) : `${accuracyText(cell)} %, one training seed`];
-  if (cell.tasks !== null) lines.push(`± ${fixed(cell.tasks)} over ${cell.n.toLocaleString("en")} tasks from these images`);
+  if (cell.tasks !== null)
+    lines.push(`± ${fixed(cell.tasks)} over ${cell.n.toLocaleString("en")} tasks from these images`);
   if (cell.classes !== null) lines.push(`± ${fixed(cell.classes)} over new classes and their images`);
   lines.push(...rankLines(row, place, level));
   return [...lines, "Select it for all differences."];
@@ -32,7 +37,10 @@ function rankLines(row, place, level) {
   const pairs = differences(row.table, place, kind, isSelf);
   if (!pairs?.length) return [first];
   const number = (wanted) => pairs.filter((pair) => verdict(pair, level) === wanted).length;
-  return [first, `Significantly better than ${number("better")}, worse than ${number("worse")}, not different from ${number("similar")}`];
+  return [
+    first,
+    `Significantly better than ${number("better")}, worse than ${number("worse")}, not different from ${number("similar")}`,
+  ];
 }
 
 /** Show the tip while a cell is pointed at or focused. @param {(id: string) => object} rowById */
@@ -61,10 +69,20 @@ export function listenForTips(rowById, level) {
     if (cell) show(cell);
     else hide();
   });
-  document.addEventListener("focusin", (event) => (cellOf(event.target) ? show(cellOf(event.target)) : hide()));
+  document.addEventListener("focusin", (event) =>
+    cellOf(event.target) ? show(cellOf(event.target)) : hide(),
+  );
   document.addEventListener("focusout", hide);
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  document.addEventListener("scroll", () => { if (shown) place(tip, shown.getBoundingClientRect()); }, { capture: true, passive: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
+  });
+  document.addEventListener(
+    "scroll",
+    () => {
+      if (shown) place(tip, shown.getBoundingClientRect());
+    },
+    { capture: true, passive: true },
+  );
   document.addEventListener("click", hide);
 }
 
