@@ -697,7 +697,8 @@ class TestMarkup:
     def test_html(self, pages: dict[str, str], kind: str):
         assert Tags(pages["leaderboard.html"]).found == Tags(pages["plain leaderboard.html"]).found
         data = pages["leaderboard.html"].split('type="application/json">')[1].split("</script>")[0]
-        assert MARKUP[kind] in json.loads(data)["tables"][0]["rows"][0]["named"]
+        row = json.loads(data)["tables"][0]["rows"][0]
+        assert row["backbone"] == row["recipe"] == MARKUP[kind]
 
     def test_markdown(self, pages: dict[str, str], kind: str):
         def shape(text: str) -> list[tuple[str, str]]:

@@ -537,9 +537,10 @@ class TestPublished:
             assert all(any(f'href="{url}"' in row.split("<td")[-1] for url in urls) for row in rows)
 
         data = html.read_text("utf-8").split('type="application/json">')[1].split("</script>")[0]
-        rows = [row for table in json.loads(data)["tables"] if table["published"] for row in table["rows"]]
+        data = json.loads(data)
+        rows = [row for table in data["tables"] if table["published"] for row in table["rows"]]
         assert len(rows) == n_rows
-        assert all(row["named"][-1][0][1] in urls for row in rows)
+        assert all(data["sources"][row["source"]][1] in urls for row in rows)
 
     def test_well_known_numbers(self):
         accuracies = {
@@ -685,6 +686,7 @@ class TestPage:
         assert "alert(1)</script>" not in text
         data = json.loads(text.split('type="application/json">')[1].split("</script>")[0])
         assert data["tables"][0]["rows"][0]["recipe"] == name
+        assert name in data["tables"][0]["rows"][0]["name"]
 
     def test_p_values(self):
         """Whole ten-thousandths, p rounded down, row by row below the diagonal."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from fsbench._util.html import data_uri, render
+from fsbench._util.html import bundle, data_uri, render
 
 TEMPLATE = """{% extends "layout.html" %}
 {% block title %}{{ title }}{% endblock %}
@@ -46,6 +46,21 @@ def test_style_and_script_of_the_template_are_allowed(template: Path):
 def test_a_page_without_a_script_allows_none(template: Path):
     template.with_suffix(".js").unlink()
     assert "script-src" not in render(template, title="T", values=[])
+
+
+def test_modules_become_one_script(template: Path):
+    """Each module once, after those that it imports; a script without imports stays as it is."""
+    folder = template.parent / "parts"
+    folder.mkdir()
+    (folder / "a.js").write_text('import { b } from "./b.js";\n\nexport function a() { return b; }\n')
+    (folder / "b.js").write_text("export const b = 1;\n")
+    entry = template.with_suffix(".js")
+    assert bundle(entry) == entry.read_text()
+    entry.write_text('import { a } from "./parts/a.js";\nimport { b } from "./parts/b.js";\na(b);\n')
+    assert bundle(entry) == (
+        '"use strict";\n(() => {\nconst b = 1;\n\n\nfunction a() { return b; }\n\na(b);\n})();\n'
+    )
+    assert admitted(render(template, title="T", values=[]), "script")
 
 
 def test_values_stay_text(template: Path):

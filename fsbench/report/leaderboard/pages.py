@@ -9,6 +9,7 @@ from pathlib import Path
 from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import write_text
 from fsbench.evaluation.result_files import read_all
+from fsbench.report.leaderboard.checkpoints import committed
 from fsbench.report.leaderboard.markdown import published as published_page
 from fsbench.report.leaderboard.markdown import sections
 from fsbench.report.leaderboard.published import Shown, beside, quotations
@@ -110,7 +111,9 @@ def _pages(
     pages = {
         folder / "README.md": f"{MARK}\n\n{HEAD}" + sections(measured, beside=below),
         folder / "leaderboard.csv": spreadsheet(measured),
-        folder / "leaderboard.html": page(measured, quotations(memory_rows=True) if shown else []),
+        folder / "leaderboard.html": page(
+            measured, quotations(memory_rows=True) if shown else [], committed(folder)
+        ),
     }
     if shown:
         pages[folder / "published.md"] = f"{MARK}\n\n{published_page(quoted)}"

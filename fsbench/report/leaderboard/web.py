@@ -1,139 +1,195 @@
-"""The leaderboard as one static HTML page: the data that `page.js` builds the tables from."""
+"""The leaderboard as one static HTML page: the data from which the scripts in `page/` draw it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fsbench._util import user_code
 from fsbench._util.html import render
-from fsbench.report.leaderboard.published import Parts, Published, Quotation
-from fsbench.report.leaderboard.tables import NAMED, Cell, Line, Spread, Table
-from fsbench.report.leaderboard.wording import QUOTED, lead
-from fsbench.stats.all_pairs import LEVEL, Compared
+from fsbench.report.leaderboard import about
+from fsbench.report.leaderboard.checkpoints import Committed
+from fsbench.report.leaderboard.configurations import Accuracy, Configuration, configurations, identifiers
+from fsbench.report.leaderboard.published import Quotation
+from fsbench.report.leaderboard.rows import Protocol
+from fsbench.report.leaderboard.tables import Cell, Line, Spread, Table
+from fsbench.report.leaderboard.web_pairs import MOST_COMPARED, UNITS, pairs_data
+from fsbench.report.leaderboard.web_published import quotation_data, source_list
+from fsbench.report.leaderboard.wording import QUOTED, lead, recipe
+from fsbench.stats.all_pairs import LEVEL
 
-UNITS = 10_000  # p-values and differences are written as whole ten-thousandths
+MOST_CLASSES = 100  # whose values the page contains
 
 
-def page(tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
-    """Return the page; its links are relative to the results folder."""
+def page(
+    tables: Sequence[Table],
+    quotations: Sequence[Quotation],
+    checkpoints: Mapping[str, Committed] | None = None,
+) -> str:
+    """Return the page; its links are relative to the results folder.
+
+    Args:
+        tables: The measured tables.
+        quotations: The published tables.
+        checkpoints: Checkpoints in the results folder by their SHA-256.
+
+    Returns:
+        The HTML text.
+    """
+    results = [result for table in tables for result in table.results]
+    datasets = dict.fromkeys(result.data.dataset for result in results)
+    why = {name: about.why_published_differ(name, tables, quotations) for name in datasets}
+    used = {result.model.checkpoint for result in results}
     data = {
         "level": round(LEVEL * UNITS),
+        "mostCompared": MOST_COMPARED,
         "quoted": QUOTED,
-        "tables": [*map(_table, tables), *map(_quotation, quotations)],  # measured ones first
+        "why": {name: text for name, text in why.items() if text},
+        "papers": about.papers(results),
+        "checkpoints": {
+            digest: {"file": quote(committed.path.as_posix()), "curve": committed.curve}
+            for digest, committed in (checkpoints or {}).items()
+            if digest in used
+        },
+        "sources": source_list() if quotations else [],
+        "tables": [*map(_table, tables), *map(quotation_data, quotations)],  # measured ones first
     }
-    return render(Path(__file__).with_name("page.html"), data=data)
+    return render(
+        Path(__file__).with_name("page.html"),
+        data=data,
+        repository=about.repository(),
+        citation=about.citation(results),
+    )
 
 
 def _table(table: Table) -> dict[str, Any]:
     """Return one table of measured results."""
+    folded = configurations(table)
+    labels = [_label(table, configuration) for configuration in folded]
     return {
         "heading": table.heading,
         "published": False,
         "dataset": table.results[0].data.dataset,
         "lead": lead(table.results),
-        "notes": table.legend,
-        "named": NAMED,
+        "notes": about.reading(table),
         "columns": table.columns,
-        "rows": [_row(table, line) for line in table.lines],
+        "rows": [
+            _configuration(table, configuration, identifier)
+            for configuration, identifier in zip(folded, identifiers(labels), strict=True)
+        ],
         "over": table.over,
-        "checkpoints": [_pairs(compared) for compared in table.checkpoints.values()],
-        "recipes": [_pairs(compared) for compared in table.recipes.values()],
+        "checkpoints": [pairs_data(compared) for compared in table.checkpoints.values()],
+        "recipes": [pairs_data(compared) for compared in table.recipes.values()],
     }
 
 
-def _row(table: Table, line: Line) -> dict[str, Any]:
-    """Return one row of measured results: a checkpoint, or a mean over training seeds."""
-    named = line.named
-    label = (named["recipe"], line.changes, named["head"], line.result.model.backbone, _seed(line))
-    folder = quote(f"{line.result.path.parent.as_posix()}/") if line.n_seeds == 1 else ""
+def _label(table: Table, configuration: Configuration) -> dict[str, str]:
+    """Return the texts that identify a configuration, whatever seeds it has."""
+    line = configuration.line
     return {
-        "named": [_named([(text, folder if name == "recipe" else "")]) for name, text in named.items()],
-        "backbone": named["backbone"],
+        "recipe": recipe(line.result.model),
+        "head": line.named["head"],
+        "backbone": line.named["backbone"],
         "changes": line.changes,
-        "label": ", ".join(filter(None, label)),
-        "recipe": line.result.model.recipe,
-        "kind": "transductive" if line.result.head.transductive else "inductive",
-        "memory": False,
-        "cells": [_cell(table, line.cells.get(column)) for column in table.columns],
+        "table": table.heading,
     }
 
 
-def _cell(table: Table, cell: Cell | Spread | None) -> dict[str, Any] | None:
-    """Return the accuracy of a row for one protocol."""
-    if cell is None:
-        return None
-    shared = {"text": table.text(cell), "rank": cell.rank, "best": cell.best}
-    if isinstance(cell, Spread):
-        return {**shared, "mean": round(100 * cell.mean, 4), "kind": "recipes" if cell.compared else None}
-    classes = cell.result.outcome.class_half_width
+def _configuration(table: Table, configuration: Configuration, identifier: str) -> dict[str, Any]:
+    """Return one row of measured results; `cells` are means, and null for a single run."""
+    line, runs = configuration.line, configuration.runs
+    head, model = line.result.head, line.result.model
+    accuracies = configuration.accuracies
     return {
-        **shared,
-        "mean": round(100 * cell.result.outcome.accuracy, 4),
-        "kind": "checkpoints",
-        "half": round(100 * cell.half_width, 4),
-        "tasks": cell.result.spec.n_tasks,
-        "classes": None if classes is None else f"{100 * classes:.2f}",
+        "id": identifier,
+        "name": line.named["recipe"],
+        "changes": line.changes,
+        "recipe": model.recipe or "",
+        "backbone": line.named["backbone"],
+        "epochs": line.named["epochs"],
+        "head": head.name,
+        "headText": line.named["head"],
+        "setting": _setting(head.transductive, head.class_prior),
+        "ownHead": user_code.is_reference(head.name),  # runs only if the command names it
+        "repeatable": _is_repeatable(configuration),
+        "cells": [_mean(accuracies.get(column)) for column in table.columns] if len(runs) > 1 else None,
+        "classes": [_class_values(accuracies.get(column)) for column in table.columns],
+        "runs": [_run(run, table.columns) for run in runs],
+    }
+
+
+def _setting(transductive: bool, class_prior: bool) -> str:
+    """Describe what a head sees of the query images, as published rows do."""
+    return ("transductive" if transductive else "inductive") + ", class counts given" * class_prior
+
+
+def _is_repeatable(configuration: Configuration) -> bool:
+    """Whether `fsbench reproduce` can repeat the training without its checkpoint."""
+    model = configuration.line.result.model
+    stated = None not in (model.recipe, model.preset, model.source, model.backbone, model.train_seed)
+    return stated and not str(model.recipe).endswith(".py")
+
+
+def _run(line: Line, columns: Sequence[Protocol]) -> dict[str, Any]:
+    """Return one training seed of a configuration."""
+    return {
+        "seed": line.named["train seed"],
+        "epochs": line.named["epochs"],
+        "name": line.result.model.run,
+        "checkpoint": line.result.model.checkpoint,
+        "cells": [_cell(line, column) for column in columns],
+    }
+
+
+def _cell(line: Line, column: Protocol) -> dict[str, Any] | None:
+    """Return the accuracy of a run for one protocol; numbers are in %."""
+    cell = line.cells.get(column)
+    if not isinstance(cell, Cell):
+        return None
+    outcome = cell.result.outcome
+    return {
+        "mean": _percent(outcome.accuracy),
+        "tasks": _percent(cell.half_width),
+        "classes": _percent(outcome.class_half_width),
+        "rank": cell.rank,
+        "best": cell.best,
+        "n": cell.result.spec.n_tasks,
         "href": quote(cell.result.path.as_posix()),
     }
 
 
-def _quotation(quotation: Quotation) -> dict[str, Any]:
-    """Return one table of published results."""
+def _mean(accuracy: Accuracy | None) -> dict[str, Any] | None:
+    """Return the mean accuracy over training seeds for one protocol; numbers are in %."""
+    if accuracy is None:
+        return None
+    spread = accuracy.compared if isinstance(accuracy.compared, Spread) else None
+    accuracies = accuracy.all_accuracies
     return {
-        "heading": quotation.heading,
-        "published": True,
-        "dataset": quotation.pair[1],
-        "named": quotation.named,
-        "columns": quotation.columns,
-        "rows": [_quoted(row, quotation) for row in quotation.rows],
+        "mean": _percent(float(np.mean(accuracies))),
+        "tasks": _percent(accuracy.over_tasks),
+        "classes": _percent(accuracy.over_classes),
+        "rank": spread and spread.rank,
+        "best": bool(spread and spread.best),
+        "compared": bool(spread and spread.compared),
+        "n": accuracy.results[0].spec.n_tasks,
+        "low": _percent(min(accuracies)),
+        "high": _percent(max(accuracies)),
+        "seeds": len(accuracies),
     }
 
 
-def _quoted(row: Published, quotation: Quotation) -> dict[str, Any]:
-    """Return one row of published results."""
-    texts = [row.accuracies.get(column) for column in quotation.columns]
-    return {
-        "named": [_named(row.named[name]) for name in quotation.named],
-        "backbone": row.backbone or "-",
-        "changes": "",
-        "label": "",
-        "recipe": row.recipe,
-        "kind": row.setting.partition(",")[0] or "not stated",
-        "memory": row.source.from_memory,
-        "cells": [text and {"text": text, "mean": float(text.split()[0])} for text in texts],
-    }
+def _class_values(accuracy: Accuracy | None) -> list[float] | None:
+    """Return the value of each class in %; None also for more classes than a list can show."""
+    values = None if accuracy is None else accuracy.class_values
+    return (
+        None
+        if values is None or len(values) > MOST_CLASSES
+        else [round(100 * value, 1) for value in values.tolist()]
+    )
 
 
-def _named(parts: Parts) -> str | Parts:
-    """Return pairs of text and address where there are links, else the text alone."""
-    return parts if any(url for _, url in parts) else parts[0][0] if parts else "-"
-
-
-def _pairs(compared: Compared) -> dict[str, list[int | None]]:
-    """Return the lower triangles, row by row, of differences, half widths and p-values.
-
-    P-values are rounded down, so that a value below the level stays below it. The added constant prevents
-    that a p-value of 1 becomes 9999 because of rounding errors.
-    """
-    over = compared.pairs.over
-    return {
-        "difference": _triangle(np.round(UNITS * compared.pairs.difference)),
-        "tasks": _triangle(np.round(UNITS * over["tasks"].half_width)),
-        "classes": _triangle(np.round(UNITS * over["classes"].half_width)),
-        "p": _triangle(np.floor(UNITS * compared.p + 1e-6)),
-    }
-
-
-def _triangle(whole: NDArray[np.float64]) -> list[int | None]:
-    """Return the lower triangle row by row, with None for NaN."""
-    lower = whole[np.tril_indices(len(whole), -1)]
-    return [None if value != value else int(value) for value in lower.tolist()]
-
-
-def _seed(line: Line) -> str:
-    """Write the training seed, or how many seeds a mean is over."""
-    seed = line.named["train seed"]
-    return seed if line.n_seeds > 1 else f"seed {seed}" if seed != "-" else ""
+def _percent(value: float | None) -> float | None:
+    """Return a share as a percentage; four decimals sort equal texts correctly."""
+    return None if value is None else round(100 * value, 4)
