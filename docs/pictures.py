@@ -28,7 +28,7 @@ def plots() -> dict[str, tuple[str, list[Path]]]:
     results, logs = ROOT / "results", ROOT / "results" / "checkpoints"
     pictures = {
         "recipe-head": ("recipe-head", _files(results / "cifar-fs", "*-s[012]-*/5w[15]s15q-[cln]*.json")),
-        "cross-domain": ("cross-domain", _files(results, f"*/*-s0-*/{NEAREST_MEAN}")),
+        "cross-domain": ("cross-domain", _files(results, f"*/*/{NEAREST_MEAN}")),
         "budget": ("budget", _files(results / "budget", "cifar-fs/*/5w1s15q-*.json")),
         "task-accuracies": ("task-accuracies", _files(results / "cifar-fs", f"erm-*-s0-*/{NEAREST_MEAN}")),
         "training": ("training", _files(logs, f"*-{CIFAR_FS}-s0.safetensors")),
