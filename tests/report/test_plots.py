@@ -289,10 +289,11 @@ class TestRecipeByHead:
             )
             assert (light + 0.05) / (dark + 0.05) > 4.5
 
-    def test_two_runs_of_one_seed_are_two_rows(self):
-        runs = [made(7, 8 + n, train_seed=0, run=f"run-{n}", checkpoint=f"{n}") for n in range(2)]
-        (axes,) = every_axes(plots.recipe_by_head(runs))
-        assert len(cells(axes)) == 2
+    def test_two_networks_of_one_architecture_are_two_rows(self):
+        about = {"recipe": None, "preset": None, "train_seed": None, "backbone": "timm:x"}
+        networks = [made(7, 8 + n, run=f"run-{n}", checkpoint=f"{n}", **about) for n in range(2)]
+        (axes,) = every_axes(plots.recipe_by_head(networks))
+        assert {row for row, _ in cells(axes)} == {"run-0", "run-1"}
 
     def test_one_panel_per_protocol(self):
         assert len(every_axes(plots.recipe_by_head(sweep()))) == 4
@@ -528,13 +529,13 @@ class TestFeatures:
         middles = np.array([points.mean(axis=0) for points in places])
         within = np.mean([np.linalg.norm(p - m, axis=1).mean() for p, m in zip(places, middles, strict=True)])
         assert within < 0.5 * np.linalg.norm(middles[:, None] - middles, axis=-1).mean()
-        assert "features of 10 of 12 classes, mine (novel), synthetic images" in texts(figure)
+        assert "features, mine (novel), 10 of 12 classes, synthetic images" in texts(figure)
         assert "drawn at random" in texts(figure)
 
     def test_a_legend_names_the_classes_of_all_panels(self, features):
         """A class has the same colour and marker in each panel."""
         figure = plots.novel_features([features, features])
-        (part,) = figure.subfigs[::2]
+        (part,) = figure.subfigs[1::2]
         (legend,) = part.legends
         names = [text.get_text() for text in legend.get_texts()]
         assert len(names) == 10
@@ -676,11 +677,12 @@ class TestKinds:
             result_files.write(tmp_path / "budget", trained_for("erm", epochs, 0, 6, 7, run=f"e{epochs}"))
         assert every_axes(plots.plot("budget", [tmp_path]))
 
-    def test_titles_keep_away_from_the_edge(self):
-        figure = plots.task_accuracies([made(3, 6, 12)])
-        figure.canvas.draw()
-        top = figure.subfigs[0]._suptitle.get_window_extent().y1
-        assert top < figure.bbox.y1 - 4
+    def test_titles_keep_away_from_the_edge_and_the_panels(self, tmp_path):
+        figure = plots.recipe_by_head([made(3, 6, 12)])  # the lowest section
+        plots.save(figure, tmp_path / "a.png")
+        title = figure.subfigs[1]._suptitle.get_window_extent()
+        assert title.y1 < figure.bbox.y1 - 0.08 * figure.dpi
+        assert all(axes.get_tightbbox().y1 <= title.y0 for axes in every_axes(figure))
 
     def test_the_results_of_this_project_are_drawn(self):
         """Every kind of results takes the whole folder, without a filter."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fsbench._util.errors import FsbenchError
 from fsbench._util.rng import stream
 from fsbench.features.store import Features
-from fsbench.report.plots.labels import data_set, numbers
+from fsbench.report.plots.labels import data_set
 from fsbench.report.plots.page import (
     MARKERS,
     Section,
@@ -51,32 +51,33 @@ def novel_features(files: Sequence[Features], *, seed: int = 0, method: Method =
     at_most("features", "files", len(files), MOST, "fewer paths")
     samples = [_sample(file, seed) for file in files]
     class_names = list(dict.fromkeys(name for _, names in samples for name in names))
-    splits = sorted(set(map(_split, files)))
+    images = [_images(file, names) for file, (_, names) in zip(files, samples, strict=True)]
     synthetic = ", synthetic images" if any(file.origin.synthetic for file in files) else ""
-    n_classes = numbers([len(set(names)) for _, names in samples])
     name = NEEDS[method][0]
     caption = (
-        f"{name} of unit-length features of {n_classes} classes drawn at random with seed {seed}, at most "
-        f"{N_ITEMS} images each. Images that are close here have similar features. The axes, the distances "
-        "between groups and the sizes of groups have no meaning."
+        f"{name} of unit-length features. Classes were drawn at random with seed {seed}, and at most "
+        f"{N_ITEMS} images of each. Images that are close here have similar features. The axes, the "
+        "distances between groups and the sizes of groups have no meaning."
     )
     n_columns = min(len(files), 2)
-    of = numbers([len(np.unique(file.labels)) for file in files])
-    images = " and ".join(splits)
-    title = f"{name} of the features of {n_classes} of {of} classes, {images}{synthetic}"
+    same = len(set(images)) == 1
+    title = f"{name} of features{f', {images[0]}' if same else ''}{synthetic}"
     height = SIDE / n_columns * n_rows(len(files), n_columns) + 0.3 + legend_height(class_names)
     figure, (part,) = page([Section(title, caption, height)])
-    for axes, file, (values, names) in zip(grid(part, len(files), n_columns), files, samples, strict=True):
+    panels = zip(grid(part, len(files), n_columns), files, samples, images, strict=True)
+    for axes, file, (values, names), text in panels:
         _scatter(axes, _embed(values, seed, method), names, class_names)
-        panel = filter(None, [file.origin.run, _split(file) if len(splits) > 1 else ""])
-        axes.set_title("\n".join(panel), fontsize="small")
+        axes.set_title("\n".join(filter(None, [file.origin.run, "" if same else text])), fontsize="small")
     handles = [Line2D([], [], linestyle="", **_style(number)) for number in range(len(class_names))]
     legend_below(part, class_names, handles)
     return figure
 
 
-def _split(features: Features) -> str:
-    return f"{data_set(features.origin.dataset or 'unknown')} ({features.origin.split})"
+def _images(features: Features, drawn: Sequence[str]) -> str:
+    """Name the data set and how many of its classes are drawn; `drawn` has the class of each image."""
+    origin, n_classes = features.origin, len(np.unique(features.labels))
+    name = f"{data_set(origin.dataset or 'unknown')} ({origin.split})"
+    return f"{name}, {len(set(drawn))} of {n_classes} classes"
 
 
 def _style(number: int) -> dict[str, Any]:

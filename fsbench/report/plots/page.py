@@ -25,7 +25,7 @@ from fsbench._util.files import atomic_write, check_writable
 WIDTH = 8.3  # inches: a README's column at 100 dpi
 HIGHEST = 40  # inches: higher figures are not drawn
 LINE, TITLE_LINE = 125, 95  # characters of small text, and of a title, that fit on a line of this width
-PAD = 0.08  # inches around panels and titles
+PAD = 0.08  # inches around panels, and above the first title
 MOST_LINES = 30  # in a panel
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 MARKERS = "osD^vPX*"
@@ -70,7 +70,7 @@ def page(sections: Sequence[Section], note: str = "") -> tuple[Figure, list[SubF
     titles = [fill(section.title, TITLE_LINE, break_on_hyphens=False) for section in sections]
     captions = [fill(section.caption, LINE, break_on_hyphens=False) for section in sections]
     captions[-1] = "\n".join(filter(None, [captions[-1], fill(note, LINE, break_on_hyphens=False)]))
-    heights = []
+    heights = [PAD]
     for section, title, caption in zip(sections, titles, captions, strict=True):
         heights += [
             section.height + 0.3 + 0.2 * title.count("\n"),
@@ -80,10 +80,10 @@ def page(sections: Sequence[Section], note: str = "") -> tuple[Figure, list[SubF
     layout = ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD)
     figure = Figure(figsize=(WIDTH, sum(heights)), layout=layout)
     parts = list(figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
-    for part, below, title, caption in zip(parts[::2], parts[1::2], titles, captions, strict=True):
+    for part, below, title, caption in zip(parts[1::2], parts[2::2], titles, captions, strict=True):
         part.suptitle(title, fontsize="large")
         below.text(0.01, 1, caption, va="top", fontsize="small", color="0.3")
-    return figure, parts[::2]
+    return figure, parts[1::2]
 
 
 def n_rows(n_panels: int, n_columns: int) -> int:
@@ -148,12 +148,22 @@ def save(figure: Figure, path: Path) -> None:
     suffix = path.suffix.lower()
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # names may hold dollar signs
+    _fix_layout(figure)
     with rc_context({"svg.hashsalt": "fsbench"}), atomic_write(path) as part:
         figure.savefig(part, format=suffix[1:], dpi=200, **FORMATS[suffix])
         if suffix == ".png":  # a palette makes the file less than half as large
             with Image.open(part) as pixels:
                 palette = pixels.convert("RGB").quantize(256, dither=Image.Dither.NONE)
             palette.save(part, format="png", optimize=True)
+
+
+def _fix_layout(figure: Figure) -> None:
+    """Fix the positions of panels, rounded: the solver's last digits vary, and SVG names parts by them."""
+    for _ in range(2):  # the first pass does not know the space that texts take
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.get_axes():
+        axes.set_position(tuple(np.round(axes.get_position().bounds, 6)))
 
 
 def mark(number: int) -> dict[str, Any]:
