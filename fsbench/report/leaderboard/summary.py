@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.markdown import escape
@@ -42,9 +40,9 @@ def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
     backbones = group_by(lines, lambda line: family_key(line.result).model)
     rows = [_row(same) for same in backbones.values()]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[row.get(name, "-") for name in columns] for row in rows[:MOST_ROWS]]
-    align = ["left" if name in ("trained on", "recipe") else "right" for name in columns]
-    table = tabulate(cells, columns, tablefmt="pipe", colalign=align, disable_numparse=True)
+    align = [":--" if name in ("trained on", "recipe") else "--:" for name in columns]
+    cells = [columns, align, *([row.get(name, "-") for name in columns] for row in rows[:MOST_ROWS])]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in cells)  # without padding: a README is short
     results = [
         result
         for compared in tables
