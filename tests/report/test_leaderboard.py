@@ -86,7 +86,7 @@ class TestPages:
         assert pages[0] == folder / "README.md"
         assert pages[-1] == readme
         leaderboard.update(folder, readme)
-        assert "There are no results of recipes yet." in readme.read_text()
+        assert "There are no results yet." in readme.read_text()
 
     def test_a_folder_without_any_result_gets_no_pages(self, tmp_path: Path):
         """Unless it has pages: when the last result was removed, they become empty."""

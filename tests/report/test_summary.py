@@ -46,10 +46,18 @@ def test_the_most_common_head_is_shown_and_named():
     assert [row[1] for row in rows(text)[1:]] == ["a cosine", "b cosine"]
 
 
-def test_only_recipes_without_class_counts_are_shown():
-    results = [made(9), made(15, head="pt-map", class_prior=True), made(15, recipe=None, run="features")]
-    assert [row[1] for row in rows(summary(tables(results)))[1:]] == ["erm cosine"]
-    assert summary(tables(results[1:]), "out/").startswith("There are no results of recipes yet")
+def test_heads_with_class_counts_come_last():
+    """Although there are more of them."""
+    counted = [made(15, head="pt-map", class_prior=True, recipe=recipe) for recipe in ("a", "b")]
+    assert [row[1] for row in rows(summary(tables([made(9), *counted])))[1:]] == ["erm cosine"]
+    assert [row[1] for row in rows(summary(tables(counted)))[1:]] == ["a cosine", "b cosine"]
+
+
+def test_other_backbones_are_shown_only_where_there_is_no_recipe():
+    other = made(15, recipe=None, preset=None, run="features")
+    assert [row[1] for row in rows(summary(tables([made(9), other])))[1:]] == ["erm cosine"]
+    assert [row[1] for row in rows(summary(tables([other])))[1:]] == ["features"]
+    assert summary([], "out/").startswith("There are no results yet. All results: [out/README.md]")
 
 
 @pytest.mark.parametrize("number", [8, 11])

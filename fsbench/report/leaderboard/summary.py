@@ -1,4 +1,4 @@
-"""A short table for a README: one row per trained backbone, in-domain and on other data sets."""
+"""A short table for a README: one row per backbone, in-domain and on other data sets."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ PREFERRED = "nearest-mean"  # among heads with the same number of rows
 
 
 def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
-    """Write a table of the backbones that were trained by recipes, and how to read it.
+    """Write a table of backbones, those that a recipe has trained if there are any, and how to read it.
 
     Training seeds are folded, and the head with the most rows is shown.
 
@@ -27,14 +27,11 @@ def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
         Markdown with at most `MOST_ROWS` rows.
     """
     every = f"[{link_prefix}README.md]({link_prefix}README.md)"
-    lines = [
-        line
-        for table in tables
-        for line in table.lines
-        if not line.in_mean and line.result.model.recipe and not line.result.head.class_prior
-    ]
+    every_line = [line for table in tables for line in table.lines if not line.in_mean]
+    # Other backbones are shown only where there is none that a recipe has trained.
+    lines = [line for line in every_line if line.result.model.recipe] or every_line
     if not lines:
-        return f"There are no results of recipes yet. All results: {every}.\n"
+        return f"There are no results yet. All results: {every}.\n"
     shown = _most_common_head(lines)
     lines = [line for line in lines if head(line.result) == shown]
     backbones = group_by(lines, lambda line: family_key(line.result).model)
@@ -43,11 +40,12 @@ def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
     align = [":--" if name in ("trained on", "recipe") else "--:" for name in columns]
     cells = [columns, align, *([row.get(name, "-") for name in columns] for row in rows[:MOST_ROWS])]
     table = "\n".join(f"| {' | '.join(row)} |" for row in cells)  # without padding: a README is short
+    models = {line.result.model.recipe for line in lines}
     results = [
         result
         for compared in tables
         for result in compared.results
-        if result.model.recipe and head(result) == shown
+        if result.model.recipe in models and head(result) == shown
     ]
     more = f"{len(rows) - MOST_ROWS} more rows and all" if len(rows) > MOST_ROWS else "All"
     return "\n\n".join([_lead(shown, results), table, f"{more} heads and intervals: {every}.\n"])
@@ -55,8 +53,11 @@ def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
 
 def _most_common_head(lines: Sequence[Line]) -> str:
     """Return the head with the most rows."""
-    counts = Counter((head(line.result), line.result.head.name) for line in lines)
-    return min(counts, key=lambda named: (-counts[named], named[1] != PREFERRED, named))[0]
+    heads = Counter(
+        (line.result.head.class_prior, head(line.result), line.result.head.name) for line in lines
+    )
+    # Class counts are rarely known, so heads that are given them come last.
+    return min(heads, key=lambda key: (key[0], -heads[key], key[2] != PREFERRED, key))[1]
 
 
 def _row(lines: Sequence[Line]) -> dict[str, str]:
