@@ -26,7 +26,12 @@ COLOURS = 64  # make its file small
 def plots() -> dict[str, tuple[str, list[Path]]]:
     """Return the kind of plot and the files of each picture."""
     results, logs = ROOT / "results", ROOT / "results" / "checkpoints"
+    three = ("cifar-fs", "mini-imagenet", "cub")
+    nearest_mean = [
+        path for name in three for path in _files(results / name, "*/5w[15]s15q-nearest-mean*.json")
+    ]
     pictures = {
+        "leaderboard": ("leaderboard", nearest_mean),
         "recipe-head": ("recipe-head", _files(results / "cifar-fs", "*-s[012]-*/5w[15]s15q-[cln]*.json")),
         "cross-domain": ("cross-domain", _files(results, f"*/*/{NEAREST_MEAN}")),
         "budget": ("budget", _files(results / "budget", "cifar-fs/*/5w1s15q-*.json")),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
+from fsbench._util.machine import device_of_heads
 from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session as Session
@@ -104,9 +105,10 @@ def predict(
         queries = embed_folder(backbone, network, query, query_names, depth, silent, bar)
     if not queries.names:
         raise FsbenchError(f"--query {query}: no image can be read; the first error: {queries.errors[0]}")
-    prepared = preprocessing(step, None if base is None else base.base_mean, session.device)
+    device = device_of_heads(session.device)
+    prepared = preprocessing(step, None if base is None else base.base_mean, device)
     support_features, query_features = (
-        prepared(torch.from_numpy(images.features).to(session.device)) for images in (supports, queries)
+        prepared(torch.from_numpy(images.features).to(device)) for images in (supports, queries)
     )
     score = partial(_scores, head=few_shot_head, base=base, seed=seed)
     held_out = _held_out(few_shot_head, score, supports, support_features, [*shots.values()], query_features)
