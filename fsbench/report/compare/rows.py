@@ -16,7 +16,7 @@ from fsbench.stats.all_pairs import Measured
 Group = Mapping[Path, Result]  # results of one question, by their files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """Results of one checkpoint and head, or of one recipe and head with several training seeds.
 
