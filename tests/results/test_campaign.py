@@ -94,6 +94,7 @@ class TestPlan:
             seed = [0, 1]
             recipe = ["erm", "s2m2-r"]
             image-size = 16
+            dataset = "glyphs"
             epochs = [4, 6]
             [[entry]]
             recipe = "s2m2-r"
@@ -124,12 +125,13 @@ class TestPlan:
             n-shot = [1, 5]
             [[entry]]
             image-size = 16
+            dataset = "glyphs"
             recipe = "s2m2-r"
             epochs = [[4, 2]]
             no-augment = false
         """)
         (job,) = plan.read(path)
-        assert job.flags == ("s2m2-r", "--image-size=16", "--epochs", "4", "2")
+        assert job.flags == ("s2m2-r", "--image-size=16", "--dataset=glyphs", "--epochs", "4", "2")
         (evaluation,) = job.evaluations
         assert evaluation.datasets == ("glyphs", "glyphs-fine")
         assert evaluation.flags == ("--head", "nearest-mean", "tim", "--n-shot", "1", "5")
@@ -145,6 +147,7 @@ class TestPlan:
             [[entry]]
             recipe = "erm"
             image-size = 16
+            dataset = "glyphs"
             [[entry.evaluate]]
             head = "tim"
             n-tasks = 50
@@ -229,6 +232,7 @@ class TestCampaign:
         [[entry]]
         recipe = ["rotation", "erm", "manifold-mixup"]
         image-size = 16
+        dataset = "glyphs"
         keep-checkpoint = true
     """
 
@@ -287,7 +291,7 @@ class TestCampaign:
         self, write: Write, stub: Setting, monkeypatch, capsys
     ):
         monkeypatch.setattr(campaign, "LEAST", 0.5)
-        jobs = plan.read(write('[[entry]]\nrecipe = ["mixup", "erm"]\nimage-size = 16'))
+        jobs = plan.read(write('[[entry]]\nrecipe = ["mixup", "erm"]\nimage-size = 16\ndataset = "glyphs"'))
         began = time.monotonic()
         assert campaign.work(jobs, replace(stub, deadline=began + 5)) == []
         assert time.monotonic() - began < 40
@@ -335,6 +339,7 @@ class TestCampaign:
             [[entry]]
             recipe = "erm"
             image-size = 16
+            dataset = "glyphs"
             evaluate = { dataset = ["cub", "glyphs"], n-shot = 1 }
         """)
         jobs = plan.read(path)
@@ -351,9 +356,11 @@ class TestCampaign:
             [[entry]]
             recipe = ["erm", "mixup", "rotation", "exemplar", "s2m2-r"]
             image-size = 16
+            dataset = "glyphs"
             [[entry]]
             recipe = "mixup"
             image-size = 16
+            dataset = "glyphs"
             evaluate = { head = "tim" }
         """)
         )
@@ -363,7 +370,8 @@ class TestCampaign:
         assert sum(map(len, names)) == 5  # both entries of mixup are in one part
 
     def test_only_selects_runs_by_a_part_of_their_name(self, write: Write):
-        jobs = plan.read(write('[[entry]]\nrecipe = ["erm", "mixup", "manifold-mixup"]\nimage-size = 16'))
+        recipes = 'recipe = ["erm", "mixup", "manifold-mixup"]'
+        jobs = plan.read(write(f'[[entry]]\n{recipes}\nimage-size = 16\ndataset = "glyphs"'))
         assert campaign.select(jobs, "mixup") == jobs[1:]
 
     @pytest.mark.parametrize(
@@ -376,31 +384,31 @@ class TestCampaign:
             ('[[entry]]\nrecipe = "erm"', "plan PLAN, entry 1: image-size is missing"),
             ("[[entry]]\nimage-size = 16", "plan PLAN, entry 1: recipe is missing"),
             (
-                '[[entry]]\nrecipe = "emr"\nimage-size = 16',
+                '[[entry]]\nrecipe = "emr"\nimage-size = 16\ndataset = "glyphs"',
                 "plan PLAN, entry 1: unknown recipe 'emr'; did you mean 'erm'?",
             ),
             (
-                '[[entry]]\nrecipe = "erm"\nimage-size = 16\nepoch = 3',
+                '[[entry]]\nrecipe = "erm"\nimage-size = 16\ndataset = "glyphs"\nepoch = 3',
                 "plan PLAN, entry 1: unknown flag '--epoch'; did you mean '--epochs'?",
             ),
             (
-                '[[entry]]\nrecipe = "erm"\nimage-size = 16\nepochs = []',
+                '[[entry]]\nrecipe = "erm"\nimage-size = 16\ndataset = "glyphs"\nepochs = []',
                 "entry 1: epochs must have a value, but is []",
             ),
             (
-                '[[entry]]\nrecipe = "erm"\nimage-size = 16\nout = "x"',
+                '[[entry]]\nrecipe = "erm"\nimage-size = 16\ndataset = "glyphs"\nout = "x"',
                 "plan PLAN, entry 1: out is not allowed in a plan",
             ),
             (
-                '[[entry]]\nrecipe = "erm"\nimage-size = 16\nkeep-checkpoint = 1',
+                '[[entry]]\nrecipe = "erm"\nimage-size = 16\ndataset = "glyphs"\nkeep-checkpoint = 1',
                 "entry 1: keep-checkpoint must be true or false, but is 1",
             ),
             (
-                '[[entry]]\nrecipe = "erm"\nimage-size = 16\nseed = { a = 1 }',
+                '[[entry]]\nrecipe = "erm"\nimage-size = 16\ndataset = "glyphs"\nseed = { a = 1 }',
                 "entry 1: seed must be text, a number, true or false, but is {'a': 1}",
             ),
             (
-                '[[entry]]\nrecipe = "erm"\nimage-size = 16\nevaluate = { head = "tym" }',
+                '[[entry]]\nrecipe = "erm"\nimage-size = 16\ndataset = "glyphs"\nevaluate = { head = "tym" }',
                 "plan PLAN, entry 1: unknown head 'tym'; did you mean 'tim'?",
             ),
         ],
