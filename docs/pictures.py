@@ -87,7 +87,9 @@ def draw(names: Iterable[str]) -> None:
         subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)  # noqa: S603 - our command
         picture = Image.open(path).convert("RGB")
         height = round(picture.height * WIDTH / picture.width)
-        picture.resize((WIDTH, height), Image.Resampling.LANCZOS).quantize(method=PALETTE).save(path, optimize=True)
+        picture.resize((WIDTH, height), Image.Resampling.LANCZOS).quantize(method=PALETTE).save(
+            path, optimize=True
+        )
     MADE_FROM.write_text(f"{json.dumps(_digests(), indent=2)}\n", encoding="utf-8")
 
 
