@@ -53,7 +53,8 @@ def device_name(device: torch.device) -> str:
     """Return the model name of a device for timings; for a CPU with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else device.type
 
 
 def free_memory(device: torch.device) -> int:
