@@ -20,6 +20,7 @@ from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.pages import with_block
 from fsbench.report.plots import budgets, save
 from fsbench.report.plots.budget import Point, points, recipes_of, seeds_text
+from fsbench.stats.all_pairs import LEVEL
 from results.campaign import guarded
 
 FOLDER = Path(__file__).parent / "budget"
@@ -72,14 +73,20 @@ def _table(per_class: int | None, group: Sequence[Point]) -> str:
 
 
 def _cell(point: Point | None) -> str:
-    """Write the accuracy in %, and in brackets the difference from ERM with its half width, in points."""
+    """Write the accuracy in %, in brackets the difference from ERM in points; bold if it is significant."""
     if point is None:
         return "-"
     text = f"{100 * point.accuracy:.1f}"
     if point.difference is None:
         return text
     half = "" if point.half_width is None else f" ± {100 * point.half_width:.1f}"
-    return f"{text} ({100 * point.difference:+.1f}{half})"
+    text = f"{text} ({100 * point.difference:+.1f}{half})"
+    return f"**{text}**" if is_significant(point) else text
+
+
+def is_significant(point: Point) -> bool:
+    """Whether the difference from ERM is significant after Holm's correction."""
+    return point.p is not None and point.p < LEVEL
 
 
 def pays_from(group: Sequence[Point]) -> str:
@@ -94,7 +101,7 @@ def pays_from(group: Sequence[Point]) -> str:
     first = None
     for point in compared:
         assert point.difference is not None
-        wins = point.half_width is not None and point.difference > point.half_width
+        wins = is_significant(point) and point.difference > 0
         first = (first or point.epochs) if wins else None
     return f"{first} epochs" if first else "never here"
 

@@ -78,6 +78,16 @@ def test_it_says_so_if_no_recipe_is_ahead():
         with_correct(result, [9, 9, 9], n_shot=5) if result.model.recipe == "erm" else result
         for result in results
     ]
-    assert (
-        _quickstart.finding(best_is_erm) == "With 10 images per class, no recipe is ahead of erm at 5 shots."
+    assert _quickstart.finding(best_is_erm).startswith(
+        "With 10 images per class, no recipe is ahead of erm at 5 shots."
     )
+
+
+def test_it_says_that_s2m2_r_needs_more_epochs_only_if_it_is_behind():
+    results = [result for recipe in CORRECT for result in results_of(recipe)]
+    ahead = [
+        with_correct(result, [9, 9, 9], n_shot=5) if result.model.recipe == "s2m2-r" else result
+        for result in results
+    ]
+    assert _quickstart.finding(results).endswith("ahead after 400.")
+    assert _quickstart.finding(ahead).endswith("one training seed).")

@@ -7,8 +7,12 @@ import pytest
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation import result_files
 from fsbench.report.check import file_problems
-from fsbench.report.plots.budget import Point
-from results.budgets import BEGIN, END, FOLDER, pays_from, tables, with_tables
+from fsbench.report.grouping import group_by
+from fsbench.report.measured import of_seeds
+from fsbench.report.plots.budget import Point, points
+from fsbench.stats import holm
+from fsbench.stats.all_pairs import compare_pairs
+from results.budgets import BEGIN, END, FOLDER, is_significant, pays_from, tables, with_tables
 from tests.changed import changed
 
 GOLDEN = (
@@ -18,7 +22,9 @@ GOLDEN = (
 
 
 def point(epochs: int, difference: float | None, half_width: float | None) -> Point:
-    return Point(None, "mixup", epochs, 3, 0.5, difference, half_width)
+    """A point that is significant where its interval excludes 0."""
+    p = None if half_width is None or difference is None else 0.01 if abs(difference) > half_width else 0.3
+    return Point(None, "mixup", epochs, 3, 0.5, difference, half_width, p)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,28 @@ def point(epochs: int, difference: float | None, half_width: float | None) -> Po
 )
 def test_a_recipe_pays_from_the_budget_after_which_it_is_always_better(group, text):
     assert pays_from(group) == text
+
+
+def test_an_interval_without_0_is_not_significant_if_the_corrected_p_is_not():
+    uncorrected = Point(None, "mixup", 40, 3, 0.5, 0.03, 0.02, p=0.08)
+    assert pays_from([uncorrected]) == "never here"
+    assert not is_significant(uncorrected)
+
+
+def test_p_values_are_corrected_over_the_recipes_of_a_budget():
+    """Against statistics computed here, from the committed results after 400 epochs."""
+    every = [r for r in result_files.read_all(FOLDER) if r.model.epochs == 400 and r.spec.n_shot == 5]
+    seeds = group_by(every, lambda result: result.model.recipe)
+    means = {recipe: of_seeds(results) for recipe, results in seeds.items()}
+    raw = {
+        recipe: compare_pairs([mean, means["erm"]]).over["classes"].p[0, 1]
+        for recipe, mean in means.items()
+        if recipe != "erm"
+    }
+    (group,) = points(every).values()
+    corrected = {point.recipe: point.p for point in group if point.recipe != "erm"}
+    assert corrected == pytest.approx(dict(zip(raw, holm(list(raw.values())), strict=True)))
+    assert max(corrected[recipe] / raw[recipe] for recipe in raw) == pytest.approx(len(raw))
 
 
 def test_the_page_matches_the_results():

@@ -10,11 +10,13 @@ from matplotlib.figure import Figure, SubFigure
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
+from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.measured import of_seeds
 from fsbench.report.plots.labels import as_written, numbers, without_epochs
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
 from fsbench.report.plots.selection import EVERYTHING, Selection, select
+from fsbench.stats import holm
 from fsbench.stats.all_pairs import FEWEST_SEEDS, compare_pairs
 from fsbench.tasks.spec import TaskSpec
 
@@ -62,6 +64,7 @@ class Point:
         difference: Accuracy minus that of ERM; None: ERM was not trained with this budget.
         half_width: 95 % half width of the difference over new classes and training seeds; None if the recipe
             or ERM has fewer than three seeds.
+        p: p-value of the difference, with Holm's correction over the recipes of this budget; None as above.
     """
 
     per_class: int | None
@@ -71,6 +74,7 @@ class Point:
     accuracy: float
     difference: float | None
     half_width: float | None
+    p: float | None
 
 
 def points(results: Sequence[Result]) -> dict[Setting, list[Point]]:
@@ -103,17 +107,36 @@ def _setting_and_budget(result: Result) -> tuple[Setting, Budget]:
 
 def _points(by_budget: Mapping[Budget, Sequence[Result]]) -> Iterator[Point]:
     """Yield the point of each budget of one setting, in order."""
+    claims = _claims(by_budget)
     for budget in sorted(by_budget, key=_sort_key):
         per_class, epochs, recipe = budget
         seeds, reference = by_budget[budget], by_budget.get((per_class, epochs, REFERENCE), ())
         if len({result.model.train_seed for result in seeds}) < len(seeds):
             raise FsbenchError(f"{seeds[0].path}: there are several results of one training seed and budget")
         mean = _mean(seeds)
-        difference = half_width = None
-        if reference and recipe != REFERENCE:
-            difference = mean - _mean(reference)
-            half_width = _half_width(seeds, reference)
-        yield Point(per_class, recipe, epochs, len(seeds), mean, difference, half_width)
+        difference = mean - _mean(reference) if reference and recipe != REFERENCE else None
+        half_width, p = claims.get(budget, (None, None))
+        yield Point(per_class, recipe, epochs, len(seeds), mean, difference, half_width, p)
+
+
+def _claims(by_budget: Mapping[Budget, Sequence[Result]]) -> dict[Budget, tuple[float, float]]:
+    """Return half width and p-value, over classes and seeds, of each difference from ERM that has them.
+
+    p-values are corrected over the recipes with the same images and epochs.
+    """
+    claims: dict[Budget, tuple[float, float]] = {}
+    for place, same in group_by(by_budget, lambda budget: budget[:2]).items():
+        reference = of_seeds(by_budget.get((*place, REFERENCE), ()))
+        means = {budget: of_seeds(by_budget[budget]) for budget in same if budget[2] != REFERENCE}
+        raw = {}
+        for budget, mean in means.items():
+            if mean and reference:
+                claim = compare_pairs([mean, reference]).over["classes"]
+                if not np.isnan(claim.p[0, 1]):
+                    raw[budget] = float(claim.half_width[0, 1]), float(claim.p[0, 1])
+        adjusted = holm([p for _, p in raw.values()])
+        claims |= {budget: (raw[budget][0], float(p)) for budget, p in zip(raw, adjusted, strict=True)}
+    return claims
 
 
 def _sort_key(budget: Budget) -> tuple[float, str, int]:
@@ -124,15 +147,6 @@ def _sort_key(budget: Budget) -> tuple[float, str, int]:
 def _mean(seeds: Sequence[Result]) -> float:
     """Compute the mean accuracy over training seeds."""
     return float(np.mean([result.outcome.accuracy for result in seeds]))
-
-
-def _half_width(seeds: Sequence[Result], reference: Sequence[Result]) -> float | None:
-    """Return the half width of the difference over classes and seeds; None if unknown."""
-    both = of_seeds(seeds), of_seeds(reference)
-    if both[0] is None or both[1] is None:
-        return None
-    width = float(compare_pairs([both[0], both[1]]).over["classes"].half_width[0, 1])
-    return None if np.isnan(width) else width
 
 
 def budgets(results: Sequence[Result], selection: Selection = EVERYTHING) -> Figure:
