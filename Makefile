@@ -64,7 +64,7 @@ test-real: $(BIN)/.test  ## real images, in the folder that FSBENCH_REAL_DATA na
 test-load: $(BIN)/.test  ## 10.6 GB of features in little memory; 11 GB of disk
 	$(BIN)/python -m pytest -m load -s
 
-test-versions: test-3.11 test-3.12 test-3.13 test-lowest  ## the default tests on Python 3.11, 3.12 and 3.13, and as below
+test-versions: test-3.11 test-3.12 test-3.13 test-lowest  ## the default tests on each Python, and test-lowest
 
 test-3.%: $(BIN)/uv  # the default tests on one Python, newest packages; 3 GB of wheels the first time
 	$(UV) --python 3.$* python -m pytest $(TESTS)
@@ -79,7 +79,7 @@ fuzz: $(BIN)/.test $(BIN)/.fuzz  ## damaged files for all readers, 20 minutes; o
 	$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 
 # mutants/ is there before Python looks for modules in it; tests that start processes find the mutants, too.
-mutants: $(BIN)/.test $(BIN)/.mutants  ## the tests themselves, for hours; or MUTANTS='fsbench.stats.*'
+mutants: $(BIN)/.test $(BIN)/.mutants  ## changed code that no test notices; hours; or MUTANTS=...
 	mkdir -p mutants
 	PYTHONPATH="$(CURDIR)/mutants" OMP_NUM_THREADS=1 $(BIN)/mutmut run $(MUTANTS)
 	$(BIN)/python tests/mutants/report.py
@@ -97,7 +97,7 @@ campaign: $(BIN)/.ready  ## a plan: PLAN=results/plans/conv4.toml MINUTES=60
 	$(BIN)/python -m results.campaign $(PLAN) --minutes $(MINUTES)
 
 # A machine with a GPU may have neither a virtual environment nor a network to make one.
-gpu-results:  ## the plan of a GPU: MINUTES=10; REHEARSE=1: on a CPU
+gpu-results:  ## measure on a GPU: MINUTES=10; REHEARSE=1 tries it on a CPU
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m results.gpu --minutes $(MINUTES) $(if $(REHEARSE),--rehearse)
 
 ##@ Publish

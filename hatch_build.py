@@ -12,9 +12,16 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-_LINK = re.compile(r"(!\[[^]]*\]\(|\]\()(?![a-z]+:|#)([^)\s]+)")  # [text](path) and ![text](path)
-_REFERENCE = re.compile(r"^(\[[^]]+\]: +)(?![a-z]+:|#)(\S+)", re.MULTILINE)  # [name]: path
-_ATTRIBUTE = re.compile(r"\b((?:src|srcset|href)=\")(?![a-z]+:|#)([^\"]+)")  # of HTML in Markdown
+_LINK = re.compile(r"(!\[[^]]*\]\(<?+|\]\(<?+)(?![a-z]+:|#)([^)\s]+)")  # [text](path) and ![text](<a path>)
+_REFERENCE = re.compile(r"^(\[[^]]+\]: +<?+)(?![a-z]+:|#)(\S+)", re.MULTILINE)  # [name]: path
+_ATTRIBUTE = re.compile(r"\b((?:src|href)=\")(?![a-z]+:|#)([^\"]+)")  # of HTML in Markdown
+_SRCSET = re.compile(r"\bsrcset=\"[^\"]+")
+_CANDIDATE = re.compile(r"((?:=\"|,)\s*)(?![a-z]+:)([^\s,\"]+)")  # of srcset="small.png 1x, large.png 2x"
+# Fences, which lists indent, and code in a line. ~~~ is not used.
+_CODE = re.compile(
+    r"^[ ]*(`{3,})[^`\n]*\n.*?^[ ]*\1`*[ ]*$|(?<!`)(`+)(?!`)(?:(?!\n\s*\n).)+?(?<!`)\2(?!`)",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 class PublishedMetadata(MetadataHookInterface):
@@ -48,7 +55,7 @@ def with_absolute_links(text: str, files: str, pages: str) -> str:
         pages: Address below which everything else is.
 
     Returns:
-        The text; anchors, absolute links and code blocks stay as they are.
+        The text; anchors, absolute links and code stay as they are.
     """
 
     def absolute(match: re.Match[str]) -> str:
@@ -56,8 +63,9 @@ def with_absolute_links(text: str, files: str, pages: str) -> str:
         picture = before.startswith(("!", "src"))
         return f"{before}{files if picture else pages}{path}"
 
-    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
-    for number in range(0, len(parts), 2):  # the others are code
-        for pattern in (_LINK, _REFERENCE, _ATTRIBUTE):
-            parts[number] = pattern.sub(absolute, parts[number])
-    return "".join(parts)
+    code = [match[0] for match in _CODE.finditer(text)]
+    text = _CODE.sub("\0", text)
+    for pattern in (_LINK, _REFERENCE, _ATTRIBUTE):
+        text = pattern.sub(absolute, text)
+    text = _SRCSET.sub(lambda match: _CANDIDATE.sub(rf"\g<1>{files}\g<2>", match[0]), text)
+    return re.sub("\0", lambda _: code.pop(0), text)

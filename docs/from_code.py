@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,8 @@ def first_line(value: object) -> str:
 
 def section(value: object, name: str) -> str:
     """Return the text of a section of a docstring, such as `Source:`, on one line unless it is an example."""
-    found = re.search(rf"^{name}:\n((?:    .*\n?|\n)+)", inspect.getdoc(value) or "", re.MULTILINE)
-    lines = [line.removeprefix("    ") for line in (found[1] if found else "").strip().split("\n")]
+    match = re.search(rf"^{name}:\n((?:    .*\n?|\n)+)", inspect.getdoc(value) or "", re.MULTILINE)
+    lines = [line.removeprefix("    ") for line in (match[1] if match else "").strip().split("\n")]
     return ("\n" if name == "Example" else " ").join(lines)
 
 
@@ -119,13 +120,16 @@ def linked(text: str) -> str:
 
 
 def commands() -> str:
-    """A section per command: usage, what it does, its parameters by group, and an example."""
+    """A section per command: usage, what it does, its parameters by group, and an example.
+
+    The first line names the version of cyclopts, which formats and words the rest.
+    """
     from fsbench.cli import app
 
     page = app.generate_docs(heading_level=2)
     start, *parts = re.split(r"^(#{3,4} fsbench .+)$", page, flags=re.MULTILINE)
     assert "fsbench COMMAND" in start  # lists the commands, as the table of contents does
-    sections = []
+    sections = [f"<!-- written by cyclopts {version('cyclopts')} -->"]
     for heading, body in zip(parts[::2], parts[1::2], strict=True):
         command = app
         names = heading.split()[2:]

@@ -13,7 +13,10 @@ from typing import Any
 from from_code import ROOT, linked, table
 
 from fsbench.evaluation import result_files
-from fsbench.evaluation.result import Result
+from fsbench.evaluation.result import HeadSettings, Result
+from fsbench.models.identity import Model
+from fsbench.report.grouping import group_by
+from fsbench.report.leaderboard.rows import family_key
 
 RESULTS = ROOT / "results"
 HEAD = "nearest-mean"  # of tables that compare recipes
@@ -70,18 +73,13 @@ def recipe(name: str) -> str:
         "## Measured",
         " ".join(measured[0].split()),
     ]
-    rows = [
-        [
-            result.data.dataset,
-            *(_number(run, shots) for shots in SHOTS),
-            result.model.train_seed,
-            result.model.source,
-            result.model.backbone,
-            ", ".join(filter(None, [result.model.preset, result.model.overrides])),
-        ]
-        for run in _runs(_measured(recipe=name, head=HEAD), by_seed=True)
-        for result in run[:1]
-    ]
+    rows = []
+    for run in _runs(_measured(recipe=name, head=HEAD), by_seed=True):
+        model = run[0].model
+        changes = ", ".join(filter(None, [model.preset, model.overrides]))
+        numbers = (_number(run, shots) for shots in SHOTS)
+        dataset = run[0].data.dataset
+        rows.append([dataset, *numbers, model.train_seed, model.source, model.backbone, changes])
     head = ["tasks from", "1-shot", "5-shot", "seed", "trained on", "backbone", "preset and changes"]
     if rows:
         parts.append(table(head, rows))
@@ -99,19 +97,20 @@ def training_picture(recipe: str) -> str:
 
 def measured_head(name: str) -> str:
     """What was measured with a head: one row per recipe and data set, and the time of 10,000 tasks."""
-    rows = [
-        [
-            first.model.recipe or first.model.backbone,
-            first.data.dataset,
-            *(_mean(run, shots) for shots in SHOTS),
-            len({result.model.train_seed for result in run}),
-            first.model.source,
-            first.model.backbone if first.model.recipe else "pretrained",
-            f"`{first.head.preprocess}`",
-        ]
-        for run in _runs(_measured(head=name))
-        for first in run[:1]
-    ]
+    rows = []
+    for run in _runs(_measured(head=name)):
+        first = run[0]
+        rows.append(
+            [
+                first.model.recipe or first.model.backbone,
+                first.data.dataset,
+                *(_mean(run, shots) for shots in SHOTS),
+                len({result.model.train_seed for result in run}),
+                first.model.source,
+                first.model.backbone if first.model.recipe else "pretrained",
+                f"`{first.head.preprocess}`",
+            ]
+        )
     head = ["recipe", "tasks from", "1-shot", "5-shot", "seeds", "trained on", "backbone", "preprocessing"]
     note = "Accuracy in %, 5-way with 15 queries per class, mean over training seeds."
     measured = f"{note}\n\n{table(head, rows)}" if rows else "Accuracy was not measured yet."
@@ -131,32 +130,33 @@ def _time_of(head: str) -> str:
 
 
 def measured_heads() -> str:
-    """A table per backbone and data set: the mean of each recipe's seeds with each head."""
+    """A table per backbone and data set: the mean over seeds of each recipe and settings with each head."""
     sections = []
     settings = [(r.model.backbone, r.model.source, r.data.dataset) for r in _measured() if r.model.recipe]
     for backbone, source, dataset in dict.fromkeys(settings):
         fitting = [r for r in _measured(dataset=dataset, source=source) if r.model.backbone == backbone]
-        cells: dict[tuple[str, str], list[Result]] = defaultdict(list)
+        cells: dict[tuple[Model, HeadSettings], list[Result]] = defaultdict(list)
         for result in fitting:
-            cells[result.model.recipe or "", result.head.name].append(result)
-        recipes, heads = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+            family = family_key(result)
+            cells[family.model, family.head].append(result)
+        models, heads = (list(dict.fromkeys(keys)) for keys in zip(*cells, strict=True))
         rows = [
-            [recipe, label, *(_mean(cells[recipe, head], shots) for head in heads)]
-            for recipe in recipes
+            [model.recipe, label, *(_mean(cells[model, head], shots) for head in heads)]
+            for model in models
             for shots, label in zip(SHOTS, ("1-shot", "5-shot"), strict=True)
         ]
         title = f"{backbone} trained on {source}, tasks from {dataset}"
-        links = [f"[`{name}`](heads/{name}.md)" for name in heads]
+        links = [f"[`{head.name}`](heads/{head.name}.md)" for head in heads]
         sections.append(f"### {title}\n\n{table(['recipe', 'task', *links], rows)}")
     return "\n\n".join(sections)
 
 
 def comparison(source: str, *targets: str) -> str:
-    """One row per recipe that was trained on a data set: means over seeds on each target."""
-    names = dict.fromkeys(r.model.recipe for r in _measured(source=source, head=HEAD) if r.model.recipe)
+    """One row per recipe and settings that was trained on a data set: means over seeds on each target."""
+    trained = [result for result in _measured(source=source, head=HEAD) if result.model.recipe]
     rows = []
-    for name in names:
-        results = _measured(recipe=name, source=source, head=HEAD)
+    for results in group_by(trained, lambda result: family_key(result).model).values():
+        name = results[0].model.recipe
         seeds = len({result.model.train_seed for result in results})
         cells = [
             _mean([r for r in results if r.data.dataset == target], shots, digits=1)
@@ -313,14 +313,7 @@ def _usual() -> list[Result]:
 
 def _runs(results: Iterable[Result], by_seed: bool = False) -> list[list[Result]]:
     """Group results that differ in shots and, unless `by_seed`, in the training seed only."""
-    groups: dict[Any, list[Result]] = defaultdict(list)
-    for result in results:
-        model = result.model
-        key = (
-            *(model.source, model.per_class, model.backbone, model.recipe, model.preset, model.overrides),
-            *(result.data.dataset, result.data.fingerprint, result.head.name, result.head.preprocess),
-        )
-        groups[(*key, model.run) if by_seed else key].append(result)
+    groups = group_by(results, lambda result: (family_key(result), result.model.run if by_seed else ""))
     return list(groups.values())
 
 

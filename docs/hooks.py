@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def place(path: Path) -> str:
     return f"source/{relative}" if path.suffix == ".md" else f"source/{relative}.md"
 
 
+@cache
 def origins() -> dict[str, Path]:
     """Return the file behind each page that is not in the folder of the pages."""
     return {place(path): path for path in linked_files()}

@@ -1,5 +1,6 @@
 """`--config FILE`: the file sets flags, the command line has precedence, and a mistake gives one line."""
 
+import re
 from inspect import BoundArguments
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,7 +54,8 @@ image-size = 32
 
 class TestConfigFile:
     def test_a_setting_that_has_no_effect_is_named_with_its_file(self, parsed, tmp_path: Path):
-        with pytest.raises(FsbenchError, match=f"^{tmp_path}/my.toml: n-way has no effect with --tasks"):
+        file = re.escape(str(tmp_path / "my.toml"))
+        with pytest.raises(FsbenchError, match=f"^{file}: n-way has no effect with --tasks"):
             parsed("[evaluate]\nn-way = 5\n", "evaluate", "x", "--tasks", "cub-novel-5w1s")
 
     def test_is_equivalent_to_typed_flags(self, parsed):
@@ -158,6 +160,7 @@ def test_a_mistake_gives_one_line(text: str, message: str, tmp_path: Path, capsy
 
 def test_a_missing_file_is_refused(tmp_path: Path, capsys):
     assert main(["evaluate", "x", "--config", str(tmp_path)]) == 2
-    assert f"cannot read {tmp_path}: is a directory" in capsys.readouterr().err
+    reason = "(is a directory|permission denied)"  # the second on Windows
+    assert re.search(f"cannot read {re.escape(str(tmp_path))}: {reason}", capsys.readouterr().err)
     assert main(["evaluate", "x", "--config"]) == 2
     assert "--config needs a value" in capsys.readouterr().err

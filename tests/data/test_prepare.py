@@ -327,7 +327,7 @@ class TestRefusals:
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
         try:
-            with pytest.raises(FsbenchError, match=f"cannot write {path}: "):
+            with pytest.raises(FsbenchError, match=f"cannot write {re.escape(str(path))}: "):
                 prepare("mine", root, cache=cache, quiet=True, force=True)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -410,7 +410,9 @@ class TestLevel:
         self, tmp_path: Path, cache: Path, between: str
     ):
         right = save(tmp_path / "high" / between)
-        with pytest.raises(FsbenchError, match=rf"3 folders base, novel, val; .* use PATH {right}$"):
+        with pytest.raises(
+            FsbenchError, match=rf"3 folders base, novel, val; .* use PATH {re.escape(str(right))}$"
+        ):
             prepare("mine", tmp_path / "high", cache=cache, quiet=True)
 
     def test_a_class_that_consists_of_folders_beside_others_is_a_warning(
@@ -470,7 +472,8 @@ def test_a_store_is_removed(root: Path, cache: Path, capsys):
         prepare("mine", root, cache=cache, image_size=size, quiet=True)
     line = ["data", "remove", "mine@8", "--cache", str(cache)]
     assert main(line) == 0
-    assert re.fullmatch(rf"removed {cache}/images/mine@8\.h5 \(\d\.\d MiB\)\n", capsys.readouterr().out)
+    store = re.escape(str(cache / "images" / "mine@8.h5"))
+    assert re.fullmatch(rf"removed {store} \(\d\.\d MiB\)\n", capsys.readouterr().out)
     assert main(line) == 2
     assert "mine@8: is not prepared" in capsys.readouterr().err
     assert splits_of("mine", cache) == ("base", "val", "novel")

@@ -155,7 +155,7 @@ def test_tasks_may_have_only_wrong_or_only_right_answers(tmp_path: Path):
 def test_a_missing_result_file_is_named(tmp_path: Path):
     with pytest.raises(FsbenchError) as raised:
         result_files.read(tmp_path / "absent.json")
-    assert str(raised.value) == f"cannot read {tmp_path}/absent.json: no such file or directory"
+    assert str(raised.value) == f"cannot read {tmp_path / 'absent.json'}: no such file or directory"
 
 
 def test_the_same_tasks_are_claimed_only_where_identities_prove_it():

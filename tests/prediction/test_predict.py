@@ -354,7 +354,7 @@ class TestUnreadable:
             (support / "novel-1" / name).write_bytes(b"none")
         with pytest.raises(
             FsbenchError,
-            match=r"--support: image .*novel-1/a.png: cannot be read .*; 1 more support image cannot",
+            match=r"--support: image .*novel-1.a\.png: cannot be read .*; 1 more support image cannot",
         ):
             run_predict(backbone, folders)
 

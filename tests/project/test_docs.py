@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
@@ -154,8 +155,18 @@ def generate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_generated_parts_and_pictures_are_up_to_date(generate, capsys, monkeypatch):
+    """Another version of cyclopts may format help texts differently: the page of commands is not compared."""
+    texts = generate.texts()
+    if f"cyclopts {metadata.version('cyclopts')} -->" not in texts["commands.md"]:
+        monkeypatch.setattr(generate, "texts", lambda: {**texts, "commands.md": ""})
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     assert generate.main() == 0, capsys.readouterr().err
+
+
+def test_a_page_of_another_version_of_cyclopts_is_not_compared(generate, capsys, monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: "99")
+    monkeypatch.setitem(generate.PARTS, "commands", lambda: "other words")
+    test_generated_parts_and_pictures_are_up_to_date(generate, capsys, monkeypatch)
 
 
 def test_check_names_a_page_that_is_not_up_to_date(generate, capsys, monkeypatch):

@@ -61,7 +61,7 @@ class TestMake:
         by_ci = called_targets(text_of(".ci/run"))
         by_workflows = set().union(*(called_targets(text_of(path)) for path in WORKFLOWS))
         assert {"lint", "test"} <= by_ci <= by_workflows <= make_targets()
-        assert {"docs", "dist"} <= by_workflows
+        assert {"docs", "dist", "test-browser"} <= by_workflows
 
 
 class TestWorkflows:

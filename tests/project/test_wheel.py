@@ -95,11 +95,30 @@ def test_a_release_links_its_repository(monkeypatch: pytest.MonkeyPatch):
         ('<img src="a.png"> <a href="b.md">', '<img src="F/a.png"> <a href="P/b.md">'),
         ("[a][1]\n\n[1]: docs/index.md", "[a][1]\n\n[1]: P/docs/index.md"),
         ("[a](#b) [c](https://d.org) [e](mailto:f)", "[a](#b) [c](https://d.org) [e](mailto:f)"),
-        ("```\n[a](b)\n```\n", "```\n[a](b)\n```\n"),
+        ("[a](<docs/my file.md>) [b](<https://d.org>)", "[a](<P/docs/my file.md>) [b](<https://d.org>)"),
+        ('<source srcset="a.png, b.png 2x">', '<source srcset="F/a.png, F/b.png 2x">'),
+        (
+            '<source srcset="https://d.org/a.png 1x, b.png 2x">',
+            '<source srcset="https://d.org/a.png 1x, F/b.png 2x">',
+        ),
+        ("[`a`](b) ![`a`](c.png)", "[`a`](P/b) ![`a`](F/c.png)"),
     ],
 )
 def test_relative_links_of_the_readme_become_absolute(text: str, absolute: str):
     assert hatch_build.with_absolute_links(text, "F/", "P/") == absolute
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "```\n[a](b)\n```\n",
+        "1. one\n\n   ```md\n   [a](b)\n\n   [c](d)\n   ```\n",
+        "````md\n```\n[a](b)\n```\n[c](d)\n````\n",
+        'write `[a](b)` or ``[`a`](b)`` or `<img\nsrc="a.png">`',
+    ],
+)
+def test_code_of_the_readme_stays_as_it_is(code: str):
+    assert hatch_build.with_absolute_links(f"{code}\n[a](b)\n", "F/", "P/") == f"{code}\n[a](P/b)\n"
 
 
 def test_only_fsbench_at_the_top(wheel: Path):

@@ -117,8 +117,9 @@ def test_a_finished_run_is_left_as_it_is(cache: Path, tmp_path: Path):
 def test_a_folder_of_another_run_is_refused_and_kept(cache: Path, tmp_path: Path):
     run = train(tmp_path / "run", cache, epochs=1)
     before = sha256_of(run.last)
+    folder = re.escape(str(tmp_path / "run"))
     for options, message in (
-        ({"epochs": 2}, f"--out {tmp_path}/run: holds a run with epochs 1, not 2; choose another folder"),
+        ({"epochs": 2}, f"--out {folder}: holds a run with epochs 1, not 2; choose another folder"),
         ({"epochs": 1, "seed": 3}, "a run with seed 0, not 3;"),
         ({"epochs": 1, "backbone": "resnet10"}, "a run with backbone conv4, not resnet10;"),
         ({"recipe": resolve(load_recipe("mixup"), epochs=[1], batch_size=16)}, "recipe erm, not mixup;"),
@@ -142,7 +143,8 @@ def test_a_folder_with_another_unfinished_run_is_refused(cache: Path, tmp_path: 
         with pytest.raises(KeyboardInterrupt, match="epochs are kept, and the same command continues after"):
             train(tmp_path / "run", cache)
     assert not checkpoint.read(tmp_path / "run" / "last.safetensors")[1]["finished"]
-    with pytest.raises(FsbenchError, match=f"--out {tmp_path}/run: holds a run with seed 0, not 3"):
+    folder = re.escape(str(tmp_path / "run"))
+    with pytest.raises(FsbenchError, match=f"--out {folder}: holds a run with seed 0, not 3"):
         train(tmp_path / "run", cache, seed=3)
 
 
