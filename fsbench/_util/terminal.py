@@ -3,16 +3,20 @@
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console, ConsoleOptions, Group
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
 
 _PART = re.compile(r"[-_ ]|[^-_ ]+")  # of a name
+_BREAK = re.compile(r"(?<=\w\w-)(?=\S)|(?<=\s)(?=\S)|(?<=\w[._])(?=[a-z])")  # after a word of a name
 _SHARED = 12  # characters that names must share to be shortened
 
 
@@ -38,8 +42,39 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Seque
     for name in columns:
         result.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        result.add_row(*map(str, row))
+        result.add_row(*(_Cell(str(cell)) for cell in row))
     return result
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Markup that is broken between the words of a name; rich breaks words at any character."""
+
+    markup: str
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[Text]":
+        text = console.render_str(self.markup)
+        yield text if options.no_wrap or "\n" in text.plain else _broken(text, options.max_width)
+
+    def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> "Measurement":
+        return console.measure(console.render_str(self.markup), options=options)
+
+
+def _broken(text: "Text", width: int) -> "Text":
+    """Break a text into lines of at most `width` characters, if its words are not longer."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    ends = [*(match.start() for match in _BREAK.finditer(text.plain)), len(text)]
+    start, breaks = 0, []
+    for end, following in pairwise(ends):
+        if cell_len(text.plain[start:following].rstrip()) > width:
+            breaks.append(end)
+            start = end
+    lines = text.divide(breaks)
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
 
 
 def escaped(text: str) -> str:

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 def result_table(results: Sequence["Result"], new: Sequence[bool] = ()) -> "Group":
     """Make a table with one row per result, below a line that says once what all results share.
 
-    † marks heads that use all query images of a task together. `new` tells for each result whether it was
+    Marks are explained below it. `new` tells for each result whether it was
     computed by this call; without it, the table has no such column.
     """
     from rich.console import Group
     from rich.text import Text
 
-    names = [result.model.run for result in results]
-    runs, shared = shortened(names)
+    from fsbench.report.grouping import without_digests
+    from fsbench.report.leaderboard.wording import head
+
+    runs, shared = shortened(without_digests([result.model.run for result in results]))
     columns = {
         "run": runs,
         "data set": [_place(result) for result in results],
         "task": [result.spec.protocol for result in results],
-        "head": [_head(result) for result in results],
+        "head": [head(result) for result in results],
         "tasks": [f"{result.spec.n_tasks:,}" for result in results],
         "queries per class": [str(result.spec.n_query or "all") for result in results],
     }
@@ -43,6 +45,8 @@ def result_table(results: Sequence["Result"], new: Sequence[bool] = ()) -> "Grou
     notes = [f"… stands for {shared}"] * bool(shared)
     if any(result.head.transductive for result in results):
         notes.append("† transductive: uses all query images of a task together")
+    if any(result.head.class_prior for result in results):
+        notes.append("‡ is given the number of query images per class")
     about = [
         f"{text} {name}" if name in ("tasks", "queries per class") else text
         for name, text in constant.items()
@@ -55,10 +59,6 @@ def _place(result: "Result") -> str:
     data, source = result.data, result.model.source
     origin = f"{source} -> " if source not in (None, data.dataset) else ""
     return f"{origin}{data.dataset} {data.split}{' (synthetic)' * data.synthetic}"
-
-
-def _head(result: "Result") -> str:
-    return f"{result.head.name} ({result.head.preprocess}){' †' * result.head.transductive}"
 
 
 def _accuracy(result: "Result") -> str:

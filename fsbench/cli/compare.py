@@ -1,6 +1,6 @@
 """`fsbench compare`: rank results and compare them in pairs."""
 
-import os
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ app = App(
     help_epilogue="Examples: fsbench compare results/cifar-fs/*\n"
     "          fsbench compare results/cifar-fs --against best",
 )
-WIDTH = 100  # characters per line if stdout is not a terminal
+WIDTH = 100  # characters per line if neither COLUMNS nor a terminal sets them
 
 
 @app.default
@@ -44,5 +44,5 @@ def compare(
     from fsbench.report.compare import compare, tables
 
     comparison = compare(results, against, over, each_seed=each_seed)
-    width = int(os.environ.get("COLUMNS") or WIDTH)
+    width = shutil.get_terminal_size((WIDTH, 24)).columns  # COLUMNS, if it is a positive number
     answer(common, comparison, *tables(comparison, pairs=pairs or against != "all"), width=width)

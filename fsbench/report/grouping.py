@@ -1,11 +1,14 @@
 """Group results, and find short names that distinguish the members of a group."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from fsbench.evaluation.result import Question, Result
+
+_DIGEST = re.compile(r"-[0-9a-f]{8}$")
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Hashable)
@@ -94,6 +97,19 @@ def distinguishing(labels: Sequence[Hashable], details: Sequence[Mapping[str, st
             for key, detail in zip(keys, details, strict=True)
         ]
     return extras
+
+
+def without_digests(runs: Sequence[str]) -> list[str]:
+    """Drop the digests at the end of names of runs, such as "-c86e8edf", if the names stay distinct.
+
+    Args:
+        runs: The names; some may be equal.
+
+    Returns:
+        The names without digests; unchanged if different names would become equal.
+    """
+    short = [_DIGEST.sub("", run) for run in runs]
+    return short if len(set(short)) == len(set(runs)) else list(runs)
 
 
 def first_distinct(candidates: Iterable[Sequence[H]]) -> Sequence[H] | None:

@@ -167,7 +167,7 @@ class TestEvaluation:
         comparison = json.loads(say(f"compare results --against {against} --json"))
         labels = [entry["label"] for entry in comparison["entries"]]
         best = max(comparison["entries"], key=lambda entry: entry["accuracy"])["label"]
-        firsts = {"all": {labels[0], labels[1]}, "first": {labels[0]}, "best": {best}}
+        firsts = {"all": {labels[0], labels[1]}, "first": {labels[1], labels[2]}, "best": {best}}
         assert len(comparison["pairs"]) == (3 if against == "all" else 2)
         assert {pair["first"] for pair in comparison["pairs"]} == firsts[against]
 

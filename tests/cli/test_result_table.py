@@ -21,20 +21,21 @@ def made(recipe: str, seed: int, **changes) -> Result:
 def test_the_table_says_once_what_results_share():
     heads = [("nearest-mean", "l2", False), ("pt-map", "pt", True)]
     results = [
-        made(recipe, 0, head=head, preprocess=preprocess, transductive=transductive)
+        made(recipe, 0, head=head, preprocess=preprocess, transductive=marked, class_prior=marked)
         for recipe in ("erm", "manifold-mixup")
-        for head, preprocess, transductive in heads
+        for head, preprocess, marked in heads
     ]
     n_tasks = BASE.spec.n_tasks
     assert as_text(result_table(results, [True, True, False, False]), None, 80) == (
         f"cifar-fs novel, 5-way 1-shot, {n_tasks} tasks, 2 queries per class\n"
         "run               head               accuracy in %  state\n"
         "erm-…             nearest-mean (l2)   50.00 ± 1.00  new\n"
-        "erm-…             pt-map (pt) †       50.00 ± 1.00  new\n"
+        "erm-…             pt-map (pt) †‡      50.00 ± 1.00  new\n"
         "manifold-mixup-…  nearest-mean (l2)   50.00 ± 1.00  existing\n"
-        "manifold-mixup-…  pt-map (pt) †       50.00 ± 1.00  existing\n"
+        "manifold-mixup-…  pt-map (pt) †‡      50.00 ± 1.00  existing\n"
         "… stands for fast-conv4-cifar-fs-32px-40ep-precisionbf16-s0\n"
-        "† transductive: uses all query images of a task together"
+        "† transductive: uses all query images of a task together\n"
+        "‡ is given the number of query images per class"
     )
 
 
@@ -49,7 +50,7 @@ def test_everything_that_differs_is_a_column_within_80_characters():
     text = as_text(result_table(results), None, 80)
     assert max(map(len, text.splitlines())) <= 80
     assert "state" not in text
-    for part in ("manifold-mix", "-s1", "mini-imag", "5-shot", "logistic", "50.00 ± 1.00", "all"):
+    for part in ("manifold-", "mixup-…-s1", "imagenet", "5-shot", "logistic", "50.00 ± 1.00", "all"):
         assert part in text
 
 
@@ -72,3 +73,13 @@ def test_one_result_is_one_row():
 )
 def test_only_what_distinguishes_names_is_kept(names: list[str], short: list[str]):
     assert shortened(names)[0] == short
+
+
+def test_digests_of_runs_are_shown_only_where_they_distinguish():
+    def runs(*names: str) -> str:
+        results = [made("", 0, head=head) for head in ("a", "b")]
+        results = [changed(result, run=name) for result, name in zip(results, names, strict=True)]
+        return as_text(result_table(results), None, 100)
+
+    assert "-1c1c5321" not in runs("pretrained.a-c86e8edf", "pretrained.b-1c1c5321")
+    assert "-1c1c5321" in runs("pretrained.a-c86e8edf", "pretrained.a-1c1c5321")

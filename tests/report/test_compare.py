@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_a_longer_list_begins_with_the_shorter_one(tmp_path: Path):
     assert pair.difference == pytest.approx((first - second).mean())
     assert pair.p_holm == pytest.approx(reference.ttest_rel(first, second).pvalue)
     assert pair.p_wilcoxon == stats.wilcoxon_p(first, second)
-    assert "over the tasks of both" in text(compare(paths))
+    assert "are compared on the tasks that both have." in text(compare(paths), pairs=False)
 
 
 def test_a_checkpoint_is_not_compared_with_itself(tmp_path: Path):
@@ -193,11 +194,11 @@ def test_p_values_are_adjusted_over_all_pairs(three: list[Path]):
 def test_a_reference_limits_the_pairs(three: list[Path]):
     """The data determine the best result, so p-values are adjusted over all pairs."""
     all_pairs, first, best = (compare(three, against) for against in ("all", "first", "best"))
-    assert [(pair.first, pair.second) for pair in first.pairs] == [("erm", "mixup"), ("erm", "rotation")]
+    assert [(pair.first, pair.second) for pair in first.pairs] == [("mixup", "erm"), ("rotation", "erm")]
     assert [(pair.first, pair.second) for pair in best.pairs] == [("mixup", "erm"), ("mixup", "rotation")]
     assert (all_pairs.adjusted_for, first.adjusted_for, best.adjusted_for) == (3, 2, 3)
     assert [pair.p_holm for pair in best.pairs] == [all_pairs.pairs[0].p_holm, all_pairs.pairs[2].p_holm]
-    assert best.pairs[0].difference == -all_pairs.pairs[0].difference
+    assert best.pairs[0].difference == first.pairs[0].difference == -all_pairs.pairs[0].difference > 0
     np.testing.assert_array_equal(
         [pair.p_holm for pair in first.pairs], stats.holm([pair.p_classes for pair in first.pairs])
     )
@@ -237,6 +238,8 @@ class TestRecipes:
         assert "erm                55" in shown
         assert re.search(r"rotation +\d\d\.\d\d  2 \(.*\) +-  -\n", shown)
         assert "fewer than 3 seeds" in shown
+        assert shown.index("rotation ") < shown.index("manifold-mixup ")
+        assert "\nOf the recipes with 3 or more seeds, manifold-mixup is ahead of erm by" in shown
 
     def test_each_seed_is_an_entry_on_request(self, runs: list[Path]):
         comparison = compare(runs, each_seed=True)
@@ -262,6 +265,108 @@ def test_entries_share_a_letter_exactly_if_they_do_not_differ():
             for pair in combinations(range(n), 2):
                 assert bool(set(by_index[pair[0]]) & set(by_index[pair[1]])) == (pair not in pairs)
             assert by_index[0].startswith("a")
+
+    assert letters(list(range(26)), list(combinations(range(26), 2)))[25] == "z"
+    assert letters(list(range(27)), list(combinations(range(27), 2))) is None
+
+
+def test_letters_of_200_values_take_less_than_a_second():
+    """Significance is not transitive where the noise of pairs differs."""
+    rng = np.random.default_rng(0)
+    for far, n_letters in ((40, None), (190, 11)):
+        different = [pair for pair in combinations(range(200), 2) if pair[1] - pair[0] >= far]
+        shuffled = [different[i] for i in rng.permutation(len(different))]
+        start = process_time()
+        by_index = letters(list(range(200)), shuffled)
+        assert process_time() - start < 1
+        assert by_index is None if n_letters is None else len(set("".join(by_index.values()))) == n_letters
+    different = [pair for pair in combinations(range(200), 2) if rng.random() < 0.3]
+    start = process_time()
+    assert letters(list(range(200)), different) is None
+    assert process_time() - start < 1
+
+
+def test_more_than_26_letters_become_ranks(tmp_path: Path):
+    """All 27 results differ: neighbours by one right answer in 37 % of the tasks."""
+    paths = [
+        result_files.write(tmp_path, made(np.floor(0.37 * i + np.arange(40) / 40), run=f"run {i}"))
+        for i in range(27)
+    ]
+    comparison = compare(paths, over="tasks")
+    assert [entry.rank for entry in comparison.entries] == list(range(27, 0, -1))
+    assert {entry.group for entry in comparison.entries} == {""}
+    shown = text(comparison, pairs=False)
+    assert "\nrank: 1 + the number of entries that are significantly better, for other tasks" in shown
+    assert [line.split()[-1] for line in shown.splitlines()[2:5]] == ["rank", "1", "2"]
+
+
+def test_there_are_no_letters_if_some_pairs_are_not_tested(tmp_path: Path):
+    """Two pairs have the same images each; nothing is known about images of different pairs."""
+    paths = [
+        result_files.write(
+            tmp_path,
+            made(
+                right, run=run, fingerprint=None, feature_digest=digest * 64, class_values=of_classes(by, i)
+            ),
+        )
+        for i, (run, right, by, digest) in enumerate(
+            (("a", RIGHT, 0, "d"), ("b", better(1, 1), 0.1, "d"), ("c", RIGHT, 0, "e"), ("d", RIGHT, 0, "e"))
+        )
+    ]
+    comparison = compare(paths)
+    assert [entry.group for entry in comparison.entries] == [""] * 4
+    assert [entry.rank for entry in comparison.entries] == [2, 1, 1, 1]
+    shown = text(comparison, pairs=False)
+    assert "share a letter" not in shown
+    assert "ranks instead of groups where some pairs are not tested" in shown
+    assert re.search(r"  rank\n", shown)
+
+
+def test_the_summary_has_the_sign_of_the_tested_difference(tmp_path: Path):
+    """The longer list is right more often only in tasks that the shorter one lacks."""
+    right = np.concatenate([RIGHT, np.full(40, 10)])
+    paths = [
+        result_files.write(tmp_path, made(answers, run=run, class_values=of_classes(by, i)))
+        for i, (run, answers, by) in enumerate((("long", right, 0), ("short", RIGHT + 1, 0.1)))
+    ]
+    comparison = compare(paths)
+    assert comparison.pairs[0].difference == pytest.approx(-0.1)
+    assert comparison.entries[0].accuracy > comparison.entries[1].accuracy
+    summary = r"short is ahead of long by 10\.00 ± .* points on the 40 tasks of both \(significant\)\."
+    assert re.search(summary, text(comparison))
+    assert [(entry.group, entry.rank) for entry in comparison.entries] == [("", 2), ("", 1)]
+
+
+def test_heads_that_are_given_class_counts_are_a_table_of_their_own(tmp_path: Path):
+    for head, marks in (
+        ("nearest-mean", {}),
+        ("ridge", {}),
+        ("pt-map", {"transductive": True, "class_prior": True}),
+        ("oracle", {"class_prior": True}),
+    ):
+        result_files.write(tmp_path, made(RIGHT, head=head, **marks))
+    comparison = compare([tmp_path])
+    assert {(pair.first, pair.second) for pair in comparison.pairs} == {
+        ("nearest-mean", "ridge"), ("oracle ‡", "pt-map †‡"),
+    }  # fmt: skip
+    shown = text(comparison)
+    assert "2 queries per class, class counts given, 40 tasks\n" in shown
+    assert "‡: is given the number of query images per class." in shown
+
+
+def test_a_results_folder_may_contain_other_files(tmp_path: Path, three: list[Path]):
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "evaluate.json").write_text("[]")
+    assert len(compare([tmp_path]).entries) == 3
+
+
+def test_digests_of_runs_are_in_labels_only_where_they_distinguish(tmp_path: Path):
+    def labels(*runs: str) -> list[str]:
+        paths = [result_files.write(tmp_path, made(RIGHT, run=run)) for run in runs]
+        return [entry.label for entry in compare(paths).entries]
+
+    assert labels("pretrained.a-c86e8edf", "erm-s0") == ["pretrained.a", "erm-s0"]
+    assert labels("b-c86e8edf", "b-1c1c5321") == ["b-c86e8edf", "b-1c1c5321"]
 
 
 def test_equal_results(tmp_path: Path):
@@ -427,7 +532,8 @@ A      B           A - B  ± tasks  ± classes        p  p (Holm)  p (Wilcoxon) 
 mixup  erm         +9.50     2.71       3.95  <0.0001   <0.0001       <0.0001         0.88             9
 mixup  rotation *  +7.75     9.18       8.07   0.0963    0.1927             -            -            94
 
-mixup is ahead of rotation by 7.75 ± 9.18 points (not significant); of 2 pairs, 1 differs significantly.
+mixup is ahead of rotation by 7.75 ± 9.18 points (not significant); of the 2 pairs shown, 1 differs
+significantly.
 
 95 % half widths in points; ± tasks: for other tasks from the same images; ± classes: for new classes and
 their images.

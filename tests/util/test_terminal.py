@@ -37,3 +37,12 @@ def test_on_a_terminal_a_table_fits_and_its_headings_are_bold(monkeypatch: pytes
     lines = as_text(table(("name", "images"), ROWS), Terminal()).splitlines()
     assert len(lines) == 4
     assert max(map(len, lines)) <= 15
+
+
+def test_names_are_broken_between_their_words():
+    names = ["manifold-mixup-…-s0", "pretrained.efficientnet_lite0", "ridge (l2)", "-9.50", "[bold]a-b[/]"]
+    shown = as_text(table(["name"], [[name] for name in names]), None, 13)
+    assert shown.splitlines()[1:] == [
+        "manifold-", "mixup-…-s0", "pretrained.", "efficientnet_", "lite0", "ridge (l2)", "-9.50", "a-b",
+    ]  # fmt: skip
+    assert "manifo\nld" in as_text(table(["name"], [["manifold"]]), None, 6), "a long word has no other place"

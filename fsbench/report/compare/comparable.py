@@ -84,7 +84,7 @@ def _read(paths: Sequence[Path]) -> dict[Path, Result]:
     """Read all results by their files, each file once."""
     results = {}
     for argument in paths:
-        files = sorted(argument.rglob("*.json")) if argument.is_dir() else [argument]
+        files = result_files.paths(argument) if argument.is_dir() else [argument]
         if not files:
             raise FsbenchError(f"{argument}: there is no result below this folder")
         for path in files:
@@ -105,6 +105,7 @@ def _key(result: Result, by_head: bool) -> dict[str, object]:
         "fingerprint": data.fingerprint,
         **vars(replace(result.spec, n_tasks=2, seed=0)),
         "sampler": result.task.sampler,
+        "class_prior": head.class_prior,
     }
     return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
 

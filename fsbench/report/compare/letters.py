@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from string import ascii_lowercase
 
 
-def letters(order: Sequence[int], different: Collection[tuple[int, int]]) -> dict[int, str]:
+def letters(order: Sequence[int], different: Collection[tuple[int, int]]) -> dict[int, str] | None:
     """Assign letters to values: two values share a letter exactly if they do not differ significantly.
 
     Args:
@@ -12,32 +12,30 @@ def letters(order: Sequence[int], different: Collection[tuple[int, int]]) -> dic
         different: Pairs of indices, in either order, that differ significantly.
 
     Returns:
-        The letters of each index, such as "ab".
+        The letters of each index, such as "ab"; None if more than 26 letters are needed.
 
     Source:
-        Piepho, Journal of Computational and Graphical Statistics 13 (2004), 456-466 (insert and absorb).
+        Piepho, Journal of Computational and Graphical Statistics 13 (2004), 456-466. Each letter is a largest
+        set of values without a significant difference.
 
     Example:
         >>> letters([0, 1, 2], {(0, 2)})
         {0: 'a', 1: 'ab', 2: 'b'}
     """
-    groups = [frozenset(order)]
-    for pair in different:
-        split = [
-            part
-            for group in groups
-            for part in ([group - {index} for index in pair] if group.issuperset(pair) else [group])
-        ]
-        groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
-    place = {index: rank for rank, index in enumerate(order)}
-    groups.sort(key=lambda group: sorted(place[index] for index in group))
+    pairs = {frozenset(pair) for pair in different}
+    groups: list[frozenset[int]] = []
+    for place, index in enumerate(order):
+        alike = frozenset(other for other in order[:place] if frozenset((index, other)) not in pairs)
+        with_index = {(group & alike) | {index} for group in groups} or {frozenset([index])}
+        largest = [group for group in with_index if not any(group < other for other in with_index)]
+        groups = [group for group in groups if not group <= alike] + largest
+        if len(groups) > len(ascii_lowercase):  # their number never falls when a value is added
+            return None
+    rank = {index: place for place, index in enumerate(order)}
+    groups.sort(key=lambda group: sorted(rank[index] for index in group))
     return {
-        index: "".join(_letter(number) for number, group in enumerate(groups) if index in group)
+        index: "".join(
+            letter for letter, group in zip(ascii_lowercase, groups, strict=False) if index in group
+        )
         for index in order
     }
-
-
-def _letter(number: int) -> str:
-    """Return the letter of a group; after z they are numbered, such as a2."""
-    turn, index = divmod(number, len(ascii_lowercase))
-    return ascii_lowercase[index] + (str(turn + 1) if turn else "")

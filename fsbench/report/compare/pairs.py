@@ -1,19 +1,22 @@
 """Compare results in pairs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import isnan
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsbench import stats
 from fsbench.evaluation.result import Result
 from fsbench.report.compare.comparable import select
 from fsbench.report.compare.letters import letters
-from fsbench.report.compare.rows import Group, Row, head_text, labels_of, rows_of
+from fsbench.report.compare.rows import Group, Row, labels_of, rows_of
+from fsbench.report.leaderboard import wording
 from fsbench.stats.all_pairs import LEVEL, Measured, Over, Pairs, compare_pairs
 
 Against = Literal["all", "first", "best"]
@@ -34,8 +37,12 @@ class Entry:
         n_tasks: Number of tasks.
         compared: Whether it is part of pairs; a recipe with too few training seeds is not.
         seed_accuracies: Accuracy of each training seed; empty for a single checkpoint.
-        group: Letters; entries of one question and head that share a letter do not differ significantly.
-            Empty if the entry is not compared, and for pairs of the first entry only.
+        group: Letters; entries of one question and head share a letter exactly if they do not differ
+            significantly. Empty if the entry is not compared, for pairs of the first entry only, and where
+            letters would not be clear: not all pairs are tested, a significant difference has another sign
+            on the shared tasks, or more than 26 letters are needed.
+        rank: 1 + the number of entries of one question and head that are significantly better. None if no
+            pair of the entry is tested, and for pairs of the first entry only.
     """
 
     question: str
@@ -49,6 +56,7 @@ class Entry:
     compared: bool = True
     seed_accuracies: tuple[float, ...] = ()
     group: str = ""
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,8 @@ class Comparison:
 
     Attributes:
         over: Whether adjusted p-values are over classes or over tasks.
-        against: Which pairs of a question there are: all, or those of its first or best entry.
+        against: Which pairs of a question there are: all, each other entry minus the first one, or the best
+            entry minus each other one.
         entries: The checkpoints or recipes.
         pairs: The pairs.
         adjusted_for: Number of pairs that p-values are adjusted for, whether they are in `pairs` or not.
@@ -130,9 +139,10 @@ def compare(
 
     Args:
         paths: Result files and folders of result files.
-        against: Which pairs of a question are returned: `all`, or those of its `first` or `best` entry. The
-            first entry is chosen without looking at the data, so p-values are adjusted for its pairs only.
-            The best entry is chosen by the data, so p-values are adjusted for all pairs.
+        against: Which pairs of a question are returned: `all`, each other entry minus the `first` one, or
+            the `best` entry minus each other one. The first entry is chosen without looking at the data, so
+            p-values are adjusted for its pairs only. The best entry is chosen by the data, so p-values are
+            adjusted for all pairs.
         over: Adjust the p-values for new `classes`, or for other `tasks` from the same images.
         each_seed: Compare checkpoints in any case.
 
@@ -183,8 +193,8 @@ def compare_groups(
     selected, entries = [], []
     for table, rows, pairs, family in zip(tables, kept, compared, families, strict=True):
         p_holm = {pair: _none_if_nan(next(adjusted)) for pair in family}
-        groups_of = {} if against == "first" else _groups(rows, p_holm)
-        entries += [_entry(row, by_head, groups_of.get(row.label, "")) for row in table]
+        places = {} if against == "first" else _places(rows, pairs.difference, p_holm)
+        entries += [replace(_entry(row, by_head), **places.get(row.label, {})) for row in table]
         for first, second in _selected(rows, family, against):
             p = p_holm[min(first, second), max(first, second)]
             selected.append(_pair((rows[first], rows[second]), pairs, (first, second), p, by_head))
@@ -211,22 +221,35 @@ def _labelled(tables: Sequence[Sequence[Row]], by_head: bool) -> list[list[Row]]
 def _selected(
     rows: Sequence[Row], family: Sequence[tuple[int, int]], against: Against
 ) -> list[tuple[int, int]]:
-    """Select the pairs of a question that are returned, as indices."""
+    """Select the pairs of a question that are returned, as indices of minuend and subtrahend."""
+    if against == "first":
+        return [(other, first) for first, other in family]
     if against != "best" or not rows:
         return list(family)
     best = max(range(len(rows)), key=lambda index: rows[index].accuracy)
     return [(best, other) for other in range(len(rows)) if other != best]
 
 
-def _groups(rows: Sequence[Row], p_holm: Mapping[tuple[int, int], float | None]) -> dict[str, str]:
-    """Return letters by label: rows that share one do not differ significantly; none for untested rows."""
+def _places(
+    rows: Sequence[Row], difference: NDArray[np.float64], p_holm: Mapping[tuple[int, int], float | None]
+) -> dict[str, dict[str, Any]]:
+    """Return group and rank of the tested rows by label; groups are empty where letters are not clear."""
     tested = {index for pair, p in p_holm.items() if p is not None for index in pair}
-    order = sorted(tested, key=lambda index: -rows[index].accuracy)
     different = [pair for pair, p in p_holm.items() if p is not None and p < LEVEL]
-    return {rows[index].label: group for index, group in letters(order, different).items()}
+    worse = Counter(second if difference[first, second] > 0 else first for first, second in different)
+    clear = all(p is not None for pair, p in p_holm.items() if tested.issuperset(pair)) and all(
+        difference[first, second] * (rows[first].accuracy - rows[second].accuracy) > 0
+        for first, second in different
+    )
+    order = sorted(tested, key=lambda index: -rows[index].accuracy)
+    groups = letters(order, different) if clear else None
+    return {
+        rows[index].label: {"group": groups[index] if groups else "", "rank": 1 + worse[index]}
+        for index in order
+    }
 
 
-def _entry(row: Row, by_head: bool, group: str) -> Entry:
+def _entry(row: Row, by_head: bool) -> Entry:
     """Describe one checkpoint or recipe of the comparison."""
     result, measured = row.first, row.measured
     scores = measured.scores if measured else np.mean(_equal_length(row), axis=0)
@@ -245,7 +268,6 @@ def _entry(row: Row, by_head: bool, group: str) -> Entry:
         len(scores),
         measured is not None,
         tuple(accuracies) if len(accuracies) > 1 else (),
-        group,
     )
 
 
@@ -292,11 +314,12 @@ def question(result: Result) -> str:
     data, spec = result.data, result.spec
     queries = "all other images as queries" if spec.n_query is None else f"{spec.n_query} queries per class"
     tasks = (f"{spec.n_way}-way {spec.n_shot}-shot", queries, *spec.unusual)
-    return ", ".join([f"{data.dataset} {data.split}", *tasks, *["synthetic images"] * data.synthetic])
+    known, drawn = ["class counts given"] * result.head.class_prior, ["synthetic images"] * data.synthetic
+    return ", ".join([f"{data.dataset} {data.split}", *tasks, *known, *drawn])
 
 
 def _head(result: Result, by_head: bool) -> str | None:
-    return head_text(result) if by_head else None
+    return wording.head(result) if by_head else None
 
 
 def _none_if_nan(value: float) -> float | None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fsbench.evaluation.result import Result
-from fsbench.report.grouping import distinguishing, group_by
+from fsbench.report.grouping import distinguishing, group_by, without_digests
 from fsbench.report.leaderboard.rows import family_key
-from fsbench.report.leaderboard.wording import line_details, or_dash
+from fsbench.report.leaderboard.wording import line_details, marks, or_dash
 from fsbench.report.measured import of_result, of_seeds
 from fsbench.stats.all_pairs import Measured
 
@@ -70,25 +70,23 @@ def _family(results: Group) -> list[Row]:
 def labels_of(rows: Sequence[Row], questions: Sequence[str]) -> list[str]:
     """Name each row by the details that distinguish it within its question, or else by its path."""
     folded = any(len(row.results) > 1 for row in rows)
-    details = [_recipe_details(row.first) if folded else _details(row.first) for row in rows]
+    runs = without_digests([row.first.model.run for row in rows])
+    details = [
+        _recipe_details(row.first, run) if folded else _details(row.first, run)
+        for row, run in zip(rows, runs, strict=True)
+    ]
     labels = [" ".join(texts) for texts in distinguishing(questions, details)]
     if len(set(zip(questions, labels, strict=True))) == len(rows):
         return labels
     return [str(next(iter(row.results))) for row in rows]
 
 
-def head_text(result: Result) -> str:
-    """Name head and preprocessing of a result, with the mark of transductive heads."""
-    head = result.head
-    return f"{head.name} ({head.preprocess}){' †' * head.transductive}"
-
-
-def _details(result: Result) -> dict[str, str]:
+def _details(result: Result, run: str) -> dict[str, str]:
     """Return texts that can distinguish single results, the most informative first."""
     model = result.model
     return {
-        "run": model.run,
-        "head": f"{result.head.name}{' †' * result.head.transductive}",
+        "run": run,
+        "head": f"{result.head.name} {marks(result)}".rstrip(),
         "preprocess": f"({result.head.preprocess})",
         "train_seed": f"train seed {_text(model.train_seed)}",
         "seed": f"task seed {result.spec.seed}",
@@ -100,12 +98,12 @@ def _details(result: Result) -> dict[str, str]:
     }
 
 
-def _recipe_details(result: Result) -> dict[str, str]:
+def _recipe_details(result: Result, run: str) -> dict[str, str]:
     """Return texts that can distinguish recipes, the most informative first."""
     model = result.model
     first = {
-        "recipe": model.recipe or model.run,
-        "head": f"{result.head.name}{' †' * result.head.transductive}",
+        "recipe": model.recipe or run,
+        "head": f"{result.head.name} {marks(result)}".rstrip(),
         "preprocess": f"({result.head.preprocess})",
         "preset": or_dash(model.preset),
         "backbone": or_dash(model.backbone),

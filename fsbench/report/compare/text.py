@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fsbench._util.terminal import escaped, shortened, table
+from fsbench.report.compare.notes import by_rank, notes
 from fsbench.report.compare.pairs import Comparison, Entry, Pair
 from fsbench.report.grouping import group_by
 from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 PAIRS = ("A", "B", "A - B", "± tasks", "± classes", "p", "p (Holm)")
 OVER_TASKS = ("p (Wilcoxon)", "correlation", "tasks needed")  # additional columns for p-values over tasks
-_FILES = 3  # files that a note names
 
 
 def tables(comparison: Comparison, *, pairs: bool = False) -> list["str | Text | Table"]:
@@ -42,7 +42,7 @@ def tables(comparison: Comparison, *, pairs: bool = False) -> list["str | Text |
     if shared:
         parts += [Text(f"… stands for {shared}."), ""]
     parts += [Text(_summary(comparison, dict(zip(labels, short, strict=True)))), ""]
-    return [*parts, *map(Text, _notes(comparison, pairs))]
+    return [*parts, *map(Text, notes(comparison, with_pairs=pairs))]
 
 
 def _heading(question: str, entries: Sequence[Entry]) -> str:
@@ -62,7 +62,8 @@ def _ranking(entries: Sequence[Entry], comparison: Comparison, names: dict[str, 
         "± tasks": not seeds or comparison.over == "tasks",
         "± classes": not seeds or comparison.over == "classes",
         "tasks": len({entry.n_tasks for entry in entries}) > 1,
-        "group": any(entry.group for entry in entries),
+        "rank": by_rank(entries),
+        "group": any(entry.group for entry in entries) and not by_rank(entries),
     }
     rows = []
     for head, members in group_by(entries, lambda entry: entry.head).items():
@@ -75,11 +76,12 @@ def _ranking(entries: Sequence[Entry], comparison: Comparison, names: dict[str, 
                 _percent(entry.half_width),
                 _percent(entry.class_half_width),
                 f"{entry.n_tasks:,}",
+                "-" if entry.rank is None else str(entry.rank),
                 entry.group or "-",
             )
             rows.append([cell for cell, shown in zip(cells, columns.values(), strict=True) if shown])
     shown = [name for name, is_shown in columns.items() if is_shown]
-    return table(shown, rows, ("accuracy", "± tasks", "± classes", "tasks"))
+    return table(shown, rows, ("accuracy", "± tasks", "± classes", "tasks", "rank"))
 
 
 def _pairs(pairs: Sequence[Pair], comparison: Comparison, names: dict[str, str]) -> "Table":
@@ -136,94 +138,49 @@ def _summary(comparison: Comparison, names: dict[str, str]) -> str:
     tested = [pair for pair in comparison.pairs if pair.p_holm is not None]
     differ = sum(_differs(pair) for pair in tested)
     number = f"{differ or 'none'} differ{'s' * (differ <= 1)}"
-    count = f"of {len(tested)} pairs, {number} significantly"
+    shown = (
+        f"of {len(tested)} pairs"
+        if len(tested) == comparison.adjusted_for
+        else f"of the {len(tested)} pairs shown"
+    )
+    count = f"{shown}, {number} significantly"
+    of = _compared(comparison.entries)
     if len(rankings) == 1:
         order = sorted((entry for entry in rankings[0] if entry.compared), key=lambda entry: -entry.accuracy)
         ahead = _ahead(order[0], order[1], comparison, names)
-        return f"{ahead}; {count}." if len(tested) > 1 else f"{ahead}."
+        return f"{of}{ahead}; {count}." if len(tested) > 1 else f"{of}{ahead}."
     compared = [[entry for entry in entries if entry.compared] for entries in rankings]
     highest = Counter(names[max(entries, key=lambda entry: entry.accuracy).label] for entries in compared)
     first, *others = highest.most_common(3)
     more = "".join(f", {name} in {times}" for name, times in others)
-    return f"{first[0]} is highest in {first[1]} of {len(rankings)} rankings{more}; {count}."
+    return f"{of}{first[0]} is highest in {first[1]} of {len(rankings)} rankings{more}; {count}."
+
+
+def _compared(entries: Sequence[Entry]) -> str:
+    """Return the beginning of a sentence that limits it to compared entries; empty if all are compared."""
+    if all(entry.compared for entry in entries):
+        return ""
+    if all(entry.seed_accuracies for entry in entries if entry.compared):
+        return f"Of the recipes with {FEWEST_SEEDS} or more seeds, "
+    return "Of the compared results, "
 
 
 def _ahead(first: Entry, second: Entry, comparison: Comparison, names: dict[str, str]) -> str:
-    """State the difference of the two highest entries, with its half width if they are a pair."""
-    text = f"{names[first.label]} is ahead of {names[second.label]} by "
+    """State the difference of the two highest entries; if they are a pair, as tested, with its half width."""
     for pair in comparison.pairs:
         if {pair.first, pair.second} == {first.label, second.label}:
             half_width = pair.half_width if comparison.over == "tasks" else pair.class_half_width
             interval = "" if half_width is None else f" ± {100 * half_width:.2f}"
             significant = f" ({'' if _differs(pair) else 'not '}significant)" * (pair.p_holm is not None)
-            return f"{text}{100 * abs(pair.difference):.2f}{interval} points{significant}"
-    return f"{text}{100 * (first.accuracy - second.accuracy):.2f} points"
+            shared = f" on the {pair.n_tasks:,} tasks of both" * (
+                first.n_tasks != second.n_tasks and pair.same_tasks
+            )
+            ahead, behind = (pair.first, pair.second) if pair.difference >= 0 else (pair.second, pair.first)
+            text = f"{names[ahead]} is ahead of {names[behind]} by {100 * abs(pair.difference):.2f}"
+            return f"{text}{interval} points{shared}{significant}"
+    difference = 100 * (first.accuracy - second.accuracy)
+    return f"{names[first.label]} is ahead of {names[second.label]} by {difference:.2f} points"
 
 
 def _differs(pair: Pair) -> bool:
     return pair.p_holm is not None and pair.p_holm < LEVEL
-
-
-def _notes(comparison: Comparison, with_pairs: bool) -> list[str]:
-    """Explain the columns and those marks that occur in the tables, one line each."""
-    entries, over, n_pairs = comparison.entries, comparison.over, comparison.adjusted_for
-    folded = any(entry.seed_accuracies for entry in entries)
-    population = {
-        "classes": "new classes and their images (narrower: --over tasks)",
-        "tasks": "other tasks from the same images, not for new classes",
-    }[over]
-    adjusted = f"Holm's correction for {n_pairs} pair{'s' * (n_pairs != 1)}, level {LEVEL}"
-    both = not folded or with_pairs
-    widths = ["± tasks: for other tasks from the same images"] * (both or over == "tasks")
-    widths += ["± classes: for new classes and their images"] * (both or over == "classes")
-    notes = [f"95 % half widths in points; {'; '.join(widths)}."]
-    if any(entry.group for entry in entries):
-        notes.append(
-            f"group: entries that share a letter do not differ significantly, for {population}; {adjusted}."
-        )
-    if folded:
-        notes.append(
-            f"Recipes are compared as means over {FEWEST_SEEDS} or more training seeds, with the variance "
-            "over seeds. seeds: their number, lowest and highest accuracy. "
-            "To compare single checkpoints: --each-seed."
-        )
-    else:
-        notes.append("Checkpoints are compared; no interval covers training seeds.")
-    if not all(entry.compared for entry in entries):
-        notes.append(f"group -: fewer than {FEWEST_SEEDS} seeds, or seeds on different tasks.")
-    if any("†" in f"{entry.head} {entry.label}" for entry in entries):
-        notes.append("†: transductive; uses all query images of a task together.")
-    if any(pair.class_half_width is None for pair in comparison.pairs):
-        notes.append("-: no claim over classes, because class values are missing or the images may differ.")
-    if with_pairs:
-        notes += [f"p: for {population}. p (Holm): with {adjusted}.", *_notes_on_pairs(comparison)]
-    notes += _left_out("no other result answers the same question", comparison.left_out)
-    reason = "another result differs only in its larger number of tasks"
-    notes += _left_out(reason, comparison.fewer_tasks)
-    if not with_pairs:
-        notes.append("For each difference with its interval and p-value: --pairs, or --against best.")
-    return notes
-
-
-def _notes_on_pairs(comparison: Comparison) -> list[str]:
-    """Explain those columns and marks that occur in tables of pairs."""
-    lengths = {(entry.question, entry.head, entry.label): entry.n_tasks for entry in comparison.entries}
-    notes = []
-    if comparison.over == "tasks":
-        notes.append("tasks needed: to find a true difference of this size with probability 0.8.")
-    if not all(pair.same_tasks for pair in comparison.pairs):
-        notes.append("*: measured on other tasks than A, so Welch's t test over tasks, not the paired one.")
-    if any(
-        pair.same_tasks
-        and lengths[pair.question, pair.head, pair.first] != lengths[pair.question, pair.head, pair.second]
-        for pair in comparison.pairs
-    ):
-        notes.append("A - B: over the tasks of both, where one task list is the beginning of the other.")
-        notes.append("There, ± classes is over all tasks of each, so it is wider than for equal lists.")
-    return notes
-
-
-def _left_out(reason: str, files: Sequence[str]) -> list[str]:
-    """Name the first files that are left out for a reason."""
-    more = f" and {len(files) - _FILES} more" * (len(files) > _FILES)
-    return [f"Left out, because {reason}: {', '.join(files[:_FILES])}{more}"] if files else []

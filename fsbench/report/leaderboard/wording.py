@@ -92,8 +92,12 @@ def epochs(model: Model) -> str:
 
 def head(result: Result) -> str:
     """Return head, preprocessing and marks."""
-    marks = "†" * result.head.transductive + "‡" * result.head.class_prior
-    return f"{result.head.name} ({result.head.preprocess}) {marks}".rstrip()
+    return f"{result.head.name} ({result.head.preprocess}) {marks(result)}".rstrip()
+
+
+def marks(result: Result) -> str:
+    """Return the marks of a head: † for transductive, ‡ for one that is given class counts."""
+    return "†" * result.head.transductive + "‡" * result.head.class_prior
 
 
 def or_dash(value: object) -> str:
