@@ -42,8 +42,9 @@ class Classifier:
     Attributes:
         head: Head by name, or your own, ./mine.py:head.
         preprocess: Step applied to features before the head. Default: the head's own.
-        reject: Answer "none of these" for images that resemble no class. About 10 % of the images of your
-            classes are rejected by mistake.
+        reject: Answer "none of these" for images that resemble no class. Some images of your classes are
+            rejected by mistake: about 10 %, or more if there are few labelled images. The output names the
+            share.
         seed: Random seed of heads that draw random numbers.
     """
 
@@ -62,7 +63,7 @@ class Files:
         out: Table with one row per query image: .csv, or .json with all values. An existing file is replaced.
         sheet: Also write a contact sheet as an HTML page.
         sort_into: Also copy every query image into a folder of its class in this folder, which must be new or
-            empty.
+            empty, and must not contain the table or the contact sheet.
     """
 
     out: Annotated[Path, Parameter(metavar="FILE")] = Path("predictions.csv")
@@ -84,9 +85,9 @@ def predict(
     """Classify your own images from a few labelled ones.
 
     The first line is the accuracy to expect, measured on the labelled images: each is classified by the
-    others. Probabilities are calibrated on them as well, and an answer is sure if its probability is at least
-    90 %. Both need two or more labelled images per class. If query images are in subfolders with the names
-    of classes, the actual accuracy is printed, too.
+    others, and each class counts equally. Probabilities are calibrated on them as well, and an answer is sure
+    if its probability is at least 90 %. Both need two or more labelled images per class. If query images are
+    in subfolders with the names of classes, the actual accuracy is printed, too.
 
     Query images that cannot be read are named, left out and counted; a support image that cannot be read ends
     the command.
@@ -106,7 +107,7 @@ def predict(
         sheets.check_name(files.sheet)
         check_writable(files.sheet)
     if files.sort_into is not None:
-        output.check_sort_into(files.sort_into, folders.support, folders.query)
+        output.check_sort_into(files.sort_into, folders.support, folders.query, files.out, files.sheet)
     prediction = classify.predict(
         pretrained.find(subject, weights.backbone, weights.image_size),
         folders.support,

@@ -1,6 +1,6 @@
+from .accuracy import Accuracy as Accuracy
 from .classify import Session as Session
 from .classify import predict as predict
-from .outcome import Accuracy as Accuracy
 from .outcome import Prediction as Prediction
 from .output import sort_into as sort_into
 from .output import write_table as write_table

@@ -1,6 +1,5 @@
 """How far images are from the classes, and from which distance on they belong to none of them."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench.prediction.accuracy import class_weights
+
 WRONGLY_REJECTED = 0.1  # share of the images of the classes that rejection may cost
+_EQUAL = 1e-9  # difference of equal numbers by rounding, at most
 
 
 def scaled_distances(support: Tensor, shots: Sequence[int], query: Tensor) -> NDArray[np.float64]:
@@ -36,15 +38,19 @@ def scaled_distances(support: Tensor, shots: Sequence[int], query: Tensor) -> ND
     return distances
 
 
-def rejection_threshold(held_out: NDArray[np.float64]) -> tuple[float, float]:
+def rejection_threshold(held_out: NDArray[np.float64], answers: NDArray[np.intp]) -> tuple[float, float]:
     """Choose the distance above which an image is answered "none of these".
 
     A new image of the classes is equally likely to have any rank among the n distances of the images that
     were left out. So it is above the r-th smallest of them with probability (n + 1 - r) / (n + 1). r is the
     smallest rank for which this is at most 10 %; with fewer than 9 images, r is n.
 
+    Equal distances count once: the two images of a class are equally far from each other, and copies are not
+    new images. Images are weighted so that each class counts equally; n is then Kish's effective sample size.
+
     Args:
-        held_out: Scaled distances (n,) of support images that were left out, n at least 1.
+        held_out: Scaled distances (images,) of support images that were left out, at least one.
+        answers: Their classes, (images,).
 
     Returns:
         The threshold, and the share of the images of the classes that are above it, 0..1.
@@ -52,6 +58,12 @@ def rejection_threshold(held_out: NDArray[np.float64]) -> tuple[float, float]:
     Source:
         Conformal prediction: Lei et al., JASA 2018 (arXiv:1604.04173) section 2.
     """
-    n = len(held_out)
-    rank = min(n, math.ceil((n + 1) * (1 - WRONGLY_REJECTED)))
-    return float(np.sort(held_out)[rank - 1]), (n + 1 - rank) / (n + 1)
+    order = np.argsort(held_out, kind="stable")
+    different = np.append(np.diff(held_out[order]) > _EQUAL, True)  # keeps the last one of equal distances
+    distances, weights = held_out[order][different], class_weights(answers[order][different])
+    n = 1 / (weights @ weights)
+    above = np.append(np.cumsum(weights[:0:-1])[::-1], 0.0)  # weight of the distances above each one
+    shares = (n * above + 1) / (n + 1)
+    allowed = np.flatnonzero(shares <= WRONGLY_REJECTED + _EQUAL)
+    rank = allowed[0] if len(allowed) else len(shares) - 1
+    return float(distances[rank]), float(shares[rank])

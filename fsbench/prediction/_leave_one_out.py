@@ -1,5 +1,6 @@
 """Leave-one-out: how the head answers for support images that it has not seen."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,13 @@ def leave_one_out(
         distances[out] = scaled_distances(others, kept, images)
     used = folds >= 0
     return HeldOut(scores[used], answers[used], distances[used])
+
+
+def without_copies(shots: Sequence[int], digests: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Return whether each support image (all shots,) has no copy in its class."""
+    keys = [*zip(np.repeat(np.arange(len(shots)), shots).tolist(), digests, strict=True)]
+    counts = Counter(keys)
+    return np.array([counts[key] == 1 for key in keys])
 
 
 def assign_folds(shots: Sequence[int], digests: Sequence[bytes]) -> NDArray[np.intp]:

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from fsbench.prediction.accuracy import class_weights
+
 _RANGE = np.log(1e4)  # of the temperature, around the spread of the scores
 
 
@@ -15,6 +17,9 @@ def fit_temperature(scores: NDArray[np.float64], answers: NDArray[np.intp]) -> f
     Therefore the correct class counts (n + 1) / (n + 2) and the others share the rest, as if one more image
     had been right and one wrong; Platt chose the same targets. Then 10 images never give more than 92 % on
     average.
+
+    Images are weighted so that each class counts equally, as in the accuracy to expect. n is then the number
+    of equally weighted images with the same variance of the mean: Kish's effective sample size.
 
     Measured on CIFAR-FS (novel classes) with a Conv4 (`erm-fast`, 40 epochs) and nearest-mean, 60 tasks each.
     Confidence, accuracy and expected calibration error (ECE, 15 bins) in %; NLL in nats; before -> after:
@@ -44,16 +49,17 @@ def fit_temperature(scores: NDArray[np.float64], answers: NDArray[np.intp]) -> f
     Source:
         Guo et al., ICML 2017 (arXiv:1706.04599) section 4.2; targets: Platt 1999, section 2.2.
     """
-    n, n_way = scores.shape
+    n_way, weights = scores.shape[1], class_weights(answers)
+    n = 1 / (weights @ weights)
     spread = np.abs(scores - scores.mean(axis=1, keepdims=True)).mean()
     if spread == 0:
         return 1.0
-    targets = np.full((n, n_way), 1 / (n + 2) / (n_way - 1))
-    targets[np.arange(n), answers] = (n + 1) / (n + 2)
+    targets = np.full(scores.shape, 1 / (n + 2) / (n_way - 1))
+    targets[np.arange(len(answers)), answers] = (n + 1) / (n + 2)
 
     def loss(log_temperature: float) -> float:
         logits = log_softmax(scores / (spread * np.exp(log_temperature)), axis=1)
-        return -float((targets * logits).sum() / n)  # convex in 1 / T, so it has one minimum
+        return -float(weights @ (targets * logits).sum(axis=1))  # convex in 1 / T, so it has one minimum
 
     best = minimize_scalar(loss, bounds=(-_RANGE, _RANGE), method="bounded", options={"xatol": 1e-6})
     return float(spread * np.exp(best.x))

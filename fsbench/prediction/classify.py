@@ -30,7 +30,7 @@ from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import _folders
 from fsbench.prediction._distance import scaled_distances
 from fsbench.prediction._embedding import EmbeddedFolder, embed_folder
-from fsbench.prediction._leave_one_out import HeldOut, Score, assign_folds, leave_one_out
+from fsbench.prediction._leave_one_out import HeldOut, Score, assign_folds, leave_one_out, without_copies
 from fsbench.prediction.outcome import NONE, Prediction
 
 
@@ -110,7 +110,7 @@ def predict(
     support_features, query_features = (
         prepared(torch.from_numpy(images.features).to(device)) for images in (supports, queries)
     )
-    score = partial(_scores, head=few_shot_head, base=base, seed=seed)
+    score = partial(_scores, name=head, head=few_shot_head, base=base, seed=seed)
     held_out = _held_out(few_shot_head, score, supports, support_features, [*shots.values()], query_features)
     if reject and not len(held_out.answers):
         raise FsbenchError(
@@ -162,14 +162,28 @@ def _base_features(
 def _held_out(
     head: Head, score: Score, supports: EmbeddedFolder, support: Tensor, shots: Sequence[int], query: Tensor
 ) -> HeldOut:
-    """Score each support image by the others; copies stay together, unless shots would become uneven."""
+    """Score each support image by the others; its copies are no others.
+
+    Copies are left out together. Where the head cannot use the uneven classes that remain, they are left out
+    one by one, and do not count, because their answers are right for a wrong reason.
+    """
     digests = supports.digests if head.uneven else [name.encode() for name in supports.names]
     folds = assign_folds(shots, digests)
-    return leave_one_out(support, shots, folds, score, query if head.transductive else None)
+    held_out = leave_one_out(support, shots, folds, score, query if head.transductive else None)
+    if head.uneven:
+        return held_out
+    counted = without_copies(shots, supports.digests)[folds >= 0]
+    return HeldOut(held_out.scores[counted], held_out.answers[counted], held_out.distances[counted])
 
 
 def _scores(
-    support: Tensor, query: Tensor, shots: Sequence[int], head: Head, base: Subject | None, seed: int
+    support: Tensor,
+    query: Tensor,
+    shots: Sequence[int],
+    name: str,
+    head: Head,
+    base: Subject | None,
+    seed: int,
 ) -> NDArray[np.float32]:
     """Score query features (queries, d) by support features (all shots, d): (queries, n_way)."""
     padded = torch.nn.utils.rnn.pad_sequence(list(support.split(list(shots))), batch_first=True)
@@ -181,4 +195,10 @@ def _scores(
         base=statistics_of(base.base, query.device) if base and head.needs_base else None,
     )
     scores: NDArray[np.float32] = logits[0].cpu().numpy()
+    bad = int((~np.isfinite(scores)).any(axis=1).sum())
+    if bad:
+        raise FsbenchError(
+            f"head {name}: scores must be finite, but those of {bad} of {len(scores)} images are not; use "
+            "another head, or large negative numbers in place of -inf"
+        )
     return scores

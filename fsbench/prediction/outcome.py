@@ -9,37 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fsbench._util.untrusted import escape_formula
 from fsbench.prediction._distance import rejection_threshold
 from fsbench.prediction._leave_one_out import HeldOut
 from fsbench.prediction._temperature import fit_temperature
-from fsbench.stats import binomial_interval
+from fsbench.prediction.accuracy import Accuracy, mean_over_classes, share_of_images
 
 NONE = "none of these"  # answer for an image that is too far from all classes
 SURE = 0.9  # probability from which an answer counts as sure
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Correct answers out of a number of images.
-
-    Attributes:
-        correct: Number of correct answers.
-        images: Number of images, at least 1.
-    """
-
-    correct: int
-    images: int
-
-    @property
-    def share(self) -> float:
-        """Accuracy, 0..1."""
-        return self.correct / self.images
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval, 0..1."""
-        return binomial_interval(self.correct, self.images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +64,14 @@ class Prediction:
     def expected(self) -> Accuracy | None:
         """Accuracy on support images that were left out; None if every class has a single one.
 
-        As in `measured`, an image of the classes that is answered "none of these" counts as wrong.
+        Each class counts equally, however many images it has. As in `measured`, an image of the classes
+        that is answered "none of these" counts as wrong.
         """
         answers = self.held_out.answers
         correct = self.held_out.scores.argmax(axis=1) == answers
         if self.rejection is not None:
             correct &= self.held_out.distances <= self.rejection[0]
-        return Accuracy(int(correct.sum()), len(answers)) if len(answers) else None
+        return mean_over_classes(correct, answers) if len(answers) else None
 
     @cached_property
     def temperature(self) -> float | None:
@@ -121,7 +98,7 @@ class Prediction:
     @cached_property
     def rejection(self) -> tuple[float, float] | None:
         """Largest accepted distance, and the share of images of the classes above it; None: no rejection."""
-        return rejection_threshold(self.held_out.distances) if self.reject else None
+        return rejection_threshold(self.held_out.distances, self.held_out.answers) if self.reject else None
 
     @cached_property
     def predicted(self) -> NDArray[np.intp]:
@@ -176,7 +153,7 @@ class Prediction:
     def measured(self) -> Accuracy | None:
         """Accuracy on the query images whose class is known; None if no class is known."""
         images = int(self.confusion.sum())
-        return Accuracy(int(self.confusion.trace()), images) if images else None
+        return share_of_images(int(self.confusion.trace()), images) if images else None
 
     @property
     def accuracy(self) -> float | None:
@@ -191,14 +168,14 @@ class Prediction:
         if the image's folder names it; and the probability of each class. Without a temperature, there are
         scores instead of the probabilities.
         """
-        names = np.array([*map(escape_formula, self.class_names), NONE], dtype=object)
+        names = np.array([*self.class_names, NONE], dtype=object)
         rejected, rows = self.predicted < 0, np.arange(len(self.images))
         first = self.ranking[:, 0]
         second = np.where(rejected, first, self.ranking[:, 1])
         calibrated = self.probabilities is not None
         values = self.scores if self.probabilities is None else self.probabilities.round(6)
         columns: dict[str, Any] = {
-            "path": [name if escape_formula(name) == name else f"./{name}" for name in self.images],
+            "path": list(self.images),
             "class": names[self.predicted],
             "probability": np.where(rejected, np.nan, values[rows, first]) if calibrated else np.nan,
             "sure": self.sure,

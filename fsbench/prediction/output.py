@@ -11,6 +11,7 @@ import orjson
 
 from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import atomic_write, check_writable
+from fsbench._util.untrusted import escape_formula
 from fsbench.prediction.outcome import NONE, Prediction
 from fsbench.prediction.text import as_json
 
@@ -29,6 +30,8 @@ def check_table(path: Path) -> None:
 def write_table(prediction: Prediction, path: Path) -> None:
     """Write one row per image as CSV, or all values as JSON, whole or not at all.
 
+    In CSV, names that a spreadsheet would run as a formula are escaped.
+
     Args:
         prediction: The prediction.
         path: The file, whose name ends in `.csv` or `.json`. An existing file is replaced.
@@ -43,24 +46,40 @@ def write_table(prediction: Prediction, path: Path) -> None:
         else:
             table = prediction.table()
             table["sure"] = table["sure"].map({True: "yes", False: "no"})
+            table["path"] = [name if escape_formula(name) == name else f"./{name}" for name in table["path"]]
+            for column in ("class", "second class", "true class"):
+                table[column] = table[column].map(escape_formula, na_action="ignore")
             table.to_csv(part, index=False)
 
 
-def check_sort_into(folder: Path, support: Path, query: Path) -> None:
+def check_sort_into(
+    folder: Path, support: Path, query: Path, out: Path | None = None, sheet: Path | None = None
+) -> None:
     """Refuse a folder for sorted copies, before any image is read.
 
     Raises:
-        FsbenchError: The folder is not new or empty, is in the support or query folder, or cannot be written.
+        FsbenchError: The folder is not new or empty, is in the support or query folder, is the working
+            folder, contains the table or the contact sheet, or cannot be written.
     """
+    place = folder.resolve()
     for option, images in (("--support", support), ("--query", query)):
-        if images.resolve() in (folder.resolve(), *folder.resolve().parents):
+        if place.is_relative_to(images.resolve()):
             raise FsbenchError(f"--sort-into {folder}: must not be in {option} {images}")
+    if place == Path.cwd():
+        raise FsbenchError(
+            f"--sort-into {folder}: must not be the working folder; name a new folder, such as sorted"
+        )
+    for option, file in (("--out", out), ("--sheet", sheet)):
+        if file is not None and (
+            file.resolve().is_relative_to(place) or place.is_relative_to(file.resolve())
+        ):
+            raise FsbenchError(f"--sort-into {folder}: must not contain {option} {file}; write it elsewhere")
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise FsbenchError(f"--sort-into {folder}: must be a new or empty folder")
     except OSError as error:
         raise FsbenchError(f"cannot read {folder}: {reason(error)}") from error
-    check_writable(folder / "any")
+    check_writable(place.parent / "any")  # an empty folder is replaced
 
 
 def sort_into(prediction: Prediction, query: Path, folder: Path) -> dict[str, int]:
@@ -78,14 +97,14 @@ def sort_into(prediction: Prediction, query: Path, folder: Path) -> dict[str, in
         Number of images by class folder.
 
     Raises:
-        FsbenchError: The folder is not new or empty, is in the query folder, or cannot be written; or an
-            image can no longer be read.
+        FsbenchError: The folder is not new or empty, is in the query folder, is the working folder, or cannot
+            be written; or an image can no longer be read.
     """
     check_sort_into(folder, query, query)
     names = (*prediction.class_names, NONE)
     counts: dict[str, int] = {}
     copies: Counter[Path] = Counter()  # of each file name
-    with _new_folder(folder) as part:
+    with _new_folder(folder.resolve()) as part:
         for image, row in zip(prediction.images, prediction.predicted, strict=True):
             place = part / names[row]
             place.mkdir(exist_ok=True)
@@ -97,20 +116,21 @@ def sort_into(prediction: Prediction, query: Path, folder: Path) -> dict[str, in
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder, which becomes `folder` at the end of the block, or nothing if it fails."""
-    part: Path | None = None
+    private: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+        private = Path(mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+        part = private / folder.name  # its permissions follow the umask; those of mkdtemp do not
+        part.mkdir()
         yield part
-        part.chmod(0o755)
         if folder.exists():
             folder.rmdir()  # it is empty
         part.rename(folder)
     except OSError as error:
         raise FsbenchError(f"cannot copy {error.filename or folder}: {reason(error)}") from error
     finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
+        if private is not None:
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def _free_path(path: Path, copies: Counter[Path]) -> Path:

@@ -1,41 +1,57 @@
 """Sentences about a prediction, which the summary and the contact sheet share."""
 
-from fsbench.prediction.outcome import NONE, SURE, Accuracy, Prediction
+import numpy as np
+
+from fsbench.prediction.accuracy import Accuracy
+from fsbench.prediction.outcome import NONE, SURE, Prediction
 
 # The free intercepts of these heads learn how many support images each class has. On CIFAR-FS (5-way), 1 to 5
 # shots per class instead of 3 cost logistic regression 16 points and ridge 7; nearest mean loses 3, other
 # heads 1 to 5 (docs/heads.md).
 LEARN_SHOTS = frozenset({"logistic", "ridge"})
+FEW = 5  # with fewer images per class, the accuracy to expect was 6 to 8 points too low (docs/own.md)
 EQUAL_CLASSES = frozenset({"pt-map", "soft-kmeans"})  # assume the same number of query images of each class
 
 
 def estimate(prediction: Prediction) -> list[str]:
     """Say in a few sentences what accuracy to expect, and what it is where classes are known."""
     sentences = []
-    single = sum(shots == 1 for shots in prediction.shots)
     if prediction.expected is None:
         sentences.append(
             "The accuracy on your images cannot be estimated, and there are no probabilities: every class "
-            "has a single labelled image. Label two or more images of each class."
+            "has a single labelled image, not counting copies. Label two or more images of each class."
         )
     else:
         sentences += [
-            f"Expected accuracy on your images: {with_interval(prediction.expected)}.",
-            f"Measured on {prediction.expected.images} labelled images: each was classified by the others.",
+            f"Expected accuracy on your images: {with_interval(prediction.expected, 'approximate ')}.",
+            f"Measured on {prediction.expected.images} labelled images: each was classified by the others, "
+            "which are at least one fewer per class. Each class counts equally.",
         ]
+        if any(1 < shots < FEW for shots in prediction.shots):
+            sentences.append(
+                f"This is cautious: classes with fewer than {FEW} images lose much when one is left out."
+            )
         guessing = 1 / len(prediction.shots)
         if prediction.expected.interval[0] <= guessing:
             sentences.append(
                 f"This may be no better than guessing, which is right in {percent(guessing)} of cases. Label "
                 "more images, or use another model."
             )
+        most, least = max(prediction.shots), min(prediction.shots)
+        if most > 2 * least:
+            sentences.append(
+                f"Your classes have {least} to {most} labelled images, so a few images of the smallest "
+                "classes decide much of this accuracy. Label more images of these classes."
+            )
+        single = len(prediction.shots) - len(np.unique(prediction.held_out.answers))
         if single:
             sentences.append(
-                f"{count(single, 'class', 'es')} with a single labelled image did not take part in this."
+                f"{count(single, 'class', 'es')} with a single labelled image, not counting copies, did not "
+                "take part in this."
             )
     if prediction.measured is not None:
         sentences.append(
-            f"Actual accuracy: {with_interval(prediction.measured)}, for {prediction.measured.correct} of "
+            f"Actual accuracy: {with_interval(prediction.measured)}, for {prediction.confusion.trace()} of "
             f"{prediction.measured.images} images in folders that are named after a class."
         )
     return sentences
@@ -58,10 +74,10 @@ def meaning(prediction: Prediction) -> list[str]:
     return sentences
 
 
-def with_interval(accuracy: Accuracy) -> str:
-    """Format an accuracy and its 95 % interval in whole %."""
+def with_interval(accuracy: Accuracy, kind: str = "") -> str:
+    """Format an accuracy and its 95 % interval in whole %; `kind` is a word before the interval."""
     low, high = (round(100 * end) for end in accuracy.interval)
-    return f"{percent(accuracy.share)} (95 % interval: {low} to {high} %)"
+    return f"{percent(accuracy.share)} ({kind}95 % interval: {low} to {high} %)"
 
 
 def percent(probability: float) -> str:

@@ -5,7 +5,8 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from fsbench._util.terminal import as_text, escaped, table
-from fsbench.prediction.outcome import NONE, Accuracy, Prediction
+from fsbench.prediction.accuracy import Accuracy
+from fsbench.prediction.outcome import NONE, Prediction
 from fsbench.prediction.sentences import choices, count, estimate, meaning, notes
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
             {"class": name, "support": shots, "predicted": int((prediction.predicted == row).sum())}
             for row, (name, shots) in enumerate(zip(names, prediction.shots, strict=True))
         ],
-        "images": prediction.table().rename(columns=str).to_dict(orient="records"),
+        "images": prediction.table().to_dict(orient="records"),
         "least_confident": [prediction.images[row] for row in prediction.least_confident],
         "confusion": None if prediction.measured is None else _confusion(prediction),
         "in_support": [

@@ -427,6 +427,8 @@ COMMANDS = {
                     "check_sort_into.folder": Path("sorted"),
                     "check_sort_into.support": Path("labelled"),
                     "check_sort_into.query": Path("unlabelled"),
+                    "check_sort_into.out": Path("predictions.csv"),
+                    "check_sort_into.sheet": None,
                     "sort_into.prediction": PREDICTION,
                     "sort_into.query": Path("unlabelled"),
                     "sort_into.folder": Path("sorted"),

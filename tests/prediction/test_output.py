@@ -1,6 +1,7 @@
 """Files made from a prediction: the table as CSV and JSON, and sorted copies."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -63,6 +64,19 @@ class TestTable:
         assert value["images"][0]["probability"] is None
         assert value["expected_accuracy"] is None
 
+    def test_names_are_escaped_for_spreadsheets_only(self, tmp_path):
+        support = dict.fromkeys(("=cat", "dog", "fox"), ("a.png", "b.png"))
+        prediction = made([[2, 1, 0]], support=support, images=("=cat/1.png",))
+        for name in ("out.csv", "out.json"):
+            write_table(prediction, tmp_path / name)
+        row = pd.read_csv(tmp_path / "out.csv").iloc[0]
+        assert (row["path"], row["class"], row["true class"]) == ("./=cat/1.png", "'=cat", "'=cat")
+        value = json.loads((tmp_path / "out.json").read_text())
+        (image,) = value["images"]
+        assert (image["path"], image["class"], image["true class"]) == ("=cat/1.png", "=cat", "=cat")
+        assert value["least_confident"] == [image["path"]]
+        assert value["classes"][0]["class"] == image["class"]
+
     def test_other_names_are_refused_before_reading(self, tmp_path, capsys):
         nowhere = str(tmp_path / "no")
         assert main(["predict", nowhere, "--support", nowhere, "--query", nowhere, "--out", "p.txt"]) == 2
@@ -110,6 +124,45 @@ class TestSortInto:
             with pytest.raises(FsbenchError, match=rf"--sort-into {re.escape(str(folder))}: .* in {option}"):
                 check_sort_into(folder, support, query)
         check_sort_into(tmp_path / "query-sorted", support, query)
+
+    def test_a_folder_that_would_contain_other_files_is_refused(self, query, tmp_path):
+        folder = tmp_path / "sorted"
+        (tmp_path / "link").symlink_to(folder)
+        table, page = folder / "deep" / "p.csv", tmp_path / "link" / "s.html"
+        with pytest.raises(FsbenchError, match=rf"must not contain --out {re.escape(str(table))}; write it"):
+            check_sort_into(folder, query, query, table)
+        with pytest.raises(FsbenchError, match=rf"must not contain --sheet {re.escape(str(page))}"):
+            check_sort_into(folder, query, query, tmp_path / "p.csv", page)
+        check_sort_into(folder, query, query, tmp_path / "p.csv", tmp_path / "s.html")
+
+    def test_the_command_checks_the_table_first(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        line = "predict no --support no --query no2 --out sorted/p.csv --sort-into sorted"
+        assert main(line.split()) == 2
+        error = "fsbench: --sort-into sorted: must not contain --out sorted/p.csv; write it elsewhere\n"
+        assert capsys.readouterr().err == error
+
+    def test_the_working_folder_is_refused(self, query, tmp_path, monkeypatch):
+        (tmp_path / "empty").mkdir()
+        monkeypatch.chdir(tmp_path / "empty")
+        with pytest.raises(FsbenchError, match=r"--sort-into \.: must not be the working folder; name a new"):
+            check_sort_into(Path(), query, query)
+
+    def test_a_link_to_an_empty_folder_stays_a_link(self, query, tmp_path):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "empty")
+        assert sort_into(cats(), query, tmp_path / "link") == {"cat": 3, "dog": 1}
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "empty" / "dog" / "c.jpg").read_text() == "c.jpg"
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+    def test_permissions_follow_the_umask(self, query, tmp_path):
+        before = os.umask(0o027)
+        try:
+            sort_into(cats(), query, tmp_path / "sorted")
+        finally:
+            os.umask(before)
+        assert (tmp_path / "sorted").stat().st_mode & 0o777 == 0o750
 
     def test_a_failure_leaves_nothing(self, query, tmp_path):
         (query / "c.jpg").unlink()

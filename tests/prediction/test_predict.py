@@ -22,7 +22,7 @@ from fsbench.heads import HEADS
 from fsbench.models import pretrained
 from fsbench.models.identity import Model
 from fsbench.models.pretrained.extractor import FeatureExtractor
-from fsbench.prediction import Accuracy, Prediction, predict, sentences, text
+from fsbench.prediction import Prediction, predict, sentences, text
 from tests.prediction.made import calibrated, made
 
 CPU = torch.device("cpu")
@@ -133,7 +133,7 @@ class TestValues:
         prediction = made(scores, images=images, in_support=in_support)
         np.testing.assert_array_equal(prediction.confusion, [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]])
         assert prediction.accuracy == 3 / 5
-        assert prediction.measured == Accuracy(3, 5)
+        assert (prediction.measured.share, prediction.measured.images) == (3 / 5, 5)
         assert text.as_json(prediction)["confusion"] == {
             "cat": {"cat": 2, "dog": 1},
             "dog": {"dog": 1, "fox": 1},
@@ -198,13 +198,25 @@ class TestHeads:
         head = f"{mine}:head"
         shutil.copy(folders[0] / "novel-0" / "000.png", folders[0] / "novel-0" / "001.png")
         prediction = run_predict(backbone, folders, head=head, n_shot=2)
-        assert prediction.expected.images == 6, "copies are not left out together, so that numbers stay equal"
+        assert prediction.expected.images == 4, "copies do not count: each is answered by the other"
         message = (
             f"head {head}: needs the same number of support images for every class, but novel-2 has 4 and "
             "novel-0 has 2; use --n-shot 2, or a built-in head"
         )
         with pytest.raises(FsbenchError, match=re.escape(message)):
             run_predict(backbone, folders, head=head)
+
+    def test_scores_that_are_not_finite_are_refused(self, backbone, folders):
+        mine = folders[0].parent / "mine.py"
+        mine.write_text(
+            "def head(support, query):\n"
+            "    scores = query @ support.mean(2).mT\n"
+            "    return scores.masked_fill(scores < scores.amax(2, keepdim=True), float('-inf'))\n"
+        )
+        message = f"head {mine}:head: scores must be finite, but those of "
+        with pytest.raises(FsbenchError, match=re.escape(message)) as caught:
+            run_predict(backbone, folders, head=f"{mine}:head", n_shot=2)
+        assert "\n" not in str(caught.value)
 
     def test_n_shot_takes_the_first_by_name(self, backbone, folders):
         before = run_predict(backbone, folders, n_shot=2)
@@ -412,7 +424,7 @@ class TestCommand:
         assert run(trained, folders, "--out", out, "--sheet", pages, "--head", "logistic") == 0
         output = capsys.readouterr().out
         assert re.match(
-            r"Expected accuracy on your images: \d+ % \(95 % interval: \d+ to \d+ %\)\.\n", output
+            r"Expected accuracy on your images: \d+ % \(approximate 95 % interval: \d+ to \d+ %\)\.\n", output
         )
         source = (
             "12 query images classified by logistic (l2) on tiny-erm, from 9 support images of 3 classes."
