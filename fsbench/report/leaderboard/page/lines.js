@@ -101,7 +101,7 @@ function runLine(row, run, keys) {
   const cells = keys.map((key) => {
     const accuracy = run.cells[row.table.keys.indexOf(key)];
     if (!accuracy) return make("td", { role: "cell", class: "accuracy empty" }, "-");
-    const link = make("a", { href: accuracy.href, title: "result file" }, accuracyText(accuracy));
+    const link = linkTo(accuracy.href, accuracyText(accuracy), { title: "result file" });
     return make(
       "td",
       { role: "cell", class: "accuracy", "data-name": nameOf(key) },
