@@ -265,7 +265,10 @@ def test_figure(opened):
     assert first(opened, "#figure-title").text == (
         "Measured rows, and the 12 highest inductive published rows, by 5-way 1-shot accuracy"
     )
-    assert texts(opened, "#chart .group") == ["Measured rows", "The 12 highest inductive published rows"]
+    assert texts(opened, "#chart .group") == [
+        "Measured rows, inductive ones first",
+        "The 12 highest inductive published rows",
+    ]
     numbers = [float(text) for text in texts(opened, "#chart .published .panel:nth-child(2) .number")]
     assert numbers == sorted(numbers, reverse=True)
     kinds = [name.split()[-1] for name in classes(opened, "#chart > li")]

@@ -25,7 +25,7 @@ export function drawFigure(rows, keys, state) {
   chart.replaceChildren(
     headOf(keys, axes),
     ...groups.flatMap((group) => [
-      ...(groups.length > 1 ? [make("li", { class: "group" }, capitalized(textOf(group)))] : []),
+      make("li", { class: "group" }, capitalized(textOf(group)) + orderOf(group)),
       ...group.shown.map((row) => lineOf(row, keys, axes)),
     ]),
   );
@@ -54,6 +54,11 @@ function textOf({ kind, shown, all }) {
   if (!all.some(isInductive)) return `the ${shown.length} highest ${kind} rows`;
   if (shown.every(isInductive)) return `the ${shown.length} highest inductive ${kind} rows`;
   return `${shown.length} of ${all.length} ${kind} rows`;
+}
+
+function orderOf({ shown }) {
+  const inductive = shown.filter(isInductive).length;
+  return inductive && inductive < shown.length ? ", inductive ones first" : "";
 }
 
 const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
