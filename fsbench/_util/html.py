@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 _LAYOUT = Path(__file__).with_name("layout.html")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\./[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTILINE)
+
+_NAME = re.compile(r"^(?:(?:async )?function\*? ?|const |let |class )(\w+)", re.MULTILINE)
 
 
 def render(template: Path, **values: Any) -> str:
@@ -47,24 +50,33 @@ def bundle(entry: Path) -> str:
     """Join a script and the modules that it imports into one script, imported modules first.
 
     A browser does not load the modules of a page from a disk, so the page must contain them. They share one
-    scope: names of different modules must differ, and imports must not rename.
+    scope: names of different modules must differ, imports must not rename, and no module may import itself
+    through others.
 
     Args:
         entry: The script, with imports such as `import { make } from "./page/dom.js";`, one per line.
 
     Returns:
         The text of the script, the same if it imports nothing; empty if there is no such file.
+
+    Raises:
+        ValueError: Modules import each other in a circle, or two of them define the same name.
     """
     modules: dict[Path, str] = {}  # in the order in which they are complete
 
-    def add(path: Path) -> None:
+    def add(path: Path, importers: tuple[Path, ...]) -> None:
+        if path in importers:
+            raise ValueError(f"{path}: imports itself, through {importers[-1]}")
         text = _text(path)
         for name in _IMPORT.findall(text):
             if path.parent / name not in modules:
-                add(path.parent / name)
+                add(path.parent / name, (*importers, path))
         modules[path] = _EXPORT.sub("", _IMPORT.sub("", text))
 
-    add(entry)
+    add(entry, ())
+    names = Counter(name for text in modules.values() for name in _NAME.findall(text))
+    if repeated := [name for name, n in names.items() if n > 1]:
+        raise ValueError(f"{entry}: several modules define {', '.join(repeated)}; rename all but one")
     if len(modules) == 1:
         return modules[entry]
     return '"use strict";\n(() => {\n' + "\n".join(modules.values()) + "})();\n"

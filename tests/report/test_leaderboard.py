@@ -117,6 +117,19 @@ class TestPages:
         assert tmp_path / name in leaderboard.update(tmp_path, tmp_path / name)
         assert (tmp_path / name).read_text().endswith("Mine.\n")
 
+    @pytest.mark.parametrize("make", [leaderboard.update, leaderboard.stale])
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [("leaderboard.csv", "team,points\nus,3\n"), ("leaderboard.html", "<h1>Mine</h1>\n")],
+    )
+    def test_numbers_and_a_web_page_of_the_user_are_not_replaced(self, tmp_path: Path, name, text, make):
+        result_files.write(tmp_path, made(10, 12))
+        (tmp_path / name).write_text(text)
+        with pytest.raises(FsbenchError, match=f"{name}: is not a page of fsbench leaderboard, which would"):
+            make(tmp_path, None)
+        assert (tmp_path / name).read_text() == text
+        assert not (tmp_path / "README.md").exists()
+
     def test_a_readme_in_the_folder_has_all_tables(self, tmp_path: Path):
         result_files.write(tmp_path, made(10, 12))
         readme = tmp_path / "README.md"

@@ -85,6 +85,10 @@ def texts(browser: webdriver.Chrome, css: str) -> list[str]:
     )
 
 
+def classes(browser: webdriver.Chrome, css: str) -> list[str]:
+    return [element.get_attribute("class") for element in every(browser, css)]
+
+
 def tab(browser: webdriver.Chrome, dataset: str) -> None:
     first(browser, f"[data-dataset='{dataset}']").click()
 
@@ -257,20 +261,109 @@ def test_back_returns_to_the_view_before(opened):
 
 
 def test_figure(opened):
-    """Measured and published rows beside each other, best first."""
-    numbers = [float(text) for text in texts(opened, "#chart .panel:nth-child(2) .number")]
+    """Measured rows, then published ones; inductive ones first, and the best first among them."""
+    assert first(opened, "#figure-title").text == (
+        "Measured rows, and the 12 highest inductive published rows, by 5-way 1-shot accuracy"
+    )
+    assert texts(opened, "#chart .group") == [
+        "Measured rows, inductive ones first",
+        "The 12 highest inductive published rows",
+    ]
+    numbers = [float(text) for text in texts(opened, "#chart .published .panel:nth-child(2) .number")]
     assert numbers == sorted(numbers, reverse=True)
+    kinds = [name.split()[-1] for name in classes(opened, "#chart > li")]
+    assert kinds == ["head", "group", *["line"] * 5, "group", *["published"] * 12]
     lines = every(opened, "#chart .line:not(.head)")
     assert {"published" in (line.get_attribute("class") or "") for line in lines} == {True, False}
     assert len(every(opened, "#chart .published")) == 12
     spots = opened.execute_script(
-        "return [...document.querySelectorAll('#chart .panel:nth-child(2) .dot')]"
+        "return [...document.querySelectorAll('#chart .published .panel:nth-child(2) .dot')]"
         ".map((e) => e.getBoundingClientRect().left + e.getBoundingClientRect().width / 2)"
     )
     assert spots == sorted(spots, reverse=True), "a higher accuracy is further right"
     first(opened, "#figure-more").click()
     assert len(every(opened, "#chart .line:not(.head)")) > len(lines)
     assert "figure=all" in opened.current_url
+
+
+def test_figure_of_rows_without_the_first_protocol(browser, tmp_path: Path):
+    """Rows that only have 5-shot accuracies are in the figure, beside rows with both or alone."""
+    base = next(iter(result_files.read_all(GOLDEN / "glyphs")))
+    for run, n_shot in [("one", 1), ("five", 5)]:
+        result_files.write(tmp_path, changed(base, run=run, recipe=run, train_seed=None, n_shot=n_shot))
+    visit(browser, leaderboard.update(tmp_path, None, published="none")[2])
+    assert [text.split()[0] for text in texts(browser, "#chart .label")] == ["one", "five"]
+    first(browser, "#text").send_keys("five")
+    settle(browser)
+    assert [text.split()[0] for text in texts(browser, "#chart .label")] == ["five"]
+
+
+def test_copy_buttons_say_so_and_return(opened):
+    """Also after a second click while the button says "Copied"."""
+    choose(opened, "rows", "measured")
+    first(opened, "details[name=about]:has(#citation) summary").click()
+    for css in ("#link", "#copy-citation"):
+        check_copy(opened, css)
+    open_row(opened, "manifold-mixup paper")
+    for css in ("#panel-link", "[data-copy]"):
+        check_copy(opened, css)
+
+
+def check_copy(browser: webdriver.Chrome, css: str) -> None:
+    button = first(browser, css)
+    before = button.text
+    for _ in range(2):
+        button.click()
+        wait_for(lambda: button.text == "Copied")
+    wait_for(lambda: button.text == before)
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_search_covers_every_run(opened):
+    choose(opened, "rows", "measured")
+    run = next(row for row in rows_of_browser(opened) if len(row["runs"]) > 1)["runs"][-1]["name"]
+    first(opened, "#text").send_keys(run)
+    settle(opened)
+    assert len(every(opened, "#table tbody th.name")) >= 1
+
+
+def rows_of_browser(browser: webdriver.Chrome) -> list[dict]:
+    data = json.loads(browser.execute_script("return document.getElementById('data').textContent"))
+    return data["tables"][0]["rows"]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_link"),
+    [
+        ("https://example.org/", True),
+        ("#row=x", True),
+        ("cifar-fs/x.json", True),
+        (" javascript:alert(1)", False),
+        ("java\nscript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("https://[", False),
+    ],
+)
+def test_only_safe_addresses_are_links(browser, page: Path, tmp_path: Path, address: str, is_link: bool):
+    """The address of a paper in a published row."""
+    start, end = page.read_text("utf-8").split('type="application/json">')
+    data, rest = end.split("</script>", 1)
+    values = json.loads(data)
+    row = next(row for table in values["tables"] if table["published"] for row in table["rows"])
+    row["paper"] = address
+    copy = tmp_path / "page.html"
+    text = json.dumps(values).replace("<", "\\u003c")
+    copy.write_text(f'{start}type="application/json">{text}</script>{rest}', "utf-8")
+    visit(browser, copy, f"#row={row['id']}")
+    wait_for(lambda: first(browser, "#panel").is_displayed())
+    names = texts(browser, "#panel dd a")
+    assert (row["name"] in names) is is_link
 
 
 def test_figure_draws_intervals_to_scale(opened):

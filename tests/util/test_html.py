@@ -63,6 +63,21 @@ def test_modules_become_one_script(template: Path):
     assert admitted(render(template, title="T", values=[]), "script")
 
 
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ('import { c } from "./own.js";\nexport const b = 1;\n', "own.js: imports itself, through .*b.js"),
+        ("export function a() {}\n", "several modules define a; rename"),
+        ("class a {}\n", "several modules define a; rename"),
+    ],
+)
+def test_modules_that_cannot_be_joined_are_refused(template: Path, module: str, message: str):
+    template.with_suffix(".js").write_text('import { b } from "./b.js";\nconst a = 1;\n')
+    (template.parent / "b.js").write_text(module)
+    with pytest.raises(ValueError, match=message):
+        bundle(template.with_suffix(".js"))
+
+
 def test_values_stay_text(template: Path):
     page = render(template, title=HOSTILE, values={"name": HOSTILE, "order": {"b": 1, "a": 2}})
     assert "alert(1)</script>" not in page

@@ -1,17 +1,17 @@
-"""What the page says about itself: why published rows are higher, papers, repository and citation."""
+"""What the page says about itself: why published rows are higher, papers and citation."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, metadata
 
 from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
 from fsbench.heads import HEADS
+from fsbench.models.identity import Model
 from fsbench.report.leaderboard.published import Published, Quotation
 from fsbench.report.leaderboard.rows import Protocol
-from fsbench.report.leaderboard.tables import Table
+from fsbench.report.leaderboard.tables import Line, Spread, Table
 from fsbench.report.leaderboard.wording import notes
 from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL
 from fsbench.training.recipe import load_recipe, recipe_names
@@ -20,7 +20,7 @@ MOST_NAMED = 2  # backbones in one sentence
 
 
 def why_published_differ(dataset: str, tables: Sequence[Table], quotations: Sequence[Quotation]) -> str:
-    """Say why published rows of a data set are higher than measured ones.
+    """Say why published rows of a data set are higher than those of the backbones trained here.
 
     Inductive rows are compared that were trained on the same data set, on the data set itself if possible.
 
@@ -32,39 +32,58 @@ def why_published_differ(dataset: str, tables: Sequence[Table], quotations: Sequ
     Returns:
         The sentences, made from the rows; empty if no published row is higher.
     """
-    measured = [r for table in tables for r in table.results if r.data.dataset == dataset]
-    inductive = [result for result in measured if not result.head.transductive]
     printed = [quotation for quotation in quotations if quotation.pair[1] == dataset]
-    sources = sorted({quotation.pair[0] for quotation in printed}, key=lambda source: source != dataset)
-    for source in sources:
-        results = [result for result in inductive if result.model.source == source]
-        rows = [row for quotation in printed if quotation.pair[0] == source for row in quotation.rows]
-        for protocol in sorted({(result.spec.n_way, result.spec.n_shot) for result in results}):
-            return _comparison(protocol, _of(results, protocol), rows)
-    return ""
+    lines = [line for table in tables for line in table.lines if _is_trained_here(line, dataset)]
+    sources = {line.result.model.source for line in lines} & {quotation.pair[0] for quotation in printed}
+    if not sources:
+        return ""
+    source = min(sources, key=lambda name: (name != dataset, name))
+    return _comparison(
+        [line for line in lines if line.result.model.source == source],
+        [row for quotation in printed if quotation.pair[0] == source for row in quotation.rows],
+    )
 
 
-def _comparison(protocol: Protocol, results: Sequence[Result], rows: Sequence[Published]) -> str:
+def _is_trained_here(line: Line, dataset: str) -> bool:
+    """Whether a line is about a recipe with an inductive head on a data set; a mean stands for its seeds."""
+    result = line.result
+    inductive = not result.head.transductive and not result.head.class_prior
+    trained = bool(result.model.recipe) and not line.in_mean
+    return result.data.dataset == dataset and inductive and trained and bool(line.cells)
+
+
+def _comparison(lines: Sequence[Line], rows: Sequence[Published]) -> str:
     """Compare the best rows, and name the backbones of the published ones that are higher."""
-    best = max(100 * result.outcome.accuracy for result in results)
+    protocol = min(protocol for line in lines for protocol in line.cells)
+    compared = [line for line in lines if protocol in line.cells]
+    best = max(compared, key=lambda line: _accuracy(line, protocol))
+    accuracy = _accuracy(best, protocol)
     higher = [
-        (accuracy, row.backbone)
+        (float(text.split()[0]), row.backbone)
         for row in rows
-        if row.setting.partition(",")[0] in ("inductive", "") and not row.source.from_memory
-        if (accuracy := float(row.accuracies.get(protocol, "0").split()[0])) > best
+        if row.setting in ("inductive", "") and not row.source.from_memory
+        if (text := row.accuracies.get(protocol)) and float(text.split()[0]) > accuracy
     ]
     if not higher:
         return ""
-    backbones = sorted({str(result.model.backbone) for result in results})
+    rows_are = "1 published row is" if len(higher) == 1 else f"{len(higher)} published rows are"
+    runs = f"mean of {best.n_seeds} seeds: " if best.n_seeds > 1 else "one training seed: "
+    backbones = sorted({str(line.result.model.backbone) for line in compared})
     others = Counter(name for _, name in higher if name and name not in backbones)
     named = ", ".join(f"{name} in {n}" for name, n in others.most_common(MOST_NAMED))
     larger = f", mostly with other backbones ({named})" if others.total() > len(higher) / 2 else ""
-    rows_are = "1 published row is" if len(higher) == 1 else f"{len(higher)} published rows are"
+    training = _training([line.result.model for line in compared])
     return (
-        f"{rows_are} above the best measured one (inductive, {_words(protocol)}: up to "
-        f"{max(higher)[0]:.1f} % against {best:.1f} %){larger}; measured here: "
-        f"{_listed(backbones)}{_training(results)}. Filter by backbone to compare like with like."
+        f"{rows_are} above the best recipe trained here ({runs}{accuracy:.1f} %; published: up to "
+        f"{max(higher)[0]:.1f} %; inductive, {{}}-way {{}}-shot){larger}; trained here: ".format(*protocol)
+        + f"{' and '.join(backbones)}{training}. Filter by backbone to compare like with like."
     )
+
+
+def _accuracy(line: Line, protocol: Protocol) -> float:
+    """Return the accuracy of a line in %, as its mean or its only run has it."""
+    cell = line.cells[protocol]
+    return 100 * (cell.mean if isinstance(cell, Spread) else cell.result.outcome.accuracy)
 
 
 def reading(table: Table) -> str:
@@ -109,44 +128,27 @@ def papers(results: Iterable[Result]) -> dict[str, dict[str, str]]:
     }
 
 
-def repository() -> str | None:
-    """Return the address of the repository that the installed package states; None if it states none."""
-    try:
-        urls = metadata("fsbench").get_all("Project-URL") or []
-    except PackageNotFoundError:
-        return None
-    named = {name.strip().lower(): url.strip() for name, _, url in (text.partition(",") for text in urls)}
-    address = next((named[name] for name in ("repository", "source", "homepage") if name in named), "")
-    return address if address.startswith("https://") else None
-
-
 def citation(results: Iterable[Result]) -> str:
     """Write a BibTeX entry for the versions of fsbench that measured the results."""
     versions = sorted(
         {result.outcome.versions["fsbench"] for result in results if "fsbench" in result.outcome.versions}
     )
+    version = [f"  version = {{{', '.join(map(_plain, versions))}}},"] if versions else []
     lines = [
         "@software{fsbench,",
         "  title   = {{fsbench}: few-shot image classification, measured},",
-        *(f"  version = {{{', '.join(map(_plain, versions))}}}," for _ in versions[:1]),
-        *(f"  url     = {{{address}}}," for address in [repository()] if address),
+        *version,
         "  note    = {Results of the leaderboard; cite the papers of the methods as well}",
         "}",
     ]
     return "\n".join(lines)
 
 
-def _of(results: Iterable[Result], protocol: Protocol) -> list[Result]:
-    """Select the results of one protocol."""
-    return [result for result in results if (result.spec.n_way, result.spec.n_shot) == protocol]
-
-
-def _training(results: Iterable[Result]) -> str:
+def _training(models: Sequence[Model]) -> str:
     """Describe the epochs of measured rows, beside those that the papers of their recipes state."""
-    models = [result.model for result in results]
     epochs = sorted({model.epochs for model in models if model.epochs is not None})
     full = sorted({n for model in models if (n := _epochs_of_paper(model.recipe)) is not None})
-    text = f", trained for {_span(epochs)} epochs" if epochs else ""
+    text = f" for {_span(epochs)} epochs" if epochs else ""
     return text + (f" where the papers of their recipes train {_span(full)}" if text and full else "")
 
 
@@ -159,16 +161,6 @@ def _epochs_of_paper(recipe: str | None) -> int | None:
         return load_recipe(recipe, "paper").epochs
     except FsbenchError:
         return None
-
-
-def _words(protocol: Protocol) -> str:
-    """Name a protocol."""
-    return "{}-way {}-shot".format(*protocol)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Join names with commas, and the last one with 'and'."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -74,11 +74,11 @@ class Accuracy:
     def class_values(self) -> NDArray[np.float64] | None:
         """The value of each class, averaged over the seeds, (classes,); None if it is unknown."""
         values = [result.outcome.class_values for result in self.results]
-        known = [value for value in values if value is not None]
+        present = [value for value in values if value is not None]
         images = {result.image_identity for result in self.results}
-        if len(known) < len(values) or len({len(value) for value in known}) > 1 or len(images) > 1:
+        if len(present) < len(values) or len({len(value) for value in present}) > 1 or len(images) > 1:
             return None
-        mean: NDArray[np.float64] = np.mean(known, axis=0)
+        mean: NDArray[np.float64] = np.mean(present, axis=0)
         return mean
 
 

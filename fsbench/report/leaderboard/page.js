@@ -3,7 +3,7 @@
 // The parts are ES modules below page/. fsbench._util.html joins them into one script, so that the page is a
 // single file that also works from a disk.
 
-import { byId, copy, make } from "./page/dom.js";
+import { byId, copyFrom, make } from "./page/dom.js";
 import { csvText, download } from "./page/csv.js";
 import { drawFigure } from "./page/figure.js";
 import { drawFilters, listenToFilters } from "./page/filters.js";
@@ -23,7 +23,7 @@ function start() {
   const data = JSON.parse(byId("data").textContent);
   const rows = readRows(data);
   const byRow = new Map(rows.map((row) => [row.id, row]));
-  const byDataset = Map.groupBy(rows, (row) => row.table.dataset);
+  const byDataset = groupByDataset(rows);
   const datasets = [...byDataset.keys()];
   const tabs = buildTabs(byId("tabs"), datasets, (dataset) => update({ dataset, page: 1, unfolded: "" }));
   let state = null;
@@ -79,16 +79,26 @@ function start() {
   listenForTips((id) => byRow.get(id), data.level);
   listenToClicks(() => state, update);
   byId("csv").addEventListener("click", () => download(`fsbench-${state.dataset}.csv`, csvText(shown, keys)));
-  byId("link").addEventListener("click", () => copyAddress(byId("link")));
+  byId("link").addEventListener("click", () => copyFrom(byId("link"), location.href));
+  byId("panel-link").addEventListener("click", () => copyFrom(byId("panel-link"), location.href));
   byId("copy-citation").addEventListener("click", () =>
-    copy(document.querySelector(".command pre").textContent),
+    copyFrom(byId("copy-citation"), byId("citation").textContent),
   );
-  byId("panel-link").addEventListener("click", () => copyAddress(byId("panel-link")));
   window.addEventListener("popstate", () => draw(read()));
   byId("filter-box").open = !window.matchMedia("(max-width: 48rem)").matches; // they fill the screen of a phone
   byId("papers").append(...paperItems(data.papers));
   byId("quoted").textContent = data.tables.some((table) => table.published) ? data.quoted : "";
   draw(read());
+}
+
+function groupByDataset(rows) {
+  const groups = new Map();
+  for (const row of rows) {
+    const { dataset } = row.table;
+    if (!groups.has(dataset)) groups.set(dataset, []);
+    groups.get(dataset).push(row);
+  }
+  return groups;
 }
 
 function countByDataset(byDataset, state) {
@@ -138,16 +148,6 @@ function drawNotes(rows, data) {
 function paperItems(papers) {
   const texts = { ...papers.recipes, ...papers.heads };
   return Object.entries(texts).map(([name, text]) => make("li", {}, `${name}: `, ...withLinks(text)));
-}
-
-function copyAddress(button) {
-  copy(location.href).then(() => {
-    const text = button.textContent;
-    button.textContent = "Link copied";
-    setTimeout(() => {
-      button.textContent = text;
-    }, 2000);
-  });
 }
 
 start();

@@ -9,6 +9,8 @@ from fsbench._util.untrusted import escape_formula
 from fsbench.evaluation.flat import as_row
 from fsbench.report.leaderboard.tables import Cell, Table
 
+FIRST_COLUMNS = "dataset,run,head,preprocess,n_way,n_shot,accuracy_percent,"  # mark the file as generated
+
 
 def spreadsheet(tables: Sequence[Table]) -> str:
     """Write one line per result, in the order of the tables; columns are those of `as_row`."""

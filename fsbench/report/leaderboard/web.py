@@ -1,5 +1,6 @@
 """The leaderboard as one static HTML page: the data from which the scripts in `page/` draw it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import numpy as np
 
 from fsbench._util import user_code
 from fsbench._util.html import render
+from fsbench.evaluation.flat import flatten
 from fsbench.report.leaderboard import about
 from fsbench.report.leaderboard.checkpoints import Committed
 from fsbench.report.leaderboard.configurations import Accuracy, Configuration, configurations, identifiers
 from fsbench.report.leaderboard.published import Quotation
-from fsbench.report.leaderboard.rows import Protocol
+from fsbench.report.leaderboard.rows import Protocol, family_key
 from fsbench.report.leaderboard.tables import Cell, Line, Spread, Table
 from fsbench.report.leaderboard.web_pairs import MOST_COMPARED, UNITS, pairs_data
 from fsbench.report.leaderboard.web_published import quotation_data, source_list
@@ -59,7 +61,6 @@ def page(
     return render(
         Path(__file__).with_name("page.html"),
         data=data,
-        repository=about.repository(),
         citation=about.citation(results),
     )
 
@@ -67,7 +68,8 @@ def page(
 def _table(table: Table) -> dict[str, Any]:
     """Return one table of measured results."""
     folded = configurations(table)
-    labels = [_label(table, configuration) for configuration in folded]
+    labels = [_label(configuration) for configuration in folded]
+    names = _names([configuration.line for configuration in folded])
     return {
         "heading": table.heading,
         "published": False,
@@ -76,8 +78,8 @@ def _table(table: Table) -> dict[str, Any]:
         "notes": about.reading(table),
         "columns": table.columns,
         "rows": [
-            _configuration(table, configuration, identifier)
-            for configuration, identifier in zip(folded, identifiers(labels), strict=True)
+            _configuration(table, configuration, identifier, name)
+            for configuration, identifier, name in zip(folded, identifiers(labels), names, strict=True)
         ],
         "over": table.over,
         "checkpoints": [pairs_data(compared) for compared in table.checkpoints.values()],
@@ -85,26 +87,39 @@ def _table(table: Table) -> dict[str, Any]:
     }
 
 
-def _label(table: Table, configuration: Configuration) -> dict[str, str]:
-    """Return the texts that identify a configuration, whatever seeds it has."""
+def _label(configuration: Configuration) -> dict[str, str]:
+    """Return the texts that identify a configuration, whatever seeds it has and whatever else is measured."""
     line = configuration.line
+    family = flatten(family_key(line.result)).items()
     return {
         "recipe": recipe(line.result.model),
         "head": line.named["head"],
-        "backbone": line.named["backbone"],
-        "changes": line.changes,
-        "table": table.heading,
+        # Without fields that are not set, a field that is added later changes no identifier.
+        "family": repr(sorted((name, value) for name, value in family if value is not None)),
     }
 
 
-def _configuration(table: Table, configuration: Configuration, identifier: str) -> dict[str, Any]:
+def _names(lines: Sequence[Line]) -> list[str]:
+    """Return the names of rows, without the digest of a weights file where they stay distinct."""
+    full = [line.named["recipe"] for line in lines]
+    short = {
+        name: name.removesuffix(f"-{line.result.model.checkpoint:.8}")
+        if line.result.model.checkpoint
+        else name
+        for name, line in zip(full, lines, strict=True)
+    }
+    uses = Counter(short.values())
+    return [short[name] if uses[short[name]] == 1 else name for name in full]
+
+
+def _configuration(table: Table, configuration: Configuration, identifier: str, name: str) -> dict[str, Any]:
     """Return one row of measured results; `cells` are means, and null for a single run."""
     line, runs = configuration.line, configuration.runs
     head, model = line.result.head, line.result.model
     accuracies = configuration.accuracies
     return {
         "id": identifier,
-        "name": line.named["recipe"],
+        "name": name,
         "changes": line.changes,
         "recipe": model.recipe or "",
         "backbone": line.named["backbone"],

@@ -12,8 +12,8 @@ MOST_COMPARED = 100  # rows of a column; pairs grow with their square, and the p
 def pairs_data(compared: Compared) -> dict[str, list[int | None]] | None:
     """Return the lower triangles, row by row, of differences, half widths and p-values.
 
-    P-values are rounded down, so that a value below the level stays below it. The added constant prevents
-    that a p-value of 1 becomes 9999 because of rounding errors. None for too many rows.
+    P-values are rounded down, so that a value below the level stays below it. A small constant
+    is added first: with rounding errors, a p-value of 1 would become 9999. None for too many rows.
     """
     if len(compared.p) > MOST_COMPARED:
         return None

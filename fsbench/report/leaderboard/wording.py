@@ -60,10 +60,12 @@ def line_details(result: Result) -> dict[str, str]:
     """Return details that may distinguish rows with the same label, the most informative first."""
     data, model, head = result.data, result.model, result.head
     first = {
-        "classifier": f"{or_dash(model.classifier)} classifier",
-        "dropout": f"dropout {or_dash(model.dropout)}",
-        "transform": or_dash(model.transform),
-        "stored_size": f"images stored at {or_dash(data.stored_size)} px",
+        "classifier": f"{model.classifier or 'unknown'} classifier",
+        "dropout": f"dropout {'unknown' if model.dropout is None else model.dropout}",
+        "transform": model.transform or "unknown transform",
+        "stored_size": f"images stored at {data.stored_size} px"
+        if data.stored_size
+        else "unknown stored size",
         "seed": f"task seed {result.spec.seed}",
         "n_tasks": f"{result.spec.n_tasks:,} tasks",
     }

@@ -1,6 +1,8 @@
 // Elements from names, attributes and children. Texts become text nodes, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
+const SAFE = ["https:", "http:", "file:"]; // protocols of links
+const texts = new WeakMap(); // of buttons that say "Copied", with the timer that ends it
 
 /**
  * @param {string} tag
@@ -30,14 +32,17 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A link if there is an address, else the text. Only addresses of the web and of files beside the page. */
+/** A link if there is an address, else the text. Only addresses of the web and of files. */
 export function linkTo(href, text, attributes = {}) {
   return href && isSafe(href) ? make("a", { href, ...attributes }, text) : text;
 }
 
 function isSafe(href) {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(href)?.[1].toLowerCase();
-  return scheme === undefined || scheme === "https" || scheme === "http";
+  try {
+    return SAFE.includes(new URL(href, document.baseURI).protocol); // as the browser reads it
+  } catch {
+    return false;
+  }
 }
 
 /** Nodes with a separator between them. */
@@ -45,8 +50,21 @@ export function joined(nodes, separator) {
   return nodes.flatMap((node, i) => (i ? [separator, node] : [node]));
 }
 
+/** Copy a text when a button is clicked, which says so for two seconds. */
+export async function copyFrom(button, text) {
+  await copy(text);
+  const { label = button.textContent, timer } = texts.get(button) ?? {};
+  clearTimeout(timer);
+  button.textContent = "Copied";
+  const reset = () => {
+    button.textContent = label;
+    texts.delete(button);
+  };
+  texts.set(button, { label, timer: setTimeout(reset, 2000) });
+}
+
 /** Copy a text; the old command also works where the clipboard is closed, for example in frames. */
-export async function copy(text) {
+async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {

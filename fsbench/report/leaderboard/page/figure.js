@@ -1,46 +1,67 @@
 // The figure: one line per configuration, and for each protocol a dot with its intervals.
 
 import { byId, make } from "./dom.js";
-import { accuracyText, count, fixed } from "./numbers.js";
+import { accuracyText, fixed } from "./numbers.js";
 import { nameOf, sortRows } from "./rows.js";
 
-const MOST = { measured: 24, published: 12 }; // until all rows are wanted
-const MOST_ON_WISH = 400;
+const MOST = { measured: 24, published: 12 }; // until all rows are selected
+const MOST_LINES = 400; // of each kind
 const STEPS = [1, 2, 5, 10, 20, 25];
 const MOST_TICKS = 6;
 
-/** Draw the rows, best first in the first protocol. */
+/** Draw the measured rows, then the published ones, which are not comparable with them. */
 export function drawFigure(rows, keys, state) {
-  const order = sortRows(
-    rows.filter((row) => row.cells.has(keys[0])),
-    { sort: `-${keys[0]}`, mixed: true },
-  );
-  const lines = state.figure === "all" ? order.slice(0, MOST_ON_WISH) : best(order);
+  const key = keys.find((one) => rows.some((row) => row.cells.has(one)));
+  const groups = [
+    groupOf(rows, key, "measured", state),
+    groupOf(rows, key, "published", state),
+  ].filter((group) => group.all.length);
+  const lines = groups.flatMap((group) => group.shown);
   byId("figure").hidden = lines.length === 0;
   if (!lines.length) return;
-  const axes = keys.map((key) => axisOf(lines, key));
+  const axes = keys.map((one) => axisOf(lines, one));
   const chart = byId("chart");
   chart.style.setProperty("--panels", String(keys.length));
-  chart.replaceChildren(headOf(keys, axes), ...lines.map((row) => lineOf(row, keys, axes)));
-  byId("figure-title").textContent = title(lines, order, keys);
+  chart.replaceChildren(
+    headOf(keys, axes),
+    ...groups.flatMap((group) => [
+      make("li", { class: "group" }, capitalized(textOf(group)) + orderOf(group)),
+      ...group.shown.map((row) => lineOf(row, keys, axes)),
+    ]),
+  );
+  byId("figure-title").textContent =
+    `${capitalized(groups.map(textOf).join(", and "))}, by ${nameOf(key)} accuracy`;
+  const reach = groups.reduce((sum, group) => sum + Math.min(group.all.length, MOST_LINES), 0);
   const more = byId("figure-more");
-  more.hidden = lines.length === order.length && state.figure !== "all";
-  more.textContent = state.figure === "all" ? "Show only the best rows" : `Show all ${order.length} rows`;
+  more.hidden = state.figure !== "all" && lines.length === reach;
+  const every = reach < rows.length ? `Show ${reach} of ${rows.length} rows` : `Show all ${rows.length} rows`;
+  more.textContent = state.figure === "all" ? "Show fewer rows" : every;
 }
 
-function best(order) {
-  const left = { ...MOST };
-  return order.filter((row) => left[row.published ? "published" : "measured"]-- > 0);
+/** Rows of one kind: inductive ones first, so that like is beside like; the highest first in each part. */
+function groupOf(rows, key, kind, state) {
+  const ofKind = rows.filter((row) => row.published === (kind === "published"));
+  const order = sortRows(ofKind, { sort: `-${key}`, mixed: true });
+  const all = [...order.filter(isInductive), ...order.filter((row) => !isInductive(row))];
+  return { kind, all, shown: all.slice(0, state.figure === "all" ? MOST_LINES : MOST[kind]) };
 }
 
-function title(lines, order, keys) {
-  const measured = lines.filter((row) => !row.published).length;
-  const parts = [];
-  if (measured) parts.push(`${measured} measured`);
-  if (lines.length > measured) parts.push(`${lines.length - measured} published`);
-  const which = lines.length < order.length ? ` The best of ${count(order.length, "row")}` : " All rows";
-  return `${which.trim()} by ${nameOf(keys[0])} accuracy: ${parts.join(" and ")}.`;
+const isInductive = (row) => row.setting.startsWith("inductive");
+
+/** What a group shows, such as "the 12 highest inductive published rows". */
+function textOf({ kind, shown, all }) {
+  if (shown.length === all.length) return `${kind} rows`;
+  if (!all.some(isInductive)) return `the ${shown.length} highest ${kind} rows`;
+  if (shown.every(isInductive)) return `the ${shown.length} highest inductive ${kind} rows`;
+  return `${shown.length} of ${all.length} ${kind} rows`;
 }
+
+function orderOf({ shown }) {
+  const inductive = shown.filter(isInductive).length;
+  return inductive && inductive < shown.length ? ", inductive ones first" : "";
+}
+
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** An axis that begins and ends at a tick, around all intervals of the lines. */
 export function axisOf(lines, key) {

@@ -11,7 +11,7 @@ export function linesOf(row, keys, isUnfolded) {
     { role: "row", class: row.published ? "published" : null },
     nameCell(row),
     cell("head", row.head),
-    cell("backbone", row.backbone),
+    cell("backbone", ...breakable(row.backbone)),
     cell("setting", row.setting),
     cell("epochs", row.epochs),
     make("td", { role: "cell", class: "seeds", "data-name": "seeds" }, seedsOf(row, isUnfolded)),
@@ -25,7 +25,7 @@ function nameCell(row) {
   const link = make(
     "a",
     { href: `#row=${row.id}`, "data-row": row.id, "data-key": `name-${row.id}` },
-    row.name,
+    ...breakable(row.name),
   );
   const details = row.published
     ? [
@@ -44,8 +44,15 @@ function nameCell(row) {
   );
 }
 
-function cell(name, text) {
-  return make("td", { role: "cell", class: text === "-" ? `${name} empty` : name, "data-name": name }, text);
+function cell(name, ...texts) {
+  const classes = texts[0] === "-" ? `${name} empty` : name;
+  return make("td", { role: "cell", class: classes, "data-name": name }, ...texts);
+}
+
+/** A name that may break after a dot or underscore, such as pretrained.mobilenet_v2. */
+function breakable(name) {
+  const parts = name.split(/([^._]*[._])/).filter(Boolean);
+  return parts.flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
 }
 
 function seedsOf(row, isUnfolded) {
@@ -101,7 +108,7 @@ function runLine(row, run, keys) {
   const cells = keys.map((key) => {
     const accuracy = run.cells[row.table.keys.indexOf(key)];
     if (!accuracy) return make("td", { role: "cell", class: "accuracy empty" }, "-");
-    const link = make("a", { href: accuracy.href, title: "result file" }, accuracyText(accuracy));
+    const link = linkTo(accuracy.href, accuracyText(accuracy), { title: "result file" });
     return make(
       "td",
       { role: "cell", class: "accuracy", "data-name": nameOf(key) },

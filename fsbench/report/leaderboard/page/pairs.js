@@ -60,8 +60,8 @@ export function verdict({ difference, p }, level) {
  * seeds, else the first run.
  */
 export function comparisonOf({ raw }, i, seed = "") {
-  const wanted = raw.runs.find((run) => run.seed === seed && run.cells[i]);
-  if (!wanted && raw.cells?.[i]?.compared) return { kind: "recipes", isSelf: (member) => member.row === raw };
-  const run = wanted ?? raw.runs.find((candidate) => candidate.cells[i]);
+  const ofSeed = raw.runs.find((run) => run.seed === seed && run.cells[i]);
+  if (!ofSeed && raw.cells?.[i]?.compared) return { kind: "recipes", isSelf: (member) => member.row === raw };
+  const run = ofSeed ?? raw.runs.find((candidate) => candidate.cells[i]);
   return { kind: "checkpoints", isSelf: (member) => member.run === run, run };
 }

@@ -1,6 +1,6 @@
 // The panel of one row: its numbers, differences, classes, training, the command that repeats it, its files.
 
-import { byId, copy, linkTo, make } from "./dom.js";
+import { byId, copyFrom, linkTo, make } from "./dom.js";
 import { accuracyText } from "./numbers.js";
 import { classSection } from "./classes.js";
 import { comparisonSection } from "./comparison.js";
@@ -39,10 +39,7 @@ export function listenToPanel(close) {
   panel.addEventListener("click", (event) => {
     if (event.target === panel) panel.close();
     const button = event.target.closest("[data-copy]");
-    if (button)
-      copy(button.dataset.copy).then(() => {
-        button.textContent = "Copied";
-      });
+    if (button) copyFrom(button, button.dataset.copy);
   });
   byId("panel-close").addEventListener("click", () => panel.close());
 }

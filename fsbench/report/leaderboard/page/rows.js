@@ -54,7 +54,7 @@ function measuredRow(table, source) {
       source.backbone,
       source.setting,
       seeds,
-      source.runs[0].name,
+      ...source.runs.map((run) => run.name),
     ),
     cells: cellsOf(table, source.cells ?? source.runs[0].cells),
   };
@@ -128,8 +128,8 @@ function listProtocols(rows) {
 /** The protocols that are shown: those of the address, else the measured ones, else the usual ones. */
 export function shownProtocols(rows, selected) {
   const { keys, measured } = protocolsOf(rows);
-  const wanted = selected.split(",").filter((key) => keys.includes(key));
-  if (wanted.length) return keys.filter((key) => wanted.includes(key));
+  const selectedKeys = selected.split(",").filter((key) => keys.includes(key));
+  if (selectedKeys.length) return keys.filter((key) => selectedKeys.includes(key));
   if (measured.size) return keys.filter((key) => measured.has(key)).slice(0, 4);
   const usual = keys.filter((key) => key === "5w1s" || key === "5w5s");
   return usual.length ? usual : keys.slice(0, 2);

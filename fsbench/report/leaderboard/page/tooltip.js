@@ -36,7 +36,7 @@ function rankLines(row, place, level) {
   const first = `Rank ${rank} of ${membersOf(row.table, place, kind).length} ${noun}`;
   const pairs = differences(row.table, place, kind, isSelf);
   if (!pairs?.length) return [first];
-  const number = (wanted) => pairs.filter((pair) => verdict(pair, level) === wanted).length;
+  const number = (claim) => pairs.filter((pair) => verdict(pair, level) === claim).length;
   return [
     first,
     `Significantly better than ${number("better")}, worse than ${number("worse")}, not different from ${number("similar")}`,
