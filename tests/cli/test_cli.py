@@ -347,7 +347,7 @@ BAD = [  # command, part of the line on stderr
     ("plot time {here} --head svm", "--head has no effect on plot time; leave it out"),
     ("plot features {best} --out {file}/x.png", "cannot write {file}/x.png: {file} is not a folder"),
     ("plot features {best} --out {here}/x.png", "{best}: is a checkpoint; extract features first: fsbench "),
-    ("plot training {here} --out {here}/x.png", "{here}/last.safetensors: no such file or directory\n"),
+    ("plot training {here} --out {here}/x.png", "{here} holds no training; pass a run folder"),
     ("predict {best} --support {here} --query {here} --out {file}/x.csv", "x.csv: {file} is not a folder"),
     (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; did you mean 'conv4'?"),
     (TRAIN + "--dataset tinny", "unknown data set 'tinny'; did you mean 'tiny'?"),

@@ -22,7 +22,7 @@ from fsbench.features.store import Features, Origin
 from fsbench.models import checkpoint
 from fsbench.report import plots
 from fsbench.report.leaderboard import published
-from fsbench.report.plots import budget, ranking, selection
+from fsbench.report.plots import budget, marks, page, ranking, selection
 from tests.changed import changed, with_correct
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -165,6 +165,51 @@ def trained_for(recipe: str, epochs: int, seed: int, *correct: int, **changes) -
     values = tuple(value + 0.01 * seed for value in CLASSES[recipe])
     result = made(*correct, recipe=recipe, preset="fast", epochs=epochs, train_seed=seed, class_values=values)
     return changed(result, source=result.data.dataset, **{"precision": "float32", **changes})
+
+
+class TestMarks:
+    """A recipe has the same colour and marker in every panel and every kind."""
+
+    def test_every_shipped_recipe_has_a_mark(self):
+        shipped = {path.stem.replace("_", "-") for path in (RESULTS.parent / "baselines").glob("*.py")}
+        assert set(marks.SHIPPED) == shipped
+
+    def test_other_names_take_the_remaining_marks(self):
+        lines = [
+            ("b", "b"),
+            ("mixup", "mixup"),
+            ("a", "a"),
+            ("erm", "erm, 40 epochs"),
+            ("erm", "erm, 5 epochs"),
+        ]
+        assert marks.mark_numbers(lines) == {
+            "mixup": 2, "erm, 5 epochs": 0, "a": 1, "b": 3, "erm, 40 epochs": 4,
+        }  # fmt: skip
+
+    def drawn(self, figure, panel: int) -> set[str]:
+        return {to_hex(line.get_color()) for line in every_axes(figure)[panel].lines}
+
+    def test_kinds_and_panels_agree(self, trained):
+        """The better recipe comes first in a panel: mixup in one, ERM in the other."""
+        runs = [
+            made(right, right + 1, recipe=name, run=name, checkpoint=name, n_shot=shot, train_seed=0,
+                 source="cifar-fs", dataset=data, fingerprint=data, class_values=(0.3, 0.4, 0.5, 0.6))
+            for shot in (1, 5)
+            for data, name, right in (
+                ("cifar-fs", "erm", 6), ("cifar-fs", "mixup", 8), ("cub", "erm", 8), ("cub", "rotation", 6)
+            )
+        ]  # fmt: skip
+        colours = {name: page.mark(marks.SHIPPED.index(name))["color"].lower() for name in marks.SHIPPED}
+        in_panels = [{colours["erm"], colours["mixup"]}, {colours["erm"], colours["rotation"]}]
+        assert [self.drawn(plots.ways_and_shots(runs), panel) for panel in (0, 1)] == in_panels
+        assert [self.drawn(plots.task_accuracies(runs), panel) for panel in (0, 2)] == in_panels
+        assert all(
+            colours <= self.drawn(plots.leaderboard(runs), panel)
+            for colours, panel in zip(in_panels, (0, 2), strict=True)
+        )
+        pair = [trained_for(name, n, 0, 6, 7) for name in ("erm", "mixup") for n in (10, 40)]
+        assert self.drawn(plots.budgets(pair), 0) == in_panels[0]
+        assert self.drawn(plots.time_curves([trained]), 0) == {colours["erm"]}
 
 
 class TestBudgets:
@@ -452,7 +497,9 @@ class TestLeaderboard:
         assert [axes.get_xlabel() for axes in (one, five)] == ["5-way 1-shot", "5-way 5-shot"]
         names = [label.get_text() for label in one.get_yticklabels()]
         assert names[:2] == ["mixup", "erm"]
-        assert all(name.endswith(", published") for name in names[2:])
+        assert names[2:] == ["median of 3 published"]
+        percents = [55.14, 69.3, 64.17]  # conv4 on CIFAR-FS in published.csv
+        np.testing.assert_allclose(one.lines[-1].get_xdata(), [min(percents), 64.17, max(percents)])
         over_classes, over_tasks, seeds, mean = one.lines[:4]
         np.testing.assert_allclose(mean.get_xdata(), 950 / 15)
         np.testing.assert_allclose(sorted(seeds.get_xdata()), [900 / 15, 950 / 15, 1000 / 15])
@@ -481,6 +528,19 @@ class TestLeaderboard:
     def test_nothing(self):
         with pytest.raises(FsbenchError, match="leaderboard: there are no results"):
             plots.leaderboard([])
+
+
+class TestPretrained:
+    def test_networks_that_fsbench_did_not_train_are_left_out_but_not_from_an_evaluation(self):
+        about = {"recipe": None, "preset": None, "backbone": "timm:x", "run": "x", "checkpoint": "x"}
+        both = [*sweep(), *(changed(result, **about) for result in sweep())]
+        for draw in (plots.ways_and_shots, plots.task_accuracies):
+            text = texts(draw(both)).replace("\n", " ")
+            assert "Not drawn: networks that fsbench did not train" in text
+            assert "timm:x" not in text
+            assert "timm:x" in texts(draw(both, plots.Selection(recipe=("erm", "timm:x"))))
+            assert every_axes(draw(both[4:]))
+        assert "timm:x" in texts(plots.of_call(both))
 
 
 class TestTaskAccuracies:
@@ -556,6 +616,10 @@ class TestFeatures:
         with pytest.raises(FsbenchError, match=f"pip install {package}$"):
             plots.novel_features([features], method=method)
 
+    def test_a_folder_is_refused(self, tmp_path):
+        with pytest.raises(FsbenchError, match=r"is a folder; pass files of features, .* fsbench extract"):
+            plots.plot("features", [tmp_path])
+
 
 class TestTime:
     def test_curves_match_the_log_over_minutes(self, trained):
@@ -629,6 +693,41 @@ class TestTraining:
         assert (band.min(), band.max()) == pytest.approx((20, 40))
         np.testing.assert_allclose(loss.lines[0].get_ydata(), [4, 3.5])
         assert "means over 2 training seeds" in texts(figure).replace("\n", " ")
+
+    HEADER = "stage,epoch,seconds,images_per_second,"
+
+    def test_minutes_and_stages_are_those_of_the_fastest_seed(self, trained, tmp_path):
+        """The other seed was trained on a busy machine."""
+        tensors, about = checkpoint.read(trained / "last.safetensors")
+        for seed, seconds in enumerate((600, 60)):
+            other = replace(checkpoint.as_provenance(about), train_seed=seed, run=f"s{seed}")
+            checkpoint.write(tmp_path / f"s{seed}.safetensors", tensors, other)
+            (tmp_path / f"s{seed}.csv").write_text(
+                f"{self.HEADER}val_accuracy,val_half_width\n"
+                f"a,1,{seconds},9,0.2,0.1\nb,2,{seconds},9,0.3,0.1\n"
+            )
+        (axes,) = every_axes(figure := plots.plot("time", [tmp_path]))
+        line, stage = axes.lines
+        np.testing.assert_allclose(line.get_xdata(), [1, 2])
+        np.testing.assert_allclose(stage.get_xdata(), [1, 1])
+        assert "of the seed that took the least time" in texts(figure).replace("\n", " ")
+
+    def test_logs_without_half_widths_or_without_values_of_a_loss_are_drawn(self, trained, tmp_path):
+        (tmp_path / "last.safetensors").write_bytes((trained / "last.safetensors").read_bytes())
+        rows = ["a,1,10,12,0.2,4,", "a,2,10,12,0.3,3,"]
+        (tmp_path / "log.csv").write_text(
+            "\n".join([f"{self.HEADER}val_accuracy,loss_class,loss_mixed", *rows]) + "\n"
+        )
+        accuracy, loss = every_axes(figure := plots.training_curves([tmp_path]))
+        np.testing.assert_allclose(accuracy.lines[0].get_ydata(), [20, 30])
+        assert [text.get_text() for text in loss.texts] == ["class"]
+        assert "Bands" not in texts(figure)
+
+    @pytest.mark.parametrize("kind", ["training", "time"])
+    def test_paths_without_a_training_are_refused(self, tmp_path, kind):
+        for path in (tmp_path, tmp_path / "result.json"):
+            with pytest.raises(FsbenchError, match=f"{kind}: .* holds no training; pass a run folder"):
+                plots.plot(kind, [path])
 
     def test_filters(self, trained):
         assert every_axes(plots.plot("training", [trained], plots.Selection(dataset=("tiny",))))

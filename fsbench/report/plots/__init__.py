@@ -11,6 +11,7 @@ from fsbench.evaluation.result import Result
 from fsbench.features import store
 from fsbench.models.checkpoint import is_safetensors
 from fsbench.report.leaderboard import wording
+from fsbench.report.plots import labels
 from fsbench.report.plots.budget import budgets
 from fsbench.report.plots.embedding import novel_features
 from fsbench.report.plots.grids import cross_domain, recipe_by_head
@@ -65,6 +66,11 @@ def plot(kind: str, paths: Sequence[Path], selection: Selection = EVERYTHING) ->
     if kind == "features":
         selection.only(kind)
         for path in paths:
+            if path.is_dir():
+                raise FsbenchError(
+                    f"features: {path} is a folder; pass files of features, made with fsbench extract "
+                    "CHECKPOINT --out FILE.h5"
+                )
             if path.is_file() and is_safetensors(path):
                 raise FsbenchError(f"{path}: is a checkpoint; extract features first: fsbench extract {path}")
         return novel_features([store.read(path) for path in paths])
@@ -82,10 +88,12 @@ def of_call(results: Sequence[Result]) -> Figure:
     Several pairs of source and target make a cross-domain matrix, several heads a heat map, several ways or
     shots a sweep, several recipes a heat map, and one result the distribution over its tasks.
     """
+    # Selects all of them, so that none is left out.
+    named = Selection(recipe=tuple({labels.recipe(result.model): None for result in results}))
     if len({(result.model.source, result.data.dataset) for result in results if result.model.source}) > 1:
-        return cross_domain(results)
+        return cross_domain(results, named)
     if len({wording.head(result) for result in results}) > 1:
-        return recipe_by_head(results)
+        return recipe_by_head(results, named)
     if len({(result.spec.n_way, result.spec.n_shot) for result in results}) > 1:
-        return ways_and_shots(results)
-    return recipe_by_head(results) if len(results) > 1 else task_accuracies(results)
+        return ways_and_shots(results, named)
+    return recipe_by_head(results, named) if len(results) > 1 else task_accuracies(results, named)

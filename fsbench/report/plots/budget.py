@@ -14,6 +14,7 @@ from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.rows import family_key
 from fsbench.report.measured import of_seeds
 from fsbench.report.plots.labels import as_written, numbers, without_epochs
+from fsbench.report.plots.marks import mark_numbers
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
 from fsbench.report.plots.selection import EVERYTHING, Selection, select
 from fsbench.stats import holm
@@ -167,8 +168,9 @@ def budgets(results: Sequence[Result], selection: Selection = EVERYTHING) -> Fig
         )
     sections = [Section(as_written(setting.text()), _caption(group), 5.4) for setting, group in shown.items()]
     figure, parts = page(sections, note)
+    marks = mark_numbers((point.recipe, point.recipe) for group in shown.values() for point in group)
     for part, (setting, group) in zip(parts, shown.items(), strict=True):
-        _draw(part, setting, group)
+        _draw(part, setting, group, marks)
     return figure
 
 
@@ -193,7 +195,7 @@ def _caption(group: Sequence[Point]) -> str:
     )
 
 
-def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
+def _draw(part: SubFigure, setting: Setting, group: Sequence[Point], marks: Mapping[str, int]) -> None:
     """Draw the panels of one setting, one column per number of images per class."""
     columns = list(dict.fromkeys(point.per_class for point in group))
     recipes = recipes_of(group)
@@ -202,15 +204,16 @@ def _draw(part: SubFigure, setting: Setting, group: Sequence[Point]) -> None:
     for column, per_class in enumerate(columns):
         images = "all images" if per_class is None else f"{per_class} images"
         above[column].set_title(f"{images} per base class", fontsize="medium")
-        _panel(above[column], below[column], recipes, [p for p in group if p.per_class == per_class])
+        in_column = [point for point in group if point.per_class == per_class]
+        _panel(above[column], below[column], {name: marks[name] for name in recipes}, in_column)
     above[0].set_ylabel(f"{setting.spec.n_way}-way {setting.spec.n_shot}-shot accuracy, %")
     below[0].set_ylabel("difference from ERM, points")
-    legend_below(part, recipes)
+    legend_below(part, recipes, numbers=[marks[name] for name in recipes])
 
 
-def _panel(above: Axes, below: Axes, recipes: Sequence[str], group: Sequence[Point]) -> None:
-    """Draw one column of panels."""
-    for number, recipe in enumerate(recipes):
+def _panel(above: Axes, below: Axes, marks: Mapping[str, int], group: Sequence[Point]) -> None:
+    """Draw one column of panels; `marks` has the mark of each recipe."""
+    for place, (recipe, number) in enumerate(marks.items()):
         row = [point for point in group if point.recipe == recipe]
         above.plot([p.epochs for p in row], [100 * p.accuracy for p in row], **mark(number))
         compared = [point for point in row if point.difference is not None]
@@ -218,7 +221,7 @@ def _panel(above: Axes, below: Axes, recipes: Sequence[str], group: Sequence[Poi
             x = np.array([point.epochs for point in compared])
             y = np.array([100 * (point.difference or 0) for point in compared])
             half = np.array([np.nan if p.half_width is None else 100 * p.half_width for p in compared])
-            shifted = x * 1.04 ** (number - len(recipes) / 2)  # so that bars of one budget do not overlap
+            shifted = x * 1.04 ** (place - len(marks) / 2)  # so that bars of one budget do not overlap
             below.errorbar(shifted, y, half, capsize=2, **mark(number))
             hollow = np.isnan(half)
             below.plot(

@@ -8,11 +8,11 @@ import numpy as np
 
 from fsbench.evaluation.result import Result
 from fsbench.models.identity import Model
-from fsbench.report.grouping import differing
+from fsbench.report.grouping import differing, first_distinct
 from fsbench.report.leaderboard import wording
-from fsbench.report.leaderboard.rows import Protocol, family_key
-from fsbench.report.leaderboard.tables import Cell, Line, Table, tables
-from fsbench.stats import mean_and_half_width
+from fsbench.report.leaderboard.configurations import Accuracy, configurations
+from fsbench.report.leaderboard.rows import Protocol
+from fsbench.report.leaderboard.tables import Line, Table, tables
 
 _DATA_SETS = {
     "cifar-fs": "CIFAR-FS", "fc100": "FC100", "mini-imagenet": "mini-ImageNet", "cub": "CUB",
@@ -29,10 +29,12 @@ class Configuration:
 
     Attributes:
         name: Name, unique within the comparison.
+        recipe: The recipe, or the backbone of a network without one.
         seeds: The results for each protocol, one per training seed.
     """
 
     name: str
+    recipe: str
     seeds: Mapping[Protocol, Seeds]
 
 
@@ -83,8 +85,8 @@ def comparisons(results: Sequence[Result], without: Collection[str] = ()) -> lis
 
 def _comparison(table: Table, without: Collection[str]) -> Comparison:
     """Fold the training seeds of a table."""
-    lines = [line for line in table.lines if not line.in_mean]
-    details = [_details(line) for line in lines]
+    folded = configurations(table)
+    details = [_details(configuration.line) for configuration in folded]
     differ = differing(details)
     shown = [name for name in differ if name not in {*_LAST, *without}]
     names = [_joined(texts, shown or ["recipe"]) or texts["backbone"] for texts in details]
@@ -98,20 +100,30 @@ def _comparison(table: Table, without: Collection[str]) -> Comparison:
     common = _joined(details[0], details[0].keys() - {*differ, *_LAST, "head"})
     heads = sorted({texts["head"] for texts in details})
     title = ", ".join([as_written(table.heading), *(f"head {head}" for head in heads if len(heads) == 1)])
-    rows = [Configuration(name, _seeds(table, line)) for name, line in zip(names, lines, strict=True)]
+    rows = []
+    for name, configuration in zip(names, folded, strict=True):
+        seeds = {protocol: each.results for protocol, each in sorted(configuration.accuracies.items())}
+        rows.append(Configuration(name, recipe(configuration.line.result.model), seeds))
     return Comparison(title, common, table.columns, rows, table)
 
 
-def _seeds(table: Table, line: Line) -> dict[Protocol, Seeds]:
-    """Return the results of a line for each protocol."""
-    if line.n_seeds == 1:
-        return {protocol: [cell.result] for protocol, cell in line.cells.items() if isinstance(cell, Cell)}
-    family = family_key(line.result)
-    seeds: dict[Protocol, list[Result]] = {protocol: [] for protocol in table.columns}
-    for result in table.results:
-        if family_key(result) == family:
-            seeds[result.spec.n_way, result.spec.n_shot].append(result)
-    return {protocol: results for protocol, results in seeds.items() if results}
+def titles(shown: Sequence[Comparison]) -> Sequence[str]:
+    """Name comparisons by their data sets if these differ, otherwise with more details."""
+    firsts = [comparison.table.results[0] for comparison in shown]
+    short = [
+        pair(first.model.source, first.data.dataset) + ", synthetic images" * bool(first.data.synthetic)
+        for first in firsts
+    ]
+    sized = [f"{text}, {first.model.image_size} px" for text, first in zip(short, firsts, strict=True)]
+    full = [comparison.table.heading for comparison in shown]
+    return first_distinct([short, sized, full]) or full
+
+
+def of_all(results: Sequence[Result]) -> str:
+    """Describe the splits and heads of results, as the title of several comparisons."""
+    heads = ", ".join(sorted(set(map(wording.head, results))))
+    splits = ", ".join(sorted({result.data.split for result in results}))
+    return f"Few-shot accuracy in %, {splits} classes, head {heads}"
 
 
 def mean_and_range(seeds: Seeds) -> tuple[float, float, float]:
@@ -123,7 +135,7 @@ def mean_and_range(seeds: Seeds) -> tuple[float, float, float]:
     mean = float(np.mean(accuracies))
     if len(seeds) > 1:
         return mean, min(accuracies), max(accuracies)
-    half = 100 * mean_and_half_width(seeds[0].accuracies)[1]
+    half = 100 * (Accuracy(seeds, None).over_tasks or 0)
     return mean, mean - half, mean + half
 
 

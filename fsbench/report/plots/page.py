@@ -100,11 +100,14 @@ def grid(part: SubFigure, n_panels: int, n_columns: int, **options: Any) -> list
 
 
 def legend_below(
-    part: Figure | SubFigure, names: Sequence[str], handles: Sequence[Any] | None = None
+    part: Figure | SubFigure,
+    names: Sequence[str],
+    handles: Sequence[Any] | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> None:
-    """Write a legend below all panels; by default, its lines have the marks 0, 1, ..."""
+    """Write a legend below all panels; by default, its lines have the marks `numbers`, or 0, 1, ..."""
     if handles is None:
-        handles = [Line2D([], [], **mark(number)) for number in range(len(names))]
+        handles = [Line2D([], [], **mark(number)) for number in numbers or range(len(names))]
     columns = _legend_columns(names)
     part.legend(handles, names, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
@@ -162,6 +165,9 @@ def _fix_layout(figure: Figure) -> None:
     for _ in range(2):  # the first pass does not know the space that texts take
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        box = part.bbox_relative
+        box.p0, box.p1 = np.round(box.p0, 6), np.round(box.p1, 6)
     for axes in figure.get_axes():
         axes.set_position(tuple(np.round(axes.get_position().bounds, 6)))
 

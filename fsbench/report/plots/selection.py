@@ -8,6 +8,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import group_by, with_most_tasks
 from fsbench.report.leaderboard import wording
+from fsbench.report.plots import labels
 
 T = TypeVar("T")
 
@@ -42,9 +43,11 @@ class Selection:
 
 
 EVERYTHING = Selection()
+
+
 _TEXTS: Mapping[str, Callable[[Result], Sequence[str | int]]] = {  # values that a filter matches
     "dataset": lambda result: [result.data.dataset],
-    "recipe": lambda result: [result.model.recipe or result.model.backbone or result.model.run],
+    "recipe": lambda result: [labels.recipe(result.model)],
     "head": lambda result: [result.head.name, f"{result.head.name} ({result.head.preprocess})"],
     "n_shot": lambda result: [result.spec.n_shot],
 }
@@ -81,6 +84,18 @@ def select(
     left_out = sorted({by_head[head][0].head.name for head in by_head.keys() - heads})
     note = f"Other heads, not drawn: {', '.join(left_out)} (fsbench plot --head). " if left_out else ""
     return [result for head in heads for result in by_head[head]], note
+
+
+def trained_first(results: Sequence[Result], selection: Selection) -> tuple[list[Result], str]:
+    """Leave out networks that fsbench did not train, if there are others and no recipe is selected.
+
+    Returns:
+        The results, and a sentence about what is left out; it may be empty.
+    """
+    trained = [result for result in results if result.model.recipe]
+    if selection.recipe or not trained or len(trained) == len(results):
+        return list(results), ""
+    return trained, "Not drawn: networks that fsbench did not train (fsbench plot --recipe). "
 
 
 def matching(

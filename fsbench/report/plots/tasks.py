@@ -1,6 +1,6 @@
 """Distribution of accuracy over tasks, which a mean and its interval do not show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +11,7 @@ from fsbench.evaluation.result import Result
 from fsbench.report.leaderboard.rows import Protocol
 from fsbench.report.plots import labels
 from fsbench.report.plots.labels import Comparison, Seeds
+from fsbench.report.plots.marks import mark_numbers
 from fsbench.report.plots.page import (
     DASHES,
     LINE,
@@ -24,7 +25,7 @@ from fsbench.report.plots.page import (
     n_rows,
     page,
 )
-from fsbench.report.plots.selection import EVERYTHING, Selection, select
+from fsbench.report.plots.selection import EVERYTHING, Selection, select, trained_first
 
 HOW_TO_READ = (
     "A line shows, for each accuracy, the percentage of tasks with at most this accuracy. A line further to "
@@ -35,28 +36,33 @@ HOW_TO_READ = (
 def task_accuracies(results: Sequence[Result], selection: Selection = EVERYTHING) -> Figure:
     """Plot the share of tasks up to each accuracy: one line per configuration, one panel per protocol.
 
+    Networks that fsbench did not train are left out if there are others.
+
     Raises:
         FsbenchError: There are no results, more than 30 lines in a panel, or too many panels.
     """
-    kept, note = select(results, selection)
+    trained, left_out = trained_first(results, selection)
+    kept, note = select(trained, selection)
     shown = labels.comparisons(kept)
     if not shown:
         raise FsbenchError("task-accuracies: there are no results")
     points = [seeds for comparison in shown for row in comparison.rows for seeds in row.seeds.values()]
     caption = labels.interval(points, "In the legend, and as bands for several seeds")
-    figure, parts = page(list(map(_section, shown)), HOW_TO_READ + caption + note)
+    figure, parts = page(list(map(_section, shown)), HOW_TO_READ + caption + left_out + note)
+    marks = mark_numbers((row.recipe, row.name) for comparison in shown for row in comparison.rows)
     for part, comparison in zip(parts, shown, strict=True):
         at_most("task-accuracies", "lines in a panel", len(comparison.rows), MOST_LINES)
         panels = grid(part, len(comparison.columns), min(len(comparison.columns), 2))
         for axes, protocol in zip(panels, comparison.columns, strict=True):
-            _panel(axes, [row.seeds.get(protocol, ()) for row in comparison.rows], protocol)
-        legend_below(part, _names(comparison))
+            seeds_of_marks = {marks[row.name]: row.seeds.get(protocol, ()) for row in comparison.rows}
+            _panel(axes, seeds_of_marks, protocol)
+        legend_below(part, _names(comparison), numbers=[marks[name] for name in comparison.names])
     return figure
 
 
 def _section(comparison: Comparison) -> Section:
     """Describe the figure section of one comparison."""
-    height = 2.8 * n_rows(len(comparison.columns), 2) + legend_height(_names(comparison))
+    height = 2.4 * n_rows(len(comparison.columns), 2) + legend_height(_names(comparison))
     return Section(comparison.title, comparison.sentence, height)
 
 
@@ -70,9 +76,9 @@ def _names(comparison: Comparison) -> list[str]:
     return names if max(map(len, names)) < LINE - 10 else comparison.names
 
 
-def _panel(axes: Axes, rows: Sequence[Seeds], protocol: Protocol) -> None:
+def _panel(axes: Axes, seeds_of_marks: Mapping[int, Seeds], protocol: Protocol) -> None:
     """Draw the lines of one protocol, each with the range of its seeds as a band."""
-    for number, seeds in enumerate(rows):
+    for number, seeds in seeds_of_marks.items():
         if not seeds:
             continue
         values = np.unique(np.concatenate([result.accuracies for result in seeds]))

@@ -1,7 +1,7 @@
 """Training curves: accuracy on val classes and loss terms, against epochs or against time."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fsbench.models import checkpoint
 from fsbench.models.identity import Model
 from fsbench.report.grouping import first_distinct, group_by
 from fsbench.report.plots import labels
+from fsbench.report.plots.marks import mark_numbers
 from fsbench.report.plots.page import (
     DASHES,
     MOST_LINES,
@@ -32,7 +33,7 @@ from fsbench.training.validation import SPEC
 
 COLUMNS = {"stage", "epoch", "seconds", "images_per_second"}
 _LOSSES = "Loss terms: mean of each weighted term of the loss over the epoch."
-_TIME = "Minutes: time of the training steps, without validation."
+_TIME = "Minutes: time of the training steps, without validation, of the seed that took the least time."
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +55,41 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The logs of one recipe, one per training seed, with the epochs of all of them."""
+    """The logs of one recipe, one per training seed, with the epochs of all of them.
+
+    Attributes:
+        name: Name in the legend.
+        recipe: The recipe.
+        logs: The logs.
+    """
 
     name: str
+    recipe: str
     logs: Sequence[pd.DataFrame]
 
     def over_seeds(self, column: str, x: str) -> pd.DataFrame:
-        """Compute mean, min and max of a column over seeds, and the mean of `x`, for each epoch."""
+        """Compute mean, min and max of a column over seeds, and `x`, for each epoch."""
         every = pd.concat(self.logs)
         if column not in every:
-            return pd.DataFrame(columns=["x", "mean", "min", "max"])
-        by_epoch = every.groupby("epoch")
-        return by_epoch[column].agg(["mean", "min", "max"]).assign(x=by_epoch[x].mean())
+            return pd.DataFrame(columns=["x", "mean", "min", "max"], dtype=float)
+        values = every.groupby("epoch")[column].agg(["mean", "min", "max"])
+        return values.assign(x=self.of_fastest(x))
+
+    def of_fastest(self, x: str) -> "pd.Series[float]":
+        """Return a column of the seed that took the least time for all epochs, by epoch.
+
+        Other seeds may have been trained on a busy machine, so a mean over their times means nothing.
+        """
+        most = max(map(len, self.logs))
+        fastest = min((log for log in self.logs if len(log) == most), key=lambda log: log.seconds.sum())
+        return fastest.groupby("epoch")[x].last()
+
+    @property
+    def stage_ends(self) -> list[int]:
+        """The last epoch of each stage but the last one, for all seeds."""
+        return sorted(
+            {epoch for log in self.logs for epoch in log.epoch[:-1][log.stage.ne(log.stage.shift(-1))[:-1]]}
+        )
 
 
 def training_curves(runs: Sequence[Path], selection: Selection = EVERYTHING) -> Figure:
@@ -79,7 +103,7 @@ def training_curves(runs: Sequence[Path], selection: Selection = EVERYTHING) -> 
             panel.
     """
 
-    def draw(part: SubFigure, curves: Sequence[Curve]) -> None:
+    def draw(part: SubFigure, curves: Mapping[int, Curve]) -> None:
         left, right = part.subplots(1, 2)
         _accuracy(left, curves, "epoch")
         _losses(right, curves)
@@ -99,7 +123,7 @@ def time_curves(runs: Sequence[Path], selection: Selection = EVERYTHING) -> Figu
         FsbenchError: As `training_curves`.
     """
 
-    def draw(part: SubFigure, curves: Sequence[Curve]) -> None:
+    def draw(part: SubFigure, curves: Mapping[int, Curve]) -> None:
         axes = part.subplots()
         _accuracy(axes, curves, "minutes")
         axes.set(xlabel="minutes of training")
@@ -113,11 +137,11 @@ def _figure(
     paths: Sequence[Path],
     selection: Selection,
     caption: str,
-    draw: Callable[[SubFigure, Sequence[Curve]], None],
+    draw: Callable[[SubFigure, Mapping[int, Curve]], None],
 ) -> Figure:
     """Draw one section per data set with the runs trained on it; `caption` ends the captions."""
     selection.only(kind, "dataset", "recipe")
-    runs = [_run(path) for folder in paths for path in _paths(folder)]
+    runs = [_run(path) for folder in paths for path in _paths(kind, folder)]
     runs = matching("dataset", selection.dataset, runs, lambda run: [run.model.source or ""])
     runs = matching("recipe", selection.recipe, runs, lambda run: [run.model.recipe or ""])
     if not runs:
@@ -132,20 +156,27 @@ def _figure(
         sections.append(Section(title, "", 3.4 + legend_height(names)))
     every = [curve for curves in groups.values() for curve in curves]
     figure, parts = page(sections, _caption(every, caption))
+    marks = mark_numbers((curve.recipe, curve.name) for curve in every)
     for part, curves in zip(parts, groups.values(), strict=True):
-        draw(part, curves)
-        legend_below(part, [curve.name for curve in curves])
+        curves_of_marks = {marks[curve.name]: curve for curve in curves}
+        draw(part, curves_of_marks)
+        legend_below(part, [curve.name for curve in curves], numbers=list(curves_of_marks))
     return figure
 
 
-def _paths(path: Path) -> Iterator[Path]:
+def _paths(kind: str, path: Path) -> Iterator[Path]:
     """Yield the runs of a folder of runs or of checkpoints beside their logs; of others, the path itself."""
-    if not path.is_dir() or (path / "last.safetensors").exists():
+    if path.suffix == ".safetensors" or (path / "last.safetensors").exists() or (path / "log.csv").exists():
         yield path
         return
     beside = [file for file in sorted(path.glob("*.safetensors")) if file.with_suffix(".csv").exists()]
     folders = [log.parent for log in sorted(path.glob("*/log.csv"))]
-    yield from beside or folders or [path]
+    if not beside and not folders:
+        raise FsbenchError(
+            f"{kind}: {path} holds no training; pass a run folder, such as runs/erm, or checkpoints "
+            "beside their logs, such as results/checkpoints"
+        )
+    yield from beside or folders
 
 
 def _run(path: Path) -> Run:
@@ -183,7 +214,10 @@ def _curves(runs: Sequence[Run]) -> list[Curve]:
         [short, full, [_file_name(run.path) for run in firsts], [str(run.path) for run in firsts]]
     )
     assert names is not None  # paths differ
-    return [Curve(name, [run.log for run in family]) for name, family in zip(names, families, strict=True)]
+    return [
+        Curve(name, family[0].model.recipe or "", [run.log for run in family])
+        for name, family in zip(names, families, strict=True)
+    ]
 
 
 def _full_name(model: Model) -> str:
@@ -218,28 +252,32 @@ def _caption(curves: Sequence[Curve], last: str) -> str:
     """Explain the bands and the beginnings of stages, if there are any; `last` ends the caption."""
     logs = [log for curve in curves for log in curve.logs]
     n_seeds = [len(curve.logs) for curve in curves]
+    singles = [curve.logs[0] for curve in curves if len(curve.logs) == 1]
     single = "95 % Student-t interval over tasks, not over training seeds"
-    bands = f"lowest to highest seed; for a single seed, {single}" if max(n_seeds) > 1 else single
+    parts = ["lowest to highest seed"] * (max(n_seeds) > 1)
+    if any("val_half_width" in log for log in singles):
+        parts.append(f"for a single seed, {single}" if parts else single)
+    bands = f"Bands: {'; '.join(parts)}. " if parts else ""
     means = f"Lines: means over {labels.numbers(n_seeds, 'training seed')}. " if max(n_seeds) > 1 else ""
     validated = (
         f"Val accuracy: nearest-mean head on {SPEC.n_tasks:,} tasks of val classes, the same tasks in every "
-        f"epoch. {means}Bands: {bands}. "
+        f"epoch. {means}{bands}"
     )
     staged = any(log.stage.nunique() > 1 for log in logs)
     starts = "Dotted vertical lines: the next stage begins. " if staged else ""
     return f"{validated if any('val_accuracy' in log for log in logs) else ''}{starts}{last}"
 
 
-def _accuracy(axes: Axes, curves: Sequence[Curve], x: str) -> None:
+def _accuracy(axes: Axes, curves: Mapping[int, Curve], x: str) -> None:
     """Draw val accuracy with its range over seeds, or its interval for one seed."""
-    for number, curve in enumerate(curves):
+    for number, curve in curves.items():
         values = curve.over_seeds("val_accuracy", x).dropna()  # not every epoch is validated
         if values.empty:
             continue
         low, high = values["min"], values["max"]
         if len(curve.logs) == 1:
-            half = curve.over_seeds("val_half_width", x)["mean"].loc[values.index]
-            low, high = low - half, high + half
+            half = curve.over_seeds("val_half_width", x)["mean"].reindex(values.index)
+            low, high = low - half, high + half  # not a number in logs without half widths
         axes.plot(values.x, 100 * values["mean"], markevery=_marker_step(values), **mark(number))
         axes.fill_between(
             values.x, 100 * low, 100 * high, color=mark(number)["color"], alpha=0.2, linewidth=0
@@ -247,15 +285,15 @@ def _accuracy(axes: Axes, curves: Sequence[Curve], x: str) -> None:
     _finish(axes, curves, x, f"{SPEC.n_way}-way {SPEC.n_shot}-shot val accuracy, %")
 
 
-def _losses(axes: Axes, curves: Sequence[Curve]) -> None:
+def _losses(axes: Axes, curves: Mapping[int, Curve]) -> None:
     """Draw each loss term with its own dash pattern and label, with gaps in stages without the term."""
-    logs = [log for curve in curves for log in curve.logs]
+    logs = [log for curve in curves.values() for log in curve.logs]
     terms = list(dict.fromkeys(name for log in logs for name in map(str, log) if name.startswith("loss_")))
     ends: dict[str, list[float]] = defaultdict(list)
-    for number, curve in enumerate(curves):
+    for number, curve in curves.items():
         for term in terms:
             values = curve.over_seeds(term, "epoch")
-            if not values.empty:
+            if values["mean"].notna().any():
                 dashes = DASHES[terms.index(term) % len(DASHES)]
                 axes.plot(
                     values.x, values["mean"], linestyle=dashes, markevery=_marker_step(values), **mark(number)
@@ -265,13 +303,12 @@ def _losses(axes: Axes, curves: Sequence[Curve]) -> None:
     _finish(axes, curves, "epoch", "loss terms")
 
 
-def _finish(axes: Axes, curves: Sequence[Curve], x: str, y_label: str) -> None:
+def _finish(axes: Axes, curves: Mapping[int, Curve], x: str, y_label: str) -> None:
     """Mark the beginnings of stages, and label the y axis."""
-    for number, curve in enumerate(curves):
-        log = curve.logs[0]
-        for before, after in zip(log.index, log.index[1:], strict=False):
-            if log.stage[before] != log.stage[after]:
-                axes.axvline(log[x][before], linestyle=":", linewidth=1, color=mark(number)["color"])
+    for number, curve in curves.items():
+        places = curve.of_fastest(x)
+        for epoch in curve.stage_ends:
+            axes.axvline(places[epoch], linestyle=":", linewidth=1, color=mark(number)["color"])
     axes.set(ylabel=y_label)
     axes.grid(alpha=0.3)
 
