@@ -36,8 +36,8 @@ def plots() -> dict[str, tuple[str, list[Path]]]:
         "cross-domain": ("cross-domain", _files(results, f"*/*/{NEAREST_MEAN}")),
         "budget": ("budget", _files(results / "budget", "cifar-fs/*/5w1s15q-*.json")),
         "task-accuracies": ("task-accuracies", _files(results / "cifar-fs", f"erm-*-s0-*/{NEAREST_MEAN}")),
-        "training": ("training", _files(logs, f"*-{CIFAR_FS}-s0.safetensors")),
-        "time": ("time", _files(logs, f"*-{CIFAR_FS}-s0.safetensors")),
+        "training": ("training", _files(logs, f"*-{CIFAR_FS}-s*.safetensors")),
+        "time": ("time", _files(logs, f"*-{CIFAR_FS}-s*.safetensors")),
     }
     for path in sorted((ROOT / "baselines").glob("*.py")):
         name = path.stem.replace("_", "-")
