@@ -349,7 +349,7 @@ BAD = [  # command, part of the line on stderr
     ("plot features {best} --out {here}/x.png", "{best}: is a checkpoint; extract features first: fsbench "),
     ("plot training {here} --out {here}/x.png", "{here}/last.safetensors: no such file or directory\n"),
     ("predict {best} --support {here} --query {here} --out {file}/x.csv", "x.csv: {file} is not a folder"),
-    (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; did you mean 'conv4'?"),
+    (TRAIN + "--backbone conv5", "unknown backbone 'conv5'; choose conv4, resnet10"),
     (TRAIN + "--dataset tinny", "unknown data set 'tinny'; did you mean 'tiny'?"),
     (TRAIN + "--image-size 8", "image_size must be at least 16 for conv4, but is 8"),
     (TRAIN + "--preset cosin", "recipe 'erm' has no preset 'cosin'; did you mean 'cosine'?"),

@@ -35,6 +35,7 @@ def test_the_folder_of_a_run_stands_for_its_best_checkpoint(
         ("evaluate .", ".: is a folder without best.safetensors; name a file or a run's folder\n"),
         (
             "evaluate x --backbone resnet50",
+            "unknown backbone 'resnet50'; choose conv4, resnet10, resnet12, resnet18, wrn28-10. "
             "Models of other libraries: timm:resnet50, torchvision:resnet50\n",
         ),
         (
