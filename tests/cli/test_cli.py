@@ -337,7 +337,7 @@ BAD = [  # command, part of the line on stderr
     (EVALUATE + "--device cuda:77", "device 'cuda:77' cannot be used here"),
     ("evaluate {here}/absent.safetensors", "absent.safetensors: no such file or directory"),
     ("evaluate {torn} --out {here}/results", "torn.safetensors: damaged, or not a safetensors file"),
-    ("evaluate {text} --out {here}/results", "text.h5: damaged, or not a pickle or torch file"),
+    ("evaluate {text} --out {here}/results", "text.h5: not a checkpoint, weights file or feature file\n"),
     ("evaluate {here} --out {here}/results", "is a folder without best.safetensors"),
     ("extract {best} --cache {cache} --split vall", "--split must be base, val or novel, but is 'vall'"),
     ("extract {best} --cache {cache} --out {file}/f.h5", "cannot write {file}/f.h5: "),
