@@ -1,4 +1,4 @@
-"""The workflow in one call, on embedded synthetic images: train, evaluate in two domains, rank."""
+"""The workflow in one call, on synthetic images that fsbench draws: train, evaluate in two domains, rank."""
 
 import sys
 from collections.abc import Sequence

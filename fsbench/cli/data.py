@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from fsbench._util.terminal import escaped, table
 from fsbench.cli._names import DataSet
 from fsbench.cli._options import DATA, DATA_SET, FLAGS, Cache, Common, Force, Quiet
-from fsbench.cli._output import answer
+from fsbench.cli._output import answer, print_error
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,8 +61,8 @@ def prepare(
         name: A data set that fsbench knows (see: fsbench data list) or a name for your own.
         path: Folder of the images, or ./mine.py:function that returns them. Not needed with --download.
         download: Download the data set from its publisher, where that is possible.
-        split: Divide the classes of your own data set at random in these shares, such as 60/20/20. Default:
-            classes in folders base, val and novel keep their split; other classes are all novel.
+        split: Divide the classes of your own data set at random by these percentages, such as 60/20/20.
+            Default: classes in folders base, val and novel keep their split; other classes are all novel.
         skip_unreadable: Leave out images that cannot be read, and name them.
         image_size: Store images as squares of this size. Default: the original size, or 96 if sizes differ.
     """
@@ -84,6 +84,7 @@ def prepare(
         )
     )
     answer(common, store, *_contents(store))
+    _warn_of_few_classes(store)
 
 
 @app.command(sort_key=2, help_epilogue="Example: fsbench data show cifar-fs")
@@ -94,7 +95,7 @@ def show(
     cache: Cache = None,
     common: Common = Common(),
 ) -> None:
-    """Show what a data set contains, or, if it is not prepared, what it needs.
+    """Show the classes and images of a data set. If it is not prepared, show how to prepare it.
 
     Args:
         name: Name of the data set, or NAME@SIZE for its images of one size.
@@ -125,6 +126,23 @@ def remove(
     removed = preparation.remove(name, cache)
     lines = "\n".join(f"removed {path} ({_mib(size)})" for path, size in removed.items())
     answer(common, {"removed": list(removed)}, lines)
+
+
+def _warn_of_few_classes(store: "Contents") -> None:
+    """Print a warning if there are fewer novel classes than a task has by default."""
+    from fsbench.tasks.spec import TaskSpec
+
+    novel = store.splits.get("novel")
+    if novel is None or novel.classes >= TaskSpec.n_way:
+        return
+    count = f"{novel.classes} novel class{'es' * (novel.classes != 1)}"
+    advice = (
+        f"evaluate with --n-way {novel.classes} or less" if novel.classes > 1 else "a task needs at least 2"
+    )
+    print_error(
+        f"warning: data set {store.name}: has only {count}, but tasks have {TaskSpec.n_way} by default; "
+        f"{advice}"
+    )
 
 
 def _contents(store: "Contents") -> list["str | Table"]:

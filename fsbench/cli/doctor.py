@@ -41,8 +41,8 @@ def _sections(checkup: "Checkup") -> list["str | Table"]:
             device.device,
             escaped(device.name),
             f"{gib(device.free_memory)} free",
-            "bf16" if device.bf16 else "no bf16",
-            f"trains in {device.precision}{', compiled' * device.compiled}",
+            "yes" if device.bf16 else "no",
+            f"{device.precision}{', compiled' * device.compiled}",
         )
         for device in checkup.devices
     ]
@@ -56,7 +56,7 @@ def _sections(checkup: "Checkup") -> list["str | Table"]:
     return [
         table(("package", "version"), [(name, escaped(text)) for name, text in versions.items()]),
         "",
-        table(("device", "name", "memory", "format", "training"), devices),
+        table(("device", "name", "memory", "supports bf16", "default precision"), devices),
         f"{checkup.threads} threads on {checkup.cores} cores\n",
         f"cache: {checkup.cache}, {disk}\n",
         table(("data set", "classes", "images", "size"), stores, right=("images", "size"))

@@ -146,7 +146,7 @@ def evaluate(
     """
     from fsbench._util.files import check_writable
     from fsbench.evaluation.flat import flatten
-    from fsbench.evaluation.run import Output, evaluate
+    from fsbench.evaluation.run import Output, check_subjects, evaluate
     from fsbench.evaluation.subjects import Images, subject_of
     from fsbench.tasks.pinned import read_task_list
 
@@ -159,6 +159,11 @@ def evaluate(
     specs = [read_task_list(name) for name in tasks.tasks] or tasks.specs()
     existing = set(out.rglob("*.json"))
     subjects = [subject_of(name, weights.backbone, weights.image_size) for name in dict.fromkeys(subject)]
+    images = Images(tasks.dataset, tasks.split, heads.base)
+    if len(subjects) > 1:  # a single one is checked by its evaluation
+        check_subjects(
+            subjects, heads.head, preprocess=heads.preprocess, images=images, session=common.session
+        )
     results = [
         result
         for loaded in subjects
@@ -167,7 +172,7 @@ def evaluate(
             specs,
             heads.head,
             preprocess=heads.preprocess,
-            images=Images(tasks.dataset, tasks.split, heads.base),
+            images=images,
             session=common.session,
             output=Output(out, files.force, files.details),
         )

@@ -23,7 +23,7 @@ Next:
 def quickstart(
     *, out: Annotated[Path, Parameter(group=OUTPUT)] = Path("quickstart"), common: Computing = Computing()
 ) -> None:
-    """Train, evaluate and rank on embedded synthetic images.
+    """Train, evaluate and rank on synthetic images that fsbench draws.
 
     This needs no data and takes about four minutes on two processor cores.
 

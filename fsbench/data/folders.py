@@ -17,7 +17,7 @@ def split_folders(root: Path) -> Listing | None:
     """Read `{base,val,novel}/<class>/*`; `train`, `validation` and `test` are also accepted as split names.
 
     Raises:
-        FsbenchError: Two folders are named after the same split.
+        FsbenchError: Two folders are named after the same split, or images lie beside the folders.
     """
     listing: Listing = {}
     for split, names in SPLIT_NAMES.items():
@@ -27,13 +27,34 @@ def split_folders(root: Path) -> Listing | None:
                 f"{root}: {folders[0].name} and {folders[1].name} are both split {split}; keep one of them"
             )
         for folder in folders:
+            _refuse_loose_images(folder)
             listing[split] = classes_in(folder)
+    if listing:
+        _refuse_loose_images(root)
     return listing or None
 
 
 def class_folders(root: Path) -> Listing | None:
-    """Read `<class>/*`; all classes are novel."""
-    return {"novel": classes_in(root)} if subfolders(root) else None
+    """Read `<class>/*`; all classes are novel.
+
+    Raises:
+        FsbenchError: Images lie beside the class folders.
+    """
+    if not subfolders(root):
+        return None
+    _refuse_loose_images(root)
+    return {"novel": classes_in(root)}
+
+
+def _refuse_loose_images(root: Path) -> None:
+    """Refuse images beside folders, since they belong to no class."""
+    images = sorted(path.name for path in root.iterdir() if _is_image(path.name))
+    if images:
+        count, them = ("1 image", "it") if len(images) == 1 else (f"{len(images)} images", "them")
+        raise FsbenchError(
+            f"PATH: {root} has {count} beside its folders, for example {images[0]}; "
+            f"move {them} into a class folder, or out of PATH"
+        )
 
 
 def check_level(root: Path) -> None:
@@ -53,15 +74,15 @@ def check_level(root: Path) -> None:
         if len(names) < 2 or _has_images(deepest):
             continue
         example = f"{', '.join(names[:3])}{', ...' * (len(names) > 3)}"
-        found = f"{root}: class {folder.name} consists of the {len(names)} folders {example}"
+        problem = f"{root}: class {folder.name} consists of the {len(names)} folders {example}"
         if len(classes) == 1:
-            raise FsbenchError(f"PATH {found}; if these are classes or splits, use PATH {deepest}")
-        _log.warning("fsbench: warning: %s; if these are classes, use PATH %s", found, deepest)
+            raise FsbenchError(f"PATH {problem}; if these are classes or splits, use PATH {deepest}")
+        _log.warning("fsbench: warning: %s; if these are classes, use PATH %s", problem, deepest)
 
 
 def _has_images(folder: Path) -> bool:
     """Whether image files lie directly in a folder."""
-    return any(_IMAGE.fullmatch(path.name) for path in folder.iterdir() if _is_visible(path.name))
+    return any(_is_image(path.name) for path in folder.iterdir())
 
 
 def classes_in(root: Path) -> dict[str, dict[str, Picture]]:
@@ -93,7 +114,7 @@ def images_below(folder: Path) -> dict[str, Picture]:
             raise FsbenchError(f"folder {folder}: symbolic links lead to {real} twice; remove one of them")
         visited.add(real)
         folders[:] = filter(_is_visible, folders)
-        for path in (Path(place, name) for name in files if _is_visible(name) and _IMAGE.fullmatch(name)):
+        for path in (Path(place, name) for name in files if _is_image(name)):
             images[path.relative_to(folder).as_posix()] = path
     return images
 
@@ -101,6 +122,11 @@ def images_below(folder: Path) -> dict[str, Picture]:
 def _raise(error: OSError) -> None:
     """Raise the error; without this, os.walk skips folders that it cannot read."""
     raise error
+
+
+def _is_image(name: str) -> bool:
+    """Whether a file is a visible image, by its suffix."""
+    return _is_visible(name) and _IMAGE.fullmatch(name) is not None
 
 
 def _is_visible(name: str) -> bool:

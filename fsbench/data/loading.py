@@ -68,8 +68,9 @@ def find_store(
         name: A prepared data set, or `NAME@SIZE` for its store of one size.
         cache: Folder of stores. Default: `$FSBENCH_CACHE`, or the user's cache folder.
         at_least: Side in pixels. If there are stores of several sizes, the smallest one of at least this side
-            is found, or the largest one if all are smaller.
-        trained_on: Fingerprint of base images. If stores hold different images, one with these is found.
+            is returned, or the largest one if all are smaller.
+        trained_on: Fingerprint of base images, to select a store if stores of several sizes hold different
+            images.
 
     Returns:
         Path of the store.

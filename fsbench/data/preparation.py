@@ -45,8 +45,8 @@ def prepare(
         image_size: Side of the stored squares in pixels, 1 to 4096. Default: the size of the images if all
             are squares of one size, otherwise 96.
         download: Download the images first, to `path` or into the cache.
-        split: Shares of base, val and novel classes, such as (60, 20, 20), to divide the classes of your own
-            data set at random. Default: class folders without splits are novel.
+        split: Percentages of base, val and novel classes, such as (60, 20, 20), to divide the classes of your
+            own data set at random. Default: class folders without splits are novel.
         skip_unreadable: Leave out images that cannot be read, with a warning for each.
         force: Build the store again even if it exists.
         quiet: Show no progress.
@@ -105,9 +105,13 @@ def remove(name: str, cache: Path | None = None) -> dict[Path, int]:
         The deleted stores, with their sizes in bytes.
 
     Raises:
-        FsbenchError: There is no such store, or it cannot be deleted.
+        FsbenchError: The size after `@` is empty, there is no such store, or it cannot be deleted.
     """
-    plain, _, size = name.partition("@")
+    plain, at, size = name.partition("@")
+    if at and not size:
+        raise FsbenchError(
+            f"data set {name}: the size is missing; use {plain}@SIZE, or {plain} for all sizes"
+        )
     prepared = image_store.prepared_stores(cache)
     stores = [path for side, path in prepared.get(plain, {}).items() if size in ("", str(side))]
     if not stores:

@@ -123,10 +123,10 @@ def describe(name: str, cache: Path | None = None) -> DataSet:
         False
     """
     plain, _, size = name.partition("@")
-    known = {dataset.name: dataset for dataset in list_datasets(cache)}
-    if plain not in known:
-        raise unknown("data set", plain, known)
-    dataset = known[plain]
+    datasets = {dataset.name: dataset for dataset in list_datasets(cache)}
+    if plain not in datasets:
+        raise unknown("data set", plain, datasets)
+    dataset = datasets[plain]
     if not size:
         return dataset
     stores = {side: path for side, path in dataset.stores.items() if size == str(side)}

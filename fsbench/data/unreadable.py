@@ -1,12 +1,15 @@
 """Find the images of a listing that cannot be read: all of them, so that one run names them all."""
 
+import logging
+
 from fsbench._util.errors import FsbenchError
 from fsbench._util.progress import progress
 from fsbench.data.bit_depth import BitDepth
 from fsbench.data.decode import squares_or_errors
 from fsbench.data.listing import Listing
 
-_NAMED = 20  # images that an error names
+_NAMED = 10  # images that are named
+_log = logging.getLogger(__name__)
 
 
 def without_unreadable(listing: Listing, *, quiet: bool) -> tuple[Listing, list[str]]:
@@ -17,7 +20,7 @@ def without_unreadable(listing: Listing, *, quiet: bool) -> tuple[Listing, list[
         quiet: Show no progress.
 
     Returns:
-        The readable images, and one message per other image.
+        The readable images, and one message per other image, sorted.
     """
     rows = [
         (split, class_name, item)
@@ -36,18 +39,15 @@ def without_unreadable(listing: Listing, *, quiet: bool) -> tuple[Listing, list[
             else:
                 readable[split][class_name][item] = picture
             bar.update()
-    return readable, messages
+    return readable, sorted(messages)
 
 
 def unreadable_error(messages: list[str]) -> FsbenchError:
-    """Return the error that names the images that cannot be read, or the first of them."""
+    """Return the error for images that cannot be read; the first of several are logged, one per line."""
     if len(messages) == 1:
         return FsbenchError(f"{messages[0]}; remove it, or leave it out with --skip-unreadable")
-    named = [
-        message.removeprefix("image ").replace(": cannot be read", "", 1) for message in messages[:_NAMED]
-    ]
-    more = f"; and {len(messages) - _NAMED} more" * (len(messages) > _NAMED)
-    return FsbenchError(  # advice first: long messages are cut off
-        f"{len(messages)} images cannot be read; remove them, or leave them out with --skip-unreadable: "
-        f"{'; '.join(named)}{more}"
+    for message in messages[:_NAMED]:
+        _log.warning("fsbench: %s", message)
+    return FsbenchError(
+        f"{len(messages)} images cannot be read; remove them, or leave them out with --skip-unreadable"
     )

@@ -25,6 +25,7 @@ from fsbench.evaluation.subjects import (
     Images,
     Subject,
     base_need,
+    check_subject,
     load_subjects,
     preprocessing,
     statistics_of,
@@ -70,6 +71,10 @@ class _Method:
         """The base features that head and preprocessing use."""
         return base_need(self.head, self.preprocess)
 
+    def __str__(self) -> str:
+        """Name head and preprocessing for messages."""
+        return f"head {self.name} ({self.preprocess})"
+
 
 def evaluate(
     subject: Path | FeatureExtractor | Subject,
@@ -103,11 +108,10 @@ def evaluate(
         FsbenchError: An argument is unknown or does not fit the others.
     """
     require_values(tasks=tasks, heads=heads)
-    steps = dict.fromkeys(preprocess or ("",))
-    methods = list(dict.fromkeys(_method(name, step) for name in dict.fromkeys(heads) for step in steps))
+    methods = _methods(heads, preprocess)
     images = replace(images, datasets=tuple(dict.fromkeys(images.datasets)))
-    need = max((method.need for method in methods), default=BaseNeed.NOTHING)
-    subjects = load_subjects(subject, images, need, session)
+    greatest = max(methods, key=lambda method: method.need)
+    subjects = load_subjects(subject, images, greatest.need, session, needed_by=str(greatest))
     specs = [list(dict.fromkeys(_spec(loaded, images.split, task) for task in tasks)) for loaded in subjects]
     return [
         result
@@ -115,6 +119,32 @@ def evaluate(
         for method in methods
         for result in _results(loaded, images.split, subject_specs, method, session, output)
     ]
+
+
+def check_subjects(
+    subjects: Sequence[Path | FeatureExtractor],
+    heads: Sequence[str],
+    *,
+    preprocess: Sequence[str] = (),
+    images: Images = Images(),
+    session: Session,
+) -> None:
+    """Check all subjects before the first is evaluated, so that a wrong one costs no finished work.
+
+    Args:
+        subjects: Checkpoints, folders of runs, feature files or backbones.
+        heads: Names of heads, as for `evaluate`.
+        preprocess: Names of preprocessing steps, as for `evaluate`.
+        images: Data sets, split and base features.
+        session: Cache, device and progress.
+
+    Raises:
+        FsbenchError: A subject or its images cannot be read, or a head is unknown.
+    """
+    require_values(heads=heads)
+    greatest = max(_methods(heads, preprocess), key=lambda method: method.need)
+    for subject in subjects:
+        check_subject(subject, images, greatest.need, session, needed_by=str(greatest))
 
 
 def require_values(**arguments: Sequence[object]) -> None:
@@ -126,6 +156,12 @@ def require_values(**arguments: Sequence[object]) -> None:
     for name, values in arguments.items():
         if not values:
             raise FsbenchError(f"{name} must have at least one value, but is empty")
+
+
+def _methods(heads: Sequence[str], preprocess: Sequence[str]) -> list[_Method]:
+    """Combine each head with each preprocessing; without one, with its own."""
+    steps = dict.fromkeys(preprocess or ("",))
+    return list(dict.fromkeys(_method(name, step) for name in dict.fromkeys(heads) for step in steps))
 
 
 def _method(name: str, preprocess: str) -> _Method:

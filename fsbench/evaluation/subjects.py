@@ -14,9 +14,11 @@ from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
+from fsbench.data import glyphs
 from fsbench.data.identity import explain_mismatch
 from fsbench.data.image_split import first_of_each_class
-from fsbench.data.loading import name_holding
+from fsbench.data.image_store import prepared_stores, split_info
+from fsbench.data.loading import find_store, name_holding
 from fsbench.features import importers, store
 from fsbench.features.extract import extract_features, warn_of_seen
 from fsbench.features.store import Features
@@ -124,8 +126,42 @@ def subject_of(
     return find(text, architecture, image_size)
 
 
+def check_subject(
+    subject: Path | FeatureExtractor, images: Images, need: BaseNeed, session: Session, *, needed_by: str
+) -> None:
+    """Check that a subject, its images and its base features can be read, without extracting features.
+
+    Args:
+        subject: A checkpoint, the folder of a run, a feature file or a backbone.
+        images: Data sets, split and base features.
+        need: Which base features heads and preprocessing need.
+        session: Cache, device and progress.
+        needed_by: The head with the greatest need, for messages.
+
+    Raises:
+        FsbenchError: A file cannot be read or holds other images, or a data set is not prepared.
+    """
+    if isinstance(subject, Path):
+        subject = checkpoint_file(subject)
+        if not is_safetensors(subject):
+            load_subjects(subject, images, need, session, needed_by=needed_by)
+            return
+        subject = of_checkpoint(subject)
+    if images.base is not None:
+        _base_of(images.base, subject.model.checkpoint, subject.model.run)
+    elif need and subject.provenance is not None:
+        _check_base_images(subject.provenance.source, need, session, needed_by)
+    for dataset in _datasets(subject, images):
+        split_info(find_store(dataset, session.cache), images.split)
+
+
 def load_subjects(
-    subject: Path | FeatureExtractor | Subject, images: Images, need: BaseNeed, session: Session
+    subject: Path | FeatureExtractor | Subject,
+    images: Images,
+    need: BaseNeed,
+    session: Session,
+    *,
+    needed_by: str = "the head or preprocess",
 ) -> list[Subject]:
     """Load one subject per data set that a backbone is evaluated on, or the one subject of a feature file.
 
@@ -133,8 +169,9 @@ def load_subjects(
         subject: A checkpoint, the folder of a run, a feature file, a backbone, or a subject, which is
             returned unchanged.
         images: Data sets, split and base features.
-        need: Which base features heads and preprocessing need.
+        need: Which base features heads and preprocessing need. A base file is checked even without need.
         session: Cache, device and progress.
+        needed_by: The head with the greatest need, for messages.
 
     Returns:
         The subjects, in the order of the data sets.
@@ -142,7 +179,7 @@ def load_subjects(
     Raises:
         FsbenchError: A file cannot be read or holds other images, or base features are needed and missing.
     """
-    base = images.base if need else None
+    base = images.base
     if isinstance(subject, Path):
         subject = checkpoint_file(subject)
     if isinstance(subject, Subject):
@@ -153,13 +190,13 @@ def load_subjects(
         subjects = [_of_import(subject, raw, images, base)]
     else:
         extractor = of_checkpoint(subject) if isinstance(subject, Path) else subject
+        if need and base is None and extractor.provenance is not None:
+            _check_base_images(extractor.provenance.source, need, session, needed_by)
         subjects = list(_of_backbone(extractor, images, bool(need), base, session))
     first = subjects[0]
     lacks_features = need == BaseNeed.FEATURES and first.base is None
     if lacks_features or (need == BaseNeed.MEAN and first.base_mean is None):
-        raise FsbenchError(
-            f"{first.model.run}: the head or preprocess needs base features; name them with --base FILE"
-        )
+        raise FsbenchError(f"{first.model.run}: {needed_by} needs base features; name them with --base FILE")
     return subjects
 
 
@@ -171,12 +208,28 @@ def _of_backbone(
     base_features = None if base is None else _base_of(base, model.checkpoint, model.run)
     if with_base and base_features is None and extractor.provenance is not None:
         base_features = base_features_of(extractor, session)
-    datasets = images.datasets or ([] if extractor.dataset is None else [extractor.dataset])
-    if not datasets:
-        raise FsbenchError(f"{model.run}: was not trained on a data set of fsbench; name one with --dataset")
-    for dataset in datasets:
+    for dataset in _datasets(extractor, images):
         _, features = extract_features(extractor, dataset, images.split, session)
         yield Subject(features, model, base_features)
+
+
+def _datasets(extractor: FeatureExtractor, images: Images) -> Sequence[str]:
+    """Return the data sets that a backbone is evaluated on."""
+    if not images.datasets and extractor.dataset is None:
+        run = extractor.model.run
+        raise FsbenchError(f"{run}: was not trained on a data set of fsbench; name one with --dataset")
+    return images.datasets or [str(extractor.dataset)]
+
+
+def _check_base_images(source: str, need: BaseNeed, session: Session, needed_by: str) -> None:
+    """Refuse a data set of base images that is not prepared: the user may have named another data set."""
+    if source in (*prepared_stores(session.cache), *glyphs.NAMES):
+        return
+    mean = need == BaseNeed.MEAN
+    raise FsbenchError(
+        f"{needed_by} needs the {'mean of the ' * mean}base features of {source}, which is not prepared; "
+        f"prepare it{',' if mean else ' or'} pass --base FILE{', or use --preprocess l2' * mean}"
+    )
 
 
 def base_features_of(extractor: FeatureExtractor, session: Session) -> Features:
@@ -221,6 +274,8 @@ def _of_store(path: Path, images: Images, base: Path | None) -> Subject:
 
 def _base_of(base: Path, checkpoint: str | None, subject: str) -> Features:
     """Read a file of base features, which must come from the same backbone."""
+    if not base.exists():
+        raise FsbenchError(f"--base {base}: no such file")
     features = store.read(base)
     if features.origin.checkpoint != checkpoint:
         raise FsbenchError(f"--base {base}: its features come from another checkpoint than {subject}")

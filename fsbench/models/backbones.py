@@ -4,6 +4,7 @@ Every backbone is a `Backbone` of blocks and a tail. Its mixing points are 0 (th
 block) up to the number of blocks (after the last block, before the tail).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -126,7 +127,7 @@ def build(name: str, image_size: int, dropout: float | None = None, seed: int = 
         torch.Size([2, 256])
     """
     if name not in BACKBONES:
-        raise unknown("backbone", name, BACKBONES)
+        raise unknown_backbone(name)
     architecture = BACKBONES[name]
     if image_size < architecture.smallest:
         raise FsbenchError(
@@ -145,3 +146,19 @@ def build(name: str, image_size: int, dropout: float | None = None, seed: int = 
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return backbone
+
+
+def unknown_backbone(name: str) -> FsbenchError:
+    """Return the error for an unknown backbone.
+
+    Another depth, such as that of resnet50, is another network and no typing mistake, so no similar name is
+    suggested for it.
+
+    Args:
+        name: The unknown name.
+    """
+    family, depth = (re.sub(other, "", name.lower()) for other in ("[^a-z]", "[^0-9]"))
+    depths = [re.sub("[^0-9]", "", key) for key in BACKBONES if re.sub("[^a-z]", "", key) == family]
+    if depths and not any(other.startswith(depth) for other in depths):
+        return FsbenchError(f"unknown backbone {name!r}; choose {', '.join(BACKBONES)}")
+    return unknown("backbone", name, BACKBONES)

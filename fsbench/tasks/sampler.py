@@ -217,7 +217,8 @@ def _classes(
         kept = np.isin(classes, [list(class_names).index(name) for name in spec.classes])
         classes, first, sizes = classes[kept], first[kept], sizes[kept]
     if spec.n_way > len(sizes):
-        raise FsbenchError(f"n_way = {spec.n_way}, but the split has only {len(sizes)} classes")
+        count = f"{len(sizes)} class{'es' * (len(sizes) != 1)}"
+        raise FsbenchError(f"n_way = {spec.n_way}, but the split has only {count}")
     needed = spec.n_shot + (1 if spec.n_query is None else spec.n_query)
     smallest = sizes.argmin()
     if needed > sizes[smallest]:

@@ -3,6 +3,7 @@
 A recipe file defines `PRESETS`, a mapping of preset name to `Recipe`. The shipped files are in `baselines/`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -27,6 +28,15 @@ All random numbers of a step come from `rng` and are drawn once per batch, outsi
 
 # Names that checkpoints store for these fields.
 _STORED = {"auxiliary_classifiers": STORED_AUXILIARY, "fresh_classifiers": "fresh_heads"}
+
+# Methods that train in episodes, which is not included, and what the error says of each.
+_PROTONET = "the classifier of ProtoNet is --head nearest-mean; "
+_EPISODIC = {
+    **dict.fromkeys(("protonet", "protonets", "prototypical", "prototypicalnetworks"), _PROTONET),
+    **dict.fromkeys(("matchingnet", "matchingnets", "matchingnetworks"), ""),
+    **dict.fromkeys(("relationnet", "relationnets", "relationnetworks"), ""),
+    **dict.fromkeys(("maml", "anil", "reptile"), ""),
+}
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,8 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
     """
     path, is_file = Path(name), name.endswith(".py")
     if not is_file:
+        if (method := _EPISODIC.get(re.sub("[^a-z]", "", name.lower()))) is not None:
+            raise FsbenchError(f"recipe {name}: episodic training is not included; {method}see docs/faq.md")
         if name.replace("_", "-") not in recipe_names():
             raise unknown("recipe", name, recipe_names())
         path = content_folder("baselines") / f"{name.replace('-', '_')}.py"

@@ -1,6 +1,7 @@
 """`fsbench doctor`: the state of this machine, and each warning."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,7 @@ def test_the_command_prints_the_checkup(cache: Path, capsys, monkeypatch: pytest
     output = capsys.readouterr()
     for text in (f"torch        {torch.__version__}", f"cache: {cache}", "tiny@16", "6 base, 5 val, 7 novel"):
         assert text in output.out
+    assert re.search(r"supports bf16  default precision\n.* free  (yes|no) +(bf16|fp16|float32)", output.out)
     assert output.err == ""
     monkeypatch.setattr(_installation, "LITTLE_DISK", 1 << 62)
     assert main(["doctor", "--cache", str(cache)]) == 0

@@ -204,7 +204,9 @@ COMMANDS = {
         {"fsbench.data.preparation.prepare": lambda *_, **__: Path("store.h5"), **DESCRIBED},
         {
             "--download": Row("", {"download": True}, "data/test_download.py::test_omniglot"),
-            "--split": Row("3/1/1", {"split": (3, 1, 1)}, PREPARE + "class_folders_are_split_by_shares"),
+            "--split": Row(
+                "60/20/20", {"split": (60, 20, 20)}, PREPARE + "class_folders_are_split_by_shares"
+            ),
             "--skip-unreadable": Row(
                 "", {"skip_unreadable": True}, PREPARE + "unreadable_images_are_left_out"
             ),

@@ -35,6 +35,7 @@ def test_the_folder_of_a_run_stands_for_its_best_checkpoint(
         ("evaluate .", ".: is a folder without best.safetensors; name a file or a run's folder\n"),
         (
             "evaluate x --backbone resnet50",
+            "unknown backbone 'resnet50'; choose conv4, resnet10, resnet12, resnet18, wrn28-10. "
             "Models of other libraries: timm:resnet50, torchvision:resnet50\n",
         ),
         (
@@ -59,6 +60,59 @@ def test_too_few_images_suggest_a_number_of_queries(trained: Path, cache: Path, 
     assert "); use --n-query 16, or leave out small classes with --classes" in error
     assert main([*line.split(), "20"]) == 2
     assert "use a smaller --n-shot" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            "nearest-mean bd-cspn",
+            "head bd-cspn (cl2n) needs the mean of the base features of tiny, which is not prepared; "
+            "prepare it, pass --base FILE, or use --preprocess l2\n",
+        ),
+        (
+            "distribution-calibration bd-cspn",
+            "head distribution-calibration (tukey) needs the base features of tiny, which is not prepared; "
+            "prepare it or pass --base FILE\n",
+        ),
+    ],
+)
+def test_a_head_names_the_base_images_that_it_needs(
+    flags: str, message: str, trained: Path, tiny_folder: Path, tmp_path: Path, capsys
+):
+    """The user asks for another data set, which is prepared."""
+    prepare("other", tiny_folder, cache=tmp_path, quiet=True)
+    line = f"evaluate {trained} --dataset other --cache {tmp_path} --out {tmp_path}/r {SMALL}"
+    assert main([*line.split(), "--head", *flags.split()]) == 2
+    assert capsys.readouterr().err == f"fsbench: {message}"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{trained} {here}/nix", "cannot read {here}/nix: no such file or directory"),
+        ("{trained} {here}/table.csv", "table.csv"),
+        ("{trained} timm:nix", "timm has no model 'nix'"),
+        ("{trained} {features} --split val", "holds split novel, not val"),
+        ("{trained} {features} --base {here}/nix", "--base {here}/nix: no such file"),
+        ("{trained} --base {here}/nix", "--base {here}/nix: no such file"),
+        ("{features} --base {here}/nix", "--base {here}/nix: no such file"),
+        ("{features} {trained} --base {here}/table.csv", "table.csv: not a readable feature store"),
+        ("{features} {trained} --cache {here}/empty", "data set 'tiny'"),
+    ],
+)
+def test_every_subject_is_checked_before_the_first_is_evaluated(
+    line: str, message: str, trained: Path, cache: Path, tmp_path: Path, capsys, monkeypatch
+):
+    place = {"trained": trained, "here": tmp_path, "features": tmp_path / "f.h5"}
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    features = f"extract {trained} --cache {cache} --out {place['features']} --device cpu --quiet"
+    assert main(features.split()) == 0
+    monkeypatch.setenv("FSBENCH_CACHE", str(cache))
+    capsys.readouterr()
+    assert main(f"evaluate {line} --out {tmp_path}/results {SMALL}".format(**place).split()) == 2
+    assert message.format(**place) in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_results_go_elsewhere_in_a_clone(tmp_path: Path, monkeypatch):

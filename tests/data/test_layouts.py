@@ -178,9 +178,10 @@ class TestMiniImagenet:
         files = [f"{name}{i:08d}.jpg" for i in (1, 2)]
         assert splits["val"][name] == {file: tables / images / file for file in files}
 
-    def test_a_missing_image_is_named(self, tables: Path, tmp_path: Path):
-        with pytest.raises(FsbenchError, match=r"^200 images cannot be read; .*00000001.jpg \(no such file"):
+    def test_a_missing_image_is_named(self, tables: Path, tmp_path: Path, caplog):
+        with pytest.raises(FsbenchError, match=r"^200 images cannot be read; "):
             prepare("mini-imagenet", tables, cache=tmp_path / "cache", quiet=True)
+        assert "00000001.jpg: cannot be read (no such file" in caplog.text
         assert not (tmp_path / "cache").exists()
 
     @pytest.mark.parametrize(
@@ -298,7 +299,6 @@ class TestOwnFolders:
     def test_without_splits_all_classes_are_novel(self, tmp_path: Path):
         for name in ("b", "a"):
             picture(tmp_path / name / "0.png")
-        picture(tmp_path / "stray.png")
         assert names(registry.read("mine", tmp_path)) == {"novel": ["a", "b"]}
 
     def test_two_folders_for_one_split_are_refused(self, tmp_path: Path):
@@ -357,6 +357,7 @@ class TestOwnFolders:
             registry.read("mine", picture(tmp_path / "0.png"))
         with pytest.raises(FsbenchError, match=r"must hold \{base,val,novel\}/<class>/\* or <class>/\*"):
             registry.read("mine", tmp_path)
+        (tmp_path / "0.png").unlink()
         (tmp_path / "base").mkdir()
         with pytest.raises(FsbenchError, match="split base must have at least one class, but has none"):
             registry.read("mine", tmp_path)

@@ -383,11 +383,13 @@ def break_images(root: Path, count: int) -> list[str]:
     return [str(path) for path in paths]
 
 
-def test_all_unreadable_images_are_named_at_once(root: Path, cache: Path):
-    broken = break_images(root, 3)
-    with pytest.raises(FsbenchError, match=r"^3 images cannot be read; .* --skip-unreadable: ") as raised:
+def test_unreadable_images_are_named_one_per_line_in_order(root: Path, cache: Path, caplog):
+    broken = break_images(root, 12)
+    with pytest.raises(FsbenchError, match=r"^12 images cannot be read; .* with --skip-unreadable$"):
         prepare("mine", root, cache=cache, quiet=True)
-    assert all(path in str(raised.value) for path in broken)
+    assert [line.partition(": cannot be read")[0] for line in caplog.messages] == [
+        f"fsbench: image {path}" for path in broken[:10]
+    ]
     assert not contents(cache)
 
 
@@ -402,6 +404,32 @@ def test_a_class_without_a_readable_image_is_refused(root: Path, cache: Path):
     break_images(root, 3)  # those of the first class
     with pytest.raises(FsbenchError, match="class ape of split base must have at least one image"):
         prepare("mine", root, cache=cache, skip_unreadable=True, quiet=True)
+
+
+class TestLooseImages:
+    def refused(self, root: Path, cache: Path, message: str):
+        with pytest.raises(
+            FsbenchError, match=rf"^PATH: {message}; move (it|them) into a class folder, or out of"
+        ):
+            prepare("mine", root, cache=cache, quiet=True)
+        assert not contents(cache)
+
+    def test_images_beside_class_folders_are_not_lost(self, tmp_path: Path, cache: Path):
+        image = IMAGES["val/cow/0.png"]
+        root = save(tmp_path / "x", {"b.png": image, "a.png": image, "sub/0.png": image})
+        self.refused(root, cache, f"{root} has 2 images beside its folders, for example a.png")
+
+    @pytest.mark.parametrize("folder", ["", "base/"])
+    def test_images_beside_folders_of_splits_and_their_classes_are_not_lost(
+        self, tmp_path: Path, cache: Path, folder: str
+    ):
+        root = save(tmp_path / "x", {**IMAGES, f"{folder}a.png": IMAGES["val/cow/0.png"]})
+        self.refused(root, cache, f"{root / folder} has 1 image beside its folders, for example a.png")
+
+    def test_other_files_and_hidden_images_may_lie_there(self, root: Path, cache: Path):
+        (root / "readme.txt").write_text("x")
+        (root / ".a.png").write_bytes(b"x")
+        prepare("mine", root, cache=cache, quiet=True)
 
 
 class TestLevel:
@@ -442,12 +470,10 @@ class TestSplit:
         names = {split: load("mine", split, cache).class_names for split in splits_of("mine", cache)}
         assert {split: len(classes) for split, classes in names.items()} == {"base": 6, "val": 2, "novel": 2}
         assert sorted(name for classes in names.values() for name in classes) == list("abcdefghij")
-        prepare("again", flat, cache=cache, split=(3, 1, 1), quiet=True)
-        assert names["novel"] == load("again", "novel", cache).class_names
         assert sorted(names["base"]) != list("abcdef"), "random, not by name"
 
     def test_val_may_have_no_share(self, flat: Path, cache: Path):
-        prepare("mine", flat, cache=cache, split=(1, 0, 1), quiet=True)
+        prepare("mine", flat, cache=cache, split=(50, 0, 50), quiet=True)
         assert splits_of("mine", cache) == ("base", "novel")
 
     @pytest.mark.parametrize("text", ["60/20", "60/20/20/0", "a/b/c", "", "60/-20/60", "0/20/80", "60/40/0"])
@@ -455,10 +481,30 @@ class TestSplit:
         with pytest.raises(FsbenchError, match=r"^--split must .*, but is "):
             parse_shares(text)
 
+    def test_shares_add_up_to_100(self, flat: Path, cache: Path):
+        with pytest.raises(FsbenchError, match=r"^--split must add up to 100, but 60/20/10 adds up to 90$"):
+            prepare("mine", flat, cache=cache, split=(60, 20, 10), quiet=True)
+
+    @pytest.mark.parametrize(
+        ("percent", "message"),
+        [
+            (10, "has only 1 novel class, but tasks have 5 by default; a task needs at least 2"),
+            (40, "has only 4 novel classes, but tasks have 5 by default; evaluate with --n-way 4 or less"),
+            (50, None),
+        ],
+    )
+    def test_fewer_novel_classes_than_a_task_has_are_a_warning(
+        self, flat: Path, cache: Path, capsys, percent: int, message: str | None
+    ):
+        split = f"{100 - percent}/0/{percent}"
+        line = ["data", "prepare", "mine", str(flat), "--cache", str(cache), "--split", split, "--quiet"]
+        assert main(line) == 0
+        assert capsys.readouterr().err == (f"fsbench: warning: data set mine: {message}\n" if message else "")
+
     def test_splits_are_not_divided_again(self, root: Path, flat: Path, cache: Path):
         with pytest.raises(FsbenchError, match="--split: PATH is already divided into base, val, novel"):
             prepare("mine", root, cache=cache, split=(60, 20, 20), quiet=True)
-        with pytest.raises(FsbenchError, match="the share 1 of 10 classes is no val class"):
+        with pytest.raises(FsbenchError, match=r"^--split: 10 classes are too few for a val share of 1 %$"):
             prepare("mine", flat, cache=cache, split=(98, 1, 1), quiet=True)
 
     def test_training_without_base_classes_mentions_it(self, flat: Path, cache: Path):
@@ -476,6 +522,8 @@ def test_a_store_is_removed(root: Path, cache: Path, capsys):
     assert re.fullmatch(rf"removed {store} \(\d\.\d MiB\)\n", capsys.readouterr().out)
     assert main(line) == 2
     assert "mine@8: is not prepared" in capsys.readouterr().err
+    assert main(["data", "remove", "mine@", "--cache", str(cache)]) == 2
+    assert "mine@: the size is missing; use mine@SIZE, or mine for all sizes" in capsys.readouterr().err
     assert splits_of("mine", cache) == ("base", "val", "novel")
     assert main(["data", "remove", "mine", "--cache", str(cache)]) == 0
     assert not contents(cache)

@@ -115,3 +115,9 @@ def test_dropout_defaults_to_that_of_the_network():
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(FsbenchError, match="unknown backbone 'wrn28'; did you mean 'wrn28-10'"):
         build("wrn28", 32)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "ResNet-101"])
+def test_another_depth_is_no_typing_mistake(name: str):
+    with pytest.raises(FsbenchError, match=f"unknown backbone '{name}'; choose conv4, resnet10, resnet12, "):
+        build(name, 32)

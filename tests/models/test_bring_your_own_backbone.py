@@ -163,7 +163,11 @@ class TestLibraries:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("timm:resnet5", "timm has no model 'resnet5'; did you mean 'resnet50'"),
+            ("timm:resnet5", "timm has no model 'resnet5'; did you mean 'resnet"),
+            (
+                "timm:nix",
+                "timm has no model 'nix'; did you mean '[a-z0-9_]+', '[a-z0-9_]+' or '[a-z0-9_]+'[?]$",
+            ),
             ("timm:test_vit.nonsense", "timm:test_vit.nonsense: weights cannot be loaded"),
             ("torchvision:resnet19", "torchvision has no model 'resnet19'; did you mean 'resnet1"),
             (
@@ -377,7 +381,7 @@ class TestForeignCheckpoints:
             (lambda p: torch.save([1], p), "conv4", 84, "must hold tensors by name"),
             (lambda p: None, "conv4", 84, "cannot read .*x.pth: no such file"),
             (lambda p: None, "conv4", None, "--image-size is missing: conv4 takes images of any size"),
-            (lambda p: None, "conv5", 84, "unknown backbone 'conv5'; did you mean 'conv4'"),
+            (lambda p: None, "conv5", 84, "unknown backbone 'conv5'; choose conv4, resnet10"),
             (
                 lambda p: None,
                 SMALL,

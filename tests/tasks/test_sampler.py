@@ -362,6 +362,7 @@ def test_as_few_shots_as_all_classes_have_are_in_range():
         (TaskSpec(n_shot=30, n_query=None), r"n_shot \+ 1 = 31, but the smallest class has only 30 images"),
         (TaskSpec(classes=("c1", "c22")), "unknown class 'c22'; did you mean"),
         (TaskSpec(classes=("c1", "c2")), "n_way = 5, but the split has only 2 classes"),
+        (TaskSpec(n_way=2, classes=("c1",)), "n_way = 2, but the split has only 1 class$"),
     ],
 )
 def test_data_that_cannot_give_the_tasks_is_refused(spec, message):

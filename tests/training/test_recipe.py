@@ -96,6 +96,13 @@ def test_names_may_be_written_either_way():
     ("name", "preset", "message"),
     [
         ("emr", None, "unknown recipe 'emr'; did you mean 'erm'"),
+        (
+            "ProtoNet",
+            None,
+            "recipe ProtoNet: episodic training is not included; the classifier of ProtoNet is --head "
+            "nearest-mean; see docs/faq.md",
+        ),
+        ("relation-net", None, "recipe relation-net: episodic training is not included; see docs/faq.md"),
         ("erm", "cosin", "recipe 'erm' has no preset 'cosin'; did you mean 'cosine'"),
         ("./absent.py", None, "file does not exist"),
     ],

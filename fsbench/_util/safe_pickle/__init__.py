@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsbench._util.errors import FsbenchError, reason
-from fsbench._util.safe_pickle._builders import BUILDERS, RefusedError
+from fsbench._util.safe_pickle._builders import BUILDERS
+from fsbench._util.safe_pickle._builders import RefusedError as RefusedError
 from fsbench._util.safe_pickle._interpreter import Interpreter
 
 _TORCH_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # first bytes of torch files before 1.6

@@ -12,13 +12,15 @@ from fsbench._util import safe_pickle
 from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.untrusted import InvalidValueError, hdf5
 
+_PICKLES = (b"\x80", b"PK\x03\x04")  # starts of pickles, except those of Python 2, and of torch files
+
 
 def read(path: Path) -> tuple[Any, int]:
     """Return the content of a file, and how many values a file of its size can hold.
 
     Raises:
         InvalidValueError: The file is damaged, or claims more data than it can hold.
-        FsbenchError: The file is unreadable, or an unsafe or damaged pickle.
+        FsbenchError: The file is unreadable, of another kind, or an unsafe or damaged pickle.
     """
     try:
         max_values = hdf5.capacity(path)
@@ -37,7 +39,12 @@ def read(path: Path) -> tuple[Any, int]:
         raise
     except Exception as error:  # HDF5, NumPy and zipfile raise anything for a damaged file
         raise InvalidValueError(f"cannot be read ({reason(error)})") from error
-    return safe_pickle.read(path), max_values
+    try:
+        return safe_pickle.read(path), max_values
+    except FsbenchError as error:
+        if start.startswith(_PICKLES) or isinstance(error.__cause__, OSError | safe_pickle.RefusedError):
+            raise
+        raise FsbenchError(f"{path}: not a checkpoint, weights file or feature file") from error
 
 
 def describe(value: object) -> str:

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 
 from fsbench._util import user_code
-from fsbench._util.errors import FsbenchError, reason, unknown
-from fsbench.models.backbones import BACKBONES, build
+from fsbench._util.errors import FsbenchError, reason
+from fsbench.models.backbones import BACKBONES, build, unknown_backbone
 from fsbench.models.checkpoint import is_checkpoint, is_safetensors, read_backbone
 from fsbench.models.identity import Model
 from fsbench.models.pretrained import weight_files
@@ -156,8 +156,9 @@ def _network(name: str, image_size: int | None, *, pretrained: bool) -> FeatureE
     if user_code.is_reference(name):
         return _call_user_function(name, image_size)
     if name not in BACKBONES:
-        error = unknown("backbone", name, BACKBONES)
-        raise FsbenchError(f"{error} Models of other libraries: timm:{name}, torchvision:{name}")
+        error = str(unknown_backbone(name))
+        end = "" if error.endswith("?") else "."
+        raise FsbenchError(f"{error}{end} Models of other libraries: timm:{name}, torchvision:{name}")
     if image_size is None:
         raise FsbenchError(f"--image-size is missing: {name} takes images of any size")
     return FeatureExtractor(build(name, image_size), standard_transform(image_size), Model(run=name))

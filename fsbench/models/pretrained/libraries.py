@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def timm_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     except ImportError as error:
         raise FsbenchError(f"timm:{name}: needs timm, which is not installed: pip install timm") from error
     if not timm.is_model(name.partition(".")[0]):
-        raise unknown("model", name, timm.list_models(), "timm")
+        raise _unknown_model(name, timm.list_models(), "timm")
     with _weights_of(f"timm:{name}"):
         if pretrained:
             _check_hub(timm.models.get_pretrained_cfg(name))
@@ -79,7 +80,7 @@ def torchvision_model(name: str, *, pretrained: bool) -> FeatureExtractor:
     architecture, _, tag = name.partition(".")
     models = torchvision.models.list_models(module=torchvision.models)
     if architecture not in models:
-        raise unknown("model", architecture, models, "torchvision")
+        raise _unknown_model(architecture, models, "torchvision")
     choices = torchvision.models.get_model_weights(architecture)
     if tag and tag not in choices.__members__:
         raise unknown("weights", tag, choices.__members__, f"torchvision:{architecture}")
@@ -138,6 +139,12 @@ def _seen_by(tag: str, n_classes: int) -> Seen:
         info: Any = ImageNetInfo(name)
         classes |= info.label_descriptions(as_dict=True)
     return Seen(" and ".join(names), classes)
+
+
+def _unknown_model(name: str, models: list[str], library: str) -> FsbenchError:
+    """Return the error for an unknown model, with the three closest names of a long list."""
+    first, second, third = map(repr, get_close_matches(name, models, n=3, cutoff=0))
+    return FsbenchError(f"{library} has no model {name!r}; did you mean {first}, {second} or {third}?")
 
 
 @contextmanager
