@@ -70,7 +70,7 @@ def train_backbone(
             are not finite, or there is too little memory.
 
     Example:
-        A small training on embedded synthetic images::
+        A small training on synthetic images that fsbench draws::
 
             recipe = resolve(load_recipe("erm"), epochs=[3])
             run = train_backbone(recipe, TrainingSpec("glyphs"), session=Session())

@@ -29,7 +29,9 @@ def test_unavailable_devices_are_named(name):
 
 
 def test_device_name_has_processor_and_threads():
-    assert machine.device_name(torch.device("cpu")).endswith(f", {torch.get_num_threads()} threads")
+    n_threads = torch.get_num_threads()
+    text = "1 thread" if n_threads == 1 else f"{n_threads} threads"
+    assert machine.device_name(torch.device("cpu")).endswith(f", {text}")
 
 
 def test_the_processor_without_proc(tmp_path: Path, monkeypatch):
