@@ -90,4 +90,4 @@ def test_it_says_that_s2m2_r_needs_more_epochs_only_if_it_is_behind():
         for result in results
     ]
     assert _quickstart.finding(results).endswith("ahead after 400.")
-    assert _quickstart.finding(ahead).endswith("one training seed).")
+    assert _quickstart.finding(ahead).endswith("one training seed on this machine).")
