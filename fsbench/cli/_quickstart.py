@@ -110,7 +110,7 @@ def finding(results: Sequence[Result]) -> str:
 def _best(seen: Sequence[Result]) -> str:
     """Describe how the best recipe differs from ERM, the first one.
 
-    Machines and numbers of threads round differently, which changes the accuracy of a recipe by up to 5 points.
+    Machines and numbers of threads round differently, which changes accuracies by up to 5 points.
     """
     best = max(seen, key=lambda result: result.outcome.accuracy)
     if best is seen[0]:
