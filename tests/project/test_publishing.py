@@ -18,9 +18,14 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(path for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
 CHANGES = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]  # keepachangelog.com
 # Folders of the machine that a page was written on, and hosts that packages come from.
-LOCAL = re.compile(
-    r"/(work|root|tmp|home|opt|Users)/|index-url|pythonhosted|pypi\.org/simple|registry\.npmjs"
+FOLDERS = ("work", "root", "tmp", "home", "opt", "Users")
+HOSTS = (
+    ("python", "hosted"),
+    ("download", r"\.pytorch"),
+    ("pypi", r"\.org/simple"),
+    ("registry", r"\.npmjs"),
 )
+LOCAL = re.compile("|".join([f"/({'|'.join(FOLDERS)})/", "index-url", *map("".join, HOSTS)]))
 
 
 def text_of(path: str | Path) -> str:
