@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from from_code import comment
 from griffe import Attribute, Docstring, Extension, Function, Object
 
 LONGEST_VALUE = 200  # characters; the value of a longer constant is not shown
@@ -30,14 +31,3 @@ class PublicNames(Extension):
         attr.docstring = Docstring(text or "A constant.", parent=attr)
         if len(str(attr.value)) > LONGEST_VALUE:
             attr.value = None
-
-
-def comment(lines: list[str], index: int) -> str:
-    """Return the comment at the end of a line, or else the comment lines directly above it."""
-    behind = re.search(r"  # (.+)$", lines[index])
-    if behind:
-        return behind[1]
-    first = index
-    while first and lines[first - 1].startswith("# "):
-        first -= 1
-    return " ".join(line.removeprefix("# ") for line in lines[first:index])

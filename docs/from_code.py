@@ -101,6 +101,17 @@ def head_facts(name: str) -> str:
     )
 
 
+def comment(lines: Sequence[str], index: int) -> str:
+    """Return the comment at the end of a line, or else the comment lines directly above it."""
+    behind = re.search(r"  # (.+)$", lines[index])
+    if behind:
+        return behind[1]
+    first = index
+    while first and lines[first - 1].startswith("# "):
+        first -= 1
+    return " ".join(line.removeprefix("# ") for line in lines[first:index])
+
+
 def first_line(value: object) -> str:
     """Return the first line of a docstring."""
     return (inspect.getdoc(value) or "").partition("\n")[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from from_code import first_line, public_modules
+from from_code import comment, first_line, public_modules
 
 
 def reference() -> str:
@@ -54,19 +54,10 @@ def _comment(name: str, module: ModuleType) -> str:
         lines = path.read_text(encoding="utf-8").splitlines()
         for i, line in enumerate(lines):
             if re.match(rf"{name}\b.* = ", line):
-                _, _, behind = line.partition("  # ")
-                return behind or " ".join(_above(lines[:i])) or _kind(name, module)
+                return comment(lines, i) or _kind(name, module)
     return _kind(name, module)
 
 
 def _kind(name: str, module: ModuleType) -> str:
     """Say what a constant without a comment is."""
     return f"a {type(getattr(module, name)).__name__.lstrip('_')}"
-
-
-def _above(lines: list[str]) -> list[str]:
-    """Return the comment at the end of some lines."""
-    first = len(lines)
-    while first and lines[first - 1].startswith("# "):
-        first -= 1
-    return [line.removeprefix("# ") for line in lines[first:]]

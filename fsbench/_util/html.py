@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 _LAYOUT = Path(__file__).with_name("layout.html")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\./[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTILINE)
-
 _NAME = re.compile(r"^(?:(?:async )?function\*? ?|const |let |class )(\w+)", re.MULTILINE)
 
 
@@ -20,9 +19,8 @@ def render(template: Path, **values: Any) -> str:
     """Fill a template that extends `layout.html`.
 
     `NAME.css` and `NAME.js` beside `NAME.html` become parts of the page, with the modules that `NAME.js`
-    imports. The content security policy of the
-    page admits exactly these two and images in data URIs. All values are escaped; `tojson` writes values for
-    a script.
+    imports. The content security policy of the page admits exactly these two and images in data URIs. All
+    values are escaped; `tojson` writes values for a script.
 
     Args:
         template: The template file.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from fsbench.prediction.accuracy import class_weights
+from fsbench.prediction.accuracy import class_weights, effective_images
 
 WRONGLY_REJECTED = 0.1  # share of the images of the classes that rejection may cost
 _EQUAL = 1e-9  # difference of equal numbers by rounding, at most
@@ -61,7 +61,7 @@ def rejection_threshold(held_out: NDArray[np.float64], answers: NDArray[np.intp]
     order = np.argsort(held_out, kind="stable")
     different = np.append(np.diff(held_out[order]) > _EQUAL, True)  # keeps the last one of equal distances
     distances, weights = held_out[order][different], class_weights(answers[order][different])
-    n = 1 / (weights @ weights)
+    n = effective_images(weights)
     above = np.append(np.cumsum(weights[:0:-1])[::-1], 0.0)  # weight of the distances above each one
     shares = (n * above + 1) / (n + 1)
     allowed = np.flatnonzero(shares <= WRONGLY_REJECTED + _EQUAL)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from fsbench.prediction.accuracy import class_weights
+from fsbench.prediction.accuracy import class_weights, effective_images
 
 _RANGE = np.log(1e4)  # of the temperature, around the spread of the scores
 
@@ -50,7 +50,7 @@ def fit_temperature(scores: NDArray[np.float64], answers: NDArray[np.intp]) -> f
         Guo et al., ICML 2017 (arXiv:1706.04599) section 4.2; targets: Platt 1999, section 2.2.
     """
     n_way, weights = scores.shape[1], class_weights(answers)
-    n = 1 / (weights @ weights)
+    n = effective_images(weights)
     spread = np.abs(scores - scores.mean(axis=1, keepdims=True)).mean()
     if spread == 0:
         return 1.0

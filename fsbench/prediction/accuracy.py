@@ -68,3 +68,8 @@ def class_weights(answers: NDArray[np.intp]) -> NDArray[np.float64]:
     weights: NDArray[np.float64] = 1 / np.bincount(answers)[answers]
     weights /= weights.sum()
     return weights
+
+
+def effective_images(weights: NDArray[np.float64]) -> float:
+    """Return how many equally weighted images give a mean of the same variance: Kish's sample size."""
+    return float(1 / (weights @ weights))

@@ -9,7 +9,7 @@ from fsbench.prediction.outcome import NONE, SURE, Prediction
 # shots per class instead of 3 cost logistic regression 16 points and ridge 7; nearest mean loses 3, other
 # heads 1 to 5 (docs/heads.md).
 LEARN_SHOTS = frozenset({"logistic", "ridge"})
-FEW = 5  # with fewer images per class, the accuracy to expect was 6 to 8 points too low (docs/own.md)
+FEW = 5  # with two images per class of CIFAR-FS, the accuracy to expect was 6 to 8 points too low
 EQUAL_CLASSES = frozenset({"pt-map", "soft-kmeans"})  # assume the same number of query images of each class
 
 

@@ -22,7 +22,7 @@ from fsbench.features.store import Features, Origin
 from fsbench.models import checkpoint
 from fsbench.report import plots
 from fsbench.report.leaderboard import published
-from fsbench.report.plots import budget, marks, page, ranking, selection
+from fsbench.report.plots import budget, marks, page, selection
 from tests.changed import changed, with_correct
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -518,7 +518,7 @@ class TestLeaderboard:
     def test_published_numbers_are_numbers(self):
         rows = [row for quoted in published.quotations() for row in quoted.rows]
         for row in rows:
-            assert all(0 < ranking._percent(row, protocol) < 100 for protocol in row.accuracies)
+            assert all(0 < row.percent(protocol) < 100 for protocol in row.accuracies)
 
     def test_networks_that_fsbench_did_not_train_are_drawn_if_there_are_no_others(self):
         other = made(7, 8, recipe=None, preset=None, backbone="timm:other", run="other", checkpoint="other")

@@ -10,8 +10,7 @@ from fsbench.evaluation.result import Result
 from fsbench.heads import HEADS
 from fsbench.models.identity import Model
 from fsbench.report.leaderboard.published import Published, Quotation
-from fsbench.report.leaderboard.rows import Protocol
-from fsbench.report.leaderboard.tables import Line, Spread, Table
+from fsbench.report.leaderboard.tables import Line, Table
 from fsbench.report.leaderboard.wording import notes
 from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL
 from fsbench.training.recipe import load_recipe, recipe_names
@@ -56,13 +55,13 @@ def _comparison(lines: Sequence[Line], rows: Sequence[Published]) -> str:
     """Compare the best rows, and name the backbones of the published ones that are higher."""
     protocol = min(protocol for line in lines for protocol in line.cells)
     compared = [line for line in lines if protocol in line.cells]
-    best = max(compared, key=lambda line: _accuracy(line, protocol))
-    accuracy = _accuracy(best, protocol)
+    best = max(compared, key=lambda line: line.cells[protocol].mean)
+    accuracy = 100 * best.cells[protocol].mean
     higher = [
-        (float(text.split()[0]), row.backbone)
+        (printed, row.backbone)
         for row in rows
         if row.setting in ("inductive", "") and not row.source.from_memory
-        if (text := row.accuracies.get(protocol)) and float(text.split()[0]) > accuracy
+        if row.accuracies.get(protocol) and (printed := row.percent(protocol)) > accuracy
     ]
     if not higher:
         return ""
@@ -78,12 +77,6 @@ def _comparison(lines: Sequence[Line], rows: Sequence[Published]) -> str:
         f"{max(higher)[0]:.1f} %; inductive, {{}}-way {{}}-shot){larger}; trained here: ".format(*protocol)
         + f"{' and '.join(backbones)}{training}. Filter by backbone to compare like with like."
     )
-
-
-def _accuracy(line: Line, protocol: Protocol) -> float:
-    """Return the accuracy of a line in %, as its mean or its only run has it."""
-    cell = line.cells[protocol]
-    return 100 * (cell.mean if isinstance(cell, Spread) else cell.result.outcome.accuracy)
 
 
 def reading(table: Table) -> str:

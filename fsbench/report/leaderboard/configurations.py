@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,11 +90,12 @@ def configurations(table: Table) -> list[Configuration]:
     Returns:
         One configuration per mean or single run, in the order of the table.
     """
-    lines, folded = iter(table.lines), []
-    for line in lines:
-        runs = list(islice(lines, line.n_seeds)) if line.n_seeds > 1 else [line]
-        folded.append(Configuration(line, runs))
-    return folded
+    lines = table.lines
+    return [
+        Configuration(line, lines[place + 1 :][: line.n_seeds] if line.n_seeds > 1 else [line])
+        for place, line in enumerate(lines)
+        if not line.in_mean
+    ]
 
 
 def identifiers(labels: Iterable[Mapping[str, str]]) -> list[str]:

@@ -100,6 +100,10 @@ class Published:
     reported_by: str  # address of the paper that reports the number, if another one than that of the method
     accuracies: Mapping[Protocol, str]  # in %, such as "64.93 ± 0.18"
 
+    def percent(self, protocol: Protocol) -> float:
+        """Return the accuracy for one protocol in %, without its half width."""
+        return float(self.accuracies[protocol].split()[0])
+
     @property
     def named(self) -> dict[str, Parts]:
         """The texts in each of COLUMNS."""

@@ -7,8 +7,8 @@ from fsbench.evaluation.result import Result
 from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.markdown import escape
 from fsbench.report.leaderboard.rows import family_key
-from fsbench.report.leaderboard.tables import Cell, Line, Spread, Table
-from fsbench.report.leaderboard.wording import epochs, head, or_dash, recipe
+from fsbench.report.leaderboard.tables import Line, Table
+from fsbench.report.leaderboard.wording import epochs, head, or_dash, recipe, without_epochs
 
 MOST_ROWS = 8
 PREFERRED = "nearest-mean"  # among heads with the same number of rows
@@ -40,12 +40,12 @@ def summary(tables: Sequence[Table], link_prefix: str = "") -> str:
     align = [":--" if name in ("trained on", "recipe") else "--:" for name in columns]
     cells = [columns, align, *([row.get(name, "-") for name in columns] for row in rows[:MOST_ROWS])]
     table = "\n".join(f"| {' | '.join(row)} |" for row in cells)  # without padding: a README is short
-    models = {line.result.model.recipe for line in lines}
+    recipes = {line.result.model.recipe for line in lines}
     results = [
         result
         for compared in tables
         for result in compared.results
-        if result.model.recipe in models and head(result) == shown
+        if result.model.recipe in recipes and head(result) == shown
     ]
     more = f"{len(rows) - MOST_ROWS} more rows and all" if len(rows) > MOST_ROWS else "All"
     return "\n\n".join([_lead(shown, results), table, f"{more} heads and intervals: {every}.\n"])
@@ -63,10 +63,9 @@ def _most_common_head(lines: Sequence[Line]) -> str:
 def _row(lines: Sequence[Line]) -> dict[str, str]:
     """Describe one backbone by column; the first of several evaluations of a data set is shown."""
     model = lines[0].result.model
-    changes = [change for change in lines[0].changes.split(", ") if change and "epochs " not in change]
     row = {
         "trained on": escape(or_dash(model.source)),
-        "recipe": escape(", ".join([recipe(model), *changes])),
+        "recipe": escape(", ".join(filter(None, [recipe(model), without_epochs(lines[0].changes)]))),
         "epochs": epochs(family_key(lines[0].result).model),
         "seeds": str(lines[0].n_seeds),
     }
@@ -79,16 +78,11 @@ def _row(lines: Sequence[Line]) -> dict[str, str]:
 def _accuracies(line: Line) -> tuple[str, str]:
     """Name the column of an evaluation and format its accuracies: of the fewest ways, one per shot."""
     n_way = min(way for way, _ in line.cells)
-    means = {shot: _mean(cell) for (way, shot), cell in sorted(line.cells.items()) if way == n_way}
+    means = {shot: cell.mean for (way, shot), cell in sorted(line.cells.items()) if way == n_way}
     data, model = line.result.data, line.result.model
     target = "" if data.dataset == model.source else f"→ {data.dataset} "
     protocol = f"{n_way}-way {'/'.join(map(str, means))}-shot"
     return f"{target}{protocol}", " / ".join(f"{100 * mean:.1f}" for mean in means.values())
-
-
-def _mean(cell: Cell | Spread) -> float:
-    """Return the accuracy of a cell, 0 to 1."""
-    return cell.mean if isinstance(cell, Spread) else cell.result.outcome.accuracy
 
 
 def _lead(shown: str, results: Sequence[Result]) -> str:

@@ -43,6 +43,11 @@ class Cell:
     rank: int | None
     best: bool
 
+    @property
+    def mean(self) -> float:
+        """Accuracy, 0 to 1, as that of a `Spread`."""
+        return self.result.outcome.accuracy
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -92,6 +92,11 @@ def epochs(model: Model) -> str:
     return total if model.epoch in (None, model.epochs) else f"{model.epoch} of {total}"
 
 
+def without_epochs(changes: str) -> str:
+    """Remove the epochs, which are shown separately, from the overrides of a recipe."""
+    return ", ".join(part for part in changes.split(", ") if not part.startswith("epochs "))
+
+
 def head(result: Result) -> str:
     """Return head, preprocessing and marks."""
     return f"{result.head.name} ({result.head.preprocess}) {marks(result)}".rstrip()

@@ -12,8 +12,9 @@ from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Question, Result
 from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.rows import family_key
+from fsbench.report.leaderboard.wording import without_epochs
 from fsbench.report.measured import of_seeds
-from fsbench.report.plots.labels import as_written, numbers, without_epochs
+from fsbench.report.plots.labels import as_written, numbers
 from fsbench.report.plots.marks import mark_numbers
 from fsbench.report.plots.page import Section, at_most, legend_below, mark, page, ticks_at
 from fsbench.report.plots.selection import EVERYTHING, Selection, select

@@ -217,7 +217,7 @@ def _protocol(n_way: int, n_shot: int) -> str:
 def _recipe(result: Result) -> tuple[str, ...]:
     """Return the texts that may distinguish recipes; epochs may differ between sources."""
     model = result.model
-    changes = labels.without_epochs(model.overrides or "")
+    changes = wording.without_epochs(model.overrides or "")
     network = model.backbone if model.recipe else ""  # otherwise, the backbone is the name
     return labels.recipe(model), network or "", model.preset or "", changes, wording.head(result)
 

@@ -193,11 +193,6 @@ def recipe(model: Model) -> str:
     return model.recipe or model.backbone or model.run
 
 
-def without_epochs(changes: str) -> str:
-    """Remove the epochs, which are shown separately, from the overrides of a recipe."""
-    return ", ".join(part for part in changes.split(", ") if not part.startswith("epochs "))
-
-
 def _details(line: Line) -> dict[str, str]:
     """Return texts that may distinguish the lines of a table."""
     model = line.result.model
@@ -205,7 +200,7 @@ def _details(line: Line) -> dict[str, str]:
         **line.named,
         "recipe": model.recipe or ("" if model.backbone else model.run),
         "preset": model.preset or "",
-        "changes": without_epochs(line.changes),
+        "changes": wording.without_epochs(line.changes),
         "run": model.run,
     }
 

@@ -103,11 +103,6 @@ def _references(comparison: Comparison, columns: Sequence[Protocol]) -> list[Pub
     ]
 
 
-def _percent(published: Published, protocol: Protocol) -> float:
-    """Return an accuracy in %, which is printed with or without ±."""
-    return float(published.accuracies[protocol].split("±")[0])
-
-
 def _panel(
     axes: Axes,
     comparison: Comparison,
@@ -134,7 +129,7 @@ def _panel(
         axes.plot(mean, y, zorder=4, color=colour, **MARKS[MEAN])
         values.append((y, mean))
     if references:
-        y, percents = len(comparison.rows), [_percent(row, protocol) for row in references]
+        y, percents = len(comparison.rows), [row.percent(protocol) for row in references]
         median = float(np.median(percents))
         axes.plot([min(percents), median, max(percents)], [y] * 3, markevery=[1], **MARKS[PUBLISHED])
         values.append((y, median))
