@@ -1,6 +1,5 @@
 """Parts of the pages that follow from the committed results."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from from_bench import time_of
 from from_code import ROOT, linked, table
 
 from fsbench.evaluation import result_files
@@ -114,19 +114,7 @@ def measured_head(name: str) -> str:
     head = ["recipe", "tasks from", "1-shot", "5-shot", "seeds", "trained on", "backbone", "preprocessing"]
     note = "Accuracy in %, 5-way with 15 queries per class, mean over training seeds."
     measured = f"{note}\n\n{table(head, rows)}" if rows else "Accuracy was not measured yet."
-    return "\n\n".join(filter(None, [measured, _time_of(name)]))
-
-
-def _time_of(head: str) -> str:
-    """Say how long 10,000 tasks take, if it was measured."""
-    for case, values in _heads_speed():
-        if case[:2] == (head, "5-way 5-shot"):
-            seconds, ratio = values
-            return (
-                f"10,000 tasks (5-way 5-shot, 15 queries per class, 640 features) take {seconds} s on two "
-                f"cores, {ratio} times as fast as a loop over tasks. [Speed](../speed.md) has all figures."
-            )
-    return ""
+    return "\n\n".join(filter(None, [measured, time_of(name)]))
 
 
 def measured_heads() -> str:
@@ -214,76 +202,6 @@ def diagnosis() -> str:
     page = (RESULTS / "diagnose" / "README.md").read_text(encoding="utf-8")
     text = page.partition("\n")[2].strip()
     return re.sub(r"^## ", "### ", text, flags=re.MULTILINE)
-
-
-def speed(part: str) -> str:
-    """Figures of one part: training, heads, memory, or each file of a GPU."""
-    if part == "heads":
-        rows = [[f"`{head}`", task, *values] for (head, task), values in _heads_speed()]
-        return _device("heads") + table(
-            ["head", "task", "seconds for 10,000 tasks", "times as fast as a loop over tasks"], rows
-        )
-    if part == "memory":
-        cells: dict[str, dict[str, str]] = defaultdict(dict)
-        for name, value in _figures("evaluate").items():
-            if name.endswith("MiB of memory beside the features"):
-                head, task = name.partition(":")[0].split(", ")
-                cells[head][task] = _round(value)
-        rows = [[f"`{head}`", *values.values()] for head, values in cells.items()]
-        return _device("evaluate") + table(["head", "15 queries per class", "595 queries per class"], rows)
-    if part == "training":
-        rows = [
-            [measured, case, _round(value)]
-            for name, value in _figures("train").items()
-            for case, measured in [name.rsplit(": ", 1)]
-        ]
-        return _device("train") + table(["what", "case", "value"], rows)
-    return (
-        "\n\n".join(
-            _device(path.stem)
-            + table(
-                ["case", "measured", "value"],
-                [[*n.split(": ", 1), _round(v)] for n, v in _figures(path.stem).items()],
-            )
-            for path in sorted((RESULTS / "bench").glob("gpu-*.json"))
-        )
-        or "No GPU was measured yet: `make gpu-results` measures one."
-    )
-
-
-def _heads_speed() -> list[tuple[tuple[str, str], list[str]]]:
-    """Seconds for 10,000 tasks, and how many times as fast as a loop, by head and task."""
-    cells: dict[tuple[str, str], list[str]] = defaultdict(lambda: ["-", "-"])
-    for name, value in {**_figures("evaluate"), **_figures("sgd_heads"), **_figures("heads")}.items():
-        case, measured = name.split(": ", 1)
-        head, task, *_ = case.split(", ")
-        shape = re.fullmatch(r"(\d+)w(\d+)s", task)
-        place = 0 if measured.startswith("seconds") else 1 if measured.startswith("speed") else None
-        if shape and place is not None:
-            cells[head.replace("_", "-"), f"{shape[1]}-way {shape[2]}-shot"][place] = _round(value)
-    return list(cells.items())
-
-
-def _figures(name: str) -> dict[str, float]:
-    figures: dict[str, float] = _bench(name)["figures"]
-    return figures
-
-
-def _device(name: str) -> str:
-    """Say what was measured on."""
-    bench = _bench(name)
-    return f"Measured on {bench['device']}, torch {bench['versions']['torch'].partition('+')[0]}.\n\n"
-
-
-@cache
-def _bench(name: str) -> dict[str, Any]:
-    bench: dict[str, Any] = json.loads((RESULTS / "bench" / f"{name}.json").read_text(encoding="utf-8"))
-    return bench
-
-
-def _round(value: float) -> str:
-    """Write a figure with three or more digits and without an exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}" if value else "0"
 
 
 def _measured(**fields: str) -> list[Result]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pictures
 import run_pages
+from from_bench import speed
 from from_code import backbones, commands, data_sets, head_facts, heads, layouts, rooms
 from from_docstrings import reference
 from from_results import (
@@ -26,7 +27,6 @@ from from_results import (
     pretrained,
     recipe,
     recipes,
-    speed,
     three_widths,
 )
 

@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -127,7 +128,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
-    """Figures measured by a bench file, written to the folder `$FSBENCH_BENCH` at the end."""
+    """Figures measured by a bench file.
+
+    At the end they are written to the file of this processor in the folder `$FSBENCH_BENCH`.
+    """
     from fsbench._util import machine
     from fsbench._util.files import write_text
 
@@ -135,12 +139,20 @@ def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
     yield measured
     folder = os.environ.get("FSBENCH_BENCH")
     if folder and measured:
-        device = machine.find_device()
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-        about = {"device": machine.device_name(device), "versions": machine.versions()}
-        rounded = {name: float(f"{value:.4g}") for name, value in measured.items()}
-        name = f"{request.path.stem.removeprefix('bench_')}.json"
-        write_text(Path(folder, name), json.dumps({**about, "figures": rounded}, indent=2) + "\n")
+        device = machine.device_name(torch.device("cpu"))
+        # One name of a processor stands for several generations, which differ in their vector instructions.
+        instructions = torch.backends.cpu.get_cpu_capability()
+        words = re.findall("[a-z0-9]+", re.sub(r"\(\w+\)|processor|,.*", "", f"{device}".lower()))
+        path = Path(folder, "-".join(["cpu", *words, instructions.lower()]) + ".json")
+        record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        record["device"] = f"{device}, {instructions}"
+        record[request.path.stem.removeprefix("bench_")] = {
+            "commit": machine.commit(),
+            "versions": machine.versions(),
+            "figures": {name: float(f"{value:.4g}") for name, value in measured.items()},
+        }
+        write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from fsbench._util.errors import FsbenchError
 # Of Linux. Other systems have none of them, and containers may hide them.
 _MEMINFO, _CPUINFO = Path("/proc/meminfo"), Path("/proc/cpuinfo")
 _CGROUP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # names in the CPU description
 _UNREPORTED = 2 << 30  # bytes that are assumed to be free where the system does not report them
 
 
@@ -55,6 +56,16 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{_processor()}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else device.type
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bf16 without emulation."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return bool(torch.backends.mps.is_macos_or_newer(14, 0))
+    return not _BF16_FLAGS.isdisjoint(cpu_description().split())
 
 
 def free_memory(device: torch.device) -> int:

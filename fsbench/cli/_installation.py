@@ -154,18 +154,13 @@ def _device(device: torch.device) -> Device:
     compute = choose_compute(device)
     name = machine.device_name(device)
     return Device(
-        str(device), name, _bf16(device), compute.precision, compute.compile, machine.free_memory(device)
+        str(device),
+        name,
+        machine.has_bf16(device),
+        compute.precision,
+        compute.compile,
+        machine.free_memory(device),
     )
-
-
-def _bf16(device: torch.device) -> bool:
-    """Whether a device computes in bf16 without emulation."""
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "mps":
-        return bool(torch.backends.mps.is_macos_or_newer(14, 0))
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(machine.cpu_description().split()))
 
 
 def _why_no_cuda() -> str | None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from fsbench._util import machine
 from fsbench._util.errors import FsbenchError, unknown
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,9 +62,9 @@ def choose_compute(
 
     Args:
         device: Device of the training.
-        precision: "float32", "bf16", "fp16" or "auto", which is float32 on a CPU, and on a GPU bf16, or fp16
-            if it does not support bf16. With bf16 a CPU without units for it (AVX-512 BF16 or AMX) is many
-            times slower; one with such units trains a Conv4 at 32 px 1.4 times as fast.
+        precision: "float32", "bf16", "fp16" or "auto". "auto" is bf16 on processors with units for it: a GPU,
+            or a CPU with AVX-512 BF16 or AMX. On other GPUs it is fp16, on other CPUs float32: without such
+            units, bf16 makes a CPU many times slower.
         compiled: "on", "off", or "auto": on a GPU only, where triton is installed.
         micro_batch: Largest number of images per forward pass, at least 2. Default: the whole batch.
 
@@ -75,9 +76,8 @@ def choose_compute(
             images.
     """
     if precision == "auto":
-        precision = "float32"
-        if device.type == "cuda":
-            precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        others = "fp16" if device.type == "cuda" else "float32"
+        precision = "bf16" if device.type in ("cpu", "cuda") and machine.has_bf16(device) else others
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     if precision == "fp16" and device.type == "cpu":

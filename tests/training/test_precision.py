@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from fsbench._util import machine
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.models import checkpoint
@@ -46,16 +47,30 @@ def train(
 
 
 class TestChoice:
-    def test_on_a_cpu_the_default_is_float32(self):
-        assert choose_compute(CPU) == ComputeSettings("float32", compile=False, micro_batch=None)
+    @pytest.mark.parametrize(
+        ("flags", "precision"),
+        [
+            ("avx512f avx512_bf16", "bf16"),
+            ("amx_bf16 amx_tile", "bf16"),
+            ("avx2 avx512f avx512_vnni", "float32"),
+            ("", "float32"),
+        ],
+    )
+    def test_on_a_cpu_the_default_follows_its_flags(self, monkeypatch, flags, precision):
+        monkeypatch.setattr(machine, "cpu_description", lambda: f"model name: a CPU\nflags: fpu {flags}\n")
+        assert choose_compute(CPU) == ComputeSettings(precision, compile=False, micro_batch=None)
 
     @pytest.mark.parametrize(("supported", "precision"), [(True, "bf16"), (False, "fp16")])
     def test_on_a_gpu_the_default_follows_its_hardware(self, monkeypatch, supported, precision):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+        monkeypatch.setattr(machine, "has_bf16", lambda _: supported)
         assert choose_compute(CUDA) == ComputeSettings(precision, compile=True, micro_batch=None)
 
+    def test_on_mps_the_default_is_float32(self, monkeypatch):
+        monkeypatch.setattr(machine, "has_bf16", lambda _: True)
+        assert choose_compute(torch.device("mps")).precision == "float32"
+
     def test_on_a_gpu_without_triton_networks_are_not_compiled(self, monkeypatch):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+        monkeypatch.setattr(machine, "has_bf16", lambda _: True)
         monkeypatch.setattr(precision, "find_spec", lambda _: None)
         assert choose_compute(CUDA) == ComputeSettings("bf16", compile=False)
         assert choose_compute(CUDA, compiled="on").compile
