@@ -155,7 +155,7 @@ def resolved(
     from fsbench.training.overrides import resolve
     from fsbench.training.recipe import load_recipe
 
-    recipe = load_recipe(name, training.preset)
+    recipe = load_recipe(name, training.preset, images.dataset)
     stops_early = any(stage.patience is not None for stage in recipe.stages)
     return resolve(
         recipe,
