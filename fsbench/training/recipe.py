@@ -51,8 +51,8 @@ class Stage:
         epochs: Passes over the base images; the maximum if the stage has a patience.
         rate_factor: Factor of the recipe's learning rate.
         views: Augmented copies of each image. The step gets them in blocks, (views * b, 3, s, s).
-        patience: End the stage after this many epochs without a higher accuracy on val classes. Default:
-            never.
+        patience: End the stage after this many epochs without a higher accuracy on val classes, as
+            `fsbench.training.validation` measures it. Default: never.
         fresh_classifiers: Classifiers that get new weights when the stage begins: True for all of them, or
             their names; the main one is "classifier".
     """
