@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fsbench.data import Augment
 from fsbench.models import Network
 from fsbench.training import Optimiser, Recipe, Stage, fast_preset
 from fsbench.training.fast import EPOCHS
@@ -58,7 +59,7 @@ PAPER = Recipe(
 PRESETS = {
     "fast": fast_preset(PAPER, [Stage("mixed", step, epochs=EPOCHS)]),
     "paper": PAPER,
-    # The reference code for WRN-28-10, except that crops are resized, not padded.
+    # WRN-28-10 on CIFAR: defaults of main.py, crops of load_data_subset, epochs of the README's command.
     "official-code": Recipe(
         name="manifold-mixup",
         preset="official-code",
@@ -66,6 +67,10 @@ PRESETS = {
         stages=(Stage("mixed", code_step, epochs=400),),
         batch_size=100,
         classifier="linear",
-        optimiser=Optimiser("sgd", learning_rate=0.1, weight_decay=1e-4, milestones=(0.5, 0.75)),
+        dropout={"wrn28-10": 0.0},
+        optimiser=Optimiser(
+            "sgd", learning_rate=0.1, weight_decay=1e-4, nesterov=True, milestones=(200 / 400, 300 / 400)
+        ),
+        augment=Augment(scale=None, jitter=0.0, padding=2),
     ),
 }

@@ -12,6 +12,7 @@ with nearest-mean; ± is the 95 % half width over 10,000 tasks.
 import numpy as np
 from torch import Tensor
 
+from fsbench.data import Augment
 from fsbench.models import Network
 from fsbench.training import Optimiser, Recipe, Stage, fast_preset
 from fsbench.training.fast import EPOCHS
@@ -39,7 +40,7 @@ PAPER = Recipe(
 PRESETS = {
     "fast": fast_preset(PAPER, [Stage("mixed", step, epochs=EPOCHS)]),
     "paper": PAPER,
-    # train.py of the reference code, except that crops are resized as in S2M2, not padded.
+    # train.py of the reference code, which cuts the rate after epochs 100 and 150, counted from 0.
     "official-code": Recipe(
         name="mixup",
         preset="official-code",
@@ -47,6 +48,8 @@ PRESETS = {
         stages=(Stage("mixed", step, epochs=200),),
         batch_size=128,
         classifier="linear",
-        optimiser=Optimiser("sgd", learning_rate=0.1, weight_decay=1e-4, milestones=(0.5, 0.75)),
+        dropout={"wrn28-10": 0.0},
+        optimiser=Optimiser("sgd", learning_rate=0.1, weight_decay=1e-4, milestones=(101 / 200, 151 / 200)),
+        augment=Augment(scale=None, jitter=0.0, padding=4),
     ),
 }

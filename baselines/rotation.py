@@ -25,20 +25,38 @@ PAPER = Recipe(
     name="rotation",
     preset="paper",
     paper="arXiv:1907.12087",
-    # On mini-ImageNet; 200 epochs on CUB, 100 on tiered-ImageNet.
     stages=(Stage("self-supervised", rotation_losses, epochs=400),),
     batch_size=64,
     auxiliary_classifiers={"rotation": N_ROTATIONS},
 )
 
+
+def _official(settings_for: str, epochs: int) -> Recipe:
+    """Make the preset of train.py, with the epochs that the authors state for a data set."""
+    return replace(
+        PAPER,
+        preset="official-code",
+        stages=(Stage("self-supervised", halved_rotation_losses, epochs=epochs),),
+        classifier_width=200,  # for any number of classes; the unused outputs take part in the softmax
+        dropout={"wrn28-10": 0.5},
+        settings_for=settings_for,
+    )
+
+
+CIFAR = replace(_official("cifar-fs", 400), classifier_width=64, dropout={"wrn28-10": 0.9})  # train_cifar.py
+
 PRESETS = {
     # Each image in one random rotation: four times as many steps in the same time.
     "fast": fast_preset(PAPER, [Stage("self-supervised", random_rotation_losses, epochs=EPOCHS)]),
     "paper": PAPER,
-    "official-code": replace(
-        PAPER,
-        preset="official-code",
-        stages=(Stage("self-supervised", halved_rotation_losses, epochs=400),),
-        classifier_width=200,  # for any number of classes; the unused outputs take part in the softmax
-    ),
+    "official-code": _official("mini-imagenet", 400),
+}
+
+VARIANTS = {
+    "official-code": {
+        "cub": _official("cub", 200),
+        "tiered-imagenet": _official("tiered-imagenet", 100),
+        "cifar-fs": CIFAR,
+        "fc100": CIFAR,
+    }
 }

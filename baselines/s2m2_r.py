@@ -58,16 +58,51 @@ def code_second_step(
     return {"mixed": mixed, **halved(rotation_losses(network, images[rows], labels[rows], rng))}
 
 
+def cifar_second_step(
+    network: Network, images: Tensor, labels: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Follow the reference code for CIFAR-FS, whose second stage has no rotation."""
+    return {"mixed": manifold_mixup(network, images, labels, rng, ALPHA)}
+
+
 PAPER = Recipe(
     name="s2m2-r",
     preset="paper",
     paper="arXiv:1907.12087",
     stages=(
-        Stage("self-supervised", rotation_losses, epochs=400),  # mini-ImageNet; 200 on CUB, 100 on tiered
+        Stage("self-supervised", rotation_losses, epochs=400),
         Stage("manifold", second_step, epochs=100, patience=1),  # ends when val accuracy falls
     ),
     batch_size=64,
     auxiliary_classifiers={"rotation": N_ROTATIONS},
+)
+
+
+def _official(settings_for: str, first: int, second: int) -> Recipe:
+    """Make the preset of train.py, with the epochs that the authors state for a data set."""
+    return replace(
+        PAPER,
+        preset="official-code",
+        stages=(
+            Stage("self-supervised", halved_rotation_losses, epochs=first),
+            # The code loads backbone and class classifier; it does not load the rotation classifier.
+            Stage("manifold", code_second_step, epochs=second, fresh_classifiers=("rotation",)),
+        ),
+        classifier_width=200,  # for any number of classes; the unused outputs take part in the softmax
+        dropout={"wrn28-10": 0.5},
+        settings_for=settings_for,
+    )
+
+
+# train_cifar.py; it states no epochs, so those of mini-ImageNet.
+CIFAR = replace(
+    _official("cifar-fs", 400, 100),
+    stages=(
+        Stage("self-supervised", halved_rotation_losses, epochs=400),
+        Stage("manifold", cifar_second_step, epochs=100),
+    ),
+    classifier_width=64,
+    dropout={"wrn28-10": 0.9},
 )
 
 PRESETS = {
@@ -79,14 +114,14 @@ PRESETS = {
         ],
     ),
     "paper": PAPER,
-    "official-code": replace(
-        PAPER,
-        preset="official-code",
-        stages=(
-            Stage("self-supervised", halved_rotation_losses, epochs=400),
-            # The reference code builds new classifiers for the second stage.
-            Stage("manifold", code_second_step, epochs=100, fresh_classifiers=True),
-        ),
-        classifier_width=200,  # for any number of classes; the unused outputs take part in the softmax
-    ),
+    "official-code": _official("mini-imagenet", 400, 100),
+}
+
+VARIANTS = {
+    "official-code": {
+        "cub": _official("cub", 200, 100),
+        "tiered-imagenet": _official("tiered-imagenet", 100, 50),
+        "cifar-fs": CIFAR,
+        "fc100": CIFAR,
+    }
 }

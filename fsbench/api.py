@@ -207,7 +207,8 @@ def train(
     _check(train, options, TrainOptions)
     session = _session(options)
     numbers: Overrides = {key: options[key] for key in Overrides.__annotations__ if key in options}  # type: ignore[literal-required, assignment]
-    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), options.get("preset"))
+    preset = options.get("preset")
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), preset, dataset)
     spec = TrainingSpec(
         dataset,
         backbone,

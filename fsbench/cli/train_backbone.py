@@ -63,10 +63,12 @@ class TrainingFlags:
     """Settings of the training; those of the recipe apply where none is given.
 
     Attributes:
-        preset: Variant of the recipe. Default: its first, which is fast for shipped recipes.
+        preset: Variant of the recipe. Default: its first, which is fast for shipped recipes. The settings of
+            official-code depend on the data set.
         epochs: Epochs in total, or one number per stage. Default: the recipe's.
-        patience: End a stage after this many epochs without a higher accuracy on val classes. Only for stages
-            with early stopping (s2m2-r and s2m2-e, preset paper). Default: the recipe's.
+        patience: End a stage after this many epochs without a higher val accuracy: that of nearest-mean on
+            1,000 5-way 1-shot tasks from 100 images per val class. Only for stages with early stopping
+            (s2m2-r and s2m2-e, preset paper). Default: the recipe's.
         batch_size: Images per step. Default: the recipe's.
         learning_rate: Highest learning rate of a stage. Default: the recipe's.
         seed: Random seed.
@@ -155,7 +157,7 @@ def resolved(
     from fsbench.training.overrides import resolve
     from fsbench.training.recipe import load_recipe
 
-    recipe = load_recipe(name, training.preset)
+    recipe = load_recipe(name, training.preset, images.dataset)
     stops_early = any(stage.patience is not None for stage in recipe.stages)
     return resolve(
         recipe,

@@ -30,6 +30,7 @@ compiled = njit(nogil=True, error_model="numpy", cache="NUMBA_CACHE_DIR" in os.e
 def augment_images(
     pixels: Bytes,
     boxes: Ints,
+    shifts: Ints,
     flipped: Bools,
     factors: Floats,
     grey: Floats,
@@ -39,9 +40,9 @@ def augment_images(
 ) -> None:
     """Fill images (b, size, size, 3) from pixels (b, h, w, 3), as `augment.by_matrices`.
 
-    boxes (b, 4) are top, left, height and width of crops inside the image; factors (b, 3) are those of
-    brightness, contrast and colour; grey (3,) are the weights of luma, mean and std (3,) those of
-    normalisation.
+    boxes (b, 4) are top, left, height and width of crops inside the image; shifts (b, 2) move the resized
+    crops up and to the left, with black where nothing remains; factors (b, 3) are those of brightness,
+    contrast and colour; grey (3,) are the weights of luma, mean and std (3,) those of normalisation.
     """
     count, height, width, _ = pixels.shape
     size, full = images.shape[1], max(height, width)
@@ -52,9 +53,9 @@ def augment_images(
     planes, sums = np.empty((3, size, size), np.float32), np.empty(size, np.float32)  # channel, column, row
     for b in range(count):
         top, left, tall, wide = boxes[b]
-        _find_taps(tall, taps, starts, ends)
+        _find_taps(tall, shifts[b, 0], taps, starts, ends)
         _resize_rows(lines, b, top, taps, starts, ends, line, narrow)
-        _find_taps(wide, taps, starts, ends)
+        _find_taps(wide, shifts[b, 1], taps, starts, ends)
         _resize_columns(narrow, left, taps, starts, ends, flipped[b], planes)
         _recolour(planes, factors[b], grey, mean, std, sums)
         for i in range(size):
@@ -81,16 +82,20 @@ def turn_images(images: Floats, turned: Floats) -> None:
 
 
 @compiled
-def _find_taps(length: int, taps: Floats, starts: Ints, ends: Ints) -> None:
+def _find_taps(length: int, shift: int, taps: Floats, starts: Ints, ends: Ints) -> None:
     """Weights that resize `length` pixels to len(taps): those of pixels starts[i] to ends[i] are in taps[i].
 
     As `augment._resize`: a triangle as wide as an output pixel, at least one input pixel, cut off at edges.
+    Pixel i of the result is number i + shift of the resized ones; outside, it has no weights.
     """
     size = len(taps)
     step = np.float32(length) / np.float32(size)
     reach = max(step, ONE)
     for i in range(size):
-        centre = (np.float32(i) + HALF) * step
+        if not 0 <= i + shift < size:
+            starts[i], ends[i] = 0, 0
+            continue
+        centre = (np.float32(i + shift) + HALF) * step
         start = max(0, math.floor(centre - reach + HALF))
         end = min(length, math.ceil(centre + reach - HALF) + 1)
         total = ZERO

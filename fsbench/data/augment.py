@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fsbench._util.errors import FsbenchError
 from fsbench._util.threads import in_threads
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
@@ -22,19 +23,34 @@ _ATTEMPTS = 10  # to draw a crop that fits; then the centre is used
 
 @dataclass(frozen=True)
 class Augment:
-    """Augmentation of S2M2 and closer-look: random resized crop, flip, then colour jitter.
+    """Augmentation: a random resized crop (default, as S2M2) or a padded crop, flip, then colour jitter.
 
     Attributes:
-        scale: Smallest and largest area of a crop relative to the image; None: no crop.
+        scale: Smallest and largest area of a crop relative to the image; None: no resized crop.
         ratio: Smallest and largest width of a crop relative to its height.
         flip: Probability of a horizontal flip.
         jitter: Brightness, contrast and colour are scaled by random factors from 1 - jitter to 1 + jitter.
+        padding: Width in pixels of a black border that is added to the image at the size of the network's
+            input; a crop of that size is then cut out at random. 0: no padded crop.
+
+    Raises:
+        FsbenchError: `padding` is negative, or not 0 while `scale` is not None.
     """
 
     scale: tuple[float, float] | None = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     jitter: float = 0.4
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse two crops at once."""
+        if self.padding < 0:
+            raise FsbenchError(f"padding must be at least 0, but is {self.padding}")
+        if self.padding and self.scale is not None:
+            raise FsbenchError(
+                f"padding must be 0 if scale is not None, but is {self.padding}; choose one crop"
+            )
 
 
 OFF = Augment(scale=None, flip=0.0, jitter=0.0)
@@ -47,13 +63,15 @@ class Draws:
     boxes: NDArray[np.int64] | None  # (b, 4) top, left, height and width of its crop; None: the centre
     flipped: NDArray[np.bool_]  # (b,)
     factors: NDArray[np.float32]  # (b, 3) of brightness, contrast and colour
+    shifts: NDArray[np.int64] | None = None  # (b, 2) rows and columns of the result before its crop
 
 
 def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: Augment) -> Tensor:
     """Augment a batch of images at random and normalise it with ImageNet's mean and deviation.
 
-    Every image has its own random choices. Crop and flip follow torchvision's `RandomResizedCrop` and
-    `RandomHorizontalFlip`; then brightness, contrast and colour are changed in this order.
+    Every image has its own random choices. Crop and flip follow torchvision's `RandomResizedCrop`, or
+    `RandomCrop` with padding, and `RandomHorizontalFlip`; then brightness, contrast and colour are changed in
+    this order.
 
     Args:
         pixels: RGB images, (b, h, w, 3) uint8.
@@ -83,10 +101,15 @@ def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: 
 
 def draw(rng: np.random.Generator, count: int, height: int, width: int, augment: Augment) -> Draws:
     """Draw the random choices for `count` images of height x width pixels."""
-    boxes = None if augment.scale is None else _crops(rng, count, height, width, augment.scale, augment.ratio)
+    boxes, shifts = None, None
+    if augment.scale is not None:
+        boxes = _crops(rng, count, height, width, augment.scale, augment.ratio)
+    elif augment.padding:
+        boxes = np.tile(np.array([0, 0, height, width]), (count, 1))
+        shifts = rng.integers(-augment.padding, augment.padding, (count, 2), endpoint=True)
     flipped = rng.random(count) < augment.flip
     factors = 1 + augment.jitter * (2 * rng.random((count, 3)) - 1)
-    return Draws(boxes, flipped, factors.astype(np.float32))
+    return Draws(boxes, flipped, factors.astype(np.float32), shifts)
 
 
 def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
@@ -100,6 +123,9 @@ def by_matrices(pixels: Tensor, size: int, draws: Draws) -> Tensor:
     else:
         top, left, tall, wide = torch.from_numpy(draws.boxes.astype(np.float32)).to(pixels.device).unbind(1)
         rows, columns = _resize(top, tall, size, height), _resize(left, wide, size, width)
+        if draws.shifts is not None:
+            down, right = torch.from_numpy(draws.shifts).to(pixels.device).unbind(1)
+            rows, columns = _shifted(rows, down), _shifted(columns, right)
     columns = torch.lerp(columns, columns.flip(1), flipped[:, None, None].float())
     brightness, contrast, colour = factors.unbind(1)
     images = _resample(pixels, rows * brightness[:, None, None], columns).clamp_(0, 1)
@@ -113,12 +139,14 @@ def by_kernel(pixels: Tensor, size: int, draws: Draws) -> Tensor:
     assert draws.boxes is not None
     images = torch.empty(len(pixels), size, size, 3)
     grey, mean, std = (np.array(x, np.float32) for x in (_GREY, MEAN, STD))
+    shifts = np.zeros((len(pixels), 2), np.int64) if draws.shifts is None else draws.shifts
     in_threads(
-        lambda p, boxes, flips, factors, into: augment_images(
-            p, boxes, flips, factors, grey, mean, std, into
+        lambda p, boxes, shifts, flips, factors, into: augment_images(
+            p, boxes, shifts, flips, factors, grey, mean, std, into
         ),
         pixels.contiguous().numpy(),
         draws.boxes,
+        shifts,
         draws.flipped,
         draws.factors,
         images.numpy(),
@@ -198,6 +226,15 @@ def _resize(start: Tensor, length: Tensor, size: int, full: int) -> Tensor:
     places = torch.where(inside, places / reach, torch.inf)  # zero weight for pixels outside
     weights = (places - centres).abs_().neg_().add_(1).clamp_(min=0)
     return weights.div_(weights.sum(dim=2, keepdim=True))
+
+
+def _shifted(matrices: Tensor, shifts: Tensor) -> Tensor:
+    """Move the rows of matrices (b, size, full) up by shifts (b,); rows from outside are 0: black."""
+    size = matrices.shape[1]
+    sources = torch.arange(size, device=matrices.device) + shifts[:, None]  # (b, size)
+    inside = (sources >= 0) & (sources < size)
+    index = sources.clamp(0, size - 1)[:, :, None].expand_as(matrices)
+    return matrices.gather(1, index) * inside[:, :, None]
 
 
 def _centre(length: int, size: int, device: torch.device) -> Tensor:

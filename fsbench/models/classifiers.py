@@ -1,6 +1,6 @@
 """The network that is trained: a backbone, a classifier of the base classes and auxiliary classifiers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -96,12 +96,16 @@ class Network(nn.Module):
         logits: Tensor = self.classifier(self.backbone(images))
         return logits
 
-    def reset_classifiers(self) -> None:
-        """Draw new weights for all classifiers from torch's global generator."""
-        self.classifier.reset_parameters()
-        for classifier in self.auxiliary_classifiers.values():
-            assert isinstance(classifier, nn.Linear)
-            classifier.reset_parameters()
+    def reset_classifiers(self, names: Collection[str] | None = None) -> None:
+        """Draw new weights for classifiers from torch's global generator.
+
+        Args:
+            names: Names of auxiliary classifiers, and "classifier" for the main one. Default: all.
+        """
+        for name, classifier in (("classifier", self.classifier), *self.auxiliary_classifiers.items()):
+            if names is None or name in names:
+                assert isinstance(classifier, CosineClassifier | nn.Linear)
+                classifier.reset_parameters()
 
 
 def assemble(backbone: Backbone, n_classes: int, settings: Mapping[str, Any]) -> Network:

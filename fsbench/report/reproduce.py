@@ -133,7 +133,7 @@ def recipe_of(result: Result) -> Recipe:
             changes[name] = _override(name, text)
         except (KeyError, ValidationError) as error:
             raise FsbenchError(f"{result.path}: overrides contain {part!r}, which no recipe has") from error
-    return resolve(load_recipe(model.recipe, model.preset), **changes)
+    return resolve(load_recipe(model.recipe, model.preset, model.source), **changes)
 
 
 def _override(name: str, text: str) -> Any:

@@ -159,7 +159,8 @@ def _train(run: Run, state: resume.State | None, log: list[dict[str, Any]], quie
                 # "heads" is the name of the random stream, which must never change.
                 seed = stream_seed(run.provenance.train_seed, "heads", stage.name)
                 machine.seed_generators(seed, run.labels.device)
-                run.network.reset_classifiers()
+                fresh = stage.fresh_classifiers
+                run.network.reset_classifiers(None if isinstance(fresh, bool) else fresh)
             for epoch in range(first, stage.epochs):
                 if has_stalled(stage, epoch, log):
                     break

@@ -1,7 +1,7 @@
 """Overrides: settings of a recipe that a user replaces."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack, get_type_hints
 
@@ -125,9 +125,10 @@ def _check(recipe: Recipe) -> None:
         _at_least("patience", 1 if stage.patience is None else stage.patience, 1)
     _at_least("batch_size", recipe.batch_size, 2)  # batch norm needs two images
     rate, dropout = recipe.optimiser.learning_rate, recipe.dropout
+    dropouts = dropout.values() if isinstance(dropout, Mapping) else [dropout or 0.0]
     if not 0 < rate < math.inf:
         raise FsbenchError(f"learning_rate must be above 0, but is {rate}")
-    if dropout is not None and not 0 <= dropout < 1:
+    if not all(0 <= probability < 1 for probability in dropouts):
         raise FsbenchError(f"dropout must be in [0, 1), but is {dropout}")
     if recipe.label_noise is not None and not 0 < recipe.label_noise <= 1:
         raise FsbenchError(f"label_noise must be in (0, 1], but is {recipe.label_noise}")

@@ -1,6 +1,8 @@
 """Training recipes: the steps and settings with which a backbone is trained.
 
-A recipe file defines `PRESETS`, a mapping of preset name to `Recipe`. The shipped files are in `baselines/`.
+A recipe file defines `PRESETS`, a mapping of preset name to `Recipe`. It may define `VARIANTS`, a mapping of
+preset name to a mapping of data set to the `Recipe` that replaces the preset there. The shipped files are in
+`baselines/`.
 """
 
 import re
@@ -49,9 +51,10 @@ class Stage:
         epochs: Passes over the base images; the maximum if the stage has a patience.
         rate_factor: Factor of the recipe's learning rate.
         views: Augmented copies of each image. The step gets them in blocks, (views * b, 3, s, s).
-        patience: End the stage after this many epochs without a higher accuracy on val classes. Default:
-            never.
-        fresh_classifiers: Draw new weights for all classifiers when the stage begins.
+        patience: End the stage after this many epochs without a higher accuracy on val classes, as
+            `fsbench.training.validation` measures it. Default: never.
+        fresh_classifiers: Classifiers that get new weights when the stage begins: True for all of them, or
+            their names; the main one is "classifier".
     """
 
     name: str
@@ -60,7 +63,7 @@ class Stage:
     rate_factor: float = 1.0
     views: int = 1
     patience: int | None = None
-    fresh_classifiers: bool = False
+    fresh_classifiers: bool | tuple[str, ...] = False
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,16 @@ class Recipe:
         classifier: "cosine" or "linear".
         classifier_width: Outputs of the classifier, if more than there are base classes.
         scale: Scale of the cosine classifier. Default: 2, or 10 for more than 200 classes, as in S2M2's code.
-        dropout: Dropout probability, in [0, 1). Default: that of the backbone.
+        dropout: Dropout probability, in [0, 1), or probabilities by backbone. Default: that of the backbone.
         augment: Augmentation of training images.
         label_noise: Probability that the label of a base image is replaced by a random one, in (0, 1].
         auxiliary_classifiers: Name -> number of classes of linear classifiers beside the main one.
         overrides: Changes to the preset, such as "batch_size 64".
         code: SHA-256 of the file of a user's recipe; None for the recipes of fsbench.
+        settings_for: Data set whose published settings these are. None: the same for all data sets.
+
+    Raises:
+        FsbenchError: A stage begins with a fresh classifier that the recipe does not have.
     """
 
     name: str
@@ -94,12 +101,21 @@ class Recipe:
     classifier: str = "cosine"
     classifier_width: int | None = None
     scale: float | None = None
-    dropout: float | None = None
+    dropout: float | Mapping[str, float] | None = None
     augment: Augment = Augment()
     label_noise: float | None = None
     auxiliary_classifiers: Mapping[str, int] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     code: str | None = None
+    settings_for: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names of classifiers that do not exist, which training would find after hours."""
+        names = ("classifier", *self.auxiliary_classifiers)
+        for stage in self.stages:
+            for name in () if isinstance(stage.fresh_classifiers, bool) else stage.fresh_classifiers:
+                if name not in names:
+                    raise unknown("fresh classifier", name, names, f"stage {stage.name!r}")
 
     @property
     def epochs(self) -> int:
@@ -118,13 +134,19 @@ class Recipe:
         return "\n".join(f"{name:<13} {_text(value)}" for name, value in values.items() if value)
 
     def _values(self) -> dict[str, Any]:
-        """Return the recipe as plain values; steps are code and have none."""
+        """Return the recipe as plain values; steps are code and have none.
+
+        Settings of newer versions are left out where they change nothing, so that files of older versions
+        have equal settings.
+        """
         stages = [{name: v for name, v in vars(stage).items() if name != "step"} for stage in self.stages]
         auxiliary = dict(self.auxiliary_classifiers)
         values = {**asdict(self), "stages": stages, "auxiliary_classifiers": auxiliary}
-        if self.code is None:
-            del values["code"]
-        return values
+        if not self.augment.padding:
+            del values["augment"]["padding"]
+        return {
+            name: v for name, v in values.items() if v is not None or name not in ("code", "settings_for")
+        }
 
 
 def _text(value: object) -> str:
@@ -135,7 +157,7 @@ def _text(value: object) -> str:
         case Augment():
             return "off" if value == OFF else _settings(vars(value))
         case Mapping():
-            return _settings(value)
+            return ", ".join(f"{name} {_text(number)}" for name, number in value.items())
         case float():
             return f"{value:g}"
         case tuple((Stage() | str(), *_)):
@@ -151,7 +173,7 @@ def _settings(values: Mapping[str, Any]) -> str:
     return ", ".join(name if value is True else f"{name} {_text(value)}" for name, value in shown.items())
 
 
-def load_recipe(name: str, preset: str | None = None) -> Recipe:
+def load_recipe(name: str, preset: str | None = None, dataset: str | None = None) -> Recipe:
     """Load a shipped recipe by its name, or a user's recipe by the path of its file.
 
     A recipe file is code that runs when it is loaded. What the steps of a user's file return is checked.
@@ -159,16 +181,20 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
     Args:
         name: Name such as "manifold-mixup", or path such as "./mine.py".
         preset: Name of a preset. Default: the first one of the file.
+        dataset: Data set to train on, since some presets have other settings for some data sets.
 
     Returns:
         The recipe.
 
     Raises:
-        FsbenchError: The recipe, file or preset does not exist, or `PRESETS` is not a mapping of recipes.
+        FsbenchError: The recipe, file or preset does not exist, or `PRESETS` or `VARIANTS` does not map to
+            recipes.
 
     Example:
-        >>> load_recipe("s2m2-r", "paper").epochs
+        >>> load_recipe("s2m2-r", "official-code").epochs
         500
+        >>> load_recipe("s2m2-r", "official-code", "cub").epochs
+        300
     """
     path, is_file = Path(name), name.endswith(".py")
     if not is_file:
@@ -179,24 +205,40 @@ def load_recipe(name: str, preset: str | None = None) -> Recipe:
         path = content_folder("baselines") / f"{name.replace('-', '_')}.py"
     if not path.is_file():
         raise FsbenchError(f"recipe {name}: file does not exist")
-    presets = _presets(path)
+    presets, variants = _presets(path)
     if preset is None:
         preset = next(iter(presets))
     if preset not in presets:
         raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
     recipe = presets[preset]
+    if dataset is not None:
+        recipe = variants.get(preset, {}).get(
+            dataset.partition("@")[0], recipe
+        )  # NAME@SIZE is a store of NAME
     if not is_file:
         return recipe
     stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
     return replace(recipe, stages=stages, code=sha256_of(path))
 
 
-def _presets(path: Path) -> Mapping[str, Recipe]:
-    """Run a recipe file and return its `PRESETS`."""
-    presets = getattr(user_code.load_module(path, "recipe"), "PRESETS", None)
-    if isinstance(presets, Mapping) and presets and all(isinstance(r, Recipe) for r in presets.values()):
-        return presets
-    raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.Recipe")
+def _presets(path: Path) -> tuple[Mapping[str, Recipe], Mapping[str, Mapping[str, Recipe]]]:
+    """Run a recipe file and return its `PRESETS` and `VARIANTS`."""
+    module = user_code.load_module(path, "recipe")
+    presets, variants = getattr(module, "PRESETS", None), getattr(module, "VARIANTS", {})
+    if not (presets and _are_recipes(presets)):
+        raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.Recipe")
+    if not (isinstance(variants, Mapping) and variants.keys() <= presets.keys()) or not all(
+        _are_recipes(by_dataset) for by_dataset in variants.values()
+    ):
+        raise FsbenchError(
+            f"recipe {path}: VARIANTS must map names of PRESETS to data sets to fsbench.training.Recipe"
+        )
+    return presets, variants
+
+
+def _are_recipes(values: object) -> bool:
+    """Whether a value maps names to recipes."""
+    return isinstance(values, Mapping) and all(isinstance(value, Recipe) for value in values.values())
 
 
 def _checked_step(stage: Stage, path: Path) -> Step:

@@ -1,5 +1,6 @@
 """A training run: recipe, images, network, compute settings and folder, which stay the same throughout."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -99,9 +100,12 @@ class Run:
         return self.distributed.rank == 0
 
     def text(self, device: torch.device) -> str:
-        """Describe the run in five lines, so that a mistake is visible before hours of training."""
+        """Describe the run in five lines or six, so that a mistake is visible before hours of training."""
         about, recipe, n_images = self.provenance, self.recipe, len(self.labels)
         preset = f"preset {recipe.preset}" + " (the default)" * (recipe.preset == "fast")
+        published = (
+            f"settings  of the published code for {recipe.settings_for}\n" if recipe.settings_for else ""
+        )
         changes = f"; changed: {', '.join(recipe.overrides)}" if recipe.overrides else ""
         origin = " (synthetic, drawn by code)" if about.synthetic else ""
         stages = " + ".join(f"{stage.epochs} {stage.name}" for stage in recipe.stages)
@@ -116,6 +120,7 @@ class Run:
         compiled = ", compiled" * self.compute.compile
         return (
             f"training  {recipe.name}, {preset}, seed {about.train_seed}{changes}\n"
+            f"{published}"
             f"data      {about.source}{origin}: {n_images:,} images of {len(about.class_names)} base classes"
             f"{validation}\n"
             f"network   {about.backbone} for {about.image_size} px, {recipe.classifier} classifier; "
@@ -222,7 +227,10 @@ def _network(recipe: Recipe, spec: TrainingSpec, n_classes: int, device: torch.d
     with machine.preserved_generators(device):
         machine.seed_generators(stream_seed(spec.seed, "classifier"), device)
         weights_seed = stream_seed(spec.seed, "backbone")
-        backbone = build(spec.backbone, spec.image_size, dropout=recipe.dropout, seed=weights_seed)
+        dropout = recipe.dropout
+        if isinstance(dropout, Mapping):
+            dropout = dropout.get(spec.backbone)
+        backbone = build(spec.backbone, spec.image_size, dropout=dropout, seed=weights_seed)
         network = assemble(backbone, n_classes, recipe.settings())
     backbone.distributed = join(device)
     if backbone.distributed.size > 1:

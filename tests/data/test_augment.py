@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as tv
 
+from fsbench._util.errors import FsbenchError
 from fsbench.data.augment import (
     MEAN,
     OFF,
@@ -26,6 +28,7 @@ from fsbench.data.augment import (
 )
 
 PLAIN_CROP = Augment(flip=0.0, jitter=0.0)
+PADDED = Augment(scale=None, jitter=0.0, padding=4)
 
 
 def pixels(count: int, height: int, width: int) -> torch.Tensor:
@@ -72,6 +75,69 @@ def test_the_kernel_equals_the_matrices(height, width, size, threads, monkeypatc
     assert 0 < draws.flipped.sum() < 9
     ours, theirs = by_kernel(pictures, size, draws), by_matrices(pictures, size, draws)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+@on_every_device
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (20, 28), (9, 11)])
+def test_a_padded_crop_equals_torchvision(apply, height, width):
+    """The image at the size of the network, a black border, and a crop; also without an overlap."""
+    size, padding = 16, 4
+    shifts = np.array([(0, 0), (-4, 4), (4, -4), (3, 0), (-1, -2)])
+    pictures = pixels(len(shifts), height, width)
+    draws = replace(drawn([(0, 0, height, width)] * len(shifts)), shifts=shifts)
+    resized = tv.resize(planes(pictures), [size, size], antialias=True)
+    for i, (down, right) in enumerate(shifts):
+        theirs = tv.crop(tv.pad(resized[i], padding), padding + down, padding + right, size, size)
+        torch.testing.assert_close(apply(pictures, size, draws)[i], normalised(theirs), rtol=0, atol=1e-4)
+
+
+@on_every_device
+def test_a_padded_crop_of_the_stored_size_moves_pixels_and_blurs_none(apply):
+    (picture,) = pixels(1, 16, 16)
+    draws = replace(drawn([(0, 0, 16, 16)]), shifts=np.array([(2, -3)]))
+    expected = torch.zeros(16, 16, 3)
+    expected[:14, 3:] = picture[2:, :13].float() / 255
+    torch.testing.assert_close(
+        apply(picture[None], 16, draws)[0], normalised(expected.permute(2, 0, 1)), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 32), (105, 90, 32), (24, 24, 40)])
+def test_the_kernel_equals_the_matrices_for_padded_crops(height, width, size):
+    pictures = pixels(9, height, width)
+    draws = draw(np.random.default_rng(0), 9, height, width, PADDED)
+    assert 0 < draws.flipped.sum() < 9
+    ours, theirs = by_kernel(pictures, size, draws), by_matrices(pictures, size, draws)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_places_of_padded_crops_are_uniform_and_rows_do_not_depend_on_columns():
+    shifts = draw(np.random.default_rng(0), 8100, 32, 32, PADDED).shifts
+    cells = np.unique(shifts, axis=0, return_counts=True)
+    assert cells[0].tolist() == [[down, right] for down in range(-4, 5) for right in range(-4, 5)]
+    assert stats.chisquare(cells[1]).pvalue > 1e-3
+
+
+def test_padding_is_black_and_changes_no_other_colour():
+    """A white image is white wherever it is not padded, and has a black border in most crops."""
+    white = torch.full((400, 16, 16, 3), 255, dtype=torch.uint8)
+    images = train_augment(white, 16, np.random.default_rng(0), PADDED)
+    values = (images * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]).amax(1)
+    black, full = (values.abs() < 1e-4), ((values - 1).abs() < 1e-4)
+    assert bool((black | full).all())
+    assert black.flatten(1).any(1).float().mean() > 0.9  # all but 1 of 81 places
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scale": None, "padding": -1}, "padding must be at least 0, but is -1"),
+        ({"padding": 4}, "padding must be 0 if scale is not None, but is 4; choose one crop"),
+    ],
+)
+def test_two_crops_and_negative_padding_are_refused(settings, message):
+    with pytest.raises(FsbenchError, match=message):
+        Augment(**settings)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 48), (20, 200)])

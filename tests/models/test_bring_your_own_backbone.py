@@ -273,6 +273,34 @@ class TheirWideResNet(nn.Module):
         return F.relu(self.bn1(x)).mean(dim=(2, 3))
 
 
+class TheirResNetBlock(nn.Module):
+    """A block of MetaOptNet's ResNet-12, under its names."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(width, out, 3, padding=1, bias=False), nn.BatchNorm2d(out)
+        self.conv2, self.bn2 = nn.Conv2d(out, out, 3, padding=1, bias=False), nn.BatchNorm2d(out)
+        self.conv3, self.bn3 = nn.Conv2d(out, out, 3, padding=1, bias=False), nn.BatchNorm2d(out)
+        self.downsample = nn.Sequential(nn.Conv2d(width, out, 1, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = F.leaky_relu(self.bn1(self.conv1(x)), 0.1)
+        hidden = F.leaky_relu(self.bn2(self.conv2(hidden)), 0.1)
+        return F.max_pool2d(F.leaky_relu(self.bn3(self.conv3(hidden)) + self.downsample(x), 0.1), 2)
+
+
+class TheirResNet12(nn.Module):
+    """MetaOptNet's ResNet-12 with average pooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for number, (width, out) in enumerate([(3, 64), (64, 160), (160, 320), (320, 640)], start=1):
+            self.add_module(f"layer{number}", nn.Sequential(TheirResNetBlock(width, out)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean(dim=(2, 3))
+
+
 class TestForeignCheckpoints:
     """S2M2 and closer-look save `{"epoch", "state"}`, with names of DataParallel and of the whole model."""
 
@@ -317,6 +345,27 @@ class TestForeignCheckpoints:
         with torch.inference_mode():
             torch.testing.assert_close(backbone.network(images), model(images))
         assert backbone.transform.name == "resize-92-centre-80-imagenet-1"
+
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_resnet12_of_metaoptnet(self, prefix, tmp_path, caplog):
+        """`{"embedding", "head"}`; the head is a few-shot classifier with one scale."""
+        model = randomise(TheirResNet12())
+        embedding = {f"{prefix}{name}": tensor for name, tensor in model.state_dict().items()}
+        assert f"{prefix}layer1.0.conv1.weight" in embedding
+        path = tmp_path / "best_model.pth"
+        torch.save({"embedding": embedding, "head": {"scale": torch.ones(1)}}, path)
+        images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+        backbone = pretrained.find(path, "resnet12", 84)
+        assert caplog.messages == [f"fsbench: {path}: only its embedding is read, and head is ignored"]
+        with torch.inference_mode():
+            torch.testing.assert_close(backbone.network(images), model(images))
+        with pytest.raises(FsbenchError, match=r"is weight \(64, 3, 3, 3\), needed .* for blocks.0.0"):
+            pretrained.find(path, "wrn28-10", 84)
+
+    def test_an_embedding_alone_is_read_without_a_line(self, tmp_path, caplog):
+        torch.save({"embedding": build("conv4", 16).state_dict()}, tmp_path / "x.pth")
+        pretrained.find(tmp_path / "x.pth", "conv4", 16)
+        assert caplog.messages == []
 
     def test_code_in_a_file_does_not_run(self, tmp_path):
         class Evil:

@@ -200,6 +200,17 @@ def test_a_run_is_shown_in_five_lines(cache: Path, tmp_path: Path):
     assert len(repr(run)) < 2000
 
 
+def test_a_run_with_published_settings_of_a_data_set_names_it(cache: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(training, "_train", lambda *_: None)
+    recipe = load_recipe("s2m2-r", "official-code", "tiny")
+    lines = train(tmp_path / "run", cache, recipe=recipe).text(CPU).splitlines()
+    assert lines[:2] == [
+        "training  s2m2-r, preset official-code, seed 0",
+        "settings  of the published code for mini-imagenet",
+    ]
+    assert len(lines) == 6
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_each_epoch_is_a_line_with_its_val_accuracy_and_the_time_left(
     cache: Path, tmp_path: Path, monkeypatch, capsys, terminal: bool
@@ -269,12 +280,27 @@ def test_stages_follow_each_other_with_a_fresh_optimiser(cache: Path, tmp_path: 
     assert list(log["epoch"]) == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("preset", "fresh_classifiers"), [("paper", False), ("official-code", True)])
+@pytest.mark.parametrize(
+    ("preset", "dataset", "fresh"),
+    [
+        ("paper", None, None),
+        ("official-code", None, ("rotation",)),
+        ("official-code", "cifar-fs", None),
+        ("official-code", None, ("classifier", "rotation")),
+        ("official-code", None, True),
+    ],
+)
 def test_s2m2_stage_two_starts_from_the_weights_of_stage_one(
-    cache: Path, tmp_path: Path, monkeypatch, preset: str, fresh_classifiers: bool
+    cache: Path, tmp_path: Path, monkeypatch, preset: str, dataset: str | None, fresh
 ):
-    """The optimiser is new; in the reference code, the classifiers are new, too."""
-    recipe = resolve(load_recipe("s2m2-r", preset), epochs=[1, 1], batch_size=40)
+    """The optimiser is new; in the reference code, the rotation classifier is new, too.
+
+    `fresh_classifiers` True is the setting of checkpoints of older versions, and means all classifiers.
+    """
+    recipe = resolve(load_recipe("s2m2-r", preset, dataset), epochs=[1, 1], batch_size=40)
+    if fresh not in (None, ("rotation",)):
+        second = replace(recipe.stages[1], fresh_classifiers=fresh)
+        recipe = replace(recipe, stages=(recipe.stages[0], second))
     starts = []
     original = training._train_epoch
 
@@ -289,8 +315,65 @@ def test_s2m2_stage_two_starts_from_the_weights_of_stage_one(
     only_first = train(tmp_path / "first", cache, recipe=replace(recipe, stages=recipe.stages[:1]))
     assert first_moments == second_moments == 0
     for name, value in checkpoint.read(only_first.last)[0].items():
-        fresh = fresh_classifiers and name.startswith(("classifier", "extra_heads"))
-        assert torch.equal(second[name], value) != fresh, name
+        drawn = (fresh in (True, ("classifier", "rotation")) and name.startswith("classifier")) or (
+            fresh is not None and name.startswith("extra_heads.rotation")
+        )
+        assert torch.equal(second[name], value) != drawn, name
+
+
+OFFICIAL = [
+    ("mixup", "cifar-fs", ("mixed",)),
+    ("manifold-mixup", "cifar-fs", ("mixed",)),
+    ("rotation", "cub", ("self-supervised",)),
+    ("rotation", "cifar-fs", ("self-supervised",)),
+    ("s2m2-r", "cub", ("self-supervised", "manifold")),
+    ("s2m2-r", "cifar-fs", ("self-supervised", "manifold")),
+]
+
+
+@pytest.mark.parametrize(("name", "dataset", "stages"), OFFICIAL)
+def test_official_presets_train_and_continue_in_their_last_stage(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dataset: str, stages: tuple
+):
+    recipe = load_recipe(name, "official-code", dataset)
+    recipe = resolve(recipe, epochs=[2] * len(stages), batch_size=40)
+    whole = train(tmp_path / "whole", cache, recipe=recipe)
+    log = pd.read_csv(whole.folder / "log.csv")
+    assert list(log["stage"]) == [stage for stage in stages for _ in range(2)]
+
+    def stop_in_last_epoch(run, stage, epoch, *arguments):
+        if (stage.name, epoch) == (stages[-1], 1):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "check_losses", stop_in_last_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "stopped", cache, recipe=recipe)
+    continued = train(tmp_path / "stopped", cache, recipe=recipe)
+    assert_same_weights(continued.last, whole.last)
+
+
+def test_dropout_by_backbone_reaches_only_that_backbone(cache: Path, tmp_path: Path, monkeypatch):
+    """Other backbones keep their own, so a Conv4, which supports none, can be trained as well."""
+    monkeypatch.setattr(training, "_train", lambda *_: None)
+    recipe = resolve(load_recipe("rotation", "official-code", "cifar-fs"))
+    dropout = {}
+    for backbone in ("conv4", "resnet12", "wrn28-10"):
+        run = train(tmp_path / backbone, cache, recipe=recipe, backbone=backbone)
+        rates = {module.p for module in run.network.modules() if isinstance(module, torch.nn.Dropout)}
+        dropout[backbone] = (run.provenance.dropout, rates)
+    assert dropout == {"conv4": (0.0, set()), "resnet12": (0.0, {0.0}), "wrn28-10": (0.9, {0.9})}
+
+
+def test_the_outputs_of_official_classifiers(cache: Path, tmp_path: Path, monkeypatch):
+    """200 for any number of classes, 64 on CIFAR-FS; a data set with more classes has one per class."""
+    monkeypatch.setattr(training, "_train", lambda *_: None)
+    outputs = []
+    for dataset in ("cub", "cifar-fs"):
+        recipe = load_recipe("s2m2-r", "official-code", dataset)
+        run = train(tmp_path / dataset, cache, recipe=recipe)
+        outputs.append(len(run.network.classifier.direction))
+    assert outputs == [200, 64]
 
 
 @pytest.mark.parametrize(
@@ -456,7 +539,8 @@ class TestRandomNumbers:
             assert all(torch.equal(expected[name], again[name]) for name in expected)
             assert not any(torch.equal(expected[name], other[name]) for name in [*random, *classifiers])
         first, second = starts["zero"]
-        assert not any(torch.equal(first[name], second[name]) for name in classifiers)
+        drawn = {name for name in classifiers if not torch.equal(first[name], second[name])}
+        assert drawn == {name for name in classifiers if name.startswith("extra_heads.rotation")}
 
 
 def test_the_learning_rate_is_cut_at_its_milestones(cache: Path, tmp_path: Path, monkeypatch):

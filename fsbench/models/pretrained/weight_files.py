@@ -1,5 +1,6 @@
 """Weights files of other projects: safetensors or torch files, read without running code."""
 
+import logging
 import pickle
 import warnings
 import zipfile
@@ -15,18 +16,20 @@ from torch import Tensor, nn
 from fsbench._util.errors import FsbenchError, reason
 from fsbench.models.checkpoint import fit, is_safetensors
 
-_STATE_DICT_KEYS = (
-    "state",
-    "state_dict",
-    "model",
-    "params",
-)  # under which training scripts store a state dict
+_log = logging.getLogger(__name__)
+
+_EMBEDDING = "embedding"  # of MetaOptNet, beside the state dict of its few-shot classifier
+# Names under which training scripts store a state dict.
+_STATE_DICT_KEYS = ("state", "state_dict", "model", "params", _EMBEDDING)
 _WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 _BACKBONE_PREFIXES = ("backbone.", "feature.", "encoder.")  # of weights beside those of a classifier
 
 
 def read(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file by name, without the prefixes of wrappers, in their stored order.
+
+    Torch files of MetaOptNet (arXiv:1904.03758) hold an embedding and a few-shot classifier. Only the
+    embedding is read, and a line in the log names the rest.
 
     Raises:
         FsbenchError: The file is unreadable or damaged, needs code to be loaded, or has no state dict.
@@ -62,6 +65,8 @@ def _torch_file(path: Path) -> dict[str, Tensor]:
         raise FsbenchError(f"{path}: damaged, or not a torch file ({type(error).__name__})") from error
     for name in _STATE_DICT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
+            if name == _EMBEDDING and (ignored := ", ".join(str(key) for key in content if key != name)):
+                _log.warning("fsbench: %s: only its embedding is read, and %s is ignored", path, ignored)
             content = content[name]
     tensors = content if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(name, str) and _is_plain(value) for name, value in tensors.items()):
@@ -84,8 +89,8 @@ def fit_backbone(backbone: nn.Module, weights: Mapping[str, Tensor], path: Path)
     """Load the weights of a backbone of fsbench, by name or else by their order.
 
     Other projects give other names to the layers of an architecture, but create them in the order in which
-    images pass them. So files of S2M2 and closer-look fit layer by layer. Kind and shape of each weight must
-    be equal; only the weights of a classifier may remain.
+    images pass them. So files of S2M2, closer-look and MetaOptNet fit layer by layer. Kind and shape of each
+    weight must be equal; only the weights of a classifier may remain.
 
     Raises:
         FsbenchError: A weight is missing, of another kind or shape, or a convolution remains.
