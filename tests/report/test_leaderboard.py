@@ -469,7 +469,11 @@ class TestListing:
         lines = list(csv.DictReader(spreadsheet(tables(results)).splitlines()))
         assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in results)
         percent = {"accuracy", "half_width", "class_half_width"}
-        keys = flatten(BASE).keys() - {"class_values", "correct", "queries", "versions"} - percent
+        keys = (
+            flatten(BASE).keys()
+            - {"class_values", "correct", "head_settings", "queries", "versions"}
+            - percent
+        )
         assert lines[0].keys() == {"file", *(f"{name}_percent" for name in percent), *keys}
 
     def test_numbers_and_odd_names(self):
