@@ -75,7 +75,8 @@ def heads() -> str:
 
 
 def head_facts(name: str) -> str:
-    """What a head sees, its preprocessing, its papers, its file and its parameters."""
+    """What a head sees, its preprocessing, its settings, its papers and its file."""
+    from fsbench._util.settings import as_text
     from fsbench.heads import HEADS
 
     head = HEADS[name]
@@ -85,10 +86,12 @@ def head_facts(name: str) -> str:
         if head.transductive
         else "each query image alone"
     )
+    settings = ", ".join(f"`{key}={as_text(value)}`" for key, value in head.defaults.items()) or "none"
     rows = [
         ["sees", f"{sees}{', and the number of queries per class (‡)' * head.class_prior}"],
         ["default preprocessing", f"`{head.preprocess}`"],
         ["random numbers", "yes, from the key of the task" if head.random else "no"],
+        ["settings", settings],
         ["needs base features", "yes" if head.needs_base or head.preprocess == "cl2n" else "no"],
         ["source", linked(section(head.classify, "Source") or head.paper)],
         ["code", f"[`fsbench/heads/{file}`](../../fsbench/heads/{file})"],

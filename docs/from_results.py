@@ -224,7 +224,7 @@ def _usual() -> list[Result]:
     results = [
         result
         for result in result_files.read_all(RESULTS)
-        if result.data.split == "novel" and result.spec.name in SHOTS
+        if result.data.split == "novel" and result.spec.name in SHOTS and not result.head.settings
     ]
     return sorted(results, key=lambda r: (r.model.recipe is None, r.model.source != r.data.dataset))
 

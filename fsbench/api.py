@@ -97,7 +97,8 @@ def evaluate(
         dataset: Names of prepared data sets, or the name of the data set of features or images.
         split: `base`, `val` or `novel`.
         tasks: Names of pinned task lists, or specifications; they replace `n_way` to `seed`.
-        head: Names of few-shot classifiers, or `./mine.py:head`.
+        head: Names of few-shot classifiers, or `./mine.py:head`, with their settings if these are not the
+            defaults, such as "cosine-sgd:epochs=100".
         preprocess: Names of preprocessing steps. Default: that of each head.
         options: For tasks: `n_way` (default 5), `n_shot` (default 1 and 5), `n_query` per class (default 15;
             None: all other images), `n_tasks` (default 10,000) and `seed` (default 0).
@@ -245,7 +246,8 @@ def predict(
             of `load_backbone`.
         support: Folder with one folder of labelled images per class.
         query: Folder of images to classify.
-        head: Name of a few-shot classifier, or `./mine.py:head`.
+        head: Name of a few-shot classifier, or `./mine.py:head`, with its settings if these are not the
+            defaults, such as "cosine-sgd:epochs=100".
         preprocess: Name of a preprocessing step. Default: that of the head.
         n_shot: Support images per class. Default: all.
         reject: Answer "none of these" for images that resemble no class.

@@ -35,8 +35,8 @@ from fsbench.cli._app import parse
 from fsbench.cli.train_backbone import resolved
 from fsbench.evaluation import result_files
 from fsbench.evaluation.flat import flatten
+from fsbench.evaluation.methods import find_methods
 from fsbench.evaluation.result import Result
-from fsbench.heads import find_head
 from fsbench.tasks.sampler import SAMPLER
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.recipe import Recipe
@@ -70,7 +70,7 @@ class Cell:
     split: str
     sampler: str
     tasks: TaskSpec  # `n_tasks` is always 2
-    head: str
+    head: str  # with its settings
     preprocess: str
 
 
@@ -133,7 +133,7 @@ def filled_cells(folder: Path) -> dict[Cell, int]:
 
 def cell_of(result: Result) -> Cell:
     """Return the cell that a result belongs in."""
-    flat = {**flatten(result), "tasks": replace(result.spec, n_tasks=2)}
+    flat = {**flatten(result), "head": result.head.text, "tasks": replace(result.spec, n_tasks=2)}
     return Cell(**{field.name: flat[field.name] for field in fields(Cell)})
 
 
@@ -194,27 +194,28 @@ def _cells(
 ) -> Iterator[tuple[Cell, int]]:
     """Yield the cells of one evaluation, with the number of tasks."""
     images, model, settings = training.images, training.model, training.training
-    for dataset, head, spec in product(datasets, evaluation.heads.head, evaluation.tasks.specs()):
-        for preprocess in evaluation.heads.preprocess or [find_head(head).preprocess]:
-            cell = Cell(
-                recipe=recipe.name,
-                preset=recipe.preset,
-                overrides=", ".join(recipe.overrides),
-                epochs=recipe.epochs,
-                per_class=images.per_class,
-                source=stored_name(images.dataset),
-                backbone=model.backbone,
-                image_size=model.image_size,
-                train_seed=settings.seed,
-                precision=None if settings.precision == "auto" else settings.precision,
-                dataset=stored_name(dataset),
-                split=evaluation.tasks.split,
-                sampler=SAMPLER,
-                tasks=replace(spec, n_tasks=2),
-                head=head,
-                preprocess=preprocess,
-            )
-            yield cell, 2 if spec.disjoint else spec.n_tasks  # disjoint tasks end with the images
+    methods = find_methods(evaluation.heads.head, evaluation.heads.preprocess)
+    for dataset, each, spec in product(datasets, methods, evaluation.tasks.specs()):
+        method = each.for_tasks(spec)
+        cell = Cell(
+            recipe=recipe.name,
+            preset=recipe.preset,
+            overrides=", ".join(recipe.overrides),
+            epochs=recipe.epochs,
+            per_class=images.per_class,
+            source=stored_name(images.dataset),
+            backbone=model.backbone,
+            image_size=model.image_size,
+            train_seed=settings.seed,
+            precision=None if settings.precision == "auto" else settings.precision,
+            dataset=stored_name(dataset),
+            split=evaluation.tasks.split,
+            sampler=SAMPLER,
+            tasks=replace(spec, n_tasks=2),
+            head=method.text,
+            preprocess=method.preprocess,
+        )
+        yield cell, 2 if spec.disjoint else spec.n_tasks  # disjoint tasks end with the images
 
 
 def stored_name(dataset: str) -> str:

@@ -31,6 +31,8 @@ def another(field: str, value: object) -> object:
     """A value of the field that is not this one."""
     values = {"n_query": None, "query_alpha": 2.0, "least_shot": 1, "classes": ("a", "b"), "per_class": 5}
     values |= {"stored_size": 80, "best_epoch": 7, "micro_batch": 32} if value is None else {}
+    if isinstance(value, dict):
+        return {"k": 3}
     if isinstance(value, bool):
         return not value
     return values.get(

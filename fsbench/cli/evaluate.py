@@ -96,7 +96,9 @@ class HeadFlags:
     """Few-shot classifiers on top of the features.
 
     Attributes:
-        head: Heads by name, or your own, ./mine.py:head.
+        head: Heads by name, or your own, ./mine.py:head. Settings follow a colon: cosine-sgd:epochs=100, or
+            NAME:a=1,b=false for several. The setting "balanced" of a head is false for imbalanced queries
+            unless you give it.
         preprocess: Steps applied to features before each head. Default: the head's own.
         base: Feature file of base classes, which cl2n needs for backbones that fsbench did not train.
     """
@@ -146,6 +148,7 @@ def evaluate(
     """
     from fsbench._util.files import check_writable
     from fsbench.evaluation.flat import flatten
+    from fsbench.evaluation.methods import automatic_settings
     from fsbench.evaluation.run import Output, check_subjects, evaluate
     from fsbench.evaluation.subjects import Images, subject_of
     from fsbench.tasks.pinned import read_task_list
@@ -184,7 +187,8 @@ def evaluate(
     recomputed = files.force or files.details
     new = [recomputed or out / result.path not in existing for result in results]
     values = [{"schema": 1, **flatten(result)} for result in results]
-    answer(common, values, result_table(results, new), f"\n{_summary(results, out, sum(new))}")
+    automatic = automatic_settings(heads.head, results)
+    answer(common, values, result_table(results, new), *automatic, f"\n{_summary(results, out, sum(new))}")
 
 
 def _summary(results: Sequence["Result"], folder: Path, n_new: int) -> str:

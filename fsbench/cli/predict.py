@@ -40,7 +40,8 @@ class Classifier:
     """The few-shot classifier.
 
     Attributes:
-        head: Head by name, or your own, ./mine.py:head.
+        head: Head by name, or your own, ./mine.py:head. Settings follow a colon: cosine-sgd:epochs=100, or
+            NAME:a=1,b=false for several. The setting "balanced" of a head is false unless you give it.
         preprocess: Step applied to features before the head. Default: the head's own.
         reject: Answer "none of these" for images that resemble no class. Some images of your classes are
             rejected by mistake: about 10 %, or more if there are few labelled images. The output names the

@@ -9,7 +9,11 @@ from fsbench.models.identity import Model
 from fsbench.models.pretrained.overlap import reworded
 from fsbench.tasks.spec import TaskSpec
 
-_HEAD = {"name": "head", "code": "head_code"}  # fields of the head with other names in flat form
+_HEAD = {
+    "name": "head",
+    "code": "head_code",
+    "settings": "head_settings",
+}  # fields of the head with other names in flat form
 
 
 def flatten(result: Result | Question) -> dict[str, Any]:
@@ -39,19 +43,20 @@ def as_row(result: Result) -> dict[str, Any]:
         result: The result.
 
     Returns:
-        Data set, run, head and tasks; accuracy and 95 % half widths in percent; all other single values by
-        name; and the path of the file.
+        Data set, run, head with its settings, and tasks; accuracy and 95 % half widths in percent; all other
+        single values by name; and the path of the file.
     """
     flat, outcome = flatten(result), result.outcome
     for name in ("accuracy", "half_width", "class_half_width"):  # in percent below
         del flat[name]
-    for name in ("class_values", "correct", "queries", "versions"):  # not single values
+    flat["head"] = result.head.text
+    for name in ("class_values", "correct", "head_settings", "queries", "versions"):  # not single values
         del flat[name]
     class_half_width = outcome.class_half_width
     return {
         "dataset": result.data.dataset,
         "run": result.model.run,
-        "head": result.head.name,
+        "head": result.head.text,
         "preprocess": result.head.preprocess,
         "n_way": result.spec.n_way,
         "n_shot": result.spec.n_shot,

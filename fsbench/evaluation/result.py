@@ -5,6 +5,7 @@ question and its outcome.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from fsbench._util.settings import Setting, joined, portable
 from fsbench.models.identity import Model
 from fsbench.tasks.spec import TaskSpec
 
@@ -70,6 +72,7 @@ class HeadSettings:
         class_prior: Whether it uses the number of query images per class.
         code: SHA-256 of the file of a head that is not part of fsbench.
         base_digest: SHA-256 of the base features; None if neither head nor preprocessing uses them.
+        settings: Values of the head's settings that differ from their defaults, in the order of their names.
     """
 
     name: str
@@ -78,6 +81,16 @@ class HeadSettings:
     class_prior: bool
     code: str | None = None
     base_digest: str | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Put the settings in order, so that equal ones are written alike."""
+        object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
+
+    @property
+    def text(self) -> str:
+        """Name and settings as `--head` takes them, such as `cosine-sgd:epochs=100`."""
+        return joined(self.name, self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +155,10 @@ class Question:
         head_name = head.name
         if head.code is not None:  # ./mine.py:head
             head_name = f"{Path(head.name).name.replace('.py:', '.').replace(':', '.')}-{head.code[:8]}"
+        if head.settings:
+            head_name = f"{head_name}-{portable(head.settings)}"
         name = f"{spec.name}-{head_name}-{head.preprocess}-{spec.n_tasks}t-s{spec.seed}"
-        if self.task.sampler in _WITHOUT_DIGESTS:
+        if self.task.sampler in _WITHOUT_DIGESTS and not head.settings:
             return Path(target, model.run, f"{name}.json")
         weights = (model.checkpoint or data.feature_digest)[:8]
         epoch = "" if model.best_epoch in (None, model.epoch) else f"-epoch{model.epoch}"
@@ -156,9 +171,11 @@ class Question:
         """Digest of the values that the rest of the path does not contain."""
         # The base features of a checkpoint follow from it.
         base = None if self.model.checkpoint else self.head.base_digest
-        parts = (
+        parts: tuple[Any, ...] = (
             self.data.fingerprint, self.model.transform, self.model.image_size, base, self.task.sampler
         )  # fmt: skip
+        if self.head.settings:  # which the path contains in a portable form that need not be unique
+            parts += (tuple(self.head.settings.items()),)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

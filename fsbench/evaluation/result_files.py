@@ -12,6 +12,7 @@ import numpy as np
 
 from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import write_text
+from fsbench._util.settings import split
 from fsbench._util.untrusted import InvalidValueError, check_file_name, typed
 from fsbench.evaluation.flat import nested
 from fsbench.evaluation.result import Question, Result
@@ -101,6 +102,9 @@ def check_names(question: Question) -> None:
     """
     check_file_name("dataset", question.data.dataset)
     check_file_name("run", question.model.run)
+    head = question.head
+    if split(head.name) != (head.name, {}) or not all(map(str.isidentifier, head.settings)):
+        raise InvalidValueError(f"head must have a name, and settings with names, but is {head.text!r:.80}")
     path = question.path
     if len(path.parts) != 3:
         raise InvalidValueError(f"split, head or preprocess lead to another folder: {path}")

@@ -19,20 +19,18 @@ from fsbench._util.untrusted import InvalidValueError
 from fsbench.evaluation import result_files
 from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
+from fsbench.evaluation.methods import Method, find_methods, questions_of
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
 from fsbench.evaluation.subjects import (
-    BaseNeed,
     Images,
     Subject,
-    base_need,
     check_subject,
     load_subjects,
     preprocessing,
     statistics_of,
 )
-from fsbench.heads import Head, find_head
+from fsbench.heads import Head
 from fsbench.heads.base import BaseStatistics
-from fsbench.heads.preprocess import find_preprocess
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.tasks import sampler
 from fsbench.tasks.pinned import TaskList
@@ -58,24 +56,6 @@ class Output:
     details: bool = False
 
 
-@dataclass(frozen=True)
-class _Method:
-    """A head with its name, and the preprocessing of its features."""
-
-    name: str
-    head: Head
-    preprocess: str
-
-    @property
-    def need(self) -> BaseNeed:
-        """The base features that head and preprocessing use."""
-        return base_need(self.head, self.preprocess)
-
-    def __str__(self) -> str:
-        """Name head and preprocessing for messages."""
-        return f"head {self.name} ({self.preprocess})"
-
-
 def evaluate(
     subject: Path | FeatureExtractor | Subject,
     tasks: Sequence[TaskSpec | TaskList] = DEFAULT_TASKS,
@@ -94,7 +74,9 @@ def evaluate(
     Args:
         subject: A checkpoint, a feature file, a backbone, or features in memory.
         tasks: Specifications or pinned lists; a list is refused for images other than those it is pinned to.
-        heads: Names of heads, or functions such as `./mine.py:head`.
+        heads: Names of heads, or functions such as `./mine.py:head`, each with its settings if they are not
+            the defaults, such as `cosine-sgd:epochs=100`. A setting `balanced` that is not given is False for
+            tasks without `TaskSpec.balanced`.
         preprocess: Names of preprocessing steps, each combined with each head; empty: the default of each
             head.
         images: Data sets, split and base features.
@@ -102,13 +84,13 @@ def evaluate(
         output: Where results are written.
 
     Returns:
-        The results, by data set, head, preprocessing and tasks.
+        The results, by data set, head with its settings, preprocessing and tasks.
 
     Raises:
         FsbenchError: An argument is unknown or does not fit the others.
     """
     require_values(tasks=tasks, heads=heads)
-    methods = _methods(heads, preprocess)
+    methods = find_methods(heads, preprocess)
     images = replace(images, datasets=tuple(dict.fromkeys(images.datasets)))
     greatest = max(methods, key=lambda method: method.need)
     subjects = load_subjects(subject, images, greatest.need, session, needed_by=str(greatest))
@@ -116,8 +98,8 @@ def evaluate(
     return [
         result
         for loaded, subject_specs in zip(subjects, specs, strict=True)
-        for method in methods
-        for result in _results(loaded, images.split, subject_specs, method, session, output)
+        for method, own_specs in questions_of(methods, subject_specs).items()
+        for result in _results(loaded, images.split, own_specs, method, session, output)
     ]
 
 
@@ -142,7 +124,7 @@ def check_subjects(
         FsbenchError: A subject or its images cannot be read, or a head is unknown.
     """
     require_values(heads=heads)
-    greatest = max(_methods(heads, preprocess), key=lambda method: method.need)
+    greatest = max(find_methods(heads, preprocess), key=lambda method: method.need)
     for subject in subjects:
         check_subject(subject, images, greatest.need, session, needed_by=str(greatest))
 
@@ -156,20 +138,6 @@ def require_values(**arguments: Sequence[object]) -> None:
     for name, values in arguments.items():
         if not values:
             raise FsbenchError(f"{name} must have at least one value, but is empty")
-
-
-def _methods(heads: Sequence[str], preprocess: Sequence[str]) -> list[_Method]:
-    """Combine each head with each preprocessing; without one, with its own."""
-    steps = dict.fromkeys(preprocess or ("",))
-    return list(dict.fromkeys(_method(name, step) for name in dict.fromkeys(heads) for step in steps))
-
-
-def _method(name: str, preprocess: str) -> _Method:
-    """Find a head by name; an empty `preprocess` stands for the default of the head."""
-    head = find_head(name)
-    step = preprocess or head.preprocess
-    find_preprocess(step)
-    return _Method(name, head, step)
 
 
 def _spec(subject: Subject, split: str, task: TaskSpec | TaskList) -> TaskSpec:
@@ -188,7 +156,7 @@ def _results(
     subject: Subject,
     split: str,
     specs: Sequence[TaskSpec],
-    method: _Method,
+    method: Method,
     session: Session,
     output: Output,
 ) -> list[Result]:
@@ -199,7 +167,7 @@ def _results(
     if all(existing):
         return [result for result in existing if result]
     advice = "results so far are kept; free some of it, or use another --device"
-    with memory_advice(f"head {method.name}", advice):
+    with memory_advice(f"head {method.text}", advice):
         device = machine.device_of_heads(session.device)
         values = _preprocessed(subject, method.preprocess, device)
         base = statistics_of(subject.base, device) if method.head.needs_base else None
@@ -217,7 +185,7 @@ def _preprocessed(subject: Subject, step: str, device: torch.device) -> Tensor |
     return preprocess(torch.from_numpy(values).to(device))
 
 
-def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> Question:
+def _question(subject: Subject, split: str, spec: TaskSpec, method: Method) -> Question:
     """Return the question of one evaluation; refuse names that cannot be part of a path."""
     origin, head = subject.features.origin, method.head
     question = Question(
@@ -239,6 +207,7 @@ def _question(subject: Subject, split: str, spec: TaskSpec, method: _Method) -> 
             class_prior=head.class_prior,
             code=head.code,
             base_digest=subject.base_digest if method.need else None,
+            settings=head.settings,
         ),
     )
     try:

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 
 from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError, unknown
+from fsbench._util.settings import split
 from fsbench.heads._bd_cspn import bd_cspn
 from fsbench.heads._cosine_sgd import cosine_sgd
 from fsbench.heads._distribution_calibration import BYTES_PER_TASK, distribution_calibration
@@ -30,7 +31,7 @@ from fsbench.heads._tim import alpha_tim, tim
 from fsbench.heads._user import user_head
 from fsbench.heads.base import BaseStatistics, base_statistics
 from fsbench.heads.batching import aligned, product, shared_among_threads, widened
-from fsbench.heads.head import Head
+from fsbench.heads.head import Head, with_settings
 from fsbench.heads.preprocess import (
     NEEDS_BASE_MEAN,
     PREPROCESS,
@@ -119,14 +120,15 @@ def find_head(name: str) -> Head:
 
     Args:
         name: Key of `HEADS`, name of an entry point in the group `fsbench.heads`, or a reference such as
-            `./mine.py:head` or `package.module:head` to a function or a `Head`.
+            `./mine.py:head` or `package.module:head` to a function or a `Head`. Settings may follow it, as in
+            `cosine-sgd:epochs=100` or `./mine.py:head:k=3,centred=false`.
 
     Returns:
-        The head. The logits of a user's head are checked whenever it is called.
+        The head with its settings. The logits of a user's head are checked whenever it is called.
 
     Raises:
-        FsbenchError: No head has that name (the error suggests the most similar one), or the code cannot be
-            imported or is not a head.
+        FsbenchError: No head has that name, it has no such setting or value (the error suggests the most
+            similar name), or the code cannot be imported or is not a head.
 
     Example:
         >>> find_head("ridge").paper
@@ -134,9 +136,21 @@ def find_head(name: str) -> Head:
         >>> find_head("protonet")
         Traceback (most recent call last):
         fsbench._util.errors.FsbenchError: unknown head 'protonet'; did you mean 'nearest-mean'?
+        >>> find_head("cosine-sgd:epochs=1e2").settings
+        {'epochs': 100}
     """
+    plain, values = split(name)
+    head = _by_name(plain)
+    return with_settings(head, values, plain) if values else head
+
+
+def _by_name(name: str) -> Head:
+    """Find a head by its name without settings."""
     if name in HEADS:
         return HEADS[name]
+    head, _, setting = name.rpartition(":")
+    if head in HEADS and setting in HEADS[head].defaults:
+        raise FsbenchError(f"head {head}: setting {setting} needs a value, as in {head}:{setting}=VALUE")
     if user_code.is_reference(name):
         return user_head(name, name)
     offered = entry_points(group="fsbench.heads")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError
-from fsbench.heads.head import Head
+from fsbench.heads.head import Head, with_settings
 
 
 def user_head(name: str, reference: str) -> Head:
@@ -20,7 +20,8 @@ def user_head(name: str, reference: str) -> Head:
         head = Head(code.value, paper=name, preprocess="none")
     else:
         raise FsbenchError(f"head {name}: must be a function or a Head, but is {type(code.value).__name__}")
-    return replace(head, classify=_checked(name, head.classify), code=code.digest)
+    head = replace(head, classify=_checked(name, head.classify), code=code.digest)
+    return with_settings(head, head.settings, name)
 
 
 def _checked(name: str, classify: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -15,6 +15,7 @@ from fsbench._util.machine import device_of_heads
 from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
 from fsbench._util.session import Session as Session
+from fsbench._util.settings import joined, split
 from fsbench.data.bit_depth import BitDepth
 from fsbench.evaluation.subjects import (
     Subject,
@@ -24,7 +25,7 @@ from fsbench.evaluation.subjects import (
     statistics_of,
 )
 from fsbench.heads import find_head
-from fsbench.heads.head import Head
+from fsbench.heads.head import Head, for_imbalanced_queries
 from fsbench.heads.preprocess import find_preprocess
 from fsbench.models.pretrained.extractor import FeatureExtractor
 from fsbench.prediction import _folders
@@ -58,7 +59,9 @@ def predict(
         backbone: The pretrained network that turns images into features.
         support: Folder with one folder of labelled images per class.
         query: Folder of images to classify, at any depth.
-        head: Few-shot classifier: a name such as `nearest-mean`, or `./mine.py:function`.
+        head: Few-shot classifier: a name such as `nearest-mean`, or `./mine.py:function`; settings may
+            follow, as in `cosine-sgd:epochs=100`. A setting `balanced` that is not given is False, because
+            the number of images of each class is not known.
         preprocess: Preprocessing of the features; None: the default of the head.
         n_shot: Support images per class, the first ones by name; None: all. Classes may have different
             numbers if the head supports it.
@@ -79,7 +82,8 @@ def predict(
         >>> backbone = fsbench.models.pretrained.find("timm:resnet50.a1_in1k")
         >>> predict(backbone, Path("labelled"), Path("unlabelled"), session=Session()).table()
     """
-    few_shot_head = find_head(head)
+    few_shot_head = for_imbalanced_queries(find_head(head), head)
+    head = joined(split(head)[0], few_shot_head.settings)
     step = preprocess or few_shot_head.preprocess
     find_preprocess(step)
     support_names = _folders.class_images(support, n_shot)
@@ -119,7 +123,8 @@ def predict(
         )
     return Prediction(
         run=backbone.model.run,
-        head=head,
+        head=split(head)[0],
+        settings=few_shot_head.settings,
         preprocess=step,
         support={name: tuple(images) for name, images in support_names.items()},
         images=queries.names,

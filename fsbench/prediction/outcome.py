@@ -1,5 +1,6 @@
 """The result of a prediction: the scores of all query images, and the values that follow from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from fsbench._util.settings import Setting, in_words
 from fsbench.prediction._distance import rejection_threshold
 from fsbench.prediction._leave_one_out import HeldOut
 from fsbench.prediction._temperature import fit_temperature
@@ -25,6 +27,7 @@ class Prediction:
     Attributes:
         run: Name of the backbone's training run, or of the backbone.
         head: Name of the few-shot classifier.
+        settings: Values of its settings that differ from their defaults.
         preprocess: Name of the preprocessing of the features.
         support: Support images of each class, as paths in the folder of the class.
         images: Query images (n_query,), as paths in the query folder.
@@ -39,6 +42,7 @@ class Prediction:
 
     run: str
     head: str
+    settings: Mapping[str, Setting]
     preprocess: str
     support: dict[str, tuple[str, ...]]
     images: tuple[str, ...]
@@ -49,6 +53,11 @@ class Prediction:
     in_support: NDArray[np.bool_]
     unreadable: tuple[str, ...]
     other_files: dict[str, int]
+
+    @property
+    def method(self) -> str:
+        """Head, preprocessing and settings, such as "cosine-sgd (none, epochs 100)"."""
+        return f"{self.head} ({', '.join([self.preprocess, *in_words(self.settings)])})"
 
     @property
     def class_names(self) -> tuple[str, ...]:

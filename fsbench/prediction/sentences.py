@@ -104,11 +104,16 @@ def choices(prediction: Prediction, row: int) -> list[str]:
 
 def notes(prediction: Prediction) -> list[str]:
     """List the limitations of a prediction, one line each."""
-    head, lines = prediction.head, []
-    if head in LEARN_SHOTS and len(set(prediction.shots)) > 1:
+    head, settings, lines = prediction.head, prediction.settings, []
+    if head in LEARN_SHOTS and settings.get("intercept", True) and len(set(prediction.shots)) > 1:
         lines.append(f"{head} favours classes with more support images; nearest-mean does not")
     if head in EQUAL_CLASSES:
         lines.append(f"{head} assumes that every class has the same number of query images")
+    if settings.get("balanced") is False:
+        lines.append(
+            f"{head}: settings for imbalanced queries (balanced=false), since the number of images of each "
+            "class is not known"
+        )
     if prediction.in_support.any():
         lines.append(
             f"query images that are also support images, left out of the accuracy: "

@@ -35,8 +35,8 @@ def parts(prediction: Prediction) -> list["str | Table"]:
         "",
         *_wrapped(
             [
-                f"{count(len(prediction.images), 'query image')} classified by {prediction.head} "
-                f"({prediction.preprocess}) on {prediction.run}, from "
+                f"{count(len(prediction.images), 'query image')} classified by {prediction.method} "
+                f"on {prediction.run}, from "
                 f"{count(sum(prediction.shots), 'support image')} of {len(prediction.shots)} classes.",
                 *meaning(prediction),
             ]
@@ -56,6 +56,7 @@ def as_json(prediction: Prediction) -> dict[str, Any]:
     return {
         "run": prediction.run,
         "head": prediction.head,
+        "settings": dict(prediction.settings),
         "preprocess": prediction.preprocess,
         "expected_accuracy": _plain(prediction.expected),
         "actual_accuracy": _plain(prediction.measured),

@@ -11,10 +11,12 @@ from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
 from fsbench._util.session import Session
+from fsbench._util.settings import joined
 from fsbench.evaluation import result_files
 from fsbench.evaluation.result import Result
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
+from fsbench.heads import find_head
 from fsbench.training.loop import train_backbone
 from fsbench.training.overrides import Overrides, resolve
 from fsbench.training.precision import ComputeSettings
@@ -77,9 +79,10 @@ def reproduce(
             is another one, or the head is user code that was not named.
     """
     before = result_files.read(path)
-    if user_code.is_reference(before.head.name) and head != before.head.name:
+    recorded = before.head
+    if user_code.is_reference(recorded.name) and head not in (recorded.name, recorded.text):
         raise FsbenchError(
-            f"{path}: its head is user code, which runs only if you name it: --head {before.head.name}"
+            f"{path}: its head is user code, which runs only if you name it: --head {recorded.name}"
         )
     if checkpoint is None:
         checkpoint = _train(path, before, out, session)
@@ -88,8 +91,8 @@ def reproduce(
     (now,) = evaluate(
         checkpoint,
         [before.spec],
-        [before.head.name],
-        preprocess=[before.head.preprocess],
+        [joined(recorded.name, {**find_head(recorded.name).defaults, **recorded.settings})],
+        preprocess=[recorded.preprocess],
         images=Images([before.data.dataset], before.data.split),
         session=session,
         output=Output(out / "results"),

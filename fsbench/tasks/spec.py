@@ -70,6 +70,14 @@ class TaskSpec:
             raise FsbenchError(f"classes must differ from each other, but are {', '.join(self.classes)}")
 
     @property
+    def balanced(self) -> bool:
+        """Whether the specification gives every class of a task the same number of queries.
+
+        With `n_query` None it does not: a class then has as many queries as the images leave.
+        """
+        return self.n_query is not None and self.query_alpha is None
+
+    @property
     def unusual(self) -> tuple[str, ...]:
         """Settings beyond ways, shots, queries and seed, in words."""
         texts = {

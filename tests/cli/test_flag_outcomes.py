@@ -33,6 +33,12 @@ NAMES = tuple(f"c{number}" for number in range(8))
 LABELS = np.repeat(np.arange(8, dtype=np.int32), 12)
 SPEC = TaskSpec(n_way=5, n_shot=2, n_query=3, n_tasks=20)
 Say = Callable[[str], str]
+HEAD = """
+import torch
+
+def head(support, query, balanced: bool = True, k: int = 0):
+    return -torch.cdist(query, support.mean(dim=2)).roll(k + (not balanced), -1)
+"""
 
 
 def clusters(seed: int) -> Features:
@@ -118,6 +124,29 @@ class TestEvaluation:
             assert (result["dataset"], result["split"]) == (dataset, split)
             assert result["fingerprint"] == images.fingerprint
             assert result["task_digest"] == sampler.digest(images.labels, SPEC)
+
+    def test_settings_of_a_head_are_in_the_result(self, say: Say):
+        Path("mine.py").write_text(HEAD, encoding="utf-8")
+        heads = "--head ./mine.py:head ./mine.py:head:k=1e0 nearest-mean --query-alpha 2"
+        results = json.loads(say(self.LINE + heads))
+        assert [(result["head"], result["head_settings"]) for result in results] == [
+            ("./mine.py:head", {"balanced": False}),
+            ("./mine.py:head", {"balanced": False, "k": 1}),
+            ("nearest-mean", {}),
+        ]
+        assert len({tuple(result["correct"]) for result in results}) == 3
+        table = say(self.LINE.replace("--json", heads)).splitlines()
+        said = "./mine.py:head: settings for imbalanced queries (balanced=false), since the queries of the"
+        assert [line for line in table if "since" in line] == [f"{said} tasks are imbalanced"]
+        assert sum("./mine.py:head (none, balanced false, k 1)" in line for line in table) == 1
+        named = say(self.LINE.replace("--json", "--head=./mine.py:head:balanced=true --query-alpha 2"))
+        assert "balanced" not in named
+        assert "head ./mine.py:head has no setting 'l'" in say(f"{self.LINE}--head ./mine.py:head:l=1", 2)
+
+    def test_a_file_of_flags_may_give_settings(self, say: Say):
+        Path("flags.toml").write_text('[evaluate]\nhead = ["cosine-sgd:epochs=2"]\n', encoding="utf-8")
+        (result,) = json.loads(say(self.LINE.replace("--head nearest-mean", "--config flags.toml")))
+        assert (result["head"], result["head_settings"]) == ("cosine-sgd", {"epochs": 2})
 
     def test_pinned_lists_are_evaluated(self, say: Say, tmp_path: Path):
         spec = TaskSpec(3, 1, 4, 25, seed=4)
@@ -464,6 +493,28 @@ class TestPredictions:
         ]  # fmt: skip
         assert default[1] != ridge[1]
         assert default[1] != plain[1]
+
+    def test_predictions_use_the_given_settings(self, predict, say: Say, best: Path):
+        """Nobody knows how many query images each class has."""
+        Path("mine.py").write_text(HEAD, encoding="utf-8")
+        flags = {"": {"balanced": False}, ":k=1": {"balanced": False, "k": 1}, ":balanced=true": {}}
+        scores = set()
+        for part, settings in flags.items():
+            prediction, values = predict(f"--head ./mine.py:head{part}")
+            assert (prediction["head"], prediction["settings"]) == ("./mine.py:head", settings)
+            scores.add(tuple(values))
+        assert len(scores) == 3
+        line = (
+            f"predict {best} --support support --query query --quiet --sheet sheet.html --head ./mine.py:head"
+        )
+        shown = " ".join(say(line).split())
+        assert "12 query images classified by ./mine.py:head (none, balanced false) on" in shown
+        said = "./mine.py:head: settings for imbalanced queries (balanced=false), since the number of images"
+        assert shown.count(said) == 1
+        assert "Classified by ./mine.py:head (none, balanced false) on" in Path("sheet.html").read_text(
+            "utf-8"
+        )
+        assert "balanced" not in say(f"{line}:balanced=true")
 
     def test_predictions_use_the_given_number_of_shots(self, predict):
         prediction, _ = predict("--n-shot 2")

@@ -80,6 +80,64 @@ def test_accuracies_follow_from_scores_of_any_size(tmp_path: Path):
     assert result_files.read(result_files.write(tmp_path, large)) == large
 
 
+class TestSettingsOfAHead:
+    def test_they_are_written_and_read_back(self, tmp_path: Path):
+        settings = {"alpha": 0.5, "balanced": False, "k": 3, "norm": "l1"}
+        path = result_files.write(tmp_path, made(head="mine", head_settings=settings))
+        result = result_files.read(path)
+        assert result.head.settings == settings
+        assert [type(value) for value in result.head.settings.values()] == [float, bool, int, str]
+        assert result.head.text == "mine:alpha=0.5,balanced=false,k=3,norm=l1"
+        assert path.name.startswith("5w1s2q-mine-alpha_0.5-balanced_false-k_3-norm_l1-l2-3t-s0-32px-")
+
+    def test_their_order_does_not_count(self):
+        one, other = made(head_settings={"a": 1, "b": 2}), made(head_settings={"b": 2, "a": 1})
+        assert (one, one.path, str(one)) == (other, other.path, str(other))
+
+    @pytest.mark.parametrize("sampler", ["uniform-1", "uniform-2"])
+    def test_different_ones_never_share_a_file(self, sampler):
+        """Not even if their portable texts are equal, or differ only in capital letters."""
+        every = [
+            *({}, {"a": 1}, {"a": "1"}, {"a": "l/1"}, {"a": "l:1"}, {"a": "x"}, {"a": "X"}, {"a": True}),
+            *({"a": 1, "b": 2}, {"a": "1-b_2"}, {"a" * 70: 1}, {"a" * 70: 2}, {"ä": 1}, {"ö": 1}),
+        ]
+        paths = [made(sampler=sampler, head_settings=settings).path.as_posix().lower() for settings in every]
+        assert len(set(paths)) == len(every)
+        assert all(path.isascii() and not set(path) & set(':=*?"<>|') for path in paths)
+
+    def test_files_without_them_are_of_default_settings(self, tmp_path: Path):
+        old = result_files.to_json(made())
+        assert old["head"].pop("settings") == {}
+        (tmp_path / "old.json").write_text(json.dumps(old))
+        assert result_files.read(tmp_path / "old.json") == made()
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"k": None}, r"head\.settings\[\.\.\.\] must be"),
+            ({"k": [1]}, r"head\.settings\[\.\.\.\] must be"),
+            ([1], r"head\.settings must be object, but is array$"),
+            ({"k": 1 << 70}, r"k must be below 2\*\*64"),
+            ({"k": "a\nb"}, "k must be printable text"),
+            ({"a=1,b": 2}, "head must have a name, and settings with names, but is 'nearest-mean:a=1,b=2'$"),
+            ({"": 2}, "head must have a name, and settings with names, but is 'nearest-mean:=2'$"),
+        ],
+    )
+    def test_invalid_ones_are_refused(self, tmp_path: Path, settings, message):
+        written = result_files.to_json(made())
+        written["head"]["settings"] = settings
+        (tmp_path / "x.json").write_text(json.dumps(written))
+        with pytest.raises(FsbenchError, match=message):
+            result_files.read(tmp_path / "x.json")
+
+    @pytest.mark.parametrize("name", ["./mine.py:head:k=3", "tim:balanced=true", "a:=,"])
+    def test_they_are_no_part_of_the_name(self, tmp_path: Path, name: str):
+        """The name decides whether `reproduce` would run a user's code."""
+        (tmp_path / "x.json").write_text(json.dumps(document(made(), 2, head=name)))
+        with pytest.raises(FsbenchError, match=r"head must have a name|must be NAME=VALUE"):
+            result_files.read(tmp_path / "x.json")
+
+
 def test_a_file_has_one_key_per_line(tmp_path: Path):
     """A change of one number is one line in a diff."""
     text = result_files.write(tmp_path, made()).read_text()

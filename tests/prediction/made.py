@@ -21,6 +21,7 @@ def made(scores, **changes) -> Prediction:
     values = {
         "run": "run",
         "head": "logistic",
+        "settings": {},
         "preprocess": "l2",
         "support": dict.fromkeys(("cat", "dog", "fox"), ("a.png", "b.png")),
         "images": tuple(f"{row:02d}.png" for row in range(len(scores))),

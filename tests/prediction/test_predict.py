@@ -180,6 +180,15 @@ class TestHeads:
             made([[1, 0, 0]], head="pt-map")
         )
 
+    def test_ridge_without_intercepts_favours_no_class(self):
+        """The intercepts are what learns the numbers of support images."""
+        uneven = {"cat": ("a.png",), "dog": ("a.png", "b.png"), "fox": ("a.png",)}
+        note = "ridge favours classes with more support images"
+        assert note in text.summary(made([[1, 0, 0]], head="ridge", support=uneven))
+        without = made([[1, 0, 0]], head="ridge", support=uneven, settings={"intercept": False})
+        assert note not in text.summary(without)
+        assert "classified by ridge (l2, intercept false) on" in text.summary(without)
+
     def test_base_images_are_found_among_stores_of_other_images(
         self, backbone, folders, cache, tiny_folder, tmp_path
     ):

@@ -408,6 +408,18 @@ class TestFolders:
         assert [Path(path).name for path in comparison.left_out] == ["5w1s2q-svm-l2-40t-s0.json"]
         assert "svm" in text(comparison).splitlines()[-1]
 
+    def test_settings_of_a_head_make_another_head(self, tmp_path: Path):
+        for run, by in (("erm", 0), ("mixup", 1)):
+            for settings in ({}, {"intercept": False}):
+                changes = {"run": run, "head": "ridge", "head_settings": settings, "sampler": "uniform-2"}
+                result_files.write(tmp_path, made(better(by, len(settings)), **changes))
+        folders = sorted((tmp_path / "cifar-fs").iterdir())
+        assert {(pair.head, pair.first, pair.second) for pair in compare(folders).pairs} == {
+            ("ridge (l2)", "erm", "mixup"), ("ridge (l2, intercept false)", "erm", "mixup"),
+        }  # fmt: skip
+        (pair,) = compare(folders[:1]).pairs
+        assert {pair.first, pair.second} == {"(default settings)", "(intercept false)"}
+
     def test_all_results_of_one_folder_are_compared(self, runs: list[Path]):
         comparison = compare(runs[:1])
         assert {(pair.first, pair.second) for pair in comparison.pairs} == {

@@ -62,6 +62,40 @@ def shown(results) -> list[list[list[str]]]:
     return read
 
 
+class TestSettingsOfAHead:
+    def test_rows_with_other_settings_are_never_mixed(self):
+        """Not even as training seeds of one recipe."""
+        seeds = [
+            made(9 + seed, 12, train_seed=seed, run=f"s{seed}", checkpoint=f"{seed}" * 64, **changes)
+            for seed in range(2)
+            for changes in ({}, {"head_settings": {"k": 3}}, {"head_settings": {"balanced": False, "k": 3}})
+        ]
+        (table,) = shown(seeds)
+        head = table[0].index("head")
+        assert [row[head] for row in table[1:]].count("nearest-mean (l2)") == 3
+        assert [row[head] for row in table[1:]].count("nearest-mean (l2, k 3)") == 3
+        assert [row[head] for row in table[1:]].count("nearest-mean (l2, balanced false, k 3)") == 3
+        assert sum(row[head - 1] == "mean of 2 seeds" for row in table[1:]) == 3
+
+    def test_rows_that_differ_in_a_value_alone_are_sorted(self):
+        values = [True, 2, 0.5, "a"]
+        results = [made(9, 12, head_settings={"k": value}) for value in values]
+        (table,) = shown(results)
+        labels = [f"nearest-mean (l2, k {text})" for text in ("0.5", "2", "a", "true")]
+        assert [row[table[0].index("head")] for row in table[1:]] == labels
+        assert shown(results[::-1]) == [table]
+
+    def test_the_spreadsheet_has_them_in_the_column_of_heads(self):
+        text = spreadsheet(tables([made(9, 12), made(9, 12, head_settings={"balanced": False, "k": 3})]))
+        lines = list(csv.DictReader(text.splitlines()))
+        assert {line["head"] for line in lines} == {"nearest-mean", "nearest-mean:balanced=false,k=3"}
+
+    def test_they_are_escaped(self):
+        text = sections(tables([made(9, 12, head_settings={"k": "<b>|*x*"})]))
+        assert "<b>" not in text
+        assert shown([made(9, 12, head_settings={"k": "<b>|*x*"})])[0][1][4] == "nearest-mean (l2, k <b>|*x*)"
+
+
 class TestPages:
     def test_golden(self):
         """The committed pages follow from the results. After a change, regenerate and read them:
@@ -469,7 +503,11 @@ class TestListing:
         lines = list(csv.DictReader(spreadsheet(tables(results)).splitlines()))
         assert sorted(line["file"] for line in lines) == sorted(result.path.as_posix() for result in results)
         percent = {"accuracy", "half_width", "class_half_width"}
-        keys = flatten(BASE).keys() - {"class_values", "correct", "queries", "versions"} - percent
+        keys = (
+            flatten(BASE).keys()
+            - {"class_values", "correct", "head_settings", "queries", "versions"}
+            - percent
+        )
         assert lines[0].keys() == {"file", *(f"{name}_percent" for name in percent), *keys}
 
     def test_numbers_and_odd_names(self):

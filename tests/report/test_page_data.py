@@ -89,6 +89,15 @@ class TestIdentifiers:
         others = [*seeds(3), made(10, 12, recipe="mixup"), made(10, 12, dataset="cub")]
         assert [r["id"] for r in data_of(tables(others))["tables"][0]["rows"]].count(one) == 1
 
+    def test_settings_of_the_head_have_their_own(self):
+        """Rows without settings keep the identifier that they had before there were settings."""
+        one, other = made(10, 12), made(10, 12, head_settings={"k": 3})
+        rows = {row["headText"]: row for row in data_of(tables([one, other]))["tables"][0]["rows"]}
+        assert rows.keys() == {"nearest-mean (l2)", "nearest-mean (l2, k 3)"}
+        assert rows["nearest-mean (l2)"]["id"] == "erm-cosine-nearest-mean-l2-296eaa12"
+        assert rows["nearest-mean (l2, k 3)"]["id"].startswith("erm-cosine-nearest-mean-l2-k-3-")
+        assert {row["head"] for row in rows.values()} == {"nearest-mean"}
+
     def test_a_similar_row_changes_no_identifier(self):
         """Although the label then has a detail that tells both rows apart."""
         one = made(10, 12, stored_size=None)

@@ -452,6 +452,23 @@ class TestSelection:
         kept, note = selection.select(self.both(), plots.Selection(head=("logistic", "nearest-mean")))
         assert (len(kept), note) == (8, "")
 
+    def test_settings_make_another_head(self):
+        """Selected by name, the head with default settings comes first; by name and settings, that one."""
+        other = {"head_settings": {"k": 3}}
+        both = [*(changed(result, **other) for result in domains()), *domains()]
+        for head, settings, left_out in (
+            ((), {}, "nearest-mean:k=3"),
+            (("nearest-mean",), {}, "nearest-mean:k=3"),
+            (("nearest-mean (l2)",), {}, ""),
+            (("nearest-mean:k=3",), {"k": 3}, ""),
+            (("nearest-mean (l2, k 3)",), {"k": 3}, ""),
+        ):
+            kept, note = selection.select(both, plots.Selection(head=head))
+            assert [result.head.settings for result in kept] == [settings] * 4
+            assert note == (f"Other heads, not drawn: {left_out} (fsbench plot --head). " if left_out else "")
+        drawn = texts(plots.recipe_by_head(both))
+        assert "nearest-mean (l2, k 3)" in drawn.replace("\n", " ")
+
     def test_of_equal_questions_the_one_with_most_tasks_is_drawn(self):
         fewer = [made(*r.outcome.correct[:2], **about(r)) for r in domains()]
         assert selection.select([*fewer, *domains()], plots.Selection())[0] == domains()

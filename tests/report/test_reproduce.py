@@ -71,6 +71,68 @@ def test_evaluation_alone(result_file: Path, trained: Path, cache: Path, tmp_pat
         reproduce(result_file, checkpoint=other, **options)
 
 
+HEAD = """
+import torch
+
+def head(support, query, balanced: bool = True, k: int = 1):
+    scores = -torch.cdist(query, support.mean(dim=2))
+    return scores if balanced and k == 1 else scores.roll(k, -1)
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["./mine.py:head", "./mine.py:head:balanced=true,k=2", "cosine-sgd:epochs=5"]
+)
+@pytest.mark.parametrize("query_alpha", [None, 2.0])
+def test_a_head_has_the_settings_of_the_result(
+    trained: Path, cache: Path, tmp_path: Path, name: str, query_alpha: float | None, monkeypatch
+):
+    """This includes results with imbalanced queries and balanced settings, which older versions wrote."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(HEAD, encoding="utf-8")
+    subject, session = trained / "best.safetensors", Session(cache, quiet=True)
+    (result,) = evaluate(
+        subject, [TaskSpec(5, 1, 3, 20, query_alpha=query_alpha)], [name],
+        session=session, output=Output(tmp_path / "results"),
+    )  # fmt: skip
+    plain = name if name.startswith("cosine") else "./mine.py:head"
+    options = {"checkpoint": subject, "session": session, "head": plain}
+    again = reproduce(tmp_path / "results" / result.path, out=tmp_path / "again", **options)
+    assert again.same_answers
+    assert again.now.question == result.question
+    assert again.now.head.settings == result.head.settings
+    if query_alpha and name == "./mine.py:head":
+        assert result.head.settings == {"balanced": False}
+        (balanced,) = evaluate(
+            subject, [result.spec], [f"{name}:balanced=true"],
+            session=session, output=Output(tmp_path / "results"),
+        )  # fmt: skip
+        again = reproduce(tmp_path / "results" / balanced.path, out=tmp_path / "again", **options)
+        assert again.same_answers
+        assert again.now.head.settings == balanced.head.settings == {}
+
+
+def test_code_of_a_head_with_settings_runs_only_if_it_is_named(
+    result_file: Path, trained: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(f"{HEAD}\nopen('ran', 'w')", encoding="utf-8")
+    result = changed(
+        result_files.read(result_file), head="./mine.py:head", head_code="a" * 64, head_settings={"k": 2}
+    )
+    path = result_files.write(tmp_path, result)
+    for head in (None, "nearest-mean", "./mine.py:head:k=3", "./other.py:head"):
+        with pytest.raises(FsbenchError, match=r"runs only if you name it: --head \./mine\.py:head$"):
+            reproduce(
+                path,
+                checkpoint=trained / "best.safetensors",
+                head=head,
+                out=tmp_path,
+                session=Session(device=CPU),
+            )
+    assert not Path("ran").exists()
+
+
 def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
     before = result_files.read(result_file)
     better = tuple(min(15, count + 2) for count in before.outcome.correct)

@@ -211,6 +211,19 @@ class TestDone:
         different = replace(plan.cell_of(changed(result, **other)), precision=None)
         assert plan.empty_cells(job, {different: 10_000})
 
+    def test_a_head_with_settings_has_a_cell_of_its_own(self, write: Write, tmp_path: Path, result: Result):
+        """Whatever the spelling of the settings in the plan."""
+        head = 'head = "cosine-sgd:epochs=1e2"'
+        (job,) = plan.read(write(OF_COMMITTED.replace('head = "nearest-mean"', head)))
+        (cell,) = plan.empty_cells(job, {})
+        assert (cell.head, cell.preprocess) == ("cosine-sgd:epochs=100", "none")
+        measured = changed(result, head="cosine-sgd", preprocess="none", head_settings={"epochs": 100})
+        for settings, missing in (({}, [cell]), ({"epochs": 50}, [cell]), ({"epochs": 100}, [])):
+            filled = {plan.cell_of(changed(measured, head_settings=settings)): 10_000}
+            filled |= {replace(key, precision=None): number for key, number in filled.items()}
+            assert plan.empty_cells(job, filled) == missing
+        assert job.evaluations[0].flags[0] == "--head=cosine-sgd:epochs=1e2"
+
     def test_fewer_tasks_do_not_fill_a_cell(self, write: Write):
         (job,) = plan.read(write(OF_COMMITTED))
         (cell,) = job.cells

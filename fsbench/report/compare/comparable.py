@@ -107,7 +107,7 @@ def _key(result: Result, by_head: bool) -> dict[str, object]:
         "sampler": result.task.sampler,
         "class_prior": head.class_prior,
     }
-    return {**key, "head": head.name, "preprocess": head.preprocess} if by_head else key
+    return {**key, "head": head.text, "preprocess": head.preprocess} if by_head else key
 
 
 def _difference(path: Path, keys: Mapping[Path, Mapping[str, object]], results: Group) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fsbench._util.settings import in_words
 from fsbench.evaluation.result import Result
 from fsbench.report.grouping import distinguishing, group_by, without_digests
 from fsbench.report.leaderboard.rows import family_key
@@ -88,6 +89,7 @@ def _details(result: Result, run: str) -> dict[str, str]:
         "run": run,
         "head": f"{result.head.name} {marks(result)}".rstrip(),
         "preprocess": f"({result.head.preprocess})",
+        "head_settings": f"({', '.join(in_words(result.head.settings)) or 'default settings'})",
         "train_seed": f"train seed {_text(model.train_seed)}",
         "seed": f"task seed {result.spec.seed}",
         "n_tasks": f"{result.spec.n_tasks:,} tasks",
@@ -105,6 +107,7 @@ def _recipe_details(result: Result, run: str) -> dict[str, str]:
         "recipe": model.recipe or run,
         "head": f"{result.head.name} {marks(result)}".rstrip(),
         "preprocess": f"({result.head.preprocess})",
+        "head_settings": f"({', '.join(in_words(result.head.settings)) or 'default settings'})",
         "preset": or_dash(model.preset),
         "backbone": or_dash(model.backbone),
         "epochs": f"{or_dash(model.epochs)} epochs",

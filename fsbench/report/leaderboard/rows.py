@@ -158,7 +158,8 @@ def _row_order(row: Row) -> tuple[Any, ...]:
     result, model = row.result, row.result.model
     seed = (model.train_seed, model.epoch, model.best_epoch, model.run, model.checkpoint)
     features = (result.data.feature_digest, result.head.base_digest, result.spec.n_tasks)
-    return _sortable((*flatten(family_key(result)).values(), *seed, *features))
+    family = {**flatten(family_key(result)), "head_settings": result.head.text}
+    return _sortable((*family.values(), *seed, *features))
 
 
 def _sortable(values: Iterable[Any]) -> tuple[tuple[bool, Any], ...]:

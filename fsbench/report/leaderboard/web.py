@@ -95,7 +95,7 @@ def _label(configuration: Configuration) -> dict[str, str]:
         "recipe": recipe(line.result.model),
         "head": line.named["head"],
         # Without fields that are not set, a field that is added later changes no identifier.
-        "family": repr(sorted((name, value) for name, value in family if value is not None)),
+        "family": repr(sorted((name, value) for name, value in family if value not in (None, {}))),
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fsbench._util.settings import in_words
 from fsbench.evaluation.flat import flatten
 from fsbench.evaluation.result import Result
 from fsbench.models.identity import Model
@@ -98,8 +99,9 @@ def without_epochs(changes: str) -> str:
 
 
 def head(result: Result) -> str:
-    """Return head, preprocessing and marks."""
-    return f"{result.head.name} ({result.head.preprocess}) {marks(result)}".rstrip()
+    """Return head, preprocessing, settings that differ from their defaults, and marks."""
+    details = ", ".join([result.head.preprocess, *in_words(result.head.settings)])
+    return f"{result.head.name} ({details}) {marks(result)}".rstrip()
 
 
 def marks(result: Result) -> str:

@@ -49,7 +49,7 @@ class Setting:
         data, model, spec = self.question.data, self.question.model, self.spec
         where = data.dataset if model.source == data.dataset else f"{model.source} → {data.dataset}"
         trained = f"{model.backbone}, preset {model.preset}, {model.precision}"
-        tasks = f"{spec.n_way}-way {spec.n_shot}-shot, {self.question.head.name}, {spec.n_tasks:,} tasks"
+        tasks = f"{spec.n_way}-way {spec.n_shot}-shot, {self.question.head.text}, {spec.n_tasks:,} tasks"
         return ", ".join(filter(None, [where, f"{model.image_size} px", trained, model.overrides, tasks]))
 
 

@@ -22,7 +22,8 @@ class Selection:
     Attributes:
         dataset: Data sets of the tasks; for curves of training, of the training.
         recipe: Training recipes; for networks without one, backbones.
-        head: Heads. Empty: one head, which most configurations have, nearest-mean first.
+        head: Heads, by name or with settings. Empty: one head, which most configurations have, nearest-mean
+            first.
         n_shot: Numbers of support images per class.
     """
 
@@ -48,7 +49,11 @@ EVERYTHING = Selection()
 _TEXTS: Mapping[str, Callable[[Result], Sequence[str | int]]] = {  # values that a filter matches
     "dataset": lambda result: [result.data.dataset],
     "recipe": lambda result: [labels.recipe(result.model)],
-    "head": lambda result: [result.head.name, f"{result.head.name} ({result.head.preprocess})"],
+    "head": lambda result: [
+        result.head.text,
+        result.head.name,
+        wording.head(result).rstrip(" †‡"),
+    ],
     "n_shot": lambda result: [result.spec.n_shot],
 }
 
@@ -81,7 +86,7 @@ def select(
         heads = [head for head in by_head if not by_head[head][0].head.class_prior] or heads
     if one_head and len(selection.head) < 2:
         heads = heads and [max(sorted(heads), key=lambda head: _preference(by_head[head]))]
-    left_out = sorted({by_head[head][0].head.name for head in by_head.keys() - heads})
+    left_out = sorted({by_head[head][0].head.text for head in by_head.keys() - heads})
     note = f"Other heads, not drawn: {', '.join(left_out)} (fsbench plot --head). " if left_out else ""
     return [result for head in heads for result in by_head[head]], note
 
