@@ -19,6 +19,7 @@ Head = (
     Literal[
         "nearest-mean", "cosine-sgd", "linear-sgd", "logistic", "ridge", "svm", "distribution-calibration",
         "bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans",
+        "soft-kmeans-prior",
     ]
     | str
 )  # fmt: skip

@@ -25,7 +25,7 @@ from fsbench.heads._logistic import logistic
 from fsbench.heads._nearest_mean import nearest_mean
 from fsbench.heads._pt_map import pt_map
 from fsbench.heads._ridge import ridge
-from fsbench.heads._soft_kmeans import soft_kmeans
+from fsbench.heads._soft_kmeans import soft_kmeans, soft_kmeans_prior
 from fsbench.heads._svm import svm
 from fsbench.heads._tim import alpha_tim, tim
 from fsbench.heads._user import user_head
@@ -69,6 +69,7 @@ __all__ = [  # noqa: RUF022 - in plain order, as in the other rooms
     "ridge",
     "shared_among_threads",
     "soft_kmeans",
+    "soft_kmeans_prior",
     "svm",
     "tim",
     "tukey",
@@ -96,7 +97,10 @@ HEADS: dict[str, Head] = {
     "tim": Head(tim, "TIM-GD, arXiv:2008.11297", "l2", transductive=True),
     "alpha-tim": Head(alpha_tim, "alpha-TIM, arXiv:2204.11181", "l2", transductive=True),
     "pt-map": Head(pt_map, "PT-MAP, arXiv:2006.03806", "pt", transductive=True, class_prior=True),
-    "soft-kmeans": Head(soft_kmeans, "EASY, arXiv:2201.09699", "cl2n", transductive=True, class_prior=True),
+    "soft-kmeans": Head(soft_kmeans, "EASY, arXiv:2201.09699", "none", transductive=True),
+    "soft-kmeans-prior": Head(
+        soft_kmeans_prior, "EASY, arXiv:2201.09699", "cl2n", transductive=True, class_prior=True
+    ),
 }
 
 # Names in papers and other projects; the error for an unknown head suggests the name in fsbench.

@@ -5,30 +5,43 @@ from torch import Tensor
 
 from fsbench.heads._bd_cspn import rectified_means
 from fsbench.heads._nearest_mean import distance_logits
-from fsbench.heads._support import mean_shots
+from fsbench.heads._support import class_means, mean_shots, shots_of
 from fsbench.heads.batching import product, widened
 
 NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
 UPDATES = 20
 
 
-def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+def laplacian_shot(
+    support: Tensor,
+    query: Tensor,
+    shots: Tensor | None = None,
+    *,
+    balanced: bool = True,
+    shifted_queries: bool = False,
+    weight_one_shot: float = 0.7,
+    weight: float = 0.3,
+) -> Tensor:
     """Score queries by distance to the rectified class means and agreement with their neighbours.
-
-    Neighbours have weight 0.7 with one shot and 0.3 with more, on average over the classes of a task. These
-    are the values of arXiv:2204.11181 for balanced mini-ImageNet, used here for all data sets.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
         query: Query features, (tasks, queries, d).
         shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+        balanced: Rectify the class means by the queries, as published for tasks whose classes have the same
+            number of queries. False: use the support means, as published for Dirichlet queries.
+        shifted_queries: Measure the distances from the queries that rectification shifts to where the support
+            is, as the code of the paper does. It has no effect without rectification.
+        weight_one_shot: Weight of the neighbours in tasks with one shot, 0 or larger.
+        weight: Weight of the neighbours in tasks with more shots on average over the classes, 0 or larger.
 
     Returns:
         Logits, (tasks, queries, n_way), up to a term that is the same for every class.
 
     Source:
         Ziko et al. (arXiv:2006.15486) eq. 7 and algorithm 1. The published code stops earlier once the energy
-        changes by less than 1e-6 of itself, which only saves time.
+        changes by less than 1e-6 of itself, which only saves time. Weights and unshifted queries are those of
+        Veilleux et al. (arXiv:2204.11181) for balanced mini-ImageNet, used here for all data sets.
 
     Example:
         >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
@@ -36,14 +49,24 @@ def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) 
         tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
-    unary = distance_logits(rectified_means(support, query, shots), query).mT  # (tasks, n_way, queries)
+    means = rectified_means(support, query, shots) if balanced else class_means(support, shots)
+    unary = distance_logits(means, query).mT  # (tasks, n_way, queries)
+    if balanced and shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
+        unary = unary + 2 * product(means, _shift(support, query, shots).mT)
     average = mean_shots(support, shots)
-    weight = torch.full_like(average, 0.3).masked_fill(average == 1, 0.7)
-    near = widened(weight * _neighbours(query))
+    weights = torch.full_like(average, weight).masked_fill(average == 1, weight_one_shot)
+    near = widened(weights * _neighbours(query))
     logits = unary
     for _ in range(UPDATES):
         logits = unary + product(logits.softmax(dim=1), near)[..., : query.shape[1]]
     return logits.mT
+
+
+def _shift(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:
+    """Mean of the support minus mean of the queries, (tasks, 1, d)."""
+    counts = shots_of(support, shots).to(support.dtype).unsqueeze(1)  # (tasks, 1, n_way)
+    shares = counts / counts.sum(dim=2, keepdim=True)
+    return product(shares, class_means(support, shots)) - query.mean(dim=1, keepdim=True)
 
 
 def _neighbours(query: Tensor) -> Tensor:

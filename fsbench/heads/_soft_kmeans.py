@@ -10,11 +10,39 @@ TEMPERATURE = 5.0
 UPDATES = 29  # the published loop makes 30, but classifies by the distances to the means of the 29th
 
 
-def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+def soft_kmeans(
+    support: Tensor, query: Tensor, shots: Tensor | None = None, *, centred: bool = True
+) -> Tensor:
     """Score queries by their negative squared distance to the class means, times TEMPERATURE.
 
-    A class mean moves to the mean of its support and of the queries, weighted by their soft assignment. The
-    queries of each class have a total weight of queries / n_way: the head uses the class prior.
+    A class mean moves to the mean of its support and of the queries, each weighted by the softmax of its
+    scores. The weights of a query sum to one, those of a class to any number.
+
+    Args:
+        support: Support features, (tasks, n_way, n_shot, d).
+        query: Query features, (tasks, queries, d).
+        shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
+        centred: Subtract the mean of the task's points from each of them and scale them to unit length first.
+
+    Returns:
+        Logits, (tasks, queries, n_way), up to a term that is the same for every class.
+
+    Source:
+        EASY, Bendou et al. (arXiv:2201.09699), `softkmeans` of its published code since its second day, with
+        the settings of its commands.
+
+    Example:
+        >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
+        >>> soft_kmeans(support, query).argmax(dim=-1)
+        tensor([[0, 1, 2]])
+    """
+    return _cluster(support, query, shots, centred=centred, class_prior=False)
+
+
+def soft_kmeans_prior(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Score queries as `soft_kmeans` does, with the same total weight of queries in every class.
+
+    The queries of each class have a total weight of queries / n_way: the head uses the class prior.
 
     Args:
         support: Support features, (tasks, n_way, n_shot, d).
@@ -25,36 +53,56 @@ def soft_kmeans(support: Tensor, query: Tensor, shots: Tensor | None = None) -> 
         Logits, (tasks, queries, n_way), up to a term that is the same for every class.
 
     Source:
-        EASY, Bendou et al. (arXiv:2201.09699), `softkmeans` of its published code.
+        EASY, Bendou et al. (arXiv:2201.09699), `softkmeans` in the first version of its published code.
 
     Example:
         >>> support, query = torch.eye(3).view(1, 3, 1, 3), torch.eye(3).view(1, 3, 3)
-        >>> soft_kmeans(support, query).argmax(dim=-1)
+        >>> soft_kmeans_prior(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    support, query = widened(support), widened(query)
-    gram, labels = widened(_gram(support.flatten(1, 2), query)), one_hot(support, shots)
-    n_support, per_class = labels.shape[2], query.shape[1] / labels.shape[1]
-    images = labels.sum(dim=2, keepdim=True) + per_class  # per class, (tasks, n_way, 1)
-    of_support = labels / images
-    mixture = initial_means(labels, query.shape[1])
+    return _cluster(support, query, shots, centred=False, class_prior=True)
+
+
+def _cluster(
+    support: Tensor, query: Tensor, shots: Tensor | None, *, centred: bool, class_prior: bool
+) -> Tensor:
+    """Return the logits of soft k-means."""
+    labels, n_query = one_hot(support, shots), query.shape[1]
+    points, query = widened(support.flatten(1, 2)), widened(query)
+    if centred:
+        real = labels.sum(dim=1, keepdim=True)  # (tasks, 1, points), 0 for padding
+        total = product(real, points) + query.sum(dim=1, keepdim=True)
+        centre = total / (real.sum(dim=2, keepdim=True) + n_query)
+        points, query = _unit(points - centre), _unit(query - centre)
+    gram, n_support = widened(_gram(points, query)), labels.shape[2]
+    mixture = initial_means(labels, n_query)
     for _ in range(UPDATES):
         score = TEMPERATURE * closeness(mixture, gram)[..., n_support:]  # (tasks, n_way, queries)
-        # The softmax over queries makes the weights of a class sum to one even if all of them underflow.
-        share = score.log_softmax(dim=1).softmax(dim=2)
-        mixture = torch.cat([of_support, share * per_class / images], dim=2)
+        if class_prior:
+            # The softmax over queries gives a class its weight even if all of its shares underflow.
+            share = score.log_softmax(dim=1).softmax(dim=2) * (n_query / labels.shape[1])
+        else:
+            share = score.softmax(dim=1)
+        members = torch.cat([labels, share], dim=2)
+        mixture = members / members.sum(dim=2, keepdim=True)
     return TEMPERATURE * closeness(mixture, gram)[..., n_support:].mT
 
 
-def _gram(support: Tensor, query: Tensor) -> Tensor:
-    """Inner products of a task's points, support (tasks, points, d) first, (tasks, points, points).
+def _unit(points: Tensor) -> Tensor:
+    """Scale points (tasks, points, d) to unit length; the zero vector stays zero."""
+    lengths: Tensor = torch.linalg.vector_norm(points, dim=-1, keepdim=True)
+    return points / lengths.clamp_min(1e-12)
+
+
+def _gram(points: Tensor, query: Tensor) -> Tensor:
+    """Inner products of support points (tasks, points, d) and queries, (tasks, all points, all points).
 
     A mean of points is a mixture of them, so the Gram matrix contains all that its distances need: points by
     points instead of points by d.
     """
-    across = product(support, query.mT)
+    across = product(points, query.mT)
     # Block by block: this copies no feature, and a product of 75 x 75 is faster than one of 100 x 100.
-    upper = torch.cat([product(support, support.mT), across], dim=2)
+    upper = torch.cat([product(points, points.mT), across], dim=2)
     lower = torch.cat([across.mT, product(query, query.mT)], dim=2)
     return torch.cat([upper, lower], dim=1)
 

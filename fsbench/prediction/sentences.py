@@ -10,7 +10,8 @@ from fsbench.prediction.outcome import NONE, SURE, Prediction
 # heads 1 to 5 (docs/heads.md).
 LEARN_SHOTS = frozenset({"logistic", "ridge"})
 FEW = 5  # with two images per class of CIFAR-FS, the accuracy to expect was 6 to 8 points too low
-EQUAL_CLASSES = frozenset({"pt-map", "soft-kmeans"})  # assume the same number of query images of each class
+# They assume the same number of query images of each class.
+EQUAL_CLASSES = frozenset({"pt-map", "soft-kmeans-prior"})
 
 
 def estimate(prediction: Prediction) -> list[str]:

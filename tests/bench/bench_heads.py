@@ -102,6 +102,7 @@ LOOPS = {
     "bd-cspn": partial(loop_of_numpy, "bd-cspn"),
     "laplacian-shot": partial(loop_of_numpy, "laplacian-shot"),
     "soft-kmeans": partial(loop_of_numpy, "soft-kmeans"),
+    "soft-kmeans-prior": partial(loop_of_numpy, "soft-kmeans-prior"),
 }
 FLOORS = {"logistic": 30}  # 20 for other heads
 

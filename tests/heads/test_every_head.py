@@ -182,7 +182,7 @@ class TestUnevenShots:
 
 def test_marks():
     """Marks of heads in tables, for every registered head."""
-    assert [name for name, head in HEADS.items() if head.class_prior] == ["pt-map", "soft-kmeans"]
+    assert [name for name, head in HEADS.items() if head.class_prior] == ["pt-map", "soft-kmeans-prior"]
     assert all(head.transductive for head in HEADS.values() if head.class_prior)
 
 

@@ -37,15 +37,15 @@ def plain_nearest_mean(support: Array, query: Array) -> Array:
     return np.array([[-(((q - shots.mean(0)) ** 2).sum()) + q @ q for shots in support] for q in query])
 
 
-def plain_ridge(support: Array, query: Array) -> Array:
+def plain_ridge(support: Array, query: Array, constant: float = 1) -> Array:
     """Ridge regression by normal equations with an unpenalised constant feature."""
     points = np.concatenate(support)
-    points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    points = np.concatenate([points, np.full((len(points), 1), constant)], axis=1)
     penalty = np.eye(points.shape[1])
     penalty[-1, -1] = 0
     classes = np.repeat(np.eye(len(support)), [len(shots) for shots in support], axis=0)
-    weights = np.linalg.solve(points.T @ points + penalty, points.T @ classes)
-    return np.concatenate([query, np.ones((len(query), 1))], axis=1) @ weights
+    weights = np.linalg.lstsq(points.T @ points + penalty, points.T @ classes, rcond=None)[0]
+    return np.concatenate([query, np.full((len(query), 1), constant)], axis=1) @ weights
 
 
 def plain_logistic(support: Array, query: Array) -> Array:
@@ -83,6 +83,18 @@ def test_equals_plain_code(name, preprocess, n_shot, d):
         PLAIN[name](*task) for task in zip(support.double().numpy(), query.double().numpy(), strict=True)
     ]
     torch.testing.assert_close(actual, torch.tensor(np.stack(expected)).float(), atol=2e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shots", [None, [[5, 1, 3], [2, 2, 5]]], ids=str)
+def test_ridge_without_intercepts_equals_plain_code(shots):
+    support, query = features(2, 2, n_shot=5, d=20)
+    counts = None if shots is None else torch.tensor(shots)
+    actual = find_head("ridge").classify(support, query, counts, intercept=False)
+    for task in range(2):
+        rows = [5] * 3 if shots is None else shots[task]
+        classes = [support[task, c, :n].double().numpy() for c, n in enumerate(rows)]
+        expected = plain_ridge(classes, query[task].double().numpy(), constant=0)
+        np.testing.assert_allclose(actual[task].numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e4])

@@ -17,7 +17,7 @@ from fsbench.heads._bd_cspn import rectified_means
 from fsbench.heads._pt_map import transport
 from fsbench.heads.preprocess import find_preprocess
 
-NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans")
+NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans", "soft-kmeans-prior")
 # The package's `tim` and `pt_map` are the functions.
 TIM, PT_MAP = (importlib.import_module(f"fsbench.heads._{name}") for name in ("tim", "pt_map"))
 Array = NDArray[np.float64]
@@ -42,6 +42,10 @@ def mean_shots(support: Support) -> float:
     return sum(len(rows) for rows in support) / len(support)
 
 
+def unit(points: Array) -> Array:
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
 def softmax(logits: Array) -> Array:
     odds = np.exp(logits - logits.max(-1, keepdims=True))
     return odds / odds.sum(-1, keepdims=True)
@@ -64,9 +68,19 @@ def plain_bd_cspn(support: Support, query: Array) -> Array:
     return -distances(query, plain_rectified(support, query))
 
 
-def plain_laplacian_shot(support: Support, query: Array) -> Array:
-    smoothing = 0.7 if mean_shots(support) == 1 else 0.3
-    unary = distances(query, plain_rectified(support, query))
+def plain_laplacian_shot(
+    support: Support,
+    query: Array,
+    balanced: bool = True,
+    shifted_queries: bool = False,
+    weight_one_shot: float = 0.7,
+    weight: float = 0.3,
+) -> Array:
+    smoothing = weight_one_shot if mean_shots(support) == 1 else weight
+    means = plain_rectified(support, query) if balanced else class_means(support)
+    if balanced and shifted_queries:
+        query = query + np.concatenate(support).mean(0) - query.mean(0)
+    unary = distances(query, means)
     kernel = np.zeros((len(query), len(query)))
     between = distances(query, query)
     for q in range(len(query)):
@@ -141,7 +155,21 @@ def plain_pt_map(support: Support, query: Array) -> Array:
     return np.log(plan)
 
 
-def plain_soft_kmeans(support: Support, query: Array) -> Array:
+def plain_soft_kmeans(support: Support, query: Array, centred: bool = True) -> Array:
+    if centred:
+        centre = np.concatenate([*support, query]).mean(0)
+        support, query = [unit(rows - centre) for rows in support], unit(query - centre)
+    sums = np.stack([rows.sum(0) for rows in support])
+    shots = one_hot(support).sum(0)[:, None]
+    means = sums / shots
+    for _ in range(30):
+        away = distances(query, means)
+        share = softmax(-5 * away)
+        means = (sums + share.T @ query) / (shots + share.sum(0)[:, None])
+    return -5 * away
+
+
+def plain_soft_kmeans_prior(support: Support, query: Array) -> Array:
     per_class = len(query) / len(support)
     sums = np.stack([rows.sum(0) for rows in support])
     shots = one_hot(support).sum(0)[:, None]
@@ -154,13 +182,14 @@ def plain_soft_kmeans(support: Support, query: Array) -> Array:
     return -5 * away
 
 
-PLAIN: dict[str, Callable[[Support, Array], Array]] = {
+PLAIN: dict[str, Callable[..., Array]] = {
     "bd-cspn": plain_bd_cspn,
     "laplacian-shot": plain_laplacian_shot,
     "tim": plain_tim,
     "alpha-tim": plain_alpha_tim,
     "pt-map": plain_pt_map,
     "soft-kmeans": plain_soft_kmeans,
+    "soft-kmeans-prior": plain_soft_kmeans_prior,
 }
 
 
@@ -180,15 +209,17 @@ def inference():
         yield
 
 
-def check(name: str, support: torch.Tensor, query: torch.Tensor, shots: torch.Tensor | None) -> None:
+def check(
+    name: str, support: torch.Tensor, query: torch.Tensor, shots: torch.Tensor | None, **settings: float
+) -> None:
     """In double precision, because Adam divides by the size of gradients and amplifies rounding errors."""
     support, query = support.double(), query.double()
     counts = torch.full(support.shape[:2], support.shape[2]) if shots is None else shots
     expected = [
-        PLAIN[name]([rows[:n] for rows, n in zip(task, n_shots, strict=True)], queries)
+        PLAIN[name]([rows[:n] for rows, n in zip(task, n_shots, strict=True)], queries, **settings)
         for task, queries, n_shots in zip(support.numpy(), query.numpy(), counts.tolist(), strict=True)
     ]
-    actual = find_head(name).classify(support, query, shots)
+    actual = find_head(name).classify(support, query, shots, **settings)
     # Sinkhorn stops short of the plan, and the published laplacian-shot short of its last iterations.
     atol = {"pt-map": 5e-4, "laplacian-shot": 1e-5}.get(name, 1e-8)
     torch.testing.assert_close(
@@ -200,6 +231,27 @@ def check(name: str, support: torch.Tensor, query: torch.Tensor, shots: torch.Te
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_plain_code(name, n_shot):
     check(name, *draw(seed=n_shot, n_tasks=1 if "tim" in name else 6, n_shot=n_shot), shots=None)
+
+
+@pytest.mark.parametrize("shots", [None, [5, 1, 3], [1, 1, 1]], ids=str)
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("laplacian-shot", {"balanced": False}),
+        ("laplacian-shot", {"balanced": False, "shifted_queries": True}),
+        ("laplacian-shot", {"shifted_queries": True}),
+        ("laplacian-shot", {"weight_one_shot": 1.0, "weight": 0.5}),
+        ("soft-kmeans", {"centred": False}),
+    ],
+    ids=str,
+)
+def test_settings_equal_plain_code(name, settings, shots):
+    support, query = draw(seed=12, n_tasks=2, n_shot=6)
+    counts = None if shots is None else torch.tensor([shots, [4, 2, 1]])
+    check(name, support, query, counts, **settings)
+    assert not torch.allclose(
+        *(find_head(name).classify(support, query, counts, **s) for s in ({}, settings))
+    )
 
 
 @pytest.mark.parametrize("queries", [1, 2, 3])
