@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads._bd_cspn import rectified_means
-from fsbench.heads._nearest_mean import distance_logits
+from fsbench.heads._bd_cspn import rectified
 from fsbench.heads._support import mean_shots
 from fsbench.heads.batching import product, widened
 
@@ -36,7 +35,7 @@ def laplacian_shot(support: Tensor, query: Tensor, shots: Tensor | None = None) 
         tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
-    unary = distance_logits(rectified_means(support, query, shots), query).mT  # (tasks, n_way, queries)
+    unary = rectified(support, query, shots)[1].mT.contiguous()  # (tasks, n_way, queries)
     average = mean_shots(support, shots)
     weight = torch.full_like(average, 0.3).masked_fill(average == 1, 0.7)
     near = widened(weight * _neighbours(query))
