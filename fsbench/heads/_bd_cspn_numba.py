@@ -5,13 +5,13 @@ compiled code releases the interpreter lock.
 """
 
 import math
-import os
 from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fsbench._util.compiled import is_kept
 from fsbench.heads._exp_numba import exp
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -26,7 +26,7 @@ compiled = njit(
     nogil=True,
     error_model="numpy",
     fastmath={"contract", "reassoc", "nsz"},
-    cache="NUMBA_CACHE_DIR" in os.environ,
+    cache=is_kept(),
 )
 
 

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
+from fsbench._util.compiled import is_kept
+
 # exp(x) = 2^n exp(r) with the integer n nearest to x / log 2, so that |r| <= log(2) / 2.
 LOWEST, HIGHEST = np.float32(-87), np.float32(88)  # beyond these the result stays the same
 PER_LOG_2 = np.float32(1 / math.log(2))
@@ -18,7 +20,7 @@ C0, C1, C2, C3, C4 = (np.float32(c) for c in (0.5, 0.16666578, 0.041666556, 0.00
 
 
 # Sums keep their order: reordered, those with ROUND would have no effect.
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"}, cache=is_kept())
 def exp(x: np.float32) -> np.float32:
     """Return e^x for float32, to 2e-7 of the result; NaN stays NaN."""
     x = LOWEST if x < LOWEST else x

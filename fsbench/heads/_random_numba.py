@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fsbench._util.compiled import is_kept
 from fsbench.heads import _random
 
 # Typed: numba would turn the sum of a word and a Python number into a float.
@@ -12,7 +13,7 @@ STEP, HALF = np.uint64(_random.STEP), np.uint64(32)
 SHIFT_3 = np.uint64(_random.LAST_SHIFT)
 MASK, TOP, UNIT = np.uint64(0xFFFFFF), np.uint64(40), np.float32(2**-24)
 
-compiled = njit(nogil=True, error_model="numpy")
+compiled = njit(nogil=True, error_model="numpy", cache=is_kept())
 
 
 @compiled

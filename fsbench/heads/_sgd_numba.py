@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fsbench._util.compiled import is_kept
 from fsbench.heads import _sgd
 from fsbench.heads._exp_numba import exp
 from fsbench.heads._random_numba import shuffle
@@ -34,7 +35,7 @@ BATCH = 4
 assert BATCH == _sgd.BATCH, "a step is written out for four points"
 
 # Sums may be reordered, so that they use vector registers; NaN and infinity keep their meaning.
-compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, cache=is_kept())
 
 
 @compiled
