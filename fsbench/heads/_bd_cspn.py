@@ -1,10 +1,12 @@
 """BD-CSPN: nearest mean, with class means rectified by the queries that are most similar to them."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fsbench._util.threads import in_threads
 from fsbench.heads._nearest_mean import distance_logits
-from fsbench.heads._support import class_means, one_hot
+from fsbench.heads._support import class_means, one_hot, shots_of
 from fsbench.heads.batching import product, widened
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
@@ -30,12 +32,11 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
         >>> bd_cspn(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    support, query = widened(support), widened(query)
-    return distance_logits(rectified_means(support, query, shots), query)
+    return rectified(support, query, shots)[1]
 
 
-def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """Compute class means that include the queries, (tasks, n_way, d).
+def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Compute class means that include the queries, (tasks, n_way, d), and the logits of `bd_cspn`.
 
     Queries are shifted so that their mean is that of the support. Each point then belongs to the class whose
     support mean has the largest cosine similarity, weighted by the softmax of SCALE times the similarities,
@@ -43,6 +44,35 @@ def rectified_means(support: Tensor, query: Tensor, shots: Tensor | None = None)
     mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code limits a point
     to its own class, as here.
     """
+    on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
+    return (_on_cpu if on_cpu else by_torch)(support, query, shots)
+
+
+def _on_cpu(support: Tensor, query: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Compute the same as `by_torch`, task by task, on as many threads as torch uses."""
+    from fsbench.heads._bd_cspn_numba import rectify_tasks  # compiles on its first call
+
+    n_tasks, n_way, _, d = support.shape
+    means, logits = query.new_empty(n_tasks, n_way, d), query.new_empty(*query.shape[:2], n_way)
+    tensors = support.contiguous(), query.contiguous(), shots_of(support, shots).contiguous(), means, logits
+    in_threads(
+        lambda support, query, shots, means, logits: rectify_tasks(
+            support, query, shots, np.float32(SCALE), means, logits
+        ),
+        *(tensor.numpy() for tensor in tensors),
+    )
+    return means, logits
+
+
+def by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Compute `rectified` on any device."""
+    support, query = widened(support), widened(query)
+    means = _means_by_torch(support, query, shots)
+    return means, distance_logits(means, query)
+
+
+def _means_by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:
+    """Compute the rectified class means, (tasks, n_way, d')."""
     # Access to memory takes most of the time. So no feature is copied: the shift enters through inner
     # products, and operations apply to the weights of points or to products instead of to features.
     points = support.flatten(1, 2)  # (tasks, points, d)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from fsbench.heads._bd_cspn import rectified_means
-from fsbench.heads._nearest_mean import distance_logits
+from fsbench.heads._bd_cspn import rectified
+from fsbench.heads._nearest_mean import nearest_mean
 from fsbench.heads._support import class_means, mean_shots, shots_of
 from fsbench.heads.batching import product, widened
 
@@ -49,10 +49,7 @@ def laplacian_shot(
         tensor([[0, 1, 2]])
     """
     support, query = widened(support), widened(query)
-    means = rectified_means(support, query, shots) if balanced else class_means(support, shots)
-    unary = distance_logits(means, query).mT  # (tasks, n_way, queries)
-    if balanced and shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
-        unary = unary + 2 * product(means, _shift(support, query, shots).mT)
+    unary = _distances(support, query, shots, balanced, shifted_queries)
     average = mean_shots(support, shots)
     weights = torch.full_like(average, weight).masked_fill(average == 1, weight_one_shot)
     near = widened(weights * _neighbours(query))
@@ -60,6 +57,19 @@ def laplacian_shot(
     for _ in range(UPDATES):
         logits = unary + product(logits.softmax(dim=1), near)[..., : query.shape[1]]
     return logits.mT
+
+
+def _distances(
+    support: Tensor, query: Tensor, shots: Tensor | None, balanced: bool, shifted_queries: bool
+) -> Tensor:
+    """Score queries by their negative squared distances to the class means, (tasks, n_way, queries)."""
+    if not balanced:
+        return nearest_mean(support, query, shots).mT
+    means, logits = rectified(support, query, shots)
+    unary = logits.mT.contiguous()
+    if shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
+        unary += 2 * product(means, _shift(support, query, shots).mT)
+    return unary
 
 
 def _shift(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:

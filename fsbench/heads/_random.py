@@ -1,7 +1,10 @@
 """Random numbers computed from a key and an index alone, in any order and on any device."""
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from fsbench._util.threads import in_threads
 
 # The splitmix64 generator: Steele, Lea, Flood (OOPSLA 2014).
 STEP = 0x9E3779B97F4A7C15
@@ -19,6 +22,21 @@ def bits(keys: Tensor, places: Tensor) -> Tensor:
 
 def uniforms(keys: Tensor, count: int) -> Tensor:
     """Draw uniform numbers in [0, 1), multiples of 2**-24, float32 (..., count) for keys (...)."""
+    return (_uniforms_on_cpu if keys.device.type == "cpu" else uniforms_by_torch)(keys, count)
+
+
+def _uniforms_on_cpu(keys: Tensor, count: int) -> Tensor:
+    """Compute the same as `uniforms_by_torch` in a tenth of the time."""
+    from fsbench.heads._random_numba import fill_uniforms  # compiles on its first call
+
+    numbers = torch.empty(keys.numel(), count)
+    words = keys.contiguous().view(-1).numpy().view(np.uint64)
+    in_threads(fill_uniforms, words, numbers.numpy())
+    return numbers.view(*keys.shape, count)
+
+
+def uniforms_by_torch(keys: Tensor, count: int) -> Tensor:
+    """Draw the numbers of `uniforms` on any device."""
     words = bits(keys.unsqueeze(-1), torch.arange((count + 1) // 2, device=keys.device))
     halves = torch.stack([words >> 40, words], dim=-1).flatten(-2)[..., :count]
     return (halves & 0xFFFFFF).float() / (1 << 24)

@@ -3,6 +3,8 @@
 A step takes about a hundred vector instructions, less than a single call of torch. Tasks are trained one
 after the other, so the bits of one depend on no other. The caller starts threads: compiled code releases
 the interpreter lock.
+
+Loops run over rows of a few arrays: each time, compiled code checks that the arrays of a loop do not overlap.
 """
 
 import math
@@ -12,7 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fsbench.heads import _random, _sgd
+from fsbench._util.compiled import is_kept
+from fsbench.heads import _sgd
+from fsbench.heads._exp_numba import exp
+from fsbench.heads._random_numba import shuffle
 
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
@@ -24,15 +29,13 @@ RATE, MOMENTUM, SHARE, DECAY = (
     np.float32(x) for x in (_sgd.RATE, _sgd.MOMENTUM, 1 - _sgd.DAMPENING, _sgd.DECAY)
 )
 ZERO, ONE, SCALE = np.float32(0), np.float32(1), np.float32(_sgd.COSINE_SCALE)
-STEP, HALF = np.uint64(_random.STEP), np.uint64(32)
-(SHIFT_1, FACTOR_1), (SHIFT_2, FACTOR_2) = ((np.uint64(s), np.uint64(f)) for s, f in _random.ROUNDS)
-SHIFT_3 = np.uint64(_random.LAST_SHIFT)
+LANES = 8  # rows of a multiple of 8 values fill vector registers
 
 BATCH = 4
 assert BATCH == _sgd.BATCH, "a step is written out for four points"
 
 # Sums may be reordered, so that they use vector registers; NaN and infinity keep their meaning.
-compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, cache=is_kept())
 
 
 @compiled
@@ -54,61 +57,87 @@ def _train(
 ) -> None:
     """SGD of one task on the points `trained`."""
     n_way, n_basis = mixtures.shape[1:]
-    n_points = n_basis - n_way
-    scores, coefficients = gram[n_points:].copy(), np.zeros((n_way, n_basis), np.float32)
-    for c in range(n_way):
-        coefficients[c, n_points + c] = ONE
-    velocities = np.zeros_like(scores), np.zeros_like(scores)
+    # Row i: what basis vector i adds to the scores, beside it to the coefficients, and zeros.
+    table = np.zeros((n_basis, _round_up(2 * n_basis)), np.float32)
+    for i in range(n_basis):
+        table[i, :n_basis] = gram[i]
+        table[i, n_basis + i] = ONE
+    value = table[n_basis - n_way :].copy()  # (n_way, row)
+    velocity = np.zeros_like(value)
     norms = np.ones(n_way, np.float32)
     if cosine:
-        _find_norms(scores, coefficients, norms)
+        _find_norms(value, n_basis, norms)
     lengths, length_velocity = norms.copy(), np.zeros_like(norms)
     order = np.zeros(len(trained) + BATCH, np.int64)  # pads the last batch with a point that has no error
-    errors, decays = np.empty((n_way, BATCH), np.float32), np.empty(n_way, np.float32)
+    errors, decays = np.zeros(_round_up(BATCH * n_way), np.float32), np.empty(n_way, np.float32)
     share, n_done = ONE, 0
     for epoch in range(epochs[-1]):
-        _shuffle(order, trained, epoch_keys[epoch])
+        shuffle(order, trained, epoch_keys[epoch])
         for start in range(0, len(trained), BATCH):
             batch = order[start], order[start + 1], order[start + 2], order[start + 3]
-            _find_errors(scores, lengths, norms, batch, min(BATCH, len(trained) - start), cosine, errors)
+            _find_errors(
+                value, n_basis, lengths, norms, batch, min(BATCH, len(trained) - start), cosine, errors
+            )
             decays[:] = DECAY
             if cosine:
-                _move_lengths(lengths, length_velocity, norms, scores, batch, share, errors, decays)
-            _move(scores, coefficients, velocities, gram, batch, share, errors, decays)
+                _move_lengths(lengths, length_velocity, norms, value, batch, share, errors, decays)
+            _move(value, velocity, table, batch, share, errors, decays)
             if cosine:
-                _find_norms(scores, coefficients, norms)
+                _find_norms(value, n_basis, norms)
             share = SHARE
         if epoch + 1 == epochs[n_done]:
             for c in range(n_way):
                 for i in range(n_basis):
-                    mixtures[n_done, c, i] = lengths[c] / norms[c] * coefficients[c, i]
+                    mixtures[n_done, c, i] = lengths[c] / norms[c] * value[c, n_basis + i]
             n_done += 1
 
 
 @compiled
+def _round_up(count: int) -> int:
+    """Return the next multiple of LANES."""
+    return (count + LANES - 1) // LANES * LANES
+
+
+@compiled
 def _find_errors(
-    scores: Floats, lengths: Floats, norms: Floats, batch: Batch, size: int, cosine: bool, errors: Floats
+    value: Floats,
+    n_basis: int,
+    lengths: Floats,
+    norms: Floats,
+    batch: Batch,
+    size: int,
+    cosine: bool,
+    errors: Floats,
 ) -> None:
-    """Gradient of the loss with respect to the products of weights and batch, errors (n_way, BATCH)."""
-    n_way = len(scores)
-    n_shot = (scores.shape[1] - n_way) // n_way
+    """Gradient of the loss with respect to the products of weights and batch.
+
+    Entry j * n_way + c of `errors` belongs to point j and class c; zero for j >= size.
+    """
+    n_way = len(value)
+    n_shot = (n_basis - n_way) // n_way
     temperature = SCALE if cosine else ONE
     for c in range(n_way):
         factor = temperature * lengths[c] / norms[c]
-        for j in range(BATCH):
-            errors[c, j] = factor * scores[c, batch[j]]
-    for j in range(BATCH):
-        top = errors[0, j]
+        for j in range(size):
+            errors[j * n_way + c] = factor * value[c, batch[j]]
+    for j in range(size):
+        top = errors[j * n_way]
         for c in range(1, n_way):
-            top = max(top, errors[c, j])
+            top = max(top, errors[j * n_way + c])
+        for c in range(n_way):
+            errors[j * n_way + c] -= top
+    for i in range(_round_up(size * n_way)):
+        errors[i] = exp(errors[i])
+    weight = temperature / np.float32(size)
+    for j in range(size):
         total = ZERO
         for c in range(n_way):
-            errors[c, j] = math.exp(errors[c, j] - top)
-            total += errors[c, j]
-        weight = temperature / np.float32(size) if j < size else ZERO
+            total += errors[j * n_way + c]
+        factor = weight / total
         for c in range(n_way):
-            errors[c, j] *= weight / total
-        errors[batch[j] // n_shot, j] -= weight
+            errors[j * n_way + c] *= factor
+        errors[j * n_way + batch[j] // n_shot] -= weight
+    errors[size * n_way :] = ZERO
 
 
 @compiled
@@ -116,18 +145,19 @@ def _move_lengths(
     lengths: Floats,
     velocity: Floats,
     norms: Floats,
-    scores: Floats,
+    value: Floats,
     batch: Batch,
     share: np.float32,
     errors: Floats,
     decays: Floats,
 ) -> None:
     """Step of the lengths; by the chain rule, errors and decays become those of the directions v."""
-    for c in range(len(lengths)):
+    n_way = len(lengths)
+    for c in range(n_way):
         unit, slope = lengths[c] / norms[c], ZERO
         for j in range(BATCH):
-            slope += errors[c, j] * scores[c, batch[j]]
-            errors[c, j] *= unit
+            slope += errors[j * n_way + c] * value[c, batch[j]]
+            errors[j * n_way + c] *= unit
         slope /= norms[c]
         decays[c] -= unit * slope / norms[c]
         velocity[c] = MOMENTUM * velocity[c] + share * (slope + DECAY * lengths[c])
@@ -136,60 +166,33 @@ def _move_lengths(
 
 @compiled
 def _move(
-    scores: Floats,
-    coefficients: Floats,
-    velocities: tuple[Floats, Floats],
-    gram: Floats,
+    value: Floats,
+    velocity: Floats,
+    table: Floats,
     batch: Batch,
     share: np.float32,
     errors: Floats,
     decays: Floats,
 ) -> None:
-    """Step of v: an error adds the Gram row of its point to the scores, and itself to a coefficient."""
-    of_scores, of_coefficients = velocities
+    """Step of v: an error adds the row of its point."""
+    n_way = len(value)
     first, second, third, fourth = batch
-    for c in range(len(scores)):
+    for c in range(n_way):
         decay = share * decays[c]
-        error_1, error_2 = share * errors[c, 0], share * errors[c, 1]
-        error_3, error_4 = share * errors[c, 2], share * errors[c, 3]
-        for i in range(scores.shape[1]):
-            pull = error_1 * gram[first, i] + error_2 * gram[second, i]
-            pull += error_3 * gram[third, i] + error_4 * gram[fourth, i]
-            of_scores[c, i] = MOMENTUM * of_scores[c, i] + decay * scores[c, i] + pull
-            scores[c, i] -= RATE * of_scores[c, i]
-        for i in range(scores.shape[1]):
-            of_coefficients[c, i] = MOMENTUM * of_coefficients[c, i] + decay * coefficients[c, i]
-            coefficients[c, i] -= RATE * of_coefficients[c, i]
-        for j in range(BATCH):
-            of_coefficients[c, batch[j]] += share * errors[c, j]
-            coefficients[c, batch[j]] -= RATE * share * errors[c, j]
+        error_1, error_2 = share * errors[c], share * errors[n_way + c]
+        error_3, error_4 = share * errors[2 * n_way + c], share * errors[3 * n_way + c]
+        for i in range(value.shape[1]):
+            pull = error_1 * table[first, i] + error_2 * table[second, i]
+            pull += error_3 * table[third, i] + error_4 * table[fourth, i]
+            velocity[c, i] = MOMENTUM * velocity[c, i] + decay * value[c, i] + pull
+            value[c, i] -= RATE * velocity[c, i]
 
 
 @compiled
-def _find_norms(scores: Floats, coefficients: Floats, norms: Floats) -> None:
+def _find_norms(value: Floats, n_basis: int, norms: Floats) -> None:
     """Norm |v| of every class, from v . v = coefficients . scores."""
-    for c in range(len(scores)):
+    for c in range(len(value)):
         square = ZERO
-        for i in range(scores.shape[1]):
-            square += coefficients[c, i] * scores[c, i]
+        for i in range(n_basis):
+            square += value[c, i] * value[c, n_basis + i]
         norms[c] = math.sqrt(square)
-
-
-@compiled
-def _shuffle(order: Ints, points: Ints, key: np.uint64) -> None:
-    """Fill `order` with the points in the order of `_random.permutations` of one key."""
-    for i in range(len(points)):
-        order[i] = points[i]
-    state = _scramble(key + STEP)
-    for last in range(len(points) - 1, 0, -1):
-        high = _scramble(state + np.uint64(last) * STEP) >> HALF
-        partner = np.int64((high * np.uint64(last + 1)) >> HALF)
-        order[last], order[partner] = order[partner], order[last]
-
-
-@compiled
-def _scramble(state: np.uint64) -> np.uint64:
-    """The same as `_random._scramble`."""
-    state = (state ^ (state >> SHIFT_1)) * FACTOR_1
-    state = (state ^ (state >> SHIFT_2)) * FACTOR_2
-    return state ^ (state >> SHIFT_3)

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from torch.nn import functional as F
 
 from fsbench.heads import find_head
-from fsbench.heads._bd_cspn import rectified_means
+from fsbench.heads._bd_cspn import by_torch, rectified
 from fsbench.heads._pt_map import transport
 from fsbench.heads.preprocess import find_preprocess
 
@@ -321,9 +321,30 @@ class TestRectifiedMeans:
         x, y = [1.0, 0.0], [0.0, 1.0]
         support = torch.tensor([[[x, y], [x, x], [y, y]]])
         query = torch.tensor([[x, y, x, y]])
-        torch.testing.assert_close(rectified_means(support, query)[0, 0], torch.tensor([0.5, 0.5]))
+        torch.testing.assert_close(rectified(support, query)[0][0, 0], torch.tensor([0.5, 0.5]))
         for name in "bd-cspn", "laplacian-shot":
             assert find_head(name).classify(support, query).argmax(-1).tolist() == [[1, 2, 1, 2]]
+
+    @pytest.mark.parametrize(("n_way", "n_shot", "d"), [(5, 1, 640), (2, 3, 12), (7, 2, 13), (12, 5, 64)])
+    @pytest.mark.parametrize("uneven", [False, True])
+    def test_compiled_code_equals_torch(self, n_way, n_shot, d, uneven):
+        rng = torch.Generator().manual_seed(7)
+        centres = torch.randn(3, n_way, 1, d, generator=rng)
+        values = centres + torch.randn(3, n_way, n_shot + 4, d, generator=rng)
+        support, query = values[:, :, :n_shot], values[:, :, n_shot:].flatten(1, 2)
+        query[0, 0] = 0
+        shots = torch.randint(1, n_shot + 1, (3, n_way), generator=rng) if uneven else None
+        means, logits = rectified(support, query, shots)
+        expected_means, expected_logits = by_torch(support, query, shots)
+        torch.testing.assert_close(means, expected_means[..., :d], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-4)
+
+    def test_a_feature_that_is_not_a_number_is_not_hidden(self):
+        support, query = draw(seed=8, n_tasks=2, n_shot=2)
+        query[0, 3, 1] = torch.nan
+        logits = find_head("bd-cspn").classify(support, query)
+        assert logits[0].isnan().any()
+        assert logits[1].isfinite().all()
 
 
 class TestTransport:
