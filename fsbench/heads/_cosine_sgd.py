@@ -27,7 +27,7 @@ def cosine_sgd(
         shots: Support images of each class, (tasks, n_way); rows beyond them are padding. None: n_shot.
         keys: One number per task, int64 (tasks,); initial weights and the order of every epoch depend on it
             alone.
-        epochs: Passes over the support, 1 or more.
+        epochs: Passes over the support, 1 or more. The code of S2M2 makes 301, that of Baseline++ 100.
 
     Returns:
         Logits, (tasks, queries, n_way).
