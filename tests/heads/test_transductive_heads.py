@@ -254,6 +254,16 @@ def test_settings_equal_plain_code(name, settings, shots):
     )
 
 
+def test_tim_for_imbalanced_queries_equals_plain_code():
+    """All terms have weight 1. Few queries of one class, so that the weights matter."""
+    support, query = (x.double() for x in draw(seed=5, n_tasks=1, n_shot=2))
+    query = query[:, :8]
+    expected = torch.from_numpy(softmax(plain_tim(support[0].numpy(), query[0].numpy(), (1, 1, 1))))
+    actual = TIM.tim(support, query, balanced=False).softmax(-1)[0]
+    torch.testing.assert_close(actual, expected, atol=1e-8, rtol=0)
+    assert (TIM.tim(support, query).softmax(-1)[0] - expected).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("queries", [1, 2, 3])
 def test_laplacian_shot_uses_at_most_the_available_neighbours(queries):
     support, query = draw(seed=4, n_tasks=3, n_shot=2)
