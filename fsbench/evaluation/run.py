@@ -17,7 +17,6 @@ from fsbench._util.errors import FsbenchError, memory_advice
 from fsbench._util.session import Session as Session
 from fsbench._util.untrusted import InvalidValueError
 from fsbench.evaluation import result_files
-from fsbench.evaluation.breakdown import breakdown
 from fsbench.evaluation.inference import MappedFeatures, count_correct, predictions
 from fsbench.evaluation.methods import Method, find_methods, questions_of
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result, Task
@@ -264,6 +263,8 @@ def _answer(
     if output.folder is not None:
         path = result_files.write(output.folder, result)
         if output.details:
+            from fsbench.evaluation.breakdown import breakdown  # here, since it imports pandas
+
             breakdown(kept, labels, names).write(path)
     return result
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from fsbench.evaluation.result import Question, Result
+from fsbench.evaluation.result import Question, Result, of_any_length
 
 _DIGEST = re.compile(r"-[0-9a-f]{8}$")
 
@@ -41,7 +41,7 @@ def evaluation(result: Result) -> Question:
         which depend on the device, do not count.
     """
     data = replace(result.data, feature_digest="") if result.model.checkpoint else result.data
-    task = replace(result.task, spec=replace(result.spec, n_tasks=2))
+    task = replace(result.task, spec=of_any_length(result.spec))
     return replace(result.question, task=task, data=data)
 
 

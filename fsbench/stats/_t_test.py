@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from fsbench.stats.intervals import CONFIDENCE
 
@@ -39,8 +39,10 @@ def t_test(difference: ArrayLike, variance: Variance) -> tuple[Array, Array]:
         t = np.where((difference == 0) & (error == 0), 0.0, np.abs(difference) / error)
     # A quantile takes long, and most degrees of freedom are equal.
     freedoms, indices = np.unique(variance.freedom, return_inverse=True)
-    quantiles = np.asarray(student.ppf((1 + CONFIDENCE) / 2, freedoms))[indices].reshape(error.shape)
-    return quantiles * error, np.asarray(2 * student.sf(t, variance.freedom))
+    quantiles = np.asarray(stdtrit(freedoms, (1 + CONFIDENCE) / 2), dtype=np.float64)[indices].reshape(
+        error.shape
+    )
+    return quantiles * error, np.asarray(2 * stdtr(variance.freedom, -t))
 
 
 def paired_variance(differences: Array) -> Variance:

@@ -78,7 +78,7 @@ def test_pairs_on_the_same_tasks(three: list[Path]):
 
 
 def test_other_tasks_are_compared_without_pairs(three: list[Path]):
-    (pair,) = compare([three[0], three[2]]).pairs
+    (pair,) = compare([three[0], three[2]], over="tasks").pairs
     first, second = RIGHT / 10, better(0, 2)[:30] / 10
     assert not pair.same_tasks
     assert pair.p_tasks == pytest.approx(reference.ttest_ind(first, second, equal_var=False).pvalue)
@@ -372,16 +372,23 @@ def test_digests_of_runs_are_in_labels_only_where_they_distinguish(tmp_path: Pat
 def test_equal_results(tmp_path: Path):
     """Two heads with equal answers do not differ, whatever the number of tasks."""
     paths = [result_files.write(tmp_path, made(RIGHT, head=head)) for head in ("nearest-mean", "ridge")]
-    (pair,) = compare(paths).pairs
+    (pair,) = compare(paths, over="tasks").pairs
     assert (pair.first, pair.second) == ("nearest-mean", "ridge")
     assert (pair.difference, pair.p_tasks, pair.p_wilcoxon) == (0, 1, 1)
     assert (pair.half_width, pair.correlation) == (pytest.approx(0), pytest.approx(1))
     assert pair.tasks_needed is None
 
 
+def test_details_over_tasks_cost_nothing_over_classes(three: list[Path]):
+    """They take longer than all else of a comparison, and their columns are shown over tasks only."""
+    pairs = compare(three).pairs
+    assert {(pair.p_wilcoxon, pair.correlation, pair.tasks_needed) for pair in pairs} == {(None, None, None)}
+    assert all(pair.tasks_needed for pair in compare(three, over="tasks").pairs)
+
+
 def test_results_without_spread(tmp_path: Path):
     paths = [result_files.write(tmp_path, made([n] * 5, run=str(n))) for n in (4, 5)]
-    (pair,) = compare(paths).pairs
+    (pair,) = compare(paths, over="tasks").pairs
     assert (pair.difference, pair.half_width, pair.p_tasks) == (pytest.approx(-0.1), pytest.approx(0), 0)
     assert (pair.correlation, pair.tasks_needed) == (None, 2)
 

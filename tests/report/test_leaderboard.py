@@ -753,13 +753,22 @@ class TestPage:
 
 
 def many(folder: Path, n_files: int, n_tasks: int) -> None:
-    """Write result files for columns of up to 250 rows; all rows of a column share their tasks."""
+    """Write result files for columns of up to 250 rows: 5 heads, and 5 training seeds of 10 recipes.
+
+    All rows of a column share their tasks.
+    """
+    heads = ("nearest-mean", "logistic", "ridge", "svm", "bd-cspn")
     rng = np.random.default_rng(0)
     hard = rng.normal(0, 0.08, n_tasks)
     for place in range(n_files):
         block, number = divmod(place, 250)
         chance = np.clip(0.5 + number / 1000 + hard + rng.normal(0, 0.05, n_tasks), 0, 1)
-        names = {"dataset": f"set-{block // 4}", "run": f"run-{number}", "recipe": f"recipe-{number}"}
+        names = {"dataset": f"set-{block // 4}", "run": f"run-{number // 5}"}
+        names |= {
+            "head": heads[number % 5],
+            "recipe": f"recipe-{number // 25}",
+            "train_seed": number // 5 % 5,
+        }
         names |= {"n_way": 5, "n_shot": 1 + block % 4, "n_query": 15, "task_digest": f"{block:064d}"}
         result = changed(made(*rng.binomial(75, chance).tolist(), **names), source=names["dataset"])
         path = folder / result.path

@@ -65,9 +65,15 @@ def check_file_name(name: str, text: str) -> None:
     Raises:
         InvalidValueError: The text is a path to another folder, too long, or not printable.
     """
-    single = Path(text).parts == (text,) and text != ".." and "\\" not in text and text.isprintable()
-    if not single or len(text.encode()) > _MAX_FILE_NAME:
+    if not _is_file_name(text):
         raise InvalidValueError(f"{name} must be a name for a file or folder, but is {text!r:.80}")
+
+
+@cache  # many results have few names
+def _is_file_name(text: str) -> bool:
+    """Whether a text is the name of a single file or folder."""
+    single = Path(text).parts == (text,) and text != ".." and "\\" not in text and text.isprintable()
+    return single and len(text.encode()) <= _MAX_FILE_NAME
 
 
 def escape_formula(text: str) -> str:

@@ -77,11 +77,12 @@ class Pair:
         p_tasks: p-value over tasks.
         p_classes: p-value over classes.
         p_holm: `p_tasks` or `p_classes`, see `Comparison.over`, adjusted over all pairs of the comparison.
-        p_wilcoxon: p-value of Wilcoxon's test over tasks; None unless the tasks are the same, and for
-            recipes.
-        correlation: Correlation of the task accuracies; None if one does not vary or the tasks differ.
-        tasks_needed: Tasks needed to find a true difference of this size with power 0.8; None for 0, and for
-            recipes.
+        p_wilcoxon: p-value of Wilcoxon's test over tasks; None unless `Comparison.over` is tasks and the
+            tasks are the same, and for recipes.
+        correlation: Correlation of the task accuracies; None unless `Comparison.over` is tasks, if one does
+            not vary, and if the tasks differ.
+        tasks_needed: Tasks needed to find a true difference of this size with power 0.8; None unless
+            `Comparison.over` is tasks, for 0, and for recipes.
     """
 
     question: str
@@ -96,9 +97,9 @@ class Pair:
     p_tasks: float
     p_classes: float | None
     p_holm: float | None
-    p_wilcoxon: float | None
-    correlation: float | None
-    tasks_needed: int | None
+    p_wilcoxon: float | None = None
+    correlation: float | None = None
+    tasks_needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ def compare_groups(
         entries += [replace(_entry(row, by_head), **places.get(row.label, {})) for row in table]
         for first, second in _selected(rows, family, against):
             p = p_holm[min(first, second), max(first, second)]
-            selected.append(_pair((rows[first], rows[second]), pairs, (first, second), p, by_head))
+            pair = _pair((rows[first], rows[second]), pairs, (first, second), p, by_head)
+            selected.append(_with_details(pair, rows[first], rows[second]) if over == "tasks" else pair)
     return Comparison(
         over=over,
         against=against,
@@ -284,11 +286,7 @@ def _pair(
     a, b = (row.measured for row in rows)
     assert isinstance(a, Measured)
     assert isinstance(b, Measured)
-    same, single = a.task_identity == b.task_identity, a.n_seeds == b.n_seeds == 1
-    n_tasks = min(len(a.scores), len(b.scores)) if same else len(a.scores) + len(b.scores)
-    x, y = a.scores[:n_tasks], b.scores[:n_tasks]
-    deviation = stats.standard_deviation(x - y) if same else float((x.var(ddof=1) + y.var(ddof=1)) ** 0.5)
-    difference = float(pairs.difference[index])
+    same, lengths = a.task_identity == b.task_identity, (len(a.scores), len(b.scores))
     tasks, classes = pairs.over["tasks"], pairs.over["classes"]
     return Pair(
         question=question(rows[0].first),
@@ -296,16 +294,29 @@ def _pair(
         first=rows[0].label,
         second=rows[1].label,
         same_tasks=same,
-        n_tasks=n_tasks,
-        difference=difference,
+        n_tasks=min(lengths) if same else sum(lengths),
+        difference=float(pairs.difference[index]),
         half_width=float(tasks.half_width[index]),
         class_half_width=_none_if_nan(classes.half_width[index]),
         p_tasks=float(tasks.p[index]),
         p_classes=_none_if_nan(classes.p[index]),
         p_holm=p_holm,
+    )
+
+
+def _with_details(pair: Pair, first: Row, second: Row) -> Pair:
+    """Add what the scores of the tasks tell about a pair; it takes longer than all else of a comparison."""
+    a, b = first.measured, second.measured
+    assert isinstance(a, Measured)
+    assert isinstance(b, Measured)
+    same, single = pair.same_tasks, a.n_seeds == b.n_seeds == 1
+    x, y = (scores[: pair.n_tasks] for scores in (a.scores, b.scores))
+    deviation = stats.standard_deviation(x - y) if same else float((x.var(ddof=1) + y.var(ddof=1)) ** 0.5)
+    return replace(
+        pair,
         p_wilcoxon=stats.wilcoxon_p(x, y) if same and single else None,
         correlation=stats.correlation(x, y) if same else None,
-        tasks_needed=stats.tasks_needed(difference, deviation) if single else None,
+        tasks_needed=stats.tasks_needed(pair.difference, deviation) if single else None,
     )
 
 

@@ -1,5 +1,5 @@
 """The leaderboard: tables as a pure function of the result files in a folder."""
 
-from fsbench.report.leaderboard.pages import stale, update
+import lazy_loader
 
-__all__ = ["stale", "update"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,14 @@ def _group_key(result: Result) -> tuple[Any, ...]:
         data.dataset, data.split,
         model.source, model.source_classes, model.per_class, model.image_size, result.head.class_prior,
     )  # fmt: skip
-    spec = replace(_any_protocol(result.spec), seed=0)
-    return images, spec, result.task.sampler, data.synthetic, data.fingerprint, model.source_fingerprint
+    return (
+        images,
+        _any_seed(_any_protocol(result.spec)),
+        result.task.sampler,
+        data.synthetic,
+        data.fingerprint,
+        model.source_fingerprint,
+    )
 
 
 def family_key(result: Result) -> Question:
@@ -88,9 +95,16 @@ def family_key(result: Result) -> Question:
     )  # fmt: skip
 
 
+@cache  # many results share few specifications, and making one checks its values
 def _any_protocol(spec: TaskSpec) -> TaskSpec:
     """Return the specification without ways, shots and number of tasks."""
     return replace(spec, n_way=2, n_shot=spec.least_shot or 1, n_tasks=2)
+
+
+@cache
+def _any_seed(spec: TaskSpec) -> TaskSpec:
+    """Return the specification without its seed."""
+    return replace(spec, seed=0)
 
 
 def protocols(group: Iterable[Result]) -> list[Protocol]:
