@@ -121,11 +121,16 @@ class Computing(Common):
 
     @property
     def session(self) -> "Session":
-        """Cache, device and progress. On a CPU, this also tunes memory allocation of the process.
+        """Cache, device and progress.
+
+        On a CPU, this also tunes memory allocation of the process, and makes it keep compiled code in the
+        cache.
 
         Raises:
             FsbenchError: The device does not exist.
         """
+        from fsbench._util.compiled import keep_compiled_code
+        from fsbench._util.files import cache_folder
         from fsbench._util.machine import find_device
         from fsbench._util.session import Session
         from fsbench.training.precision import keep_memory
@@ -133,6 +138,7 @@ class Computing(Common):
         device = find_device(self.device)
         if device.type == "cpu":
             keep_memory()
+            keep_compiled_code(cache_folder(self.cache))
         return Session(self.cache, device, self.quiet)
 
 

@@ -6,12 +6,13 @@ slice counts its references, which takes as long as a row.
 """
 
 import math
-import os
 from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from fsbench._util.compiled import is_kept
 
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
@@ -23,7 +24,7 @@ ZERO, HALF, ONE, WHITE = np.float32(0), np.float32(0.5), np.float32(1), np.float
 
 # Without fast mathematics: floats are added and multiplied as written, so results do not depend on the
 # compiler. Compiling takes two seconds per process, unless numba has a folder for compiled code.
-compiled = njit(nogil=True, error_model="numpy", cache="NUMBA_CACHE_DIR" in os.environ)
+compiled = njit(nogil=True, error_model="numpy", cache=is_kept())
 
 
 @compiled

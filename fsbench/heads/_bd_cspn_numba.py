@@ -5,29 +5,13 @@ compiled code releases the interpreter lock.
 """
 
 import math
-from typing import TypeAlias
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from fsbench._util.compiled import is_kept
-from fsbench.heads._exp_numba import exp
+from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled, exp
 
-Floats: TypeAlias = NDArray[np.float32]
-Ints: TypeAlias = NDArray[np.int64]
-
-# Typed: a Python number would widen the arrays it is combined with.
-ZERO, ONE, TWO, SHORTEST = np.float32(0), np.float32(1), np.float32(2), np.float32(1e-24)
+SHORTEST = np.float32(1e-24)  # squared length; shorter ones count as this
 TOGETHER = 5  # classes whose products with a point are computed together, from registers
-
-# Sums may be reordered, so that they use vector registers; NaN and infinity keep their meaning.
-compiled = njit(
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract", "reassoc", "nsz"},
-    cache=is_kept(),
-)
 
 
 @compiled

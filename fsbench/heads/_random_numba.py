@@ -1,11 +1,9 @@
 """`_random` compiled for CPUs: the same numbers, without a call of torch for each operation on words."""
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from fsbench._util.compiled import is_kept
 from fsbench.heads import _random
+from fsbench.heads._numba import Floats, Ints, Words, compiled
 
 # Typed: numba would turn the sum of a word and a Python number into a float.
 STEP, HALF = np.uint64(_random.STEP), np.uint64(32)
@@ -13,11 +11,9 @@ STEP, HALF = np.uint64(_random.STEP), np.uint64(32)
 SHIFT_3 = np.uint64(_random.LAST_SHIFT)
 MASK, TOP, UNIT = np.uint64(0xFFFFFF), np.uint64(40), np.float32(2**-24)
 
-compiled = njit(nogil=True, error_model="numpy", cache=is_kept())
-
 
 @compiled
-def fill_uniforms(keys: NDArray[np.uint64], numbers: NDArray[np.float32]) -> None:
+def fill_uniforms(keys: Words, numbers: Floats) -> None:
     """Fill numbers (n, count) with `_random.uniforms` of keys (n,)."""
     count = numbers.shape[1]
     for row in range(len(keys)):
@@ -30,7 +26,7 @@ def fill_uniforms(keys: NDArray[np.uint64], numbers: NDArray[np.float32]) -> Non
 
 
 @compiled
-def shuffle(order: NDArray[np.int64], points: NDArray[np.int64], key: np.uint64) -> None:
+def shuffle(order: Ints, points: Ints, key: np.uint64) -> None:
     """Fill `order` with the points in the order of `_random.permutations` of one key."""
     for i in range(len(points)):
         order[i] = points[i]

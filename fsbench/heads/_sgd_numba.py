@@ -11,31 +11,22 @@ import math
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from fsbench._util.compiled import is_kept
 from fsbench.heads import _sgd
-from fsbench.heads._exp_numba import exp
+from fsbench.heads._numba import ONE, ZERO, Floats, Ints, Words, compiled, exp
 from fsbench.heads._random_numba import shuffle
 
-Floats: TypeAlias = NDArray[np.float32]
-Ints: TypeAlias = NDArray[np.int64]
-Words: TypeAlias = NDArray[np.uint64]
 Batch: TypeAlias = tuple[int, int, int, int]
 
 # Typed: a Python number would widen the arrays it is combined with.
 RATE, MOMENTUM, SHARE, DECAY = (
     np.float32(x) for x in (_sgd.RATE, _sgd.MOMENTUM, 1 - _sgd.DAMPENING, _sgd.DECAY)
 )
-ZERO, ONE, SCALE = np.float32(0), np.float32(1), np.float32(_sgd.COSINE_SCALE)
+SCALE = np.float32(_sgd.COSINE_SCALE)
 LANES = 8  # rows of a multiple of 8 values fill vector registers
 
 BATCH = 4
 assert BATCH == _sgd.BATCH, "a step is written out for four points"
-
-# Sums may be reordered, so that they use vector registers; NaN and infinity keep their meaning.
-compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, cache=is_kept())
 
 
 @compiled

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import scipy.stats
 import torch
@@ -282,18 +281,6 @@ def test_compiled_uniforms_have_the_bits_of_torch(count):
     assert torch.equal(compiled, by_torch)
     same_key = keys[:1, :1].expand(2, 3)
     assert torch.equal(_random.uniforms(same_key, count), by_torch[:1, :1].expand(2, 3, count))
-
-
-def test_compiled_exponential_equals_that_of_numpy():
-    from fsbench.heads._exp_numba import exp
-
-    x = np.concatenate([np.linspace(-87, 88, 40_001), np.linspace(-1, 1, 10_001)]).astype(np.float32)
-    actual = np.array([exp(value) for value in x], np.float64)
-    np.testing.assert_allclose(actual, np.exp(x.astype(np.float64)), rtol=2e-7)
-    assert exp(np.float32(0)) == 1
-    assert exp(np.float32(-np.inf)) == exp(np.float32(-87))
-    assert np.isfinite(exp(np.float32(np.inf)))
-    assert np.isnan(exp(np.float32(np.nan)))
 
 
 def p_of_equal_chances(counts: Tensor) -> float:
