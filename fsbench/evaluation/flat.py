@@ -46,9 +46,8 @@ def as_row(result: Result) -> dict[str, Any]:
         single values by name; and the path of the file.
     """
     flat, outcome = flatten(result), result.outcome
-    for name in ("accuracy", "half_width", "class_half_width"):  # in percent below
+    for name in ("head", "accuracy", "half_width", "class_half_width"):  # in another form below
         del flat[name]
-    flat["head"] = result.head.text
     for name in ("class_values", "correct", "head_settings", "queries", "versions"):  # not single values
         del flat[name]
     class_half_width = outcome.class_half_width
