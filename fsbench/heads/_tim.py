@@ -17,7 +17,7 @@ from fsbench.heads.batching import product, widened
 
 TEMPERATURE = 15.0
 STEPS, LEARNING_RATE, BETA1, BETA2, EPSILON = 1000, 1e-4, 0.9, 0.999, 1e-8  # Adam
-_FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features, so that a thousand passes stay in the processor's cache
+_FLOATS_AT_ONCE = 1 << 20  # 4 MiB of features: copies are small, and those of torch stay in the cache
 
 
 class Loss(NamedTuple):
