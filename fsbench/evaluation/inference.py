@@ -12,6 +12,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import free_memory
 from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
+from fsbench.heads._rows import Rows, compiles
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.head import Head
 from fsbench.tasks import sampler
@@ -150,13 +151,20 @@ def _classify(
 ) -> NDArray[np.int16]:
     """Predict the queries of tasks with equal numbers of queries, (tasks, queries)."""
     device = values.device
-    support = _gather(values, torch.from_numpy(tasks.support.clip(0)).to(device))  # (tasks, n_way, n_shot, d)
-    query = _gather(values, torch.from_numpy(tasks.query).to(device))  # (tasks, queries, d)
-    shots = None
-    if head.uneven and (tasks.support < 0).any():
-        shots = torch.from_numpy(tasks.shots).to(device)
+    support, query = (torch.from_numpy(rows).to(device) for rows in (tasks.support.clip(0), tasks.query))
+    shots = torch.from_numpy(tasks.shots).to(device)
     try:
-        logits = head(support, query, keys=keys.to(device), shots=shots, base=base)
+        if head.of_rows is not None and isinstance(values, Tensor) and compiles(values):
+            logits = head.of_rows(Rows(values, support.long(), shots, values, query.long()))
+        else:
+            uneven = head.uneven and (tasks.support < 0).any()
+            logits = head(
+                _gather(values, support),  # (tasks, n_way, n_shot, d)
+                _gather(values, query),  # (tasks, queries, d)
+                keys=keys.to(device),
+                shots=shots if uneven else None,
+                base=base,
+            )
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise FsbenchError(
             f"head {head.paper}: cannot solve its equations for these features; scale them, for example with "

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from fsbench._util.threads import in_threads
 from fsbench.heads._nearest_mean import distance_logits
-from fsbench.heads._support import class_means, one_hot, shots_of
+from fsbench.heads._rows import Rows, compiles, rows_of
+from fsbench.heads._support import class_means, one_hot
 from fsbench.heads.batching import product, widened
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
@@ -35,6 +36,11 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
     return rectified(support, query, shots)[1]
 
 
+def of_rows(rows: Rows) -> Tensor:
+    """Compute `bd_cspn` without a copy of the features."""
+    return _rectified_of_rows(rows)[1]
+
+
 def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Compute class means that include the queries, (tasks, n_way, d), and the logits of `bd_cspn`.
 
@@ -44,24 +50,26 @@ def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tu
     mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code limits a point
     to its own class, as here.
     """
-    on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
-    return (_on_cpu if on_cpu else by_torch)(support, query, shots)
+    if compiles(query):
+        return _rectified_of_rows(rows_of(support, query, shots))
+    return by_torch(support, query, shots)
 
 
-def _on_cpu(support: Tensor, query: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Compute the same as `by_torch`, task by task, on as many threads as torch uses."""
+def _rectified_of_rows(rows: Rows) -> tuple[Tensor, Tensor]:
+    """Compute `rectified` on as many threads as torch uses."""
     from fsbench.heads._bd_cspn_numba import rectify_tasks  # compiles on its first call
 
-    n_tasks, n_way, _, d = support.shape
-    means, logits = query.new_empty(n_tasks, n_way, d), query.new_empty(*query.shape[:2], n_way)
-    tensors = support.contiguous(), query.contiguous(), shots_of(support, shots).contiguous(), means, logits
+    points, queries, scale = rows.points.numpy(), rows.queries.numpy(), np.float32(SCALE)
+    n_tasks, n_way, _ = rows.support.shape
+    means = rows.points.new_empty(n_tasks, n_way, points.shape[1])
+    logits = rows.points.new_empty(n_tasks, n_way, rows.query.shape[1])
     in_threads(
-        lambda support, query, shots, means, logits: rectify_tasks(
-            support, query, shots, np.float32(SCALE), means, logits
+        lambda support, shots, query, means, logits: rectify_tasks(
+            points, support, shots, queries, query, scale, means, logits
         ),
-        *(tensor.numpy() for tensor in tensors),
+        *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, means, logits)),
     )
-    return means, logits
+    return means, logits.mT
 
 
 def by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor]:

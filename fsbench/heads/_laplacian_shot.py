@@ -66,9 +66,9 @@ def _distances(
     if not balanced:
         return nearest_mean(support, query, shots).mT
     means, logits = rectified(support, query, shots)
-    unary = logits.mT.contiguous()
+    unary = logits.mT
     if shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
-        unary += 2 * product(means, _shift(support, query, shots).mT)
+        unary = unary + 2 * product(means, _shift(support, query, shots).mT)
     return unary
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from fsbench._util.threads import in_threads
+from fsbench.heads._rows import Rows, compiles, rows_of
 from fsbench.heads._support import class_means
 from fsbench.heads.batching import product, widened
 
@@ -29,6 +31,24 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
         >>> nearest_mean(support, torch.tensor([[[0.9, 0.8]]]))
         tensor([[[0.0000, 1.4000]]])
     """
+    return of_rows(rows_of(support, query, shots)) if compiles(query) else by_torch(support, query, shots)
+
+
+def of_rows(rows: Rows) -> Tensor:
+    """Compute `nearest_mean` on as many threads as torch uses, without a copy of the features."""
+    from fsbench.heads._nearest_mean_numba import score_tasks  # compiles on its first call
+
+    points, queries = rows.points.numpy(), rows.queries.numpy()
+    logits = rows.points.new_empty(*rows.support.shape[:2], rows.query.shape[1])
+    in_threads(
+        lambda support, shots, query, logits: score_tasks(points, support, shots, queries, query, logits),
+        *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, logits)),
+    )
+    return logits.mT
+
+
+def by_torch(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Compute `nearest_mean` on any device."""
     return distance_logits(class_means(widened(support), shots), widened(query))
 
 
