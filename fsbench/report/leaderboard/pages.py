@@ -69,7 +69,8 @@ def update(
             file in it is not a result, two results have the same question, `readme` has no markers, or a page
             would replace a file that fsbench did not write. In these cases nothing is written.
     """
-    pages = _pages(folder, readme, published, memory_rows, over)
+    with _without_collector():
+        pages = _pages(folder, readme, published, memory_rows, over)
     for path, text in pages.items():
         write_text(path, text)
     return list(pages)
@@ -88,7 +89,8 @@ def stale(
     Raises:
         FsbenchError: As `update`.
     """
-    pages = _pages(folder, readme, published, memory_rows, over)
+    with _without_collector():
+        pages = _pages(folder, readme, published, memory_rows, over)
     return [path for path, text in pages.items() if not path.exists() or _read(path) != text]
 
 
@@ -96,8 +98,7 @@ def _pages(
     folder: Path, readme: Path | None, published: Shown, memory_rows: bool, over: Over
 ) -> dict[Path, str]:
     """Return the text of each page by its path."""
-    with _without_collector():
-        measured = tables(read_all(folder), over)
+    measured = tables(read_all(folder), over)
     if not measured and not (folder / "leaderboard.csv").exists():
         raise FsbenchError(
             f"{folder}: there is no result below this folder; write one with fsbench evaluate --out {folder}"
