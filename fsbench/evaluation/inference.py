@@ -12,8 +12,8 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import free_memory
 from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
-from fsbench.heads._rows import Rows, compiles
 from fsbench.heads.base import BaseStatistics
+from fsbench.heads.by_rows import BY_ROWS, Rows, compiles
 from fsbench.heads.head import Head
 from fsbench.tasks import sampler
 from fsbench.tasks.sampler import Tasks
@@ -154,8 +154,9 @@ def _classify(
     support, query = (torch.from_numpy(rows).to(device) for rows in (tasks.support.clip(0), tasks.query))
     shots = torch.from_numpy(tasks.shots).to(device)
     try:
-        if head.of_rows is not None and isinstance(values, Tensor) and compiles(values):
-            logits = head.of_rows(Rows(values, support.long(), shots, values, query.long()))
+        by_rows = BY_ROWS.get(head.classify)
+        if by_rows is not None and isinstance(values, Tensor) and compiles(values):
+            logits = by_rows(Rows(values, support.long(), shots, values, query.long()))
         else:
             uneven = head.uneven and (tasks.support < 0).any()
             logits = head(

@@ -16,7 +16,6 @@ from importlib.metadata import entry_points
 from fsbench._util import user_code
 from fsbench._util.errors import FsbenchError, unknown
 from fsbench._util.settings import split
-from fsbench.heads import _bd_cspn, _nearest_mean
 from fsbench.heads._bd_cspn import bd_cspn
 from fsbench.heads._cosine_sgd import cosine_sgd
 from fsbench.heads._distribution_calibration import BYTES_PER_TASK, distribution_calibration
@@ -81,7 +80,7 @@ __all__ = [  # noqa: RUF022 - in plain order, as in the other rooms
 
 # The heads that fsbench ships, by name.
 HEADS: dict[str, Head] = {
-    "nearest-mean": Head(nearest_mean, "SimpleShot, arXiv:1911.04623", "l2", of_rows=_nearest_mean.of_rows),
+    "nearest-mean": Head(nearest_mean, "SimpleShot, arXiv:1911.04623", "l2"),
     "cosine-sgd": Head(cosine_sgd, "S2M2, arXiv:1907.12087; Baseline++, arXiv:1904.04232", "none"),
     "linear-sgd": Head(linear_sgd, "Baseline, arXiv:1904.04232", "none"),
     "logistic": Head(logistic, "RFS, arXiv:2003.11539", "l2"),
@@ -93,9 +92,7 @@ HEADS: dict[str, Head] = {
         "tukey",
         bytes_per_task=BYTES_PER_TASK,
     ),
-    "bd-cspn": Head(
-        bd_cspn, "BD-CSPN, arXiv:1911.10713", "cl2n", transductive=True, of_rows=_bd_cspn.of_rows
-    ),
+    "bd-cspn": Head(bd_cspn, "BD-CSPN, arXiv:1911.10713", "cl2n", transductive=True),
     "laplacian-shot": Head(laplacian_shot, "LaplacianShot, arXiv:2006.15486", "cl2n", transductive=True),
     "tim": Head(tim, "TIM-GD, arXiv:2008.11297", "l2", transductive=True),
     "alpha-tim": Head(alpha_tim, "alpha-TIM, arXiv:2204.11181", "l2", transductive=True),

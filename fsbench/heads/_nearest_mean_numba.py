@@ -1,4 +1,4 @@
-"""`_nearest_mean.by_torch` compiled for CPUs; features are read by row number, where they are, and not copied.
+"""`_nearest_mean.by_torch` compiled for CPUs: features are read by row number, where they are, not copied.
 
 Tasks are computed one after the other, so the bits of one depend on no other. The caller starts threads:
 compiled code releases the interpreter lock.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fsbench._util.settings import Parameter, Setting, convert, parameters, split
-from fsbench.heads._rows import Rows
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.batching import shared_among_threads
 
@@ -43,8 +42,6 @@ class Head:
         class_prior: The head uses the number of query images of each class.
         bytes_per_task: Memory per task in addition to its features; it limits how many are computed at once.
         code: SHA-256 of the file that contains a user's head; None for the heads of fsbench.
-        of_rows: Function that computes the same logits from row numbers, without a copy of the features; used
-            for features in single precision on a CPU.
         settings: Values of settings that differ from their defaults, by name.
 
     Example:
@@ -62,7 +59,6 @@ class Head:
     class_prior: bool = False
     bytes_per_task: int = 1
     code: str | None = None
-    of_rows: Callable[[Rows], Tensor] | None = None
     settings: Mapping[str, Setting] = field(default_factory=dict, hash=False)
 
     @cached_property

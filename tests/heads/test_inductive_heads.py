@@ -15,6 +15,7 @@ from fsbench.heads._logistic import _error_and_curvature, fit
 from fsbench.heads._random import bits
 from fsbench.heads._svm import _loss as svm_loss
 from fsbench.heads.base import BaseStatistics, base_statistics
+from fsbench.heads.by_rows import BY_ROWS, Rows
 from fsbench.heads.preprocess import find_preprocess
 
 Array = NDArray[np.float64]
@@ -259,3 +260,19 @@ def test_objective_of_support_vector_machines_by_hand():
     sides = torch.tensor([[1.0, -1.0, 0.0], [1.0, -1.0, 0.0]])
     # 2 * 0.5 / 2 - 1 * 3 / 2 + 0.5^2 + 4^2 = 15.25; 1 + 1 = 2
     torch.testing.assert_close(svm_loss(mixture, scores, sides), torch.tensor([[15.25], [2.0]]))
+
+
+@pytest.mark.parametrize("name", ["nearest-mean", "bd-cspn"])
+@pytest.mark.parametrize("shots", [None, [1, 3, 2]], ids=str)
+def test_rows_give_the_bits_of_gathered_features(name, shots):
+    """Rows are in any order and can be shared by tasks."""
+    rng = torch.Generator().manual_seed(1)
+    values = torch.rand(60, 21, generator=rng)
+    support = torch.randint(60, (7, 3, 3), generator=rng)
+    query = torch.randint(60, (7, 11), generator=rng)
+    counts = torch.tensor(shots or [3, 3, 3]).expand(7, 3)
+    head = find_head(name)
+    expected = head.classify(values[support], values[query], None if shots is None else counts)
+    actual = BY_ROWS[head.classify](Rows(values, support, counts.contiguous(), values, query))
+    assert torch.equal(actual, expected)
+    assert not torch.equal(actual[0], actual[1])
