@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fsbench._util.threads import in_threads
 from fsbench.heads._nearest_mean import distance_logits
-from fsbench.heads._support import class_means, one_hot, shots_of
+from fsbench.heads._support import class_means, is_for_kernels, one_hot, shots_of
 from fsbench.heads.batching import product, widened
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
@@ -44,8 +44,7 @@ def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tu
     mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code limits a point
     to its own class, as here.
     """
-    on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
-    return (_on_cpu if on_cpu else by_torch)(support, query, shots)
+    return (_on_cpu if is_for_kernels(support, query) else by_torch)(support, query, shots)
 
 
 def _on_cpu(support: Tensor, query: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor]:
