@@ -10,6 +10,7 @@ from typing import Any
 from from_code import table
 
 BENCH = Path(__file__).resolve().parent.parent / "results" / "bench"
+_OF_HEADS = ("evaluate", "sgd_heads", "heads")  # parts with the times of heads
 
 
 def time_of(head: str) -> str:
@@ -30,9 +31,9 @@ def speed(part: str) -> str:
     """Figures of one part: heads, memory, training or peers on each processor, or those of each GPU."""
     match part:
         case "heads":
-            return _measured_on() + _table_of_heads()
+            return _measured_on(*_OF_HEADS) + _table_of_heads()
         case "memory":
-            return _measured_on() + _table_of_memory()
+            return _measured_on("evaluate") + _table_of_memory()
         case "peers":
             return _tables_of_peers()
         case "gpu":
@@ -47,7 +48,7 @@ def speed(part: str) -> str:
         [*reversed(name.rsplit(": ", 1)), *(_round(rows[name].get(each)) for each in columns)]
         for name in names
     ]
-    return _measured_on() + table(["what", "case", *columns], cells)
+    return _measured_on(part) + table(["what", "case", *columns], cells)
 
 
 def _table_of_heads() -> str:
@@ -119,7 +120,7 @@ def _heads_speed() -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
     """Seconds for 10,000 tasks, and how many times as fast as a loop, by head and task, then processor."""
     cells: dict[tuple[str, str], dict[str, tuple[str, str]]] = defaultdict(dict)
     for processor, record in _processors().items():
-        for part in ("evaluate", "sgd_heads", "heads"):
+        for part in _OF_HEADS:
             for name, value in _figures(record, part).items():
                 case, measured = name.split(": ", 1)
                 head, task, *_ = case.split(", ")
@@ -133,12 +134,14 @@ def _heads_speed() -> dict[tuple[str, str], dict[str, tuple[str, str]]]:
     return cells
 
 
-def _measured_on() -> str:
-    """Say what the processors of a table are, and with which torch they were measured."""
-    processors = [
-        f"{label}: {record['device']}, {_torch(record['heads'])}, commit `{record['heads']['commit'][:8]}`"
-        for label, record in _processors().items()
-    ]
+def _measured_on(*parts: str) -> str:
+    """Say on which processors, and with which torch and commit, parts of the figures were measured."""
+    processors = []
+    for label, record in _processors().items():
+        runs = [record[part] for part in parts if part in record]
+        software = dict.fromkeys(f"{_torch(run)}, commit `{run['commit'][:8]}`" for run in runs)
+        if software:
+            processors.append(f"{label}: {record['device']}, {' and '.join(software)}")
     return f"{'; '.join(processors)}.\n\n"
 
 

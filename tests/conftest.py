@@ -143,7 +143,7 @@ def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, float]]:
         device = machine.device_name(torch.device("cpu"))
         # One name of a processor stands for several generations, which differ in their vector instructions.
         instructions = torch.backends.cpu.get_cpu_capability()
-        words = re.findall("[a-z0-9]+", re.sub(r"\(\w+\)|processor|,.*", "", f"{device}".lower()))
+        words = re.findall("[a-z0-9]+", re.sub(r"\(\w+\)|processor|,.*", "", device.lower()))
         path = Path(folder, "-".join(["cpu", *words, instructions.lower()]) + ".json")
         record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         record["device"] = f"{device}, {instructions}"

@@ -65,6 +65,13 @@ def joined(name: str, values: Mapping[str, Setting]) -> str:
     )
 
 
+def are_readable(name: str, values: Mapping[str, Setting]) -> bool:
+    """Whether `split` gives a name and the texts of its settings back from what `joined` writes."""
+    return split(name) == (name, {}) and all(
+        key.isidentifier() and _is_readable(as_text(value)) for key, value in values.items()
+    )
+
+
 def as_text(value: Setting) -> str:
     """Write a value as users do, such as `false` or `0.5`."""
     if isinstance(value, bool):
@@ -86,15 +93,16 @@ def parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
     """List the settings of a function.
 
     These are the parameters after the first two that can be given by name, have a default, and are of type
-    bool, int, float or a Literal of texts. Without an annotation, the type is that of the default.
+    bool, int, float or a Literal of texts without colon, comma or space around them. Without an annotation,
+    the type is that of the default.
     """
     try:
         candidates = list(inspect.signature(function).parameters.values())[2:]
     except ValueError:  # a function without a signature, such as one written in C
         return {}
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    found = {part.name: _parameter(function, part) for part in candidates if part.kind in by_name}
-    return {name: parameter for name, parameter in found.items() if parameter is not None}
+    every = {part.name: _parameter(function, part) for part in candidates if part.kind in by_name}
+    return {name: parameter for name, parameter in every.items() if parameter is not None}
 
 
 def convert(values: Mapping[str, Setting], valid: Mapping[str, Parameter], owner: str) -> dict[str, Setting]:
@@ -123,8 +131,9 @@ def convert(values: Mapping[str, Setting], valid: Mapping[str, Parameter], owner
 def _parameter(function: Callable[..., Any], part: inspect.Parameter) -> Parameter | None:
     """Return a parameter of a signature as a setting; None if it is not one."""
     hint, default = _hint(function, part), part.default
-    if get_origin(hint) is Literal and all(isinstance(choice, str) for choice in get_args(hint)):
-        return Parameter(get_args(hint), default) if default in get_args(hint) else None
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    if choices and all(isinstance(choice, str) and _is_readable(choice) for choice in choices):
+        return Parameter(choices, default) if default in choices else None
     if hint is bool:
         return Parameter(bool, default) if isinstance(default, bool) else None
     if isinstance(default, bool):
@@ -134,6 +143,11 @@ def _parameter(function: Callable[..., Any], part: inspect.Parameter) -> Paramet
     if hint is float:
         return Parameter(float, float(default)) if isinstance(default, int | float) else None
     return None
+
+
+def _is_readable(text: str) -> bool:
+    """Whether `split` gives a value back as it was written."""
+    return text == text.strip() and ":" not in text and "," not in text
 
 
 def _hint(function: Callable[..., Any], part: inspect.Parameter) -> Any:
@@ -150,6 +164,8 @@ def _hint(function: Callable[..., Any], part: inspect.Parameter) -> Any:
 def _value(value: Setting, parameter: Parameter, place: str) -> Setting:
     """Convert one value; `place` begins the message of the error."""
     text, kind = as_text(value), parameter.kind
+    if text == as_text(parameter.default):  # which can be infinite
+        return parameter.default
     if isinstance(kind, tuple):
         if text in kind:
             return text

@@ -18,8 +18,7 @@ Backbone = Literal["conv4", "resnet10", "resnet12", "resnet18", "wrn28-10"] | st
 Head = (
     Literal[
         "nearest-mean", "cosine-sgd", "linear-sgd", "logistic", "ridge", "svm", "distribution-calibration",
-        "bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans",
-        "soft-kmeans-prior",
+        "bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans", "soft-kmeans-prior",
     ]
     | str
 )  # fmt: skip

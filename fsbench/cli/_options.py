@@ -123,21 +123,22 @@ class Computing(Common):
     def session(self) -> "Session":
         """Cache, device and progress.
 
-        On a CPU, this also tunes memory allocation of the process, and makes it keep compiled code in the
-        cache.
+        On a CPU, this also tunes memory allocation of the process. Where heads run on a CPU, it makes the
+        process keep compiled code in the cache.
 
         Raises:
             FsbenchError: The device does not exist.
         """
         from fsbench._util.compiled import keep_compiled_code
         from fsbench._util.files import cache_folder
-        from fsbench._util.machine import find_device
+        from fsbench._util.machine import device_of_heads, find_device
         from fsbench._util.session import Session
         from fsbench.training.precision import keep_memory
 
         device = find_device(self.device)
         if device.type == "cpu":
             keep_memory()
+        if device_of_heads(device).type == "cpu":
             keep_compiled_code(cache_folder(self.cache))
         return Session(self.cache, device, self.quiet)
 

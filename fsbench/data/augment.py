@@ -63,7 +63,7 @@ class Draws:
     boxes: NDArray[np.int64] | None  # (b, 4) top, left, height and width of its crop; None: the centre
     flipped: NDArray[np.bool_]  # (b,)
     factors: NDArray[np.float32]  # (b, 3) of brightness, contrast and colour
-    shifts: NDArray[np.int64] | None = None  # (b, 2) rows and columns of the result before its crop
+    shifts: NDArray[np.int64] | None = None  # (b, 2) pixels down and right, of its padded crop
 
 
 def train_augment(pixels: Tensor, size: int, rng: np.random.Generator, augment: Augment) -> Tensor:

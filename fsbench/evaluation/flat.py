@@ -8,11 +8,8 @@ from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Res
 from fsbench.models.identity import Model
 from fsbench.tasks.spec import TaskSpec
 
-_HEAD = {
-    "name": "head",
-    "code": "head_code",
-    "settings": "head_settings",
-}  # fields of the head with other names in flat form
+# Fields of the head with other names in flat form.
+_HEAD = {"name": "head", "code": "head_code", "settings": "head_settings"}
 
 
 def flatten(result: Result | Question) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fsbench._util.machine import free_memory
 from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
 from fsbench.heads.base import BaseStatistics
-from fsbench.heads.by_rows import BY_ROWS, Rows, compiles
+from fsbench.heads.by_rows import BY_ROWS, Rows, is_for_kernels
 from fsbench.heads.head import Head
 from fsbench.tasks import sampler
 from fsbench.tasks.sampler import Tasks
@@ -155,7 +155,7 @@ def _classify(
     shots = torch.from_numpy(tasks.shots).to(device)
     try:
         by_rows = BY_ROWS.get(head.classify)
-        if by_rows is not None and isinstance(values, Tensor) and compiles(values):
+        if by_rows is not None and isinstance(values, Tensor) and is_for_kernels(values):
             logits = by_rows(Rows(values, support.long(), shots, values, query.long()))
         else:
             uneven = head.uneven and (tasks.support < 0).any()

@@ -12,17 +12,13 @@ import numpy as np
 
 from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import write_text
-from fsbench._util.settings import split
+from fsbench._util.settings import are_readable
 from fsbench._util.untrusted import InvalidValueError, check_file_name, typed
 from fsbench.evaluation.flat import nested
 from fsbench.evaluation.result import Question, Result
 
-OTHER_FOLDERS = (
-    "bench",
-    "budget",
-    "diagnose",
-    "tuning",
-)  # folders whose files are not part of the leaderboard
+# Folders whose files are not part of the leaderboard.
+OTHER_FOLDERS = ("bench", "budget", "diagnose", "tuning")
 SCHEMA = 2  # schema 1 was flat; keys with a default were added later, so that files without them still load
 
 
@@ -95,16 +91,16 @@ def read(path: Path) -> Result:
 
 
 def check_names(question: Question) -> None:
-    """Refuse names that would lead out of the results folder.
+    """Refuse names that would lead out of the results folder, or that `--head` would read as another head.
 
     Raises:
-        InvalidValueError: A name is not that of a file or folder.
+        InvalidValueError: A name is not that of a file or folder, or the head or a setting has another form.
     """
     check_file_name("dataset", question.data.dataset)
     check_file_name("run", question.model.run)
     head = question.head
-    if split(head.name) != (head.name, {}) or not all(map(str.isidentifier, head.settings)):
-        raise InvalidValueError(f"head must have a name, and settings with names, but is {head.text!r:.80}")
+    if not are_readable(head.name, head.settings):
+        raise InvalidValueError(f"head must be NAME or NAME:a=1,b=false, but is {head.text!r:.80}")
     path = question.path
     if len(path.parts) != 3:
         raise InvalidValueError(f"split, head or preprocess lead to another folder: {path}")

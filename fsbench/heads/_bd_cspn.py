@@ -6,8 +6,8 @@ from torch import Tensor
 
 from fsbench._util.threads import in_threads
 from fsbench.heads._nearest_mean import distance_logits
-from fsbench.heads._rows import Rows, compiles, rows_of
-from fsbench.heads._support import class_means, one_hot
+from fsbench.heads._rows import Rows, rows_of
+from fsbench.heads._support import class_means, is_for_kernels, one_hot
 from fsbench.heads.batching import product, widened
 
 SCALE = 10.0  # of cosine similarity, inside the softmax
@@ -50,7 +50,7 @@ def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tu
     mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code limits a point
     to its own class, as here.
     """
-    if compiles(query):
+    if is_for_kernels(support, query):
         return _rectified_of_rows(rows_of(support, query, shots))
     return by_torch(support, query, shots)
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from fsbench._util.threads import in_threads
-from fsbench.heads._rows import Rows, compiles, rows_of
-from fsbench.heads._support import class_means
+from fsbench.heads._rows import Rows, rows_of
+from fsbench.heads._support import class_means, is_for_kernels
 from fsbench.heads.batching import product, widened
 
 
@@ -31,7 +31,9 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
         >>> nearest_mean(support, torch.tensor([[[0.9, 0.8]]]))
         tensor([[[0.0000, 1.4000]]])
     """
-    return of_rows(rows_of(support, query, shots)) if compiles(query) else by_torch(support, query, shots)
+    if is_for_kernels(support, query):
+        return of_rows(rows_of(support, query, shots))
+    return by_torch(support, query, shots)
 
 
 def of_rows(rows: Rows) -> Tensor:

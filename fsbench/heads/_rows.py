@@ -27,11 +27,6 @@ class Rows:
     query: Tensor
 
 
-def compiles(features: Tensor) -> bool:
-    """Whether compiled heads take these features."""
-    return features.device.type == "cpu" and features.dtype == torch.float32
-
-
 def rows_of(support: Tensor, query: Tensor, shots: Tensor | None) -> Rows:
     """Number the rows of support (tasks, n_way, n_shot, d) and query (tasks, queries, d)."""
     d = query.shape[2]

@@ -12,6 +12,11 @@ from torch import Tensor
 from fsbench.heads.batching import product
 
 
+def is_for_kernels(*tensors: Tensor) -> bool:
+    """Whether compiled code can take these features: float32 on a CPU, without gradients."""
+    return all(x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad for x in tensors)
+
+
 def real_rows(support: Tensor, shots: Tensor) -> Tensor:
     """Return which rows of support (tasks, n_way, n_shot, d) are not padding, (tasks, n_way, n_shot)."""
     return torch.arange(support.shape[2], device=support.device) < shots.unsqueeze(2)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fsbench._util.threads import in_threads
-from fsbench.heads._support import class_means, mean_shots, one_hot, task_chunks
+from fsbench.heads._support import class_means, is_for_kernels, mean_shots, one_hot, task_chunks
 from fsbench.heads.batching import product, widened
 
 TEMPERATURE = 15.0
@@ -107,8 +107,7 @@ def _adapt(loss: Loss, support: Tensor, query: Tensor, shots: Tensor, alphas: Te
     features cannot be reduced to the span of a task's points as in other heads.
     """
     weights = class_means(support, shots).clone(memory_format=torch.contiguous_format)
-    on_cpu = query.device.type == "cpu" and query.dtype == torch.float32
-    train = _train_on_cpu if on_cpu else train_by_torch
+    train = _train_on_cpu if is_for_kernels(support, query) else train_by_torch
     train(support.flatten(1, 2), query, one_hot(support, shots), weights, alphas, loss)
     return _logits(weights, query).mT
 

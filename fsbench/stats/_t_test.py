@@ -39,10 +39,8 @@ def t_test(difference: ArrayLike, variance: Variance) -> tuple[Array, Array]:
         t = np.where((difference == 0) & (error == 0), 0.0, np.abs(difference) / error)
     # A quantile takes long, and most degrees of freedom are equal.
     freedoms, indices = np.unique(variance.freedom, return_inverse=True)
-    quantiles = np.asarray(stdtrit(freedoms, (1 + CONFIDENCE) / 2), dtype=np.float64)[indices].reshape(
-        error.shape
-    )
-    return quantiles * error, np.asarray(2 * stdtr(variance.freedom, -t))
+    quantiles = np.asarray(stdtrit(freedoms, (1 + CONFIDENCE) / 2), dtype=np.float64)
+    return quantiles[indices].reshape(error.shape) * error, np.asarray(2 * stdtr(variance.freedom, -t))
 
 
 def paired_variance(differences: Array) -> Variance:

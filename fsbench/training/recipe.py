@@ -144,9 +144,10 @@ class Recipe:
         values = {**asdict(self), "stages": stages, "auxiliary_classifiers": auxiliary}
         if not self.augment.padding:
             del values["augment"]["padding"]
-        return {
-            name: v for name, v in values.items() if v is not None or name not in ("code", "settings_for")
-        }
+        for name in ("code", "settings_for"):
+            if values[name] is None:
+                del values[name]
+        return values
 
 
 def _text(value: object) -> str:
@@ -212,9 +213,8 @@ def load_recipe(name: str, preset: str | None = None, dataset: str | None = None
         raise unknown("preset", preset, presets, f"recipe {path.stem.replace('_', '-')!r}")
     recipe = presets[preset]
     if dataset is not None:
-        recipe = variants.get(preset, {}).get(
-            dataset.partition("@")[0], recipe
-        )  # NAME@SIZE is a store of NAME
+        plain = dataset.partition("@")[0]  # NAME@SIZE is a store of NAME
+        recipe = variants.get(preset, {}).get(plain, recipe)
     if not is_file:
         return recipe
     stages = tuple(replace(stage, step=_checked_step(stage, path)) for stage in recipe.stages)
@@ -227,9 +227,8 @@ def _presets(path: Path) -> tuple[Mapping[str, Recipe], Mapping[str, Mapping[str
     presets, variants = getattr(module, "PRESETS", None), getattr(module, "VARIANTS", {})
     if not (presets and _are_recipes(presets)):
         raise FsbenchError(f"recipe {path}: PRESETS must map preset names to fsbench.training.Recipe")
-    if not (isinstance(variants, Mapping) and variants.keys() <= presets.keys()) or not all(
-        _are_recipes(by_dataset) for by_dataset in variants.values()
-    ):
+    known = isinstance(variants, Mapping) and variants.keys() <= presets.keys()
+    if not known or not all(map(_are_recipes, variants.values())):
         raise FsbenchError(
             f"recipe {path}: VARIANTS must map names of PRESETS to data sets to fsbench.training.Recipe"
         )

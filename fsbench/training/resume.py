@@ -141,10 +141,10 @@ def refuse_other(folder: Path, provenance: Provenance, about: dict[str, Any]) ->
         if stored.get(name) != own.get(name):
             words = _WORDS.get(name, name.replace("_", " "))
             # The default precision depends on the processor, so nobody may have asked for another one.
-            way_on = f"continue it with --precision {stored.get(name)}, " * (name == "precision")
+            advice = f"continue it with --precision {stored.get(name)}, " * (name == "precision")
             raise FsbenchError(
                 f"--out {folder}: holds a run with {words} {_short(stored.get(name))}, "
-                f"not {_short(own.get(name))}; {way_on}choose another folder, or replace the run with --force"
+                f"not {_short(own.get(name))}; {advice}choose another folder, or replace the run with --force"
             )
 
 

@@ -103,9 +103,8 @@ class Run:
         """Describe the run in five lines or six, so that a mistake is visible before hours of training."""
         about, recipe, n_images = self.provenance, self.recipe, len(self.labels)
         preset = f"preset {recipe.preset}" + " (the default)" * (recipe.preset == "fast")
-        published = (
-            f"settings  of the published code for {recipe.settings_for}\n" if recipe.settings_for else ""
-        )
+        settings = recipe.settings_for
+        published = f"settings  of the published code for {settings}\n" if settings else ""
         changes = f"; changed: {', '.join(recipe.overrides)}" if recipe.overrides else ""
         origin = " (synthetic, drawn by code)" if about.synthetic else ""
         stages = " + ".join(f"{stage.epochs} {stage.name}" for stage in recipe.stages)

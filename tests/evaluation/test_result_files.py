@@ -119,8 +119,11 @@ class TestSettingsOfAHead:
             ([1], r"head\.settings must be object, but is array$"),
             ({"k": 1 << 70}, r"k must be below 2\*\*64"),
             ({"k": "a\nb"}, "k must be printable text"),
-            ({"a=1,b": 2}, "head must have a name, and settings with names, but is 'nearest-mean:a=1,b=2'$"),
-            ({"": 2}, "head must have a name, and settings with names, but is 'nearest-mean:=2'$"),
+            ({"a=1,b": 2}, "head must be NAME or NAME:a=1,b=false, but is 'nearest-mean:a=1,b=2'$"),
+            ({"": 2}, "head must be NAME or NAME:a=1,b=false, but is 'nearest-mean:=2'$"),
+            ({"k": "1,b=2"}, "head must be NAME or NAME:a=1,b=false, but is 'nearest-mean:k=1,b=2'$"),
+            # Joined, this would be a reference to a user's file.
+            ({"k": "./x.py:head"}, "head must be NAME or NAME:a=1,b=false, but is 'nearest-mean:k=./x"),
         ],
     )
     def test_invalid_ones_are_refused(self, tmp_path: Path, settings, message):
@@ -134,7 +137,7 @@ class TestSettingsOfAHead:
     def test_they_are_no_part_of_the_name(self, tmp_path: Path, name: str):
         """The name decides whether `reproduce` would run a user's code."""
         (tmp_path / "x.json").write_text(json.dumps(document(made(), 2, head=name)))
-        with pytest.raises(FsbenchError, match=r"head must have a name|must be NAME=VALUE"):
+        with pytest.raises(FsbenchError, match=r"head must be NAME or NAME:a=1|must be NAME=VALUE"):
             result_files.read(tmp_path / "x.json")
 
 

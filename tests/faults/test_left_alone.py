@@ -25,7 +25,7 @@ from torch import nn
 
 import fsbench
 from fsbench import stats
-from fsbench._util import machine
+from fsbench._util import compiled, machine
 from fsbench._util.errors import FsbenchError
 from fsbench._util.session import Session
 from fsbench.cli import main
@@ -402,6 +402,15 @@ def test_only_commands_tune_the_memory_of_the_process(make_call, monkeypatch, tm
     assert tuned == []
     assert Computing(device="cpu").session.device.type == "cpu"
     assert tuned == [1]
+
+
+@pytest.mark.parametrize(("device", "kept"), [("cpu", True), ("mps", True), ("cuda", False)])
+def test_commands_keep_compiled_code_where_heads_run_on_a_cpu(monkeypatch, device: str, kept: bool):
+    calls = []
+    monkeypatch.setattr(machine, "find_device", torch.device)
+    monkeypatch.setattr(compiled, "keep_compiled_code", lambda folder: calls.append(folder))
+    assert Computing(device=device).session.device.type == device
+    assert bool(calls) == kept
 
 
 @pytest.mark.parametrize(

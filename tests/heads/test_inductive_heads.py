@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from fsbench._util.errors import FsbenchError
-from fsbench.heads import find_head
+from fsbench.heads import find_head, nearest_mean
 from fsbench.heads._distribution_calibration import DRAWS, SPREAD, calibrated_draws, normals
 from fsbench.heads._logistic import _error_and_curvature, fit
 from fsbench.heads._random import bits
@@ -276,3 +276,10 @@ def test_rows_give_the_bits_of_gathered_features(name, shots):
     actual = BY_ROWS[head.classify](Rows(values, support, counts.contiguous(), values, query))
     assert torch.equal(actual, expected)
     assert not torch.equal(actual[0], actual[1])
+
+
+def test_nearest_mean_has_gradients():
+    support, query = torch.rand(2, 3, 2, 5, requires_grad=True), torch.rand(2, 4, 5)
+    (gradient,) = torch.autograd.grad(nearest_mean(support, query).sum(), support)
+    expected = 2 * (query.sum(dim=1)[:, None] - 4 * support.mean(dim=2))[:, :, None].expand_as(support) / 2
+    torch.testing.assert_close(gradient, expected)

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from torch.nn import functional as F
 
+from fsbench._util.errors import FsbenchError
 from fsbench.heads import find_head
 from fsbench.heads._bd_cspn import by_torch, rectified
 from fsbench.heads._pt_map import transport
@@ -348,6 +349,24 @@ class TestRectifiedMeans:
         expected_means, expected_logits = by_torch(support, query, shots)
         torch.testing.assert_close(means, expected_means[..., :d], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("name", ["bd-cspn", "laplacian-shot"])
+    def test_gradients_flow_as_on_other_devices(self, name):
+        support, query = draw(seed=8, n_tasks=2, n_shot=2)
+        with torch.inference_mode(mode=False):
+            support, query = support.clone().requires_grad_(), query.clone()
+            logits = find_head(name).classify(support, query)
+            logits.sum().backward()
+        assert support.grad.any()
+        torch.testing.assert_close(
+            logits.detach(), find_head(name).classify(support.detach(), query), rtol=1e-4, atol=1e-4
+        )
+
+    @pytest.mark.parametrize("setting", ["weight", "weight_one_shot"])
+    def test_a_negative_weight_is_refused(self, setting):
+        message = f"^head laplacian-shot: {setting} must be at least 0, but is -0.1$"
+        with pytest.raises(FsbenchError, match=message):
+            find_head(f"laplacian-shot:{setting}=-0.1")(*draw(8, 2, 2))
 
     def test_a_feature_that_is_not_a_number_is_not_hidden(self):
         support, query = draw(seed=8, n_tasks=2, n_shot=2)

@@ -1,7 +1,9 @@
 """Settings of functions: which there are, how they are written, and what is refused."""
 
+import math
 from functools import partial, wraps
 from types import ModuleType
+from typing import Literal
 
 import pytest
 import torch
@@ -72,6 +74,14 @@ class TestParameters:
         def head(support, query, count=3, /):
             return query
 
+        assert parameters(head) == {}
+
+    @pytest.mark.parametrize("choice", ["a:b", "a,b", " a"])
+    def test_a_text_that_could_not_be_read_back_is_no_choice(self, choice):
+        def head(support, query, norm="l2"):
+            return query
+
+        head.__annotations__["norm"] = Literal["l2", choice]
         assert parameters(head) == {}
 
     def test_functions_without_a_signature_have_none(self):
@@ -148,11 +158,13 @@ class TestValues:
             ("size", ("1e30",), 1e30),
             ("size", ("-0.0", "0"), 0.0),
             ("norm", ("l1",), "l1"),
+            ("limit", ("inf", math.inf), math.inf),  # a value that is refused unless it is the default
         ],
     )
     def test_spellings_of_a_value_are_equal(self, name, values, expected):
         for value in values:
-            actual = convert({name: value}, KINDS, "head tim")[name]
+            valid = {**KINDS, "limit": Parameter(float, math.inf)}
+            actual = convert({name: value}, valid, "head tim")[name]
             assert (actual, type(actual), str(actual)) == (expected, type(expected), str(expected))
 
     @pytest.mark.parametrize(

@@ -49,11 +49,7 @@ EVERYTHING = Selection()
 _TEXTS: Mapping[str, Callable[[Result], Sequence[str | int]]] = {  # values that a filter matches
     "dataset": lambda result: [result.data.dataset],
     "recipe": lambda result: [labels.recipe(result.model)],
-    "head": lambda result: [
-        result.head.text,
-        result.head.name,
-        wording.head(result).rstrip(" †‡"),
-    ],
+    "head": lambda result: [result.head.text, result.head.name, wording.head(result).rstrip(" †‡")],
     "n_shot": lambda result: [result.spec.n_shot],
 }
 
