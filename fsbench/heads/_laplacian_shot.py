@@ -5,6 +5,7 @@ from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
 from fsbench.heads._bd_cspn import rectified
+from fsbench.heads._gram import inner_products
 from fsbench.heads._nearest_mean import nearest_mean
 from fsbench.heads._support import class_means, mean_shots, shots_of
 from fsbench.heads.batching import product, widened
@@ -88,7 +89,7 @@ def _shift(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:
 
 def _neighbours(query: Tensor) -> Tensor:
     """Return 1 at [t, j, i] if query j is among the NEIGHBOURS nearest to query i, else 0; not symmetric."""
-    gram = product(query, query.mT)
+    gram = inner_products(query)
     closeness = 2 * gram - gram.diagonal(dim1=1, dim2=2).unsqueeze(2)  # |q_i|^2 - |q_i - q_j|^2
     closeness.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     near = torch.zeros_like(closeness)  # (tasks, queries, queries)

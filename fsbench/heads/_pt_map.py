@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads._gram import inner_products
 from fsbench.heads._soft_kmeans import initial_means
 from fsbench.heads._support import one_hot
 from fsbench.heads.batching import product, widened
@@ -41,8 +42,7 @@ def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tenso
     weights = labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True)  # 0 for padding
     points = _centred(points, product(weights, points))
     query = _centred(query, query.mean(dim=1, keepdim=True))
-    gram = torch.cat([product(points, query.mT), product(query, query.mT)], dim=1)  # all points x queries
-    gram = widened(gram)
+    gram = widened(inner_products(torch.cat([points, query], dim=1))[..., labels.shape[2] :])
     mixture = initial_means(labels, query.shape[1])
     log_scale = gram.new_zeros(*labels.shape[:2], 1)
     for update in range(UPDATES + 1):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads._gram import inner_products
 from fsbench.heads._support import one_hot
 from fsbench.heads.batching import product, widened
 
@@ -74,7 +75,7 @@ def _cluster(
         total = product(real, points) + query.sum(dim=1, keepdim=True)
         centre = total / (real.sum(dim=2, keepdim=True) + n_query)
         points, query = _unit(points - centre), _unit(query - centre)
-    gram, n_support = widened(_gram(points, query)), labels.shape[2]
+    gram, n_support = widened(inner_products(torch.cat([points, query], dim=1))), labels.shape[2]
     mixture = initial_means(labels, n_query)
     for _ in range(UPDATES):
         score = TEMPERATURE * closeness(mixture, gram)[..., n_support:]  # (tasks, n_way, queries)
@@ -92,19 +93,6 @@ def _unit(points: Tensor) -> Tensor:
     """Scale points (tasks, points, d) to unit length; the zero vector stays zero."""
     lengths: Tensor = torch.linalg.vector_norm(points, dim=-1, keepdim=True)
     return points / lengths.clamp_min(1e-12)
-
-
-def _gram(points: Tensor, query: Tensor) -> Tensor:
-    """Inner products of support points (tasks, points, d) and queries, (tasks, all points, all points).
-
-    A mean of points is a mixture of them, so the Gram matrix contains all that its distances need: points by
-    points instead of points by d.
-    """
-    across = product(points, query.mT)
-    # Block by block: this copies no feature, and a product of 75 x 75 is faster than one of 100 x 100.
-    upper = torch.cat([product(points, points.mT), across], dim=2)
-    lower = torch.cat([across.mT, product(query, query.mT)], dim=2)
-    return torch.cat([upper, lower], dim=1)
 
 
 def initial_means(labels: Tensor, n_query: int) -> Tensor:
