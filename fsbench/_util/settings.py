@@ -156,7 +156,7 @@ def _hint(function: Callable[..., Any], part: inspect.Parameter) -> Any:
     hints = SimpleNamespace(__annotations__={part.name: part.annotation})
     try:
         hint = get_type_hints(hints, names)[part.name]
-    except (NameError, AttributeError, SyntaxError, TypeError):  # such as a name for type checkers alone
+    except Exception:  # of a user's code, such as a name that only type checkers import
         hint = part.empty
     return type(part.default) if hint is part.empty else hint
 

@@ -34,14 +34,11 @@ def _rectify(points: Floats, query: Floats, shots: Ints, scale: np.float32, mean
     """Fill the rectified class means (n_way, d) of one task."""
     n_way, d = means.shape
     n_shot, n_support = len(points) // n_way, shots.sum()
-    support_means, no_shift, shift = (
-        np.zeros((n_way, d), np.float32),
-        np.zeros(d, np.float32),
-        np.zeros(d, np.float32),
-    )
+    support_means = np.zeros((n_way, d), np.float32)
+    no_shift, shift = np.zeros(d, np.float32), np.zeros(d, np.float32)
     for c in range(n_way):
-        for j in range(shots[c]):
-            _add(points, c * n_shot + j, no_shift, ONE / np.float32(shots[c]), support_means[c])
+        for row in range(c * n_shot, c * n_shot + shots[c]):
+            _add(points, row, no_shift, ONE / np.float32(shots[c]), support_means[c])
         _add(support_means, c, no_shift, np.float32(shots[c]) / np.float32(n_support), shift)
     for row in range(len(query)):
         _add(query, row, no_shift, -ONE / np.float32(len(query)), shift)
@@ -51,18 +48,8 @@ def _rectify(points: Floats, query: Floats, shots: Ints, scale: np.float32, mean
     counts = np.zeros(n_way, np.int64)
     means[:] = ZERO
     for c in range(n_way):
-        for j in range(shots[c]):
-            _assign(
-                points,
-                c * n_shot + j,
-                no_shift,
-                support_means,
-                inverse_lengths,
-                scale,
-                cosines,
-                means,
-                counts,
-            )
+        for row in range(c * n_shot, c * n_shot + shots[c]):
+            _assign(points, row, no_shift, support_means, inverse_lengths, scale, cosines, means, counts)
     for row in range(len(query)):
         _assign(query, row, shift, support_means, inverse_lengths, scale, cosines, means, counts)
     for c in range(n_way):
@@ -101,11 +88,8 @@ def _assign(
 def _score(query: Floats, means: Floats, logits: Floats) -> None:
     """Fill the logits 2 q.m - |m|^2 of one task, (queries, n_way)."""
     n_way, d = means.shape
-    squares, no_shift, products = (
-        np.empty(n_way, np.float32),
-        np.zeros(d, np.float32),
-        np.empty(n_way, np.float32),
-    )
+    no_shift = np.zeros(d, np.float32)
+    squares, products = np.empty(n_way, np.float32), np.empty(n_way, np.float32)
     for c in range(n_way):
         squares[c] = _square(means, c, no_shift)
     for row in range(len(query)):

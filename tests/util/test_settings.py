@@ -84,6 +84,13 @@ class TestParameters:
         head.__annotations__["norm"] = Literal["l2", choice]
         assert parameters(head) == {}
 
+    def test_an_annotation_that_fails_is_none(self):
+        def head(support, query, k=3):
+            return query
+
+        head.__annotations__["k"] = "{}['px']"
+        assert parameters(head) == {"k": Parameter(int, 3)}
+
     def test_functions_without_a_signature_have_none(self):
         assert parameters(torch.bmm) == {}
 
