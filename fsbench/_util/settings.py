@@ -140,8 +140,8 @@ def _parameter(function: Callable[..., Any], part: inspect.Parameter) -> Paramet
         return None
     if hint is int:
         return Parameter(int, default) if isinstance(default, int) else None
-    if hint is float:
-        return Parameter(float, float(default)) if isinstance(default, int | float) else None
+    if hint is float and isinstance(default, int | float) and not math.isnan(default):
+        return Parameter(float, float(default))
     return None
 
 
