@@ -59,7 +59,7 @@ def device_name(device: torch.device) -> str:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether a device computes in bf16 without emulation."""
+    """Whether a device computes in bf16 without emulation; False for CPUs of ARM, where it was not tried."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -140,8 +140,8 @@ def _parameter(function: Callable[..., Any], part: inspect.Parameter) -> Paramet
         return None
     if hint is int:
         return Parameter(int, default) if isinstance(default, int) else None
-    if hint is float:
-        return Parameter(float, float(default)) if isinstance(default, int | float) else None
+    if hint is float and isinstance(default, int | float) and not math.isnan(default):
+        return Parameter(float, float(default))
     return None
 
 
@@ -156,7 +156,7 @@ def _hint(function: Callable[..., Any], part: inspect.Parameter) -> Any:
     hints = SimpleNamespace(__annotations__={part.name: part.annotation})
     try:
         hint = get_type_hints(hints, names)[part.name]
-    except (NameError, AttributeError, SyntaxError, TypeError):  # such as a name for type checkers alone
+    except Exception:  # of a user's code, such as a name that only type checkers import
         hint = part.empty
     return type(part.default) if hint is part.empty else hint
 

@@ -153,7 +153,7 @@ def _by_name(name: str) -> Head:
     if name in HEADS:
         return HEADS[name]
     head, _, setting = name.rpartition(":")
-    if head in HEADS and setting in HEADS[head].defaults:
+    if setting and (head in HEADS or user_code.is_reference(head)):
         raise FsbenchError(f"head {head}: setting {setting} needs a value, as in {head}:{setting}=VALUE")
     if user_code.is_reference(name):
         return user_head(name, name)

@@ -118,15 +118,15 @@ def _train_on_cpu(
     """Compute the same as `train_by_torch`, task by task, on as many threads as torch uses."""
     from fsbench.heads._tim_numba import COLUMNS, POINTS, train  # compiles on its first call, 3 s
 
+    # Points are padded to whole blocks, and values per point to whole vector registers.
     n_support, n_query = support.shape[1], query.shape[1]
     missing = -(n_support + n_query) % POINTS
     points = torch.cat([support, query, query.new_zeros(len(query), missing, query.shape[2])], dim=1)
     columns = points.shape[1] + -points.shape[1] % COLUMNS
     of_support = loss.ce * labels.sum(dim=1) / labels.sum(dim=(1, 2)).unsqueeze(1)
+    of_query = query.new_full((len(query), n_query), 1 / n_query)
     labels, of_support = (F.pad(x, (0, columns - n_support)) for x in (labels, of_support))
-    of_query = F.pad(
-        query.new_full((len(query), n_query), 1 / n_query), (n_support, columns - n_support - n_query)
-    )
+    of_query = F.pad(of_query, (n_support, columns - n_support - n_query))
     # Real points first, so that padding changes no bit and takes no time.
     real = of_support + of_query > 0
     order = real.logical_not().sort(dim=1, stable=True).indices  # (tasks, columns)

@@ -57,10 +57,8 @@ def train(
     n_columns = -(-n_points // COLUMNS) * COLUMNS
     first, second = np.zeros((n_way, d), np.float32), np.zeros((n_way, d), np.float32)
     relative, gradient = np.zeros((n_rows, d), np.float32), np.zeros((n_rows + 1, d), np.float32)
-    logits, pull = (
-        np.zeros((n_rows + 1, n_columns), np.float32),
-        np.zeros((n_rows + 1, n_columns), np.float32),
-    )
+    logits = np.zeros((n_rows + 1, n_columns), np.float32)
+    pull = np.zeros((n_rows + 1, n_columns), np.float32)
     probability, scratch = np.zeros((n_way, n_columns), np.float32), np.zeros(n_columns, np.float32)
     offsets, sums = np.zeros(n_rows, np.float32), np.zeros(n_way, np.float32)
     top = np.zeros(n_columns, np.float32)

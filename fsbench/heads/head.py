@@ -84,8 +84,8 @@ class Head:
     @cached_property
     def _parameters(self) -> dict[str, Parameter]:
         """The settings of the head with their types."""
-        found = parameters(self.classify)
-        return {name: parameter for name, parameter in found.items() if name not in _OPTIONS}
+        every = parameters(self.classify)
+        return {name: parameter for name, parameter in every.items() if name not in _OPTIONS}
 
     @property
     def uneven(self) -> bool:

@@ -83,7 +83,8 @@ def predict(
         >>> predict(backbone, Path("labelled"), Path("unlabelled"), session=Session()).table()
     """
     few_shot_head = for_imbalanced_queries(find_head(head), head)
-    head = joined(split(head)[0], few_shot_head.settings)
+    name = split(head)[0]
+    head = joined(name, few_shot_head.settings)
     step = preprocess or few_shot_head.preprocess
     find_preprocess(step)
     support_names = _folders.class_images(support, n_shot)
@@ -123,7 +124,7 @@ def predict(
         )
     return Prediction(
         run=backbone.model.run,
-        head=split(head)[0],
+        head=name,
         settings=few_shot_head.settings,
         preprocess=step,
         support={name: tuple(images) for name, images in support_names.items()},

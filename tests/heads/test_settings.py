@@ -190,6 +190,7 @@ class TestBalanced:
          "(its settings: epochs=301)"),
         ("cosine-sgd:epochs=many", "head cosine-sgd: epochs must be a whole number, but is 'many'"),
         ("cosine-sgd:epochs", "head cosine-sgd: setting epochs needs a value, as in cosine-sgd:epochs=VALUE"),
+        ("./mine.py:head:k", "head ./mine.py:head: setting k needs a value, as in ./mine.py:head:k=VALUE"),
         ("nearest-mean:k=1", "head nearest-mean has no settings, but k is given"),
         ("nearest-maen:k=1", "unknown head 'nearest-maen'; did you mean 'nearest-mean'?"),
         ("cosine-sgd:epochs=1,epochs=2",

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 def head(
     support: Tensor, query: Tensor, shots: Tensor = None, bare=2, *, keys: Tensor, other: Tensor = None,
     flag: bool = True, count: int = 3, size: float = 1, norm: Literal["l1", "l2"] = "l2", text: str = "a",
-    wrong: int = 0.5, also_wrong: Literal["a"] = "b", limit: int | None = None, **more: int,
+    wrong: int = 0.5, nan: float = float("nan"), also_wrong: Literal["a"] = "b",
+    limit: int | None = None, **more: int,
 ) -> Tensor:
     """A function with parameters of all kinds, some of which are no settings."""
 '''
@@ -83,6 +84,13 @@ class TestParameters:
 
         head.__annotations__["norm"] = Literal["l2", choice]
         assert parameters(head) == {}
+
+    def test_an_annotation_that_fails_is_none(self):
+        def head(support, query, k=3):
+            return query
+
+        head.__annotations__["k"] = "{}['px']"
+        assert parameters(head) == {"k": Parameter(int, 3)}
 
     def test_functions_without_a_signature_have_none(self):
         assert parameters(torch.bmm) == {}
