@@ -27,7 +27,7 @@ from tests.prediction.made import calibrated, made
 
 CPU = torch.device("cpu")
 CLASSES = ("novel-0", "novel-1", "novel-2")
-COMPILED = {"cosine-sgd", "linear-sgd", "tim", "alpha-tim", "bd-cspn"}  # numba compiles them slowly
+COMPILED = {"cosine-sgd", "linear-sgd", "tim", "alpha-tim"}  # numba compiles them slowly
 
 
 @pytest.fixture(scope="module")
