@@ -87,7 +87,9 @@ def automatic_settings(heads: Iterable[str], results: Iterable[Result]) -> list[
     lines = (
         f"{result.head.name}: settings for imbalanced queries (balanced=false), since {_reason(result.spec)}"
         for result in results
-        if result.head.name in automatic and result.head.settings.get("balanced") is False
+        if result.head.name in automatic
+        and not result.spec.balanced
+        and result.head.settings.get("balanced") is False
     )
     return list(dict.fromkeys(lines))
 

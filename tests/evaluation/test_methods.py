@@ -107,6 +107,8 @@ def test_a_line_says_what_was_set_and_why():
     ]
     assert automatic_settings([HEAD], run(HEAD)) == []
     assert automatic_settings([f"{HEAD}:balanced=false"], results) == []
+    both = (HEAD, f"{HEAD}:balanced=false")
+    assert automatic_settings(both, run(*both)) == []  # the user set it: these queries are balanced
     named = run(f"{HEAD}:balanced=true", tasks=(DIRICHLET,))
     assert automatic_settings([f"{HEAD}:balanced=true"], named) == []
 
