@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench._util.errors import FsbenchError
 from fsbench.heads._bd_cspn import rectified
 from fsbench.heads._nearest_mean import nearest_mean
 from fsbench.heads._support import class_means, mean_shots, shots_of
@@ -38,6 +39,9 @@ def laplacian_shot(
     Returns:
         Logits, (tasks, queries, n_way), up to a term that is the same for every class.
 
+    Raises:
+        FsbenchError: A weight is negative.
+
     Source:
         Ziko et al. (arXiv:2006.15486) eq. 7 and algorithm 1. The published code stops earlier once the energy
         changes by less than 1e-6 of itself, which only saves time. Weights and unshifted queries are those of
@@ -48,6 +52,9 @@ def laplacian_shot(
         >>> laplacian_shot(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
+    for name, value in {"weight_one_shot": weight_one_shot, "weight": weight}.items():
+        if value < 0:
+            raise FsbenchError(f"{name} must be 0 or more, but is {value}")
     support, query = widened(support), widened(query)
     unary = _distances(support, query, shots, balanced, shifted_queries)
     average = mean_shots(support, shots)

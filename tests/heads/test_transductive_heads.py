@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from torch.nn import functional as F
 
+from fsbench._util.errors import FsbenchError
 from fsbench.heads import find_head
 from fsbench.heads._bd_cspn import by_torch, rectified
 from fsbench.heads._pt_map import transport
@@ -268,6 +269,13 @@ def test_tim_for_imbalanced_queries_equals_plain_code():
 def test_laplacian_shot_uses_at_most_the_available_neighbours(queries):
     support, query = draw(seed=4, n_tasks=3, n_shot=2)
     check("laplacian-shot", support, query[:, :queries], shots=None)
+
+
+@pytest.mark.parametrize("name", ["weight", "weight_one_shot"])
+def test_negative_weights_of_laplacian_shot_are_refused(name):
+    support, query = draw(seed=4, n_tasks=3, n_shot=2)
+    with pytest.raises(FsbenchError, match=rf"^{name} must be 0 or more, but is -0\.5$"):
+        find_head("laplacian-shot").classify(support, query, **{name: -0.5})
 
 
 @pytest.mark.parametrize("shots", [[5, 1, 3], [1, 1, 1], [5, 6, 5]], ids=str)
