@@ -103,8 +103,11 @@ class Run:
         """Describe the run in five lines or six, so that a mistake is visible before hours of training."""
         about, recipe, n_images = self.provenance, self.recipe, len(self.labels)
         preset = f"preset {recipe.preset}" + " (the default)" * (recipe.preset == "fast")
+        other = f", which has none for {about.source}" * (recipe.settings_for != about.source)
         published = (
-            f"settings  of the published code for {recipe.settings_for}\n" if recipe.settings_for else ""
+            f"settings  of the published code for {recipe.settings_for}{other}\n"
+            if recipe.settings_for
+            else ""
         )
         changes = f"; changed: {', '.join(recipe.overrides)}" if recipe.overrides else ""
         origin = " (synthetic, drawn by code)" if about.synthetic else ""
