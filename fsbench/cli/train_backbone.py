@@ -68,7 +68,7 @@ class TrainingFlags:
         epochs: Epochs in total, or one number per stage. Default: the recipe's.
         patience: End a stage after this many epochs without a higher val accuracy: that of nearest-mean on
             1,000 5-way 1-shot tasks from 100 images per val class. Only for stages with early stopping
-            (s2m2-r and s2m2-e, preset paper). Default: the recipe's.
+            (s2m2-r and s2m2-e, presets paper and unit-length). Default: the recipe's.
         batch_size: Images per step. Default: the recipe's.
         learning_rate: Highest learning rate of a stage. Default: the recipe's.
         seed: Random seed.

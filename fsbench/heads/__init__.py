@@ -157,6 +157,10 @@ def _by_name(name: str) -> Head:
         raise FsbenchError(f"head {head}: setting {setting} needs a value, as in {head}:{setting}=VALUE")
     if user_code.is_reference(name):
         return user_head(name, name)
+    if user_code.is_reference(head):
+        raise FsbenchError(f"head {name}: settings must be NAME=VALUE, separated by commas, as in {head}:k=3")
+    if name.endswith(".py"):
+        raise FsbenchError(f"head {name}: name the function in the file, as in {name}:head")
     offered = entry_points(group="fsbench.heads")
     for entry in offered.select(name=name):
         return user_head(name, entry.value)

@@ -53,9 +53,9 @@ def laplacian_shot(
         >>> laplacian_shot(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    for name, value in (("weight_one_shot", weight_one_shot), ("weight", weight)):
+    for name, value in {"weight_one_shot": weight_one_shot, "weight": weight}.items():
         if value < 0:
-            raise FsbenchError(f"head laplacian-shot: {name} must be at least 0, but is {value}")
+            raise FsbenchError(f"{name} must be 0 or more, but is {value}")
     support, query = widened(support), widened(query)
     unary = _distances(support, query, shots, balanced, shifted_queries)
     average = mean_shots(support, shots)

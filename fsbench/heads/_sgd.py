@@ -62,9 +62,10 @@ def train(
     Raises:
         FsbenchError: `epochs` is empty, not positive or not increasing.
     """
-    if not epochs or min(epochs) < 1 or list(epochs) != sorted(set(epochs)):
-        numbers = ", ".join(map(str, epochs)) or "missing"
-        raise FsbenchError(f"epochs must be 1 or larger, and increasing if there are several: {numbers}")
+    if len(epochs) == 1 and epochs[0] < 1:
+        raise FsbenchError(f"epochs must be 1 or more, but is {epochs[0]}")
+    if not epochs or epochs[0] < 1 or list(epochs) != sorted(set(epochs)):
+        raise FsbenchError(f"epochs must be positive and increasing, but are {list(epochs)}")
     basis = aligned(torch.cat([support.flatten(1, 2), initial], dim=1))  # (tasks, n_way n_shot + n_way, d)
     real = real_rows(support, shots).flatten(1)  # (tasks, points)
     points, counts = real.logical_not().sort(dim=1, stable=True).indices, real.sum(dim=1)

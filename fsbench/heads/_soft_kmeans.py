@@ -14,7 +14,7 @@ UPDATES = 29  # the published loop makes 30, but classifies by the distances to 
 def soft_kmeans(
     support: Tensor, query: Tensor, shots: Tensor | None = None, *, centred: bool = True
 ) -> Tensor:
-    """Score queries by their negative squared distance to the class means, times TEMPERATURE.
+    """Score queries by their negative squared distance to class means that queries move.
 
     A class mean moves to the mean of its support and of the queries, each weighted by the softmax of its
     scores. The weights of a query sum to one, those of a class to any number.
@@ -41,7 +41,7 @@ def soft_kmeans(
 
 
 def soft_kmeans_prior(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
-    """Score queries as `soft_kmeans` does, with the same total weight of queries in every class.
+    """Score queries as soft-kmeans does, with the same total weight of queries in every class.
 
     The queries of each class have a total weight of queries / n_way: the head uses the class prior.
 

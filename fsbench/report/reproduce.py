@@ -76,14 +76,17 @@ def reproduce(
 
     Raises:
         FsbenchError: The file is not a result or does not state how its backbone was trained, the checkpoint
-            is another one, or the head is user code that was not named.
+            or the head is another one, or the head is user code that was not named.
     """
     before = result_files.read(path)
     recorded = before.head
-    if user_code.is_reference(recorded.name) and head not in (recorded.name, recorded.text):
-        raise FsbenchError(
-            f"{path}: its head is user code, which runs only if you name it: --head {recorded.name}"
-        )
+    if head not in (recorded.name, recorded.text):
+        if user_code.is_reference(recorded.name):
+            raise FsbenchError(
+                f"{path}: its head is user code, which runs only if you name it: --head {recorded.name}"
+            )
+        if head is not None:
+            raise FsbenchError(f"--head {head}: is not the head of {path}, which is {recorded.text}")
     if checkpoint is None:
         checkpoint = _train(path, before, out, session)
     elif sha256_of(checkpoint) != before.model.checkpoint:

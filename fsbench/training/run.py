@@ -104,7 +104,8 @@ class Run:
         about, recipe, n_images = self.provenance, self.recipe, len(self.labels)
         preset = f"preset {recipe.preset}" + " (the default)" * (recipe.preset == "fast")
         settings = recipe.settings_for
-        published = f"settings  of the published code for {settings}\n" if settings else ""
+        other = f", which has none for {about.source}" * (settings != about.source)
+        published = f"settings  of the published code for {settings}{other}\n" if settings else ""
         changes = f"; changed: {', '.join(recipe.overrides)}" if recipe.overrides else ""
         origin = " (synthetic, drawn by code)" if about.synthetic else ""
         stages = " + ".join(f"{stage.epochs} {stage.name}" for stage in recipe.stages)

@@ -133,6 +133,12 @@ def test_invalid_heads_give_one_line(mine, task, name, message):
     [
         ("./absent.py:head", "head absent.py: cannot be read .no such file"),
         ("no_such_package.heads:head", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("./mine.py", r"^head \./mine\.py: name the function in the file, as in \./mine\.py:head$"),
+        ("./mine.py:k=3", r"^head \./mine\.py: name the function"),
+        (
+            "./mine.py:head:k",
+            r"^head \./mine\.py:head:k: settings must be NAME=VALUE, .*, as in \./mine\.py:head:k=3$",
+        ),
         ("neraest-mean", "unknown head 'neraest-mean'; did you mean 'nearest-mean'"),
     ],
 )

@@ -215,11 +215,18 @@ def test_snapshots_equal_separate_runs():
     assert torch.equal(cosine_sgd(support, query, keys=keys), alone)
 
 
-@pytest.mark.parametrize("epochs", [(), (0,), (2, 1), (1, 1)])
+@pytest.mark.parametrize("epochs", [(), (0, 1), (2, 1), (1, 1)])
 def test_epochs_must_be_positive_and_increasing(epochs):
     support, query, keys = tasks(1, 2, 1, 3)
-    with pytest.raises(FsbenchError, match=r"^epochs must be 1 or larger, and increasing"):
+    with pytest.raises(FsbenchError, match=r"^epochs must be positive and increasing, but are \["):
         cosine_sgd_snapshots(support, query, keys=keys, epochs=epochs)
+
+
+@pytest.mark.parametrize("head", [cosine_sgd, linear_sgd])
+def test_a_head_needs_an_epoch(head):
+    support, query, keys = tasks(1, 2, 1, 3)
+    with pytest.raises(FsbenchError, match=r"^epochs must be 1 or more, but is -5$"):
+        head(support, query, keys=keys, epochs=-5)
 
 
 MEMORY = """

@@ -271,6 +271,13 @@ def test_laplacian_shot_uses_at_most_the_available_neighbours(queries):
     check("laplacian-shot", support, query[:, :queries], shots=None)
 
 
+@pytest.mark.parametrize("name", ["weight", "weight_one_shot"])
+def test_negative_weights_of_laplacian_shot_are_refused(name):
+    support, query = draw(seed=4, n_tasks=3, n_shot=2)
+    with pytest.raises(FsbenchError, match=rf"^{name} must be 0 or more, but is -0\.5$"):
+        find_head("laplacian-shot").classify(support, query, **{name: -0.5})
+
+
 @pytest.mark.parametrize("shots", [[5, 1, 3], [1, 1, 1], [5, 6, 5]], ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_uneven_shots_equal_plain_code(name, shots):
@@ -361,12 +368,6 @@ class TestRectifiedMeans:
         torch.testing.assert_close(
             logits.detach(), find_head(name).classify(support.detach(), query), rtol=1e-4, atol=1e-4
         )
-
-    @pytest.mark.parametrize("setting", ["weight", "weight_one_shot"])
-    def test_a_negative_weight_is_refused(self, setting):
-        message = f"^head laplacian-shot: {setting} must be at least 0, but is -0.1$"
-        with pytest.raises(FsbenchError, match=message):
-            find_head(f"laplacian-shot:{setting}=-0.1")(*draw(8, 2, 2))
 
     def test_a_feature_that_is_not_a_number_is_not_hidden(self):
         support, query = draw(seed=8, n_tasks=2, n_shot=2)

@@ -425,7 +425,18 @@ class TestFolders:
             ("ridge (l2)", "erm", "mixup"), ("ridge (l2, intercept false)", "erm", "mixup"),
         }  # fmt: skip
         (pair,) = compare(folders[:1]).pairs
-        assert {pair.first, pair.second} == {"(default settings)", "(intercept false)"}
+        assert {pair.first, pair.second} == {"ridge", "ridge (intercept false)"}
+
+    def test_a_row_names_settings_that_no_other_row_of_its_run_lacks(self, tmp_path: Path):
+        for run, head, settings in (
+            ("erm", "ridge", {}),
+            ("mixup", "ridge", {"intercept": False}),
+            ("mixup", "svm", {}),
+        ):
+            changes = {"run": run, "head": head, "head_settings": settings, "sampler": "uniform-2"}
+            result_files.write(tmp_path, made(better(1, len(settings)), **changes))
+        labels = {label for pair in compare([tmp_path]).pairs for label in (pair.first, pair.second)}
+        assert labels == {"erm", "mixup ridge (intercept false)", "mixup svm"}
 
     def test_all_results_of_one_folder_are_compared(self, runs: list[Path]):
         comparison = compare(runs[:1])

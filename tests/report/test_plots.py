@@ -469,6 +469,18 @@ class TestSelection:
         drawn = texts(plots.recipe_by_head(both))
         assert "nearest-mean (l2, k 3)" in drawn.replace("\n", " ")
 
+    @pytest.mark.parametrize("n_heads", [3, 10])
+    def test_numbers_stay_in_their_cells_whatever_the_number_and_length_of_heads(self, n_heads: int):
+        settings = [{"a_long_setting": k} for k in range(n_heads)]
+        results = [made(7, 8, 8, head_settings=each, recipe=r) for each in settings for r in ("erm", "mixup")]
+        figure = plots.recipe_by_head(results)
+        figure.draw_without_rendering()
+        for axes in every_axes(figure):
+            width, height = axes.transData.transform((1, 0)) - axes.transData.transform((0, 1))
+            for text in axes.texts:
+                extent = text.get_window_extent()
+                assert (extent.width < width, extent.height < height) == (True, True)
+
     def test_of_equal_questions_the_one_with_most_tasks_is_drawn(self):
         fewer = [made(*r.outcome.correct[:2], **about(r)) for r in domains()]
         assert selection.select([*fewer, *domains()], plots.Selection())[0] == domains()

@@ -133,6 +133,15 @@ def test_code_of_a_head_with_settings_runs_only_if_it_is_named(
     assert not Path("ran").exists()
 
 
+def test_another_head_is_refused(result_file: Path, trained: Path, tmp_path: Path):
+    options = {"checkpoint": trained / "best.safetensors", "out": tmp_path, "session": Session(device=CPU)}
+    for head in ("ridge", "nearest-mean:k=3", "./mine.py:head"):
+        with pytest.raises(
+            FsbenchError, match=rf"^--head {head}: is not the head of .*, which is nearest-mean$"
+        ):
+            reproduce(result_file, head=head, **options)
+
+
 def test_scores_that_were_changed_are_noticed(result_file: Path, trained: Path, cache: Path, tmp_path: Path):
     before = result_files.read(result_file)
     better = tuple(min(15, count + 2) for count in before.outcome.correct)

@@ -206,7 +206,7 @@ def test_a_run_with_published_settings_of_a_data_set_names_it(cache: Path, tmp_p
     lines = train(tmp_path / "run", cache, recipe=recipe).text(CPU).splitlines()
     assert lines[:2] == [
         "training  s2m2-r, preset official-code, seed 0",
-        "settings  of the published code for mini-imagenet",
+        "settings  of the published code for mini-imagenet, which has none for tiny",
     ]
     assert len(lines) == 6
 

@@ -87,9 +87,8 @@ def _details(result: Result, run: str) -> dict[str, str]:
     model = result.model
     return {
         "run": run,
-        "head": f"{result.head.name} {marks(result)}".rstrip(),
+        "head": _head(result),
         "preprocess": f"({result.head.preprocess})",
-        "head_settings": f"({', '.join(in_words(result.head.settings)) or 'default settings'})",
         "train_seed": f"train seed {_text(model.train_seed)}",
         "seed": f"task seed {result.spec.seed}",
         "n_tasks": f"{result.spec.n_tasks:,} tasks",
@@ -105,9 +104,8 @@ def _recipe_details(result: Result, run: str) -> dict[str, str]:
     model = result.model
     first = {
         "recipe": model.recipe or run,
-        "head": f"{result.head.name} {marks(result)}".rstrip(),
+        "head": _head(result),
         "preprocess": f"({result.head.preprocess})",
-        "head_settings": f"({', '.join(in_words(result.head.settings)) or 'default settings'})",
         "preset": or_dash(model.preset),
         "backbone": or_dash(model.backbone),
         "epochs": f"{or_dash(model.epochs)} epochs",
@@ -115,6 +113,12 @@ def _recipe_details(result: Result, run: str) -> dict[str, str]:
         "overrides": or_dash(model.overrides),
     }
     return {**first, **{name: text for name, text in line_details(result).items() if name not in first}}
+
+
+def _head(result: Result) -> str:
+    """Name the head of a result, with its marks and the settings that differ from their defaults."""
+    settings = f"({', '.join(in_words(result.head.settings))})" if result.head.settings else ""
+    return " ".join(filter(None, [result.head.name, marks(result), settings]))
 
 
 def _text(value: object) -> str:

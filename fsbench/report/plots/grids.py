@@ -157,7 +157,11 @@ def _draw(matrices: Sequence[Matrix], note: str) -> Figure:
     for matrix in matrices:
         n_columns = max(1, min(len(matrix.panels), WIDEST // len(matrix.columns)))
         names, slanted = _tick_names(matrix, n_columns)
-        below = 0.9 if slanted else 0.15 * max(1 + name.count("\n") for name in names)
+        below = (
+            max(0.9, 0.034 * max(map(len, names)))
+            if slanted
+            else 0.15 * max(1 + name.count("\n") for name in names)
+        )
         height = n_rows(len(matrix.panels), n_columns) * (0.38 * len(matrix.rows) + 0.5 + below)
         sections.append(Section(matrix.title, matrix.caption, height))
         widths.append(n_columns)
@@ -168,7 +172,7 @@ def _draw(matrices: Sequence[Matrix], note: str) -> Figure:
         for axes, panel in zip(panels, matrix.panels, strict=True):
             same = [other.cells.values() for other in matrix.panels if other.protocol == panel.protocol]
             scale = [labels.mean_and_range(seeds)[0] for cells in same for seeds in cells]
-            _heat(axes, matrix, panel, (min(scale), max(scale)))
+            _heat(axes, matrix, panel, (min(scale), max(scale)), n_columns)
             names, slanted = _tick_names(matrix, n_columns)
             axes.set_xticks(range(len(names)), names, fontsize="small")
             if slanted:
@@ -179,15 +183,21 @@ def _draw(matrices: Sequence[Matrix], note: str) -> Figure:
 
 def _tick_names(matrix: Matrix, n_columns: int) -> tuple[list[str], bool]:
     """Wrap the names of columns to the width of a cell, and say whether they must be slanted instead."""
-    width = (LINE - 15 - max(map(len, matrix.rows))) // (n_columns * len(matrix.columns)) - 2
+    width = _cell_width(matrix, n_columns)
     slanted = any(len(word) > width for name in matrix.columns for word in name.split())
     return [
         name if slanted else fill(name, max(width, 1), break_on_hyphens=False) for name in matrix.columns
     ], slanted
 
 
-def _heat(axes: Axes, matrix: Matrix, panel: Panel, scale: tuple[float, float]) -> None:
+def _cell_width(matrix: Matrix, n_columns: int) -> int:
+    """Return how many characters fit into a cell."""
+    return (LINE - 15 - max(map(len, matrix.rows))) // (n_columns * len(matrix.columns)) - 2
+
+
+def _heat(axes: Axes, matrix: Matrix, panel: Panel, scale: tuple[float, float], n_columns: int) -> None:
     """Draw a heat map with the numbers in its cells, darker for higher values of `scale`."""
+    between = " ±" if _cell_width(matrix, n_columns) >= len("12.34 ± 0.56") else "\n±"
     means = np.full((len(matrix.rows), len(matrix.columns)), np.nan)
     for i, j in np.ndindex(means.shape):
         seeds = panel.cells.get((matrix.rows[i], matrix.columns[j]))
@@ -196,7 +206,7 @@ def _heat(axes: Axes, matrix: Matrix, panel: Panel, scale: tuple[float, float]) 
         axes.text(
             j,
             i,
-            labels.number(seeds, "{:.2f}\n{:.2f}-{:.2f}") if seeds else "-",
+            labels.number(seeds, "{:.2f}\n{:.2f}-{:.2f}").replace(" ±", between) if seeds else "-",
             ha="center",
             va="center",
             fontsize="small",
