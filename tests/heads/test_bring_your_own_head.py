@@ -137,7 +137,7 @@ def test_invalid_heads_give_one_line(mine, task, name, message):
         ("./mine.py:k=3", r"^head \./mine\.py: name the function"),
         (
             "./mine.py:head:k",
-            r"^head \./mine\.py:head:k: settings must be NAME=VALUE, .*, as in \./mine\.py:head:k=3$",
+            r"^head \./mine\.py:head: setting k needs a value, as in \./mine\.py:head:k=VALUE$",
         ),
         ("neraest-mean", "unknown head 'neraest-mean'; did you mean 'nearest-mean'"),
     ],
