@@ -13,7 +13,8 @@ def inner_products(points: Tensor) -> Tensor:
     A mean of points is a mixture of them, so this matrix contains all that distances to means need: points by
     points instead of points by d.
     """
-    return _by_kernel(points) if is_for_kernels(points) else product(points, points.mT)
+    by_kernel = is_for_kernels(points, dtype=points.dtype)
+    return _by_kernel(points) if by_kernel else product(points, points.mT)
 
 
 def _by_kernel(points: Tensor) -> Tensor:

@@ -1,6 +1,12 @@
 """`_gram.inner_products` compiled for CPUs: only one half of each matrix is computed."""
 
-from fsbench.heads._numba import ZERO, Floats, compiled
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from fsbench.heads._numba import ZERO, compiled
+
+Floats: TypeAlias = NDArray[Any]  # in single or double precision
 
 ROWS, COLUMNS = 3, 4  # of a block; its 12 sums and 3 features fit into the 16 vector registers of a processor
 

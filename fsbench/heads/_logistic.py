@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads._gram import inner_products
 from fsbench.heads._support import centred, linear_logits
 from fsbench.heads.batching import aligned, product, widened
 
@@ -92,7 +93,7 @@ def fit(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _in_fewer_dimensions(points: Tensor) -> Tensor:
     """Return points (tasks, points, points) with the same inner products: a Cholesky factor."""
-    gram = product(points, points.mT)
+    gram = inner_products(points)
     diagonal = gram.diagonal(dim1=1, dim2=2)
     limits = torch.finfo(gram.dtype)
     # As large as rounding errors; it makes the Gram matrix of dependent points positive definite.

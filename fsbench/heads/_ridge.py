@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fsbench.heads._gram import inner_products
 from fsbench.heads._support import centred, linear_logits, one_hot
 from fsbench.heads.batching import product, widened
 
@@ -51,7 +52,7 @@ def ridge(support: Tensor, query: Tensor, shots: Tensor | None = None, *, interc
         labels = one_hot(support, shots).double()
         points = support.flatten(1, 2) * labels.sum(dim=1).unsqueeze(2)  # zero for padding
         centre, intercepts = torch.zeros_like(points[:, :1]), torch.zeros_like(labels[..., :1])
-    system = product(points, points.mT)  # X X^T
+    system = inner_products(points)  # X X^T
     system.diagonal(dim1=1, dim2=2).add_(PENALTY)
     mixture = torch.cholesky_solve(labels.mT, torch.linalg.cholesky(system)).mT  # A^T, (tasks, n_way, points)
     return linear_logits(query, centre, product(mixture, points), intercepts)

@@ -12,9 +12,9 @@ from torch import Tensor
 from fsbench.heads.batching import product
 
 
-def is_for_kernels(*tensors: Tensor) -> bool:
-    """Whether compiled code can take these features: float32 on a CPU, without gradients."""
-    return all(x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad for x in tensors)
+def is_for_kernels(*tensors: Tensor, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether compiled code can take these features: of one dtype, on a CPU, without gradients."""
+    return all(x.device.type == "cpu" and x.dtype == dtype and not x.requires_grad for x in tensors)
 
 
 def real_rows(support: Tensor, shots: Tensor) -> Tensor:
