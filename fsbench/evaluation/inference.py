@@ -12,6 +12,7 @@ from fsbench._util.errors import FsbenchError
 from fsbench._util.machine import free_memory
 from fsbench._util.progress import progress
 from fsbench._util.rng import stream_seed
+from fsbench._util.threads import map_single_threaded
 from fsbench.heads.base import BaseStatistics
 from fsbench.heads.by_rows import BY_ROWS, Rows, is_for_kernels
 from fsbench.heads.head import Head
@@ -171,7 +172,9 @@ def _classify(
             f"head {head.paper}: cannot solve its equations for these features; scale them, for example with "
             "--preprocess l2"
         ) from error
-    best = logits.max(dim=-1)  # argmax is twenty times as slow if classes are not the last axis in memory
+    # One thread: another one of torch would wait actively, while threads of the next batch need its core.
+    # And argmax is twenty times as slow as max if classes are not the last axis in memory.
+    (best,) = map_single_threaded(lambda scores: scores.max(dim=-1), [logits])
     if best.values.isnan().any():
         raise FsbenchError(
             f"head {head.paper}: has scores that are not numbers; scale the features, for example with "
