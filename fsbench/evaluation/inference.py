@@ -151,22 +151,8 @@ def _classify(
     values: Tensor | MappedFeatures, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
 ) -> NDArray[np.int16]:
     """Predict the queries of tasks with equal numbers of queries, (tasks, queries)."""
-    device = values.device
-    support, query = (torch.from_numpy(rows).to(device) for rows in (tasks.support.clip(0), tasks.query))
-    shots = torch.from_numpy(tasks.shots).to(device)
     try:
-        by_rows = BY_ROWS.get(head.classify)
-        if by_rows is not None and isinstance(values, Tensor) and is_for_kernels(values):
-            logits = by_rows(Rows(values, support.long(), shots, values, query.long()))
-        else:
-            uneven = head.uneven and (tasks.support < 0).any()
-            logits = head(
-                _gather(values, support),  # (tasks, n_way, n_shot, d)
-                _gather(values, query),  # (tasks, queries, d)
-                keys=keys.to(device),
-                shots=shots if uneven else None,
-                base=base,
-            )
+        logits = _logits(values, tasks, keys, head, base)
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise FsbenchError(
             f"head {head.paper}: cannot solve its equations for these features; scale them, for example with "
@@ -181,6 +167,22 @@ def _classify(
             "--preprocess l2"
         )
     return best.indices.to(torch.int16).cpu().numpy()
+
+
+def _logits(
+    values: Tensor | MappedFeatures, tasks: Tasks, keys: Tensor, head: Head, base: BaseStatistics | None
+) -> Tensor:
+    """Return the logits of tasks with equal numbers of queries, (tasks, queries, n_way)."""
+    device = values.device
+    support, query = (torch.from_numpy(rows).to(device) for rows in (tasks.support.clip(0), tasks.query))
+    by_rows = BY_ROWS.get(head.classify)
+    if by_rows is not None and isinstance(values, Tensor) and is_for_kernels(values):
+        return by_rows(Rows(values, support.long(), torch.from_numpy(tasks.shots), values, query.long()))
+    shots = None
+    if head.uneven and (tasks.support < 0).any():
+        shots = torch.from_numpy(tasks.shots).to(device)
+    points, queries = _gather(values, support), _gather(values, query)
+    return head(points, queries, keys=keys.to(device), shots=shots, base=base)
 
 
 def _gather(values: Tensor | MappedFeatures, rows: Tensor) -> Tensor:

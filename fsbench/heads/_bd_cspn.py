@@ -87,7 +87,7 @@ def _means_by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> Ten
     labels = one_hot(support, shots)  # (tasks, n_way, points)
     means = class_means(support, shots)  # (tasks, n_way, d)
     counts, n_support = labels.sum(dim=2, keepdim=True), labels.shape[2]
-    shift = product((counts / counts.sum(dim=1, keepdim=True)).mT, means) - query.mean(dim=1, keepdim=True)
+    shift = shift_of(means, counts, query)
     directions = torch.cat([means, shift], dim=1)
     shifted = product(directions, query.mT) + product(directions, shift.mT)  # (tasks, n_way + 1, queries)
     squares = _squares(query) + 2 * shifted[:, -1:] - _squares(shift)  # lengths of the shifted queries
@@ -104,6 +104,14 @@ def _means_by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> Ten
     of_support, of_query = weights.tensor_split([n_support], dim=2)
     moved = of_query.sum(dim=2, keepdim=True) * shift
     return product(of_support, points, product(of_query, query, moved))
+
+
+def shift_of(means: Tensor, counts: Tensor, query: Tensor) -> Tensor:
+    """Return the mean of the support minus that of the queries, (tasks, 1, d).
+
+    means (tasks, n_way, d) are the class means of the support, counts (tasks, n_way, 1) its images per class.
+    """
+    return product((counts / counts.sum(dim=1, keepdim=True)).mT, means) - query.mean(dim=1, keepdim=True)
 
 
 def _squares(points: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Inner products of all points of a task."""
 
+import torch
 from torch import Tensor
 
 from fsbench._util.threads import in_threads
@@ -13,7 +14,7 @@ def inner_products(points: Tensor) -> Tensor:
     A mean of points is a mixture of them, so this matrix contains all that distances to means need: points by
     points instead of points by d.
     """
-    by_kernel = is_for_kernels(points, dtype=points.dtype)
+    by_kernel = is_for_kernels(points, dtypes=(torch.float32, torch.float64))
     return _by_kernel(points) if by_kernel else product(points, points.mT)
 
 

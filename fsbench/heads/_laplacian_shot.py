@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench.heads._bd_cspn import rectified
+from fsbench.heads._bd_cspn import rectified, shift_of
 from fsbench.heads._gram import inner_products
 from fsbench.heads._nearest_mean import nearest_mean
 from fsbench.heads._support import class_means, mean_shots, shots_of
@@ -76,15 +76,9 @@ def _distances(
     means, logits = rectified(support, query, shots)
     unary = logits.mT
     if shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
-        unary = unary + 2 * product(means, _shift(support, query, shots).mT)
+        counts = shots_of(support, shots).to(support.dtype).unsqueeze(2)
+        unary = unary + 2 * product(means, shift_of(class_means(support, shots), counts, query).mT)
     return unary
-
-
-def _shift(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:
-    """Mean of the support minus mean of the queries, (tasks, 1, d)."""
-    counts = shots_of(support, shots).to(support.dtype).unsqueeze(1)  # (tasks, 1, n_way)
-    shares = counts / counts.sum(dim=2, keepdim=True)
-    return product(shares, class_means(support, shots)) - query.mean(dim=1, keepdim=True)
 
 
 def _neighbours(query: Tensor) -> Tensor:

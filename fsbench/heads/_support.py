@@ -3,7 +3,7 @@
 Classes may have fewer than n_shot support images; rows of a class beyond its shots are then padding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor
 from fsbench.heads.batching import product
 
 
-def is_for_kernels(*tensors: Tensor, dtype: torch.dtype = torch.float32) -> bool:
-    """Whether compiled code can take these features: of one dtype, on a CPU, without gradients."""
-    return all(x.device.type == "cpu" and x.dtype == dtype and not x.requires_grad for x in tensors)
+def is_for_kernels(*tensors: Tensor, dtypes: Sequence[torch.dtype] = (torch.float32,)) -> bool:
+    """Whether compiled code can take these features: of these types, on a CPU, without gradients."""
+    return all(x.device.type == "cpu" and x.dtype in dtypes and not x.requires_grad for x in tensors)
 
 
 def real_rows(support: Tensor, shots: Tensor) -> Tensor:

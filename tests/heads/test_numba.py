@@ -32,3 +32,8 @@ def test_inner_products_have_gradients():
     points = torch.rand(2, 3, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(inner_products(points).sum(), points)
     torch.testing.assert_close(gradient, 2 * points.sum(dim=1, keepdim=True).expand_as(points))
+
+
+def test_inner_products_of_half_precision_are_those_of_torch():
+    points = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert torch.equal(inner_products(points), points @ points.mT)
