@@ -20,6 +20,9 @@ MINUTES ?= 10
 PLAN ?= results/plans/conv4.toml
 REHEARSE ?=
 
+# Without byte code, each process of a test would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help quickstart test test-slow test-load test-real test-gpu test-browser test-docs test-versions test-lowest
 .PHONY: bench lint pages docs leaderboard check-results campaign gpu-results fuzz audit mutants dist
 
@@ -33,7 +36,7 @@ quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic ima
 	$(BIN)/fsbench quickstart
 
 ##@ Check a change
-test: $(BIN)/.test  ## the default tests: two to four minutes on two cores
+test: $(BIN)/.test  ## the default tests: three to eight minutes on two cores
 	$(BIN)/python -m pytest -n auto
 
 lint: $(BIN)/.test $(BIN)/.lint  ## style, types, import layers

@@ -1,13 +1,11 @@
 """Shared fixtures: a small data set on disk, prepared once, and one backbone trained on it."""
 
-import atexit
 import json
 import os
 import re
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,12 +17,12 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from fsbench._util.compiled import keep_compiled_code
+
 if TYPE_CHECKING:
     from selenium import webdriver
 
-if "NUMBA_CACHE_DIR" not in os.environ:  # all processes of this run share one compilation
-    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="fsbench-tests-")
-    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
+keep_compiled_code(Path(__file__).parents[1] / ".pytest_cache")  # for all processes and later runs
 
 # Slow examples on a busy machine are no failure.
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

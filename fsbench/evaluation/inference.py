@@ -23,6 +23,7 @@ from fsbench.tasks.spec import TaskSpec
 # Bytes of gathered features; heads need about three times as much in addition. On a CPU, a batch that fits
 # into the caches is four times as fast as a large one; a GPU needs many tasks at once.
 _LARGEST_BATCH = {"cpu": 1 << 25, "cuda": 1 << 28}
+_IN_PLACE = 16  # times as many tasks in a batch if features are read where they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def predictions(
         raise FsbenchError(
             f"head {head.paper}: needs the same number of shots in every class, not {spec.name}"
         )
-    at_once = _tasks_at_once(values, labels, spec)
+    at_once = _tasks_at_once(values, labels, spec, head)
     seed = stream_seed(spec.seed, "head")
     first = 0
     with progress("evaluate", spec.n_tasks, "tasks", quiet=quiet) as bar:
@@ -124,11 +125,13 @@ def count_correct(tasks: Tasks, predicted: NDArray[np.int16]) -> NDArray[np.int6
     return counts
 
 
-def _tasks_at_once(values: Tensor | MappedFeatures, labels: NDArray[np.integer], spec: TaskSpec) -> int:
+def _tasks_at_once(
+    values: Tensor | MappedFeatures, labels: NDArray[np.integer], spec: TaskSpec, head: Head
+) -> int:
     """Return how many tasks are predicted together."""
     per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
     bytes_per_task = spec.n_way * per_class * values.shape[1] * values.itemsize
-    largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
+    largest = _LARGEST_BATCH.get(values.device.type, 1 << 26) * (_IN_PLACE if _by_rows(values, head) else 1)
     return max(1, min(largest, free_memory(values.device) // 8) // bytes_per_task)
 
 
@@ -175,14 +178,19 @@ def _logits(
     """Return the logits of tasks with equal numbers of queries, (tasks, queries, n_way)."""
     device = values.device
     support, query = (torch.from_numpy(rows).to(device) for rows in (tasks.support.clip(0), tasks.query))
-    by_rows = BY_ROWS.get(head.classify)
-    if by_rows is not None and isinstance(values, Tensor) and is_for_kernels(values):
+    by_rows = _by_rows(values, head)
+    if by_rows is not None and isinstance(values, Tensor):
         return by_rows(Rows(values, support.long(), torch.from_numpy(tasks.shots), values, query.long()))
     shots = None
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)
     points, queries = _gather(values, support), _gather(values, query)
     return head(points, queries, keys=keys.to(device), shots=shots, base=base)
+
+
+def _by_rows(values: Tensor | MappedFeatures, head: Head) -> Callable[[Rows], Tensor] | None:
+    """Return the function that computes a head from features where they are, if it has one for them."""
+    return BY_ROWS.get(head.classify) if isinstance(values, Tensor) and is_for_kernels(values) else None
 
 
 def _gather(values: Tensor | MappedFeatures, rows: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fsbench.heads._nearest_mean_numba import add, find_means, find_products, score, square
 from fsbench.heads._numba import ONE, ZERO, Floats, Ints, compiled, exp
+from fsbench.heads._prefetch_numba import prefetch
 
 SHORTEST = np.float32(1e-24)  # squared length; shorter ones count as this
 
@@ -73,8 +74,10 @@ def _find_shift(support_means: Floats, shots: Ints, queries: Floats, query: Ints
     shift, n_support = np.zeros(len(no_shift), np.float32), shots.sum()
     for c in range(len(support_means)):
         add(support_means, c, no_shift, np.float32(shots[c]) / np.float32(n_support), shift)
-    for row in query:
-        add(queries, row, no_shift, -ONE / np.float32(len(query)), shift)
+    for q in range(len(query)):
+        if q + 1 < len(query):
+            prefetch(queries, query[q + 1])
+        add(queries, query[q], no_shift, -ONE / np.float32(len(query)), shift)
     return shift
 
 

@@ -7,6 +7,7 @@ compiled code releases the interpreter lock.
 import numpy as np
 
 from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled
+from fsbench.heads._prefetch_numba import prefetch
 
 TOGETHER = 5  # classes whose products with a point are computed together, from registers
 
@@ -33,6 +34,10 @@ def find_means(points: Floats, support: Ints, shots: Ints, no_shift: Floats, mea
     means[:] = ZERO
     for c in range(len(means)):
         for j in range(shots[c]):
+            if j + 1 < shots[c]:
+                prefetch(points, support[c, j + 1])
+            elif c + 1 < len(means):
+                prefetch(points, support[c + 1, 0])
             add(points, support[c, j], no_shift, ONE / np.float32(shots[c]), means[c])
 
 
@@ -44,6 +49,8 @@ def score(queries: Floats, query: Ints, no_shift: Floats, means: Floats, logits:
     for c in range(n_way):
         squares[c] = square(means, c, no_shift)
     for q in range(len(query)):
+        if q + 1 < len(query):
+            prefetch(queries, query[q + 1])
         find_products(queries, query[q], no_shift, means, products)
         for c in range(n_way):
             logits[c, q] = TWO * products[c] - squares[c]

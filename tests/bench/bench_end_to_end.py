@@ -76,7 +76,7 @@ def test_evaluate(benchmark, figures, tmp_path: Path):
     novel = write_features(tmp_path / "novel.h5", seed=0)
     base = write_features(tmp_path / "base.h5", seed=1)
     base_mean = torch.from_numpy(base.values.mean(axis=0))
-    at_once = inference._tasks_at_once(torch.from_numpy(novel.values), novel.labels, SPEC)
+    at_once = inference._tasks_at_once(torch.from_numpy(novel.values), novel.labels, SPEC, find_head("ridge"))
     batches = list(sampler.blocks(novel.labels, SPEC, at_once=at_once))
     command = [sys.executable, "-m", "fsbench", "evaluate", "novel.h5", "--base", "base.h5", "--force"]
     command += ["--head", *HEADS, "--n-shot", "5", "--quiet"]

@@ -587,6 +587,7 @@ COMMANDS = {
 }
 
 
+@cache
 def flags(name: str) -> dict[str, Argument]:
     """The flags of a command except --config, each by the spelling that changes its default."""
     by_spelling = {}
@@ -598,6 +599,7 @@ def flags(name: str) -> dict[str, Argument]:
     return by_spelling
 
 
+@cache
 def rows(name: str) -> dict[str, Row]:
     """The rows of the flags of a command."""
     specific = COMMANDS[name].rows if name in COMMANDS else {}

@@ -8,7 +8,7 @@ import torch
 
 from fsbench.diagnose import _toy as toy
 
-SEEDS = 2
+SEEDS = 1
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,11 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path, PureWindowsPath
@@ -676,23 +678,28 @@ class Tags(HTMLParser):
         self.found.append((tag, tuple(name for name, _ in attrs)))
 
 
+@cache
+def leaderboard_of(text: str) -> dict[str, str]:
+    """The files of a leaderboard of two results with this text in every text field."""
+    fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
+    first = changed(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
+    with tempfile.TemporaryDirectory() as folder:
+        result_files.write(Path(folder), first)
+        result_files.write(Path(folder), changed(first, run="other", train_seed=1, checkpoint="d" * 64))
+        return {
+            path.name: path.read_text(encoding="utf-8") for path in leaderboard.update(Path(folder), None)
+        }
+
+
 @pytest.mark.parametrize("kind", MARKUP)
 class TestMarkup:
     """Names with markup of HTML, Markdown, spreadsheets or Matplotlib are shown literally."""
 
     @pytest.fixture
-    def pages(self, kind: str, tmp_path: Path) -> dict[str, str]:
+    def pages(self, kind: str) -> dict[str, str]:
         """Leaderboards of results with the name in every text field, and with plain names."""
-        name, pages = MARKUP[kind], {}
-        fields = ("source", "backbone", "recipe", "preset", "overrides", "classifier", "transform", "sampler")
-        for text in (name, "plain"):
-            folder = tmp_path / text[:5].replace("/", "-").replace('"', "")
-            first = changed(result(), **dict.fromkeys(fields, text), classes=(text, "b"))
-            result_files.write(folder, first)
-            result_files.write(folder, changed(first, run="other", train_seed=1, checkpoint="d" * 64))
-            for path in leaderboard.update(folder, None):
-                pages[f"{'' if text == name else 'plain '}{path.name}"] = path.read_text(encoding="utf-8")
-        return pages
+        plain = {f"plain {name}": page for name, page in leaderboard_of("plain").items()}
+        return leaderboard_of(MARKUP[kind]) | plain
 
     def test_html(self, pages: dict[str, str], kind: str):
         assert Tags(pages["leaderboard.html"]).found == Tags(pages["plain leaderboard.html"]).found

@@ -231,7 +231,7 @@ def check(
 @pytest.mark.parametrize("n_shot", [1, 3, 5])
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_plain_code(name, n_shot):
-    check(name, *draw(seed=n_shot, n_tasks=1 if "tim" in name else 6, n_shot=n_shot), shots=None)
+    check(name, *draw(seed=n_shot, n_tasks=1 if "tim" in name else 2, n_shot=n_shot), shots=None)
 
 
 @pytest.mark.parametrize("shots", [None, [5, 1, 3], [1, 1, 1]], ids=str)

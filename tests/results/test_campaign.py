@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 import time
@@ -165,8 +166,10 @@ class TestPlan:
         assert list(job.cells.values()) == [50, 50, 10_000, 10_000]
 
     @pytest.mark.parametrize("path", sorted((RESULTS / "plans").glob("*.toml")), ids=lambda path: path.stem)
-    def test_every_committed_plan_can_be_read(self, path: Path):
-        assert plan.read(path)
+    def test_every_committed_plan_can_be_read(self, path: Path, write: Write):
+        """With one seed: reading takes as long for each of them."""
+        text = path.read_text(encoding="utf-8")
+        assert plan.read(write(re.sub(r"^seed = .*$", "seed = 0", text, flags=re.MULTILINE)))
 
 
 class TestDone:
@@ -452,34 +455,30 @@ class TestCampaign:
 def test_a_plan_is_trained_and_evaluated_until_done(
     write: Write, cache: Path, tmp_path: Path, monkeypatch, capsys
 ):
-    """Use the real command line; the second run fails because its images are too small for the network."""
+    """Use the real command line."""
     monkeypatch.setenv("FSBENCH_CACHE", str(cache))
     path = write("""
         [[evaluate]]
-        head = ["nearest-mean", "pt-map"]
+        head = ["nearest-mean", "ridge"]
         n-query = 5
         n-tasks = 10
         [[entry]]
         recipe = "erm"
         dataset = "tiny"
-        image-size = [16, 8]
+        image-size = 16
         epochs = 1
         keep-checkpoint = true
     """)
     places = ["--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs"), "--device", "cpu"]
-    assert campaign.main([str(path), *places, "--threads", "1"]) == 1
-    printed = capsys.readouterr().out
-    assert "image_size must be at least 16 for conv4, but is 8" in printed
+    assert campaign.main([str(path), *places, "--threads", "1"]) == 0
     assert len(result_files.paths(tmp_path / "results")) == 4
     assert sorted(path.name for path in (tmp_path / "results/checkpoints").iterdir()) == [
         "erm-fast-conv4-tiny-16px-1ep-s0.csv",
         "erm-fast-conv4-tiny-16px-1ep-s0.safetensors",
     ]
+    capsys.readouterr()
     assert campaign.main([str(path), *places, "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "done        4 of 4 results  erm-fast-conv4-tiny-16px-1ep-s0",
-        "to do       0 of 4 results  erm-fast-conv4-tiny-8px-1ep-s0",
-    ]
+    assert capsys.readouterr().out == "done        4 of 4 results  erm-fast-conv4-tiny-16px-1ep-s0\n"
 
 
 class TestSpeed:

@@ -91,7 +91,7 @@ def test_student_t_over_tasks_covers_the_draw_of_tasks():
     ("n_classes", "n_images", "accuracy"),
     [
         (20, 600, 0.6),  # mini-ImageNet
-        (20, 20, 0.6),  # images have more weight
+        pytest.param(20, 20, 0.6, marks=pytest.mark.slow),  # images have more weight
         pytest.param(50, 60, 0.8, marks=pytest.mark.slow),  # CUB
         pytest.param(10, 30, 0.5, marks=pytest.mark.slow),
         pytest.param(20, 600, 0.95, marks=pytest.mark.slow),
@@ -136,6 +136,7 @@ def result_of(scores: np.ndarray, classes: np.ndarray | None = None, **changes) 
     return with_correct(BASE, right, queries=STEPS, class_values=values, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same_tasks", [True, False])
 def test_claims_over_classes_hold_on_the_same_and_on_other_tasks(same_tasks):
     """Two methods are equally good over all classes; class values are paired on other task lists, too."""
@@ -157,8 +158,11 @@ def test_claims_over_classes_hold_on_the_same_and_on_other_tasks(same_tasks):
 
 @pytest.mark.parametrize(
     ("seed_spread", "class_spread"),
-    [(0.01, 0.001), (0.001, 0.04), (0.01, 0.04)],
-    ids=["seeds", "classes", "both"],
+    [
+        pytest.param(0.01, 0.001, id="seeds", marks=pytest.mark.slow),
+        pytest.param(0.001, 0.04, id="classes", marks=pytest.mark.slow),
+        pytest.param(0.01, 0.04, id="both"),
+    ],
 )
 def test_claims_about_recipes_hold_for_new_classes_and_new_seeds(seed_spread, class_spread):
     """Two recipes are equally good, with three seeds each; either seeds or classes vary more."""

@@ -1,12 +1,18 @@
-"""What test_distributed.py runs in one process and, by `torchrun`, in two; the files of both must agree.
+"""What test_distributed.py runs in one process and in two, whose files must agree: OUT/one and OUT/two.
 
-distributed_job.py CACHE OUT
+    distributed_job.py CACHE OUT
+
+The two processes have the variables that `torchrun` sets; test_distributed.py also uses `torchrun` itself.
 """
 
+import os
+import socket
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import children  # the folder of a script comes first in sys.path
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -32,7 +38,26 @@ SGD = Optimiser("sgd", learning_rate=1e-3)
 
 
 def main(cache: Path, out: Path) -> None:
-    torch.set_num_threads(1)
+    children.prepare()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address, port = free.getsockname()
+    torchrun = {
+        "TORCHELASTIC_RUN_ID": "test",
+        "MASTER_ADDR": address,
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+    }
+    started = [children.start(partial(run, cache, out / "one", {}))]
+    for rank in ("0", "1"):
+        variables = {**torchrun, "RANK": rank, "LOCAL_RANK": rank}
+        started.append(children.start(partial(run, cache, out / "two", variables)))
+    for pid in started:
+        children.end(pid)
+
+
+def run(cache: Path, out: Path, variables: dict[str, str]) -> None:
+    """Compute the steps and train, as one of the processes that `variables` describe."""
+    os.environ.update(variables)
     distributed = join(CPU)
     steps = {}
     for name in RECIPES:

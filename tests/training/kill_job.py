@@ -3,26 +3,22 @@
     kill_job.py CACHE OUT PLACE...
 
 A place is `never:0`, `fsync:3` (killed at that call) or `random:7` (killed over and over). A run is a forked
-child, which spares the imports and compiling; it lies in the folder OUT/PLACE. Prints how often each place
-killed.
+child in the folder OUT/PLACE. Prints how often each place killed.
 """
 
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import children  # the folder of a script comes first in sys.path
 import numpy as np
 import torch
 
 from fsbench._util.session import Session
-from fsbench.data.augment import Augment, train_augment
 from fsbench.training import loop
-from fsbench.training.losses import all_rotations
 from fsbench.training.overrides import resolve
 from fsbench.training.recipe import load_recipe
 from fsbench.training.run import TrainingSpec
@@ -31,10 +27,7 @@ KILLABLE = {"fsync": (os, "fsync"), "step": (loop, "_backward"), "epoch": (loop,
 
 
 def main(cache: Path, out: Path, places: list[str]) -> None:
-    torch.set_num_threads(1)
-    all_rotations(
-        train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, np.random.default_rng(0), Augment())
-    )
+    children.prepare()
     for place in places:
         deaths = until_done(cache, out / place, *place.split(":"))
         sys.stdout.write(f"{place} {deaths}\n")
@@ -43,27 +36,11 @@ def main(cache: Path, out: Path, places: list[str]) -> None:
 def until_done(cache: Path, folder: Path, place: str, number: str) -> int:
     """Start the run again until it ends; return how often it was killed."""
     rng, deaths = np.random.default_rng(int(number)), 0
-    while in_child(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 2))) != 0:
+    while children.end(children.start(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 2)))):
         deaths += 1
         if place != "random":
             place = "never"
     return deaths
-
-
-def in_child(do: Callable[[], None]) -> int:
-    """Call `do` in a child; return the signal that ended the child, or 0."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            do()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    if status not in (0, signal.SIGKILL, signal.SIGPROF):
-        sys.exit(f"a child failed with status {status}")
-    return status
 
 
 def run(cache: Path, folder: Path, place: str, number: int, seconds: float) -> None:

@@ -20,11 +20,11 @@ CPU = torch.device("cpu")
 TASKS = TaskSpec(n_way=5, n_shot=5, n_tasks=1000)
 
 
-def trained(name: str, epochs: int, folder: Path) -> Result:
+def trained(name: str, epochs: int, image_size: int, folder: Path) -> Result:
     """5-way 5-shot result of Conv4 after training on 10 images of each of the 64 base classes of glyphs."""
     run = train_backbone(
         resolve(load_recipe(name, "fast"), epochs=[epochs]),
-        TrainingSpec("glyphs", per_class=10),
+        TrainingSpec("glyphs", image_size=image_size, per_class=10),
         out=folder / name,
         session=Session(folder, CPU, quiet=True),
     )
@@ -33,13 +33,13 @@ def trained(name: str, epochs: int, folder: Path) -> Result:
 
 
 def test_fast_learns_from_few_glyphs(tmp_path: Path):
-    """Seeds 0 and 1 reached 63.9 and 67.0; the tolerance is their difference and that of two processors."""
-    assert trained("erm", 60, tmp_path).outcome.accuracy > 0.58
+    """Seeds 0, 1 and 2 reached 59.3, 60.7 and 62.2, after half of the epochs 48.1, 52.7 and 57.4."""
+    assert trained("erm", 60, 16, tmp_path).outcome.accuracy > 0.55
 
 
 @pytest.mark.slow
 def test_manifold_mixup_beats_erm_where_images_are_few(tmp_path: Path):
     """By 10.7 points with seed 0 and one thread, by 8 with two threads; after 60 epochs by 5.4 and 1.8."""
-    results = [trained(name, 120, tmp_path) for name in ("manifold-mixup", "erm")]
+    results = [trained(name, 120, 32, tmp_path) for name in ("manifold-mixup", "erm")]
     pairs = compare_pairs([of_result(result) for result in results])
     assert pairs.difference[0, 1] > max(0.03, pairs.over["tasks"].half_width[0, 1])

@@ -1,0 +1,45 @@
+"""Ask memory for features before they are needed.
+
+Rows of a task lie anywhere in memory, where a processor cannot guess the next one. Asked for early, a row
+arrives while another one is computed: nearest mean takes 0.6 times as long.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from fsbench.heads._numba import Floats, compiled
+
+LINE = 16  # float32 values in a cache line
+
+
+def _declare(_context: Any, array: types.Array, _row: types.Type, _column: types.Type) -> Any:
+    """Return the signature and the generator of an instruction that asks for one cache line."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> ir.Value:
+        matrix, place = context.make_array(array)(context, builder, arguments[0]), arguments[1:]
+        value = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
+            context, builder, array, matrix, place, wraparound=False
+        )
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        instruction = builder.module.declare_intrinsic(
+            "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        )
+        read, keep, data = (ir.Constant(number, code) for code in (0, 3, 1))
+        builder.call(instruction, [builder.bitcast(value, byte), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), generate
+
+
+_prefetch_line: Callable[[Floats, int, int], None] = intrinsic(_declare)  # type: ignore[assignment]
+
+
+@compiled
+def prefetch(points: Floats, row: int) -> None:
+    """Ask for row `row` of points (n, d)."""
+    for i in range(0, points.shape[1], LINE):
+        _prefetch_line(points, row, i)
