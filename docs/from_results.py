@@ -17,6 +17,7 @@ from fsbench.evaluation.result import HeadSettings, Result
 from fsbench.models.identity import Model
 from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.rows import family_key
+from fsbench.stats import mean_and_half_width
 
 RESULTS = ROOT / "results"
 HEAD = "nearest-mean"  # of tables that compare recipes
@@ -185,6 +186,44 @@ def budgets() -> str:
     page = (RESULTS / "budget" / "README.md").read_text(encoding="utf-8")
     (tables,) = re.findall(r"<!-- budgets:begin -->\n(.*)<!-- budgets:end -->", page, re.DOTALL)
     return re.sub(r"^### (.+)$", r"**\1**", tables.strip(), flags=re.MULTILINE)
+
+
+def precisions() -> str:
+    """One row per recipe, epochs and shots: bf16 against float32, with the same seeds."""
+    wide, narrow = (
+        {(_but_precision(r), r.model.train_seed): 100 * r.outcome.accuracy for r in every}
+        for every in (
+            result_files.read_all(RESULTS / "precision"),
+            [r for r in result_files.read_all(RESULTS / "budget") if r.model.precision == "bf16"],
+        )
+    )
+    rows = []
+    for training in dict.fromkeys(training for training, _ in sorted(wide)):
+        recipe, epochs, per_class, _, _, shots = training
+        seeds = [seed for other, seed in wide if other == training and (training, seed) in narrow]
+        pairs = [(wide[training, seed], narrow[training, seed]) for seed in seeds]
+        if len(pairs) < 2:
+            continue
+        difference, half_width = mean_and_half_width([bf16 - float32 for float32, bf16 in pairs])
+        means = (f"{fmean(values):.2f}" for values in zip(*pairs, strict=True))
+        rows.append(
+            [recipe, epochs, per_class, shots, *means, f"{difference:+.2f} ± {half_width:.2f}", len(seeds)]
+        )
+    head = ["recipe", "epochs", "images per class", "shots", "float32", "bf16", "bf16 - float32", "seeds"]
+    return table(head, rows)
+
+
+def _but_precision(result: Result) -> tuple[str, int, int, str, str, int]:
+    """Return what a training and its tasks have in common in all precisions and seeds."""
+    model = result.model
+    return (
+        model.recipe or "",
+        model.epochs or 0,
+        model.per_class or 0,
+        model.backbone,
+        result.data.dataset,
+        result.spec.n_shot,
+    )
 
 
 def three_widths() -> str:

@@ -24,6 +24,7 @@ from from_results import (
     diagnosis,
     measured_head,
     measured_heads,
+    precisions,
     pretrained,
     recipe,
     recipes,
@@ -33,7 +34,18 @@ from from_results import (
 DOCS = Path(__file__).parent
 _FUNCTIONS = (
     *(backbones, commands, data_sets, head_facts, heads, layouts, reference, rooms),
-    *(budgets, comparison, diagnosis, measured_head, measured_heads, pretrained, recipe, recipes, speed),
+    *(
+        budgets,
+        comparison,
+        diagnosis,
+        measured_head,
+        measured_heads,
+        precisions,
+        pretrained,
+        recipe,
+        recipes,
+        speed,
+    ),
     three_widths,
 )
 PARTS: dict[str, Callable[..., str]] = {function.__name__: function for function in _FUNCTIONS}

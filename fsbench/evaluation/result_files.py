@@ -18,7 +18,7 @@ from fsbench.evaluation.flat import nested
 from fsbench.evaluation.result import Question, Result
 
 # Folders whose files are not part of the leaderboard.
-OTHER_FOLDERS = ("bench", "budget", "diagnose", "tuning")
+OTHER_FOLDERS = ("bench", "budget", "diagnose", "precision", "tuning")
 SCHEMA = 2  # schema 1 was flat; keys with a default were added later, so that files without them still load
 
 

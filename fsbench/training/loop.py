@@ -83,9 +83,10 @@ def train_backbone(
         finished, state = run.distributed.agree(lambda: (False, None) if force else resume.find(run))
         if not finished:
             quiet = session.quiet or not run.is_writer
-            if not quiet:
-                sys.stderr.write(f"{run.text(session.device)}\n")
             log = state.log if state else []
+            if not quiet:
+                after = f"continues after epoch {len(log)} of {run.recipe.epochs}\n" if log else ""
+                sys.stderr.write(f"{run.text(session.device)}\n{after}")
             try:
                 _train(run, state, log, quiet)
             except KeyboardInterrupt as stop:

@@ -100,6 +100,13 @@ def stopped(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     return go_on
 
 
+def test_it_says_after_which_epoch_a_run_continues(cache: Path, tmp_path: Path, stopped, capsys):
+    capsys.readouterr()
+    recipe = resolve(load_recipe("erm"), epochs=[3], batch_size=30)
+    train_backbone(recipe, TrainingSpec("tiny"), out=tmp_path / "run", session=Session(cache, CPU))
+    assert "\ncontinues after epoch 2 of 3\n" in capsys.readouterr().err
+
+
 def stop_in_third_epoch(run, stage, epoch, *arguments) -> None:
     if epoch == 2:
         raise KeyboardInterrupt
