@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # imports scipy.special when it is used, after the first task
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
 
 from fsbench.stats.intervals import CONFIDENCE
 
@@ -39,8 +39,10 @@ def t_test(difference: ArrayLike, variance: Variance) -> tuple[Array, Array]:
         t = np.where((difference == 0) & (error == 0), 0.0, np.abs(difference) / error)
     # A quantile takes long, and most degrees of freedom are equal.
     freedoms, indices = np.unique(variance.freedom, return_inverse=True)
-    quantiles = np.asarray(stdtrit(freedoms, (1 + CONFIDENCE) / 2), dtype=np.float64)
-    return quantiles[indices].reshape(error.shape) * error, np.asarray(2 * stdtr(variance.freedom, -t))
+    quantiles = np.asarray(scipy.special.stdtrit(freedoms, (1 + CONFIDENCE) / 2), dtype=np.float64)
+    return quantiles[indices].reshape(error.shape) * error, np.asarray(
+        2 * scipy.special.stdtr(variance.freedom, -t)
+    )
 
 
 def paired_variance(differences: Array) -> Variance:

@@ -11,8 +11,8 @@
 from functools import cache
 
 import numpy as np
+import scipy  # imports scipy.special when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy import special  # scipy.stats takes half as long to import as torch
 
 from fsbench._util.errors import FsbenchError
 
@@ -122,7 +122,7 @@ def binomial_interval(correct: int, n: int) -> tuple[float, float]:
     """
     if n < 1:
         raise FsbenchError(f"n must be at least 1, but is {n}")
-    share, z = correct / n, special.ndtri((1 + CONFIDENCE) / 2)
+    share, z = correct / n, scipy.special.ndtri((1 + CONFIDENCE) / 2)
     centre = share + z**2 / (2 * n)
     half_width = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     low, high = ((centre + sign * half_width) / (1 + z**2 / n) for sign in (-1, 1))
@@ -140,4 +140,4 @@ def as_sample(values: ArrayLike) -> NDArray[np.float64]:
 @cache
 def _t_quantile(freedom: int) -> float:
     """Upper quantile of Student's t; computing it takes SciPy longer than the interval of 10,000 tasks."""
-    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    return float(scipy.special.stdtrit(freedom, (1 + CONFIDENCE) / 2))

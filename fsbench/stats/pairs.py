@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy  # imports scipy.special when it is used
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
 
 from fsbench._util.errors import FsbenchError
 from fsbench.stats._t_test import Variance, add_variances, paired_variance, t_test
@@ -90,7 +90,7 @@ def wilcoxon_p(first: ArrayLike, second: ArrayLike) -> float:
     ranks = np.cumsum(counts) - (counts - 1) / 2
     variance = n * (n + 1) * (2 * n + 1) / 24 - (counts**3.0 - counts).sum() / 48
     excess = ranks[places][difference > 0].sum() - n * (n + 1) / 4
-    return float(2 * ndtr(-abs(excess) / math.sqrt(variance)))
+    return float(2 * scipy.special.ndtr(-abs(excess) / math.sqrt(variance)))
 
 
 def welch_p(first: ArrayLike, second: ArrayLike) -> float:
@@ -219,7 +219,7 @@ def tasks_needed(difference: float, deviation: float, power: float = POWER) -> i
         raise FsbenchError(f"power must be above 0 and below 1, but is {power}")
     if difference == 0:
         return None
-    z_confidence, z_power = ndtri((1 + CONFIDENCE) / 2), ndtri(power)
+    z_confidence, z_power = scipy.special.ndtri((1 + CONFIDENCE) / 2), scipy.special.ndtri(power)
     return math.ceil(((z_confidence + z_power) * deviation / difference) ** 2 + z_confidence**2 / 2)
 
 

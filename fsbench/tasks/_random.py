@@ -7,8 +7,8 @@ proportions of imbalanced queries.
 from functools import cache
 
 import numpy as np
+import scipy  # imports scipy.special when it is used
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 _STREAM = 0xF5BE7C4  # second word of the key: separates these numbers from other uses of the same seed
 
@@ -74,7 +74,7 @@ def dirichlet_counts(
     the limits. Source of the setting: Veilleux et al. (arXiv:2204.11181) section 3, alpha 2.
     """
     uniform = (random.astype(np.float64) + 0.5) / (1 << 32)
-    proportion = gammaincinv(alpha, uniform)
+    proportion = scipy.special.gammaincinv(alpha, uniform)
     counts = np.zeros(random.shape, dtype=np.int64)
     rows = np.arange(len(random))
     for _ in range(total):
