@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 from from_bench import time_of
 from from_code import ROOT, linked, table
 
@@ -190,40 +191,38 @@ def budgets() -> str:
 
 def precisions() -> str:
     """One row per recipe, epochs and shots: bf16 against float32, with the same seeds."""
-    wide, narrow = (
-        {(_but_precision(r), r.model.train_seed): 100 * r.outcome.accuracy for r in every}
-        for every in (
-            result_files.read_all(RESULTS / "precision"),
-            [r for r in result_files.read_all(RESULTS / "budget") if r.model.precision == "bf16"],
-        )
+    float32, bf16 = (
+        _accuracies(r for r in result_files.read_all(RESULTS / folder) if r.model.precision == name)
+        for folder, name in (("precision", "float32"), ("budget", "bf16"))
     )
     rows = []
-    for training in dict.fromkeys(training for training, _ in sorted(wide)):
-        recipe, epochs, per_class, _, _, shots = training
-        seeds = [seed for other, seed in wide if other == training and (training, seed) in narrow]
-        pairs = [(wide[training, seed], narrow[training, seed]) for seed in seeds]
-        if len(pairs) < 2:
+    for question in sorted({question for question, _ in float32}):
+        recipe, epochs, per_class, n_shot, *_ = question
+        seeds = [seed for other, seed in float32 if other == question and (question, seed) in bf16]
+        if len(seeds) < 2:
             continue
-        difference, half_width = mean_and_half_width([bf16 - float32 for float32, bf16 in pairs])
-        means = (f"{fmean(values):.2f}" for values in zip(*pairs, strict=True))
+        before, after = ([scores[question, seed] for seed in seeds] for scores in (float32, bf16))
+        difference, half_width = mean_and_half_width(np.subtract(after, before))
+        means = (f"{fmean(scores):.2f}" for scores in (before, after))
         rows.append(
-            [recipe, epochs, per_class, shots, *means, f"{difference:+.2f} ± {half_width:.2f}", len(seeds)]
+            [recipe, epochs, per_class, n_shot, *means, f"{difference:+.2f} ± {half_width:.2f}", len(seeds)]
         )
     head = ["recipe", "epochs", "images per class", "shots", "float32", "bf16", "bf16 - float32", "seeds"]
     return table(head, rows)
 
 
-def _but_precision(result: Result) -> tuple[str, int, int, str, str, int]:
-    """Return what a training and its tasks have in common in all precisions and seeds."""
-    model = result.model
-    return (
-        model.recipe or "",
-        model.epochs or 0,
-        model.per_class or 0,
-        model.backbone,
-        result.data.dataset,
-        result.spec.n_shot,
-    )
+def _accuracies(results: Iterable[Result]) -> dict[tuple[tuple[Any, ...], int], float]:
+    """Return accuracies in % by what was asked, without the number format, and by training seed."""
+    scores = {}
+    for result in results:
+        model, head = result.model, result.head
+        trained = (model.recipe, model.epochs, model.per_class)
+        others = (model.preset, model.backbone, model.image_size, model.source, head.text, head.preprocess)
+        question = (*trained, result.spec.n_shot, *others, result.spec.name, result.spec.n_tasks)
+        key = question, model.train_seed or 0
+        assert key not in scores, key
+        scores[key] = 100 * result.outcome.accuracy
+    return scores
 
 
 def three_widths() -> str:

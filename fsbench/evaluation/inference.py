@@ -20,11 +20,11 @@ from fsbench.tasks import sampler
 from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 
-# Bytes of gathered features; heads need about three times as much in addition. A small batch spends its time
-# on calls of torch: on a CPU with 1 << 25, logistic regression takes 1.3 times as long. A large one does not
-# stay in the caches. A GPU needs many tasks at once.
+# Bytes of a batch: of gathered features, or of what a head allocates that reads features where they are.
+# Heads need some three times as much in addition, with hundreds of queries per class up to thirteen times. On
+# a CPU, calls of torch take much of the time of a small batch: with 1 << 25, logistic regression takes 1.3
+# times as long. A GPU needs many tasks at once.
 _LARGEST_BATCH = {"cpu": 1 << 26, "cuda": 1 << 28}
-_IN_PLACE = 8  # times as many tasks in a batch if features are read where they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +131,13 @@ def _tasks_at_once(
 ) -> int:
     """Return how many tasks are predicted together."""
     per_class = int(np.bincount(labels).max()) if spec.n_query is None else spec.n_shot + spec.n_query
-    bytes_per_task = spec.n_way * per_class * values.shape[1] * values.itemsize
-    largest = _LARGEST_BATCH.get(values.device.type, 1 << 26) * (_IN_PLACE if _by_rows(values, head) else 1)
-    return max(1, min(largest, free_memory(values.device) // 8) // bytes_per_task)
+    images, d = spec.n_way * per_class, values.shape[1]
+    if _by_rows(values, head) is None:
+        bytes_per_task = images * d * values.itemsize
+    else:  # logits and row numbers, and means of classes
+        bytes_per_task = images * (4 * spec.n_way + 16) + 4 * spec.n_way * d
+    largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
+    return max(1, min(largest, free_memory(values.device) // 16) // bytes_per_task)
 
 
 def _predict(

@@ -46,6 +46,8 @@ def score(queries: Floats, query: Ints, no_shift: Floats, means: Floats, logits:
     """Fill the logits of one task, (n_way, queries)."""
     n_way = len(means)
     squares, products = np.empty(n_way, np.float32), np.empty(n_way, np.float32)
+    if len(query):
+        prefetch(queries, query[0])
     for c in range(n_way):
         squares[c] = square(means, c, no_shift)
     for q in range(len(query)):

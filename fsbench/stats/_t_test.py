@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # imports scipy.special when it is used, after the first task
+import scipy  # loads scipy.special on first use, since that delays the start of a command
 from numpy.typing import ArrayLike, NDArray
 
 from fsbench.stats.intervals import CONFIDENCE
@@ -40,9 +40,8 @@ def t_test(difference: ArrayLike, variance: Variance) -> tuple[Array, Array]:
     # A quantile takes long, and most degrees of freedom are equal.
     freedoms, indices = np.unique(variance.freedom, return_inverse=True)
     quantiles = np.asarray(scipy.special.stdtrit(freedoms, (1 + CONFIDENCE) / 2), dtype=np.float64)
-    return quantiles[indices].reshape(error.shape) * error, np.asarray(
-        2 * scipy.special.stdtr(variance.freedom, -t)
-    )
+    p_values = np.asarray(2 * scipy.special.stdtr(variance.freedom, -t))
+    return quantiles[indices].reshape(error.shape) * error, p_values
 
 
 def paired_variance(differences: Array) -> Variance:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy  # imports scipy.special when it is used
+import scipy  # loads scipy.special on first use, since that delays the start of a command
 from numpy.typing import ArrayLike, NDArray
 
 from fsbench._util.errors import FsbenchError

@@ -7,7 +7,7 @@ proportions of imbalanced queries.
 from functools import cache
 
 import numpy as np
-import scipy  # imports scipy.special when it is used
+import scipy  # loads scipy.special on first use, since that delays the start of a command
 from numpy.typing import NDArray
 
 _STREAM = 0xF5BE7C4  # second word of the key: separates these numbers from other uses of the same seed

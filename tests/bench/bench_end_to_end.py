@@ -4,8 +4,8 @@
         tests/bench/bench_end_to_end.py
 
 20 classes of 600 images with 640-d features on disk; 10,000 tasks, 5-way 5-shot; five heads. Both sides use
-all cores and are measured in turns. The heads alone classify the same tasks, which are drawn before, from
-features that are in memory and preprocessed.
+all cores and are measured in turns. The heads alone draw and classify the same tasks from features that are
+in memory and preprocessed.
 """
 
 import os
@@ -23,8 +23,6 @@ from fsbench.evaluation import inference
 from fsbench.features import store
 from fsbench.heads import find_head
 from fsbench.heads.preprocess import find_preprocess
-from fsbench.tasks import sampler
-from fsbench.tasks.sampler import Tasks
 from fsbench.tasks.spec import TaskSpec
 from fsbench.training.precision import keep_memory
 
@@ -50,7 +48,7 @@ def write_features(path: Path, seed: int) -> store.Features:
     return features
 
 
-def heads_alone(features: store.Features, base_mean: torch.Tensor, batches: list[Tasks]) -> float:
+def heads_alone(features: store.Features, base_mean: torch.Tensor) -> float:
     """Classify the tasks with each head; return the seconds."""
     values = {
         step: find_preprocess(step)(torch.from_numpy(features.values), base_mean)
@@ -59,11 +57,7 @@ def heads_alone(features: store.Features, base_mean: torch.Tensor, batches: list
     began = time.perf_counter()
     with torch.inference_mode():
         for head in map(find_head, HEADS):
-            for tasks in batches:
-                rows = values[head.preprocess]
-                support, query = (rows[torch.from_numpy(items)] for items in (tasks.support, tasks.query))
-                keys = torch.arange(len(tasks))
-                head(support, query, keys=keys, shots=None, base=None).max(dim=-1).indices.numpy()
+            inference.accuracies(values[head.preprocess], features.labels, SPEC, head)
     return time.perf_counter() - began
 
 
@@ -76,8 +70,6 @@ def test_evaluate(benchmark, figures, tmp_path: Path):
     novel = write_features(tmp_path / "novel.h5", seed=0)
     base = write_features(tmp_path / "base.h5", seed=1)
     base_mean = torch.from_numpy(base.values.mean(axis=0))
-    at_once = inference._tasks_at_once(torch.from_numpy(novel.values), novel.labels, SPEC, find_head("ridge"))
-    batches = list(sampler.blocks(novel.labels, SPEC, at_once=at_once))
     command = [sys.executable, "-m", "fsbench", "evaluate", "novel.h5", "--base", "base.h5", "--force"]
     command += ["--head", *HEADS, "--n-shot", "5", "--quiet"]
     whole: list[float] = []
@@ -88,7 +80,7 @@ def test_evaluate(benchmark, figures, tmp_path: Path):
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
         whole.append(time.perf_counter() - began)
-        alone.append(heads_alone(novel, base_mean, batches))
+        alone.append(heads_alone(novel, base_mean))
 
     benchmark.pedantic(in_turns, rounds=3, warmup_rounds=1)
     assert len(list(tmp_path.glob("results/made/*/*.json"))) == len(HEADS)

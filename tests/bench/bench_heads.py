@@ -28,7 +28,7 @@ from fsbench.training.precision import keep_memory
 
 PLAIN = runpy.run_path(str(Path(__file__).parents[1] / "heads" / "test_transductive_heads.py"))["PLAIN"]
 REST = 0.2  # seconds until idle threads of the other library stop spinning
-N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 256, 5, 5, 15, 640  # as many tasks as in one batch of evaluate
+N_TASKS, N_WAY, N_SHOT, N_QUERY, D = 256, 5, 5, 15, 640  # as many tasks as evaluate gathers for one batch
 
 
 def draw() -> tuple[Tensor, Tensor]:

@@ -59,6 +59,13 @@ def test_evaluate_imports_torch_and_hdf5_but_neither_statistics_nor_tables_nor_c
     assert unused & modules == set()
 
 
+def test_evaluate_needs_no_scipy_functions_before_its_first_task():
+    """They delay the start by the tenth part of the time that torch takes."""
+    code = "import sys, fsbench.evaluation.run, fsbench.tasks.sampler; print('scipy.special' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_compare_imports_no_torch(evaluated):
     modules = imported("compare", evaluated[0])
     assert {"numpy", "scipy.special"} <= modules

@@ -105,6 +105,25 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
         np.testing.assert_allclose(result.accuracies, expected, err_msg=result.head.preprocess)
 
 
+@pytest.mark.parametrize(
+    ("spec", "head", "d", "bytes_per_task"),
+    [
+        (TaskSpec(5, 5, 15), "ridge", 640, 100 * 640 * 4),  # gathered features
+        (TaskSpec(5, 5, 15), "nearest-mean", 640, 100 * (5 * 4 + 16) + 5 * 640 * 4),  # logits, rows, means
+        (TaskSpec(1000, 1, 15), "nearest-mean", 384, 16_000 * (1000 * 4 + 16) + 1000 * 384 * 4),
+    ],
+)
+def test_the_memory_of_a_batch_is_limited(
+    monkeypatch, spec: TaskSpec, head: str, d: int, bytes_per_task: int
+):
+    labels = np.repeat(np.arange(spec.n_way), 20)
+    values = torch.zeros(len(labels), d)
+    for free, most in ((1 << 40, 1 << 26), (1 << 28, 1 << 24)):
+        monkeypatch.setattr(inference, "free_memory", lambda _, free=free: free)
+        at_once = inference._tasks_at_once(values, labels, spec, find_head(head))
+        assert at_once == max(1, most // bytes_per_task)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(
     "spec", [TaskSpec(4, 2, 3, 20), TaskSpec(3, 2, None, 20)], ids=lambda spec: spec.name
@@ -121,7 +140,6 @@ def test_batches_of_tasks_do_not_change_the_answers(monkeypatch, head: str, spec
 
     whole = answers()
     monkeypatch.setattr(inference, "_LARGEST_BATCH", {"cpu": 3000})
-    monkeypatch.setattr(inference, "_IN_PLACE", 1)
     assert answers() == whole
 
 

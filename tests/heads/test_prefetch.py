@@ -1,4 +1,4 @@
-"""Rows of features are asked from memory early."""
+"""Rows of features are prefetched."""
 
 import re
 

@@ -1,7 +1,8 @@
 """One evaluation in its own process for test_load.py, with its seconds and its memory.
 
-load_job.py FEATURES N_TASKS MAPPED BATCH ROOM: values of MAPPED bytes and more stay on the disk, a batch of
-tasks takes BATCH bytes, and the process may have ROOM bytes more of its own than when all is imported.
+load_job.py FEATURES N_TASKS MAPPED BATCH ROOM: values of MAPPED bytes and more stay on the disk, what is
+gathered for a batch takes at most BATCH bytes, and the process may have ROOM bytes more of its own than when
+all is imported.
 """
 
 import hashlib

@@ -269,6 +269,15 @@ class TestCampaign:
         assert "2 of 3 jobs finished, 1 errors" in printed
         assert f"error: {failure}\n" in printed
 
+    def test_the_exit_code_tells_of_failures(self, write: Write, monkeypatch):
+        for failures, code in (["erm: training: exit code 1"], 1), ([], 0):
+            monkeypatch.setattr(campaign, "work", lambda *_, found=failures: found)
+            assert campaign.main([str(write(self.PLAN))]) == code
+
+    def test_a_dry_run_lists_what_is_to_do(self, write: Write, tmp_path: Path, capsys):
+        assert campaign.main([str(write(self.PLAN)), "--results", str(tmp_path), "--dry-run"]) == 0
+        assert "to do       0 of 4 results  erm-fast-conv4-glyphs-16px-40ep-s0\n" in capsys.readouterr().out
+
     def test_a_kept_checkpoint_takes_the_place_of_training(self, write: Write, stub: Setting):
         jobs = [job for job in plan.read(write(self.PLAN)) if "erm" in job.name]
         campaign.work(jobs, stub)

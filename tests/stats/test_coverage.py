@@ -136,8 +136,7 @@ def result_of(scores: np.ndarray, classes: np.ndarray | None = None, **changes) 
     return with_correct(BASE, right, queries=STEPS, class_values=values, **changes)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("same_tasks", [True, False])
+@pytest.mark.parametrize("same_tasks", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_claims_over_classes_hold_on_the_same_and_on_other_tasks(same_tasks):
     """Two methods are equally good over all classes; class values are paired on other task lists, too."""
     rng = np.random.default_rng(10)

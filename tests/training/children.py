@@ -1,10 +1,10 @@
-"""Forked children of the jobs in this folder, which spare imports and compiling."""
+"""Forked children that kill_job.py and distributed_job.py train in. Forking spares imports and compiling."""
 
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from fsbench.training.losses import all_rotations
 
 
 def prepare() -> None:
-    """Import and compile what a training uses. No gradient: torch computes none after a fork then."""
+    """Import and compile what a training uses.
+
+    It computes no gradients: torch cannot compute any in a child if the parent has.
+    """
     torch.set_num_threads(1)
     all_rotations(
         train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, np.random.default_rng(0), Augment())
@@ -35,9 +38,17 @@ def start(do: Callable[[], object]) -> int:
     return pid
 
 
-def end(pid: int) -> int:
-    """Wait for a child; return the signal that ended it, or 0."""
-    _, status = os.waitpid(pid, 0)
-    if status not in (0, signal.SIGKILL, signal.SIGPROF):
-        sys.exit(f"a child failed with status {status}")
+def wait_for(pids: Collection[int], signals: Collection[int] = ()) -> int:
+    """Wait until all children have ended; return the last status.
+
+    If one fails, the others are killed and this process exits. To end by one of `signals` is no failure.
+    """
+    left, status = set(pids), 0
+    while left:
+        pid, status = os.waitpid(-1, 0)
+        left.discard(pid)
+        if status not in (0, *signals):
+            for other in left:
+                os.kill(other, signal.SIGKILL)
+            sys.exit(f"a child failed with status {status}")
     return status

@@ -1,8 +1,9 @@
-"""What test_distributed.py runs in one process and in two, whose files must agree: OUT/one and OUT/two.
+"""What test_distributed.py runs in one process and in two.
 
     distributed_job.py CACHE OUT
 
-The two processes have the variables that `torchrun` sets; test_distributed.py also uses `torchrun` itself.
+The files in OUT/one and OUT/two must agree. The two processes have those variables of `torchrun` that torch
+needs to connect them.
 """
 
 import os
@@ -51,8 +52,7 @@ def main(cache: Path, out: Path) -> None:
     for rank in ("0", "1"):
         variables = {**torchrun, "RANK": rank, "LOCAL_RANK": rank}
         started.append(children.start(partial(run, cache, out / "two", variables)))
-    for pid in started:
-        children.end(pid)
+    children.wait_for(started)
 
 
 def run(cache: Path, out: Path, variables: dict[str, str]) -> None:

@@ -36,7 +36,10 @@ def main(cache: Path, out: Path, places: list[str]) -> None:
 def until_done(cache: Path, folder: Path, place: str, number: str) -> int:
     """Start the run again until it ends; return how often it was killed."""
     rng, deaths = np.random.default_rng(int(number)), 0
-    while children.end(children.start(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 2)))):
+    killed = (signal.SIGKILL, signal.SIGPROF)
+    while children.wait_for(
+        [children.start(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 0.5)))], killed
+    ):
         deaths += 1
         if place != "random":
             place = "never"
