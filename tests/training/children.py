@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from fsbench.data.augment import Augment, train_augment
+from fsbench.heads import nearest_mean
 from fsbench.training.losses import all_rotations
 
 
@@ -22,6 +23,7 @@ def prepare() -> None:
     all_rotations(
         train_augment(torch.zeros(2, 16, 16, 3, dtype=torch.uint8), 16, np.random.default_rng(0), Augment())
     )
+    nearest_mean(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1))
     torch.optim.SGD([torch.zeros(1)], lr=1)  # the first optimiser imports the compilers of torch
 
 

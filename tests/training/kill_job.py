@@ -1,12 +1,14 @@
 """What test_resume.py runs: a training that is killed and started again until it ends, at each place.
 
-    kill_job.py CACHE OUT PLACE...
+    kill_job.py CACHE OUT never:0 PLACE...
 
-A place is `never:0`, `fsync:3` (killed at that call) or `random:7` (killed over and over). A run is a forked
-child in the folder OUT/PLACE. Prints how often each place killed.
+A place is `fsync:3` (killed at that call) or `random:7` (killed over and over, after at most the time of the
+first run, which is not killed). A run is a forked child in the folder OUT/PLACE. Prints how often each place
+killed.
 """
 
 import os
+import resource
 import signal
 import sys
 from functools import partial
@@ -28,17 +30,20 @@ KILLABLE = {"fsync": (os, "fsync"), "step": (loop, "_backward"), "epoch": (loop,
 
 def main(cache: Path, out: Path, places: list[str]) -> None:
     children.prepare()
+    longest = 0.0
     for place in places:
-        deaths = until_done(cache, out / place, *place.split(":"))
+        deaths = until_done(cache, out / place, *place.split(":"), longest)
+        longest = longest or resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         sys.stdout.write(f"{place} {deaths}\n")
 
 
-def until_done(cache: Path, folder: Path, place: str, number: str) -> int:
+def until_done(cache: Path, folder: Path, place: str, number: str, longest: float) -> int:
     """Start the run again until it ends; return how often it was killed."""
     rng, deaths = np.random.default_rng(int(number)), 0
     killed = (signal.SIGKILL, signal.SIGPROF)
     while children.wait_for(
-        [children.start(partial(run, cache, folder, place, int(number), rng.uniform(0.01, 0.5)))], killed
+        [children.start(partial(run, cache, folder, place, int(number), max(0.01, rng.uniform(0, longest))))],
+        killed,
     ):
         deaths += 1
         if place != "random":
