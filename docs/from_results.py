@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 from from_bench import time_of
 from from_code import ROOT, linked, table
 
@@ -18,7 +17,7 @@ from fsbench.evaluation.result import HeadSettings, Result
 from fsbench.models.identity import Model
 from fsbench.report.grouping import group_by
 from fsbench.report.leaderboard.rows import family_key
-from fsbench.stats import mean_and_half_width
+from fsbench.stats import paired_difference
 
 RESULTS = ROOT / "results"
 HEAD = "nearest-mean"  # of tables that compare recipes
@@ -202,7 +201,7 @@ def precisions() -> str:
         if len(seeds) < 2:
             continue
         before, after = ([scores[question, seed] for seed in seeds] for scores in (float32, bf16))
-        difference, half_width = mean_and_half_width(np.subtract(after, before))
+        difference, half_width = paired_difference(after, before)
         means = (f"{fmean(scores):.2f}" for scores in (before, after))
         rows.append(
             [recipe, epochs, per_class, n_shot, *means, f"{difference:+.2f} ± {half_width:.2f}", len(seeds)]

@@ -13,40 +13,34 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import from_bench
+import from_code
+import from_docstrings
+import from_results
 import pictures
 import run_pages
-from from_bench import speed
-from from_code import backbones, commands, data_sets, head_facts, heads, layouts, rooms
-from from_docstrings import reference
-from from_results import (
-    budgets,
-    comparison,
-    diagnosis,
-    measured_head,
-    measured_heads,
-    precisions,
-    pretrained,
-    recipe,
-    recipes,
-    three_widths,
-)
 
 DOCS = Path(__file__).parent
 _FUNCTIONS = (
-    *(backbones, commands, data_sets, head_facts, heads, layouts, reference, rooms),
-    *(
-        budgets,
-        comparison,
-        diagnosis,
-        measured_head,
-        measured_heads,
-        precisions,
-        pretrained,
-        recipe,
-        recipes,
-        speed,
-    ),
-    three_widths,
+    from_bench.speed,
+    from_code.backbones,
+    from_code.commands,
+    from_code.data_sets,
+    from_code.head_facts,
+    from_code.heads,
+    from_code.layouts,
+    from_code.rooms,
+    from_docstrings.reference,
+    from_results.budgets,
+    from_results.comparison,
+    from_results.diagnosis,
+    from_results.measured_head,
+    from_results.measured_heads,
+    from_results.precisions,
+    from_results.pretrained,
+    from_results.recipe,
+    from_results.recipes,
+    from_results.three_widths,
 )
 PARTS: dict[str, Callable[..., str]] = {function.__name__: function for function in _FUNCTIONS}
 MARKED = re.compile(r"^(<!-- generated: ([\w -]+?) -->\n).*?^(<!-- end -->)$", re.DOTALL | re.MULTILINE)

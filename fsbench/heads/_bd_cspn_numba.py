@@ -75,8 +75,7 @@ def _find_shift(support_means: Floats, shots: Ints, queries: Floats, query: Ints
     for c in range(len(support_means)):
         add(support_means, c, no_shift, np.float32(shots[c]) / np.float32(n_support), shift)
     for q in range(len(query)):
-        if q + 1 < len(query):
-            prefetch(queries, query[q + 1])
+        prefetch(queries, query, q + 1)
         add(queries, query[q], no_shift, -ONE / np.float32(len(query)), shift)
     return shift
 

@@ -35,9 +35,9 @@ def find_means(points: Floats, support: Ints, shots: Ints, no_shift: Floats, mea
     for c in range(len(means)):
         for j in range(shots[c]):
             if j + 1 < shots[c]:
-                prefetch(points, support[c, j + 1])
+                prefetch(points, support[c], j + 1)
             elif c + 1 < len(means):
-                prefetch(points, support[c + 1, 0])
+                prefetch(points, support[c + 1], 0)
             add(points, support[c, j], no_shift, ONE / np.float32(shots[c]), means[c])
 
 
@@ -46,13 +46,11 @@ def score(queries: Floats, query: Ints, no_shift: Floats, means: Floats, logits:
     """Fill the logits of one task, (n_way, queries)."""
     n_way = len(means)
     squares, products = np.empty(n_way, np.float32), np.empty(n_way, np.float32)
-    if len(query):
-        prefetch(queries, query[0])
+    prefetch(queries, query, 0)
     for c in range(n_way):
         squares[c] = square(means, c, no_shift)
     for q in range(len(query)):
-        if q + 1 < len(query):
-            prefetch(queries, query[q + 1])
+        prefetch(queries, query, q + 1)
         find_products(queries, query[q], no_shift, means, products)
         for c in range(n_way):
             logits[c, q] = TWO * products[c] - squares[c]

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
-from fsbench.heads._numba import Floats, compiled
+from fsbench.heads._numba import Floats, Ints, compiled
 
 LINE = 16  # float32 values in a cache line
 
@@ -42,8 +42,9 @@ _prefetch_line: Callable[[Floats, int, int], object] = (
 
 
 @compiled
-def prefetch(points: Floats, row: int) -> None:
-    """Prefetch row `row` of points (n, d)."""
-    for i in range(0, points.shape[1], LINE):
-        _prefetch_line(points, row, i)
-    _prefetch_line(points, row, points.shape[1] - 1)  # a row need not begin where a line begins
+def prefetch(points: Floats, rows: Ints, place: int) -> None:
+    """Prefetch row `rows[place]` of points (n, d), if there is such a place."""
+    if place < len(rows):
+        for i in range(0, points.shape[1], LINE):
+            _prefetch_line(points, rows[place], i)
+        _prefetch_line(points, rows[place], points.shape[1] - 1)  # a row need not begin where a line begins

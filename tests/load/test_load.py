@@ -18,6 +18,7 @@ from fsbench._util import files
 from fsbench._util.files import atomic_hdf5
 from fsbench._util.session import Session
 from fsbench.data.loading import load
+from fsbench.evaluation import inference
 from fsbench.evaluation.run import Output, evaluate
 from fsbench.evaluation.subjects import Images
 from fsbench.features import store
@@ -156,7 +157,7 @@ def test_features_stay_on_the_disk(tmp_path: Path):
 def test_a_million_tasks_need_only_memory_for_their_scores(tmp_path: Path):
     """At most 250 bytes per task more than a list of ten thousand."""
     path = write(tmp_path / "f.h5", 20, 600, 64)
-    few, many = (run(path, n_tasks, batch=1 << 26) for n_tasks in (10_000, 1_000_000))
+    few, many = (run(path, n_tasks, batch=inference._LARGEST_BATCH["cpu"]) for n_tasks in (10_000, 1_000_000))
     assert (few["tasks"], many["tasks"]) == (10_000, 1_000_000)
     assert abs(few["accuracy"] - many["accuracy"]) < 0.005
     assert many["own"] - few["own"] < 250 * 990_000
@@ -168,7 +169,7 @@ def test_imagenet_with_two_thousand_features_per_image(tmp_path: Path):
     """1,000 classes of 1,300 images, 10.6 GB, in half a gigabyte."""
     path = write(tmp_path / "f.h5", 1000, 1300, 2048)
     try:
-        report = run(path, 10_000, batch=1 << 26, room=512 * MIB)
+        report = run(path, 10_000, batch=inference._LARGEST_BATCH["cpu"], room=512 * MIB)
         assert path.stat().st_size > 10.6e9
         assert report["own"] < 512 * MIB
         assert 0.5 < report["accuracy"] < 1

@@ -179,10 +179,10 @@ def test_check_names_a_page_that_is_not_up_to_date(generate, capsys, monkeypatch
 
 
 def test_generated_parts_do_not_depend_on_the_terminal_or_the_home(generate, monkeypatch, tmp_path):
-    before = generate.commands()
+    before = generate.from_code.commands()
     for name, value in {"COLUMNS": "40", "HOME": str(tmp_path), "FSBENCH_CACHE": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
-    assert generate.commands() == before
+    assert generate.from_code.commands() == before
 
 
 def test_every_generated_part_is_used(generate):
@@ -236,7 +236,7 @@ def test_leaderboard_in_the_site_links_to_pages_of_the_site(hooks):
 
 
 def test_reference_has_every_public_name_with_its_signature(generate):
-    page = generate.reference()
+    page = generate.from_docstrings.reference()
     assert "def evaluate(\n    subject: StrPath | nn.Module | Array," in page
     assert "class TaskSpec:\n    n_way: int = 5\n" in page
     rooms = {path.parent.name for path in (ROOT / "fsbench").glob("[!_]*/__init__.py")} - {"cli"}

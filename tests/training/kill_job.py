@@ -41,10 +41,12 @@ def until_done(cache: Path, folder: Path, place: str, number: str, longest: floa
     """Start the run again until it ends; return how often it was killed."""
     rng, deaths = np.random.default_rng(int(number)), 0
     killed = (signal.SIGKILL, signal.SIGPROF)
-    while children.wait_for(
-        [children.start(partial(run, cache, folder, place, int(number), max(0.01, rng.uniform(0, longest))))],
-        killed,
-    ):
+
+    def start() -> int:
+        seconds = longest * rng.uniform(0.01, 1)
+        return children.start(partial(run, cache, folder, place, int(number), seconds))
+
+    while children.wait_for([start()], killed):
         deaths += 1
         if place != "random":
             place = "never"
