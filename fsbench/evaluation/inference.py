@@ -185,7 +185,8 @@ def _logits(
     support, query = (torch.from_numpy(rows).to(device) for rows in (tasks.support.clip(0), tasks.query))
     by_rows = _by_rows(values, head)
     if by_rows is not None and isinstance(values, Tensor):
-        return by_rows(Rows(values, support.long(), torch.from_numpy(tasks.shots), values, query.long()))
+        rows = Rows(values, support.long(), torch.from_numpy(tasks.shots), values, query.long())
+        return by_rows(rows, **head.settings)
     shots = None
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fsbench._util.threads import in_threads
 from fsbench.heads._nearest_mean import distance_logits
-from fsbench.heads._rows import Rows, rows_of
+from fsbench.heads._rows import Rows, logits_by, rows_of
 from fsbench.heads._support import class_means, is_for_kernels, one_hot
 from fsbench.heads.batching import product, widened
 
@@ -33,16 +32,26 @@ def bd_cspn(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tens
         >>> bd_cspn(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    return rectified(support, query, shots)[1]
+    if is_for_kernels(support, query):
+        return of_rows(rows_of(support, query, shots))
+    return by_torch(support, query, shots)
 
 
 def of_rows(rows: Rows) -> Tensor:
     """Compute `bd_cspn` without a copy of the features."""
-    return _rectified_of_rows(rows)[1]
+    from fsbench.heads._bd_cspn_numba import score_tasks  # compiles on its first call
+
+    return logits_by(score_tasks, rows, np.float32(SCALE))
 
 
-def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Compute class means that include the queries, (tasks, n_way, d), and the logits of `bd_cspn`.
+def by_torch(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Compute `bd_cspn` on any device."""
+    support, query = widened(support), widened(query)
+    return distance_logits(rectified(support, query, shots), query)
+
+
+def rectified(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:
+    """Compute class means that include the queries, (tasks, n_way, d); both are `widened`.
 
     Queries are shifted so that their mean is that of the support. Each point then belongs to the class whose
     support mean has the largest cosine similarity, weighted by the softmax of SCALE times the similarities,
@@ -50,37 +59,6 @@ def rectified(support: Tensor, query: Tensor, shots: Tensor | None = None) -> tu
     mean. Source: arXiv:1911.10713 eq. 3-6, whose sums run over all points; the published code limits a point
     to its own class, as here.
     """
-    if is_for_kernels(support, query):
-        return _rectified_of_rows(rows_of(support, query, shots))
-    return by_torch(support, query, shots)
-
-
-def _rectified_of_rows(rows: Rows) -> tuple[Tensor, Tensor]:
-    """Compute `rectified` on as many threads as torch uses."""
-    from fsbench.heads._bd_cspn_numba import rectify_tasks  # compiles on its first call
-
-    points, queries, scale = rows.points.numpy(), rows.queries.numpy(), np.float32(SCALE)
-    n_tasks, n_way, _ = rows.support.shape
-    means = rows.points.new_empty(n_tasks, n_way, points.shape[1])
-    logits = rows.points.new_empty(n_tasks, n_way, rows.query.shape[1])
-    in_threads(
-        lambda support, shots, query, means, logits: rectify_tasks(
-            points, support, shots, queries, query, scale, means, logits
-        ),
-        *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, means, logits)),
-    )
-    return means, logits.mT
-
-
-def by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Compute `rectified` on any device."""
-    support, query = widened(support), widened(query)
-    means = _means_by_torch(support, query, shots)
-    return means, distance_logits(means, query)
-
-
-def _means_by_torch(support: Tensor, query: Tensor, shots: Tensor | None) -> Tensor:
-    """Compute the rectified class means, (tasks, n_way, d')."""
     # Access to memory takes most of the time. So no feature is copied: the shift enters through inner
     # products, and operations apply to the weights of points or to products instead of to features.
     points = support.flatten(1, 2)  # (tasks, points, d)

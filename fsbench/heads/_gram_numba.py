@@ -14,11 +14,17 @@ ROWS, COLUMNS = 3, 4  # of a block; its 12 sums and 3 features fit into the 16 v
 @compiled
 def fill_grams(points: Floats, grams: Floats) -> None:
     """Fill grams (tasks, n, n) with the inner products of points (tasks, n, d)."""
-    n = points.shape[1]
     for task in range(len(points)):
-        for i in range(0, n, ROWS):
-            for j in range(i, n, COLUMNS):
-                _fill_block(points[task], i, j, n - 1, grams[task])
+        fill_gram(points[task], grams[task])
+
+
+@compiled
+def fill_gram(points: Floats, gram: Floats) -> None:
+    """Fill the first n columns of gram (n, n or more) with the inner products of points (n, d)."""
+    n = len(points)
+    for i in range(0, n, ROWS):
+        for j in range(i, n, COLUMNS):
+            _fill_block(points, i, j, n - 1, gram)
 
 
 @compiled

@@ -1,13 +1,15 @@
 """LaplacianShot: nearest rectified mean, smoothed over the queries' nearest neighbours."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench.heads._bd_cspn import rectified, shift_of
+from fsbench.heads._bd_cspn import SCALE, rectified, shift_of
 from fsbench.heads._gram import inner_products
-from fsbench.heads._nearest_mean import nearest_mean
-from fsbench.heads._support import class_means, mean_shots, shots_of
+from fsbench.heads._nearest_mean import distance_logits
+from fsbench.heads._rows import Rows, logits_by, rows_of
+from fsbench.heads._support import class_means, is_for_kernels, mean_shots, shots_of
 from fsbench.heads.batching import product, widened
 
 NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
@@ -53,9 +55,41 @@ def laplacian_shot(
         >>> laplacian_shot(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    for name, value in {"weight_one_shot": weight_one_shot, "weight": weight}.items():
-        if value < 0:
-            raise FsbenchError(f"{name} must be 0 or more, but is {value}")
+    weights = {"weight_one_shot": weight_one_shot, "weight": weight}
+    if is_for_kernels(support, query):
+        rows = rows_of(support, query, shots)
+        return of_rows(rows, balanced=balanced, shifted_queries=shifted_queries, **weights)
+    return by_torch(support, query, shots, balanced=balanced, shifted_queries=shifted_queries, **weights)
+
+
+def of_rows(
+    rows: Rows,
+    *,
+    balanced: bool = True,
+    shifted_queries: bool = False,
+    weight_one_shot: float = 0.7,
+    weight: float = 0.3,
+) -> Tensor:
+    """Compute `laplacian_shot` from rows of features."""
+    from fsbench.heads._laplacian_shot_numba import smooth_tasks  # compiles on its first call
+
+    _check(weight_one_shot=weight_one_shot, weight=weight)
+    numbers = np.float32(weight_one_shot), np.float32(weight), np.float32(SCALE), NEIGHBOURS, UPDATES
+    return logits_by(smooth_tasks, rows, balanced, shifted_queries, *numbers)
+
+
+def by_torch(
+    support: Tensor,
+    query: Tensor,
+    shots: Tensor | None = None,
+    *,
+    balanced: bool = True,
+    shifted_queries: bool = False,
+    weight_one_shot: float = 0.7,
+    weight: float = 0.3,
+) -> Tensor:
+    """Compute `laplacian_shot` on any device."""
+    _check(weight_one_shot=weight_one_shot, weight=weight)
     support, query = widened(support), widened(query)
     unary = _distances(support, query, shots, balanced, shifted_queries)
     average = mean_shots(support, shots)
@@ -67,15 +101,20 @@ def laplacian_shot(
     return logits.mT
 
 
+def _check(**weights: float) -> None:
+    """Refuse negative weights."""
+    for name, value in weights.items():
+        if value < 0:
+            raise FsbenchError(f"{name} must be 0 or more, but is {value}")
+
+
 def _distances(
     support: Tensor, query: Tensor, shots: Tensor | None, balanced: bool, shifted_queries: bool
 ) -> Tensor:
     """Score queries by their negative squared distances to the class means, (tasks, n_way, queries)."""
-    if not balanced:
-        return nearest_mean(support, query, shots).mT
-    means, logits = rectified(support, query, shots)
-    unary = logits.mT
-    if shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
+    means = rectified(support, query, shots) if balanced else class_means(support, shots)
+    unary = distance_logits(means, query).mT
+    if balanced and shifted_queries:  # 2 (q + s).m - |m|^2 for a shift s
         counts = shots_of(support, shots).to(support.dtype).unsqueeze(2)
         unary = unary + 2 * product(means, shift_of(class_means(support, shots), counts, query).mT)
     return unary

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from fsbench._util.threads import in_threads
-from fsbench.heads._rows import Rows, rows_of
+from fsbench.heads._rows import Rows, logits_by, rows_of
 from fsbench.heads._support import class_means, is_for_kernels
 from fsbench.heads.batching import product, widened
 
@@ -37,16 +36,10 @@ def nearest_mean(support: Tensor, query: Tensor, shots: Tensor | None = None) ->
 
 
 def of_rows(rows: Rows) -> Tensor:
-    """Compute `nearest_mean` on as many threads as torch uses, without a copy of the features."""
+    """Compute `nearest_mean` without a copy of the features."""
     from fsbench.heads._nearest_mean_numba import score_tasks  # compiles on its first call
 
-    points, queries = rows.points.numpy(), rows.queries.numpy()
-    logits = rows.points.new_empty(*rows.support.shape[:2], rows.query.shape[1])
-    in_threads(
-        lambda support, shots, query, logits: score_tasks(points, support, shots, queries, query, logits),
-        *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, logits)),
-    )
-    return logits.mT
+    return logits_by(score_tasks, rows)
 
 
 def by_torch(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:

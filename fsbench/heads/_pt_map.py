@@ -1,11 +1,13 @@
 """PT-MAP: class means found together with an optimal transport of all queries to the classes."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fsbench.heads._gram import inner_products
-from fsbench.heads._soft_kmeans import initial_means
-from fsbench.heads._support import one_hot
+from fsbench.heads._rows import Rows, logits_by, rows_of
+from fsbench.heads._soft_kmeans import initial_means, means_of, unit
+from fsbench.heads._support import class_means, is_for_kernels, shots_of
 from fsbench.heads.batching import product, widened
 
 SHARPNESS = 10.0  # the transport's inverse temperature
@@ -37,22 +39,35 @@ def pt_map(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tenso
         >>> pt_map(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
+    if is_for_kernels(support, query):
+        return of_rows(rows_of(support, query, shots))
+    return by_torch(support, query, shots)
+
+
+def of_rows(rows: Rows) -> Tensor:
+    """Compute `pt_map` from rows of features."""
+    from fsbench.heads._pt_map_numba import transport_tasks  # compiles on its first call
+
+    numbers = np.float32(SHARPNESS), np.float32(STEP), UPDATES, np.float32(TOLERANCE)
+    return logits_by(transport_tasks, rows, *numbers, MOST_ROUNDS // ROUNDS_PER_CHECK, ROUNDS_PER_CHECK)
+
+
+def by_torch(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
+    """Compute `pt_map` on any device."""
     support, query = widened(support), widened(query)
-    labels, points = one_hot(support, shots), support.flatten(1, 2)
-    weights = labels.sum(dim=1, keepdim=True) / labels.sum(dim=(1, 2), keepdim=True)  # 0 for padding
-    points = _centred(points, product(weights, points))
-    query = _centred(query, query.mean(dim=1, keepdim=True))
-    gram = widened(inner_products(torch.cat([points, query], dim=1))[..., labels.shape[2] :])
-    mixture = initial_means(labels, query.shape[1])
-    log_scale = gram.new_zeros(*labels.shape[:2], 1)
+    n_way, counts = support.shape[1], shots_of(support, shots).to(query.dtype).unsqueeze(2)
+    centre = product((counts / counts.sum(dim=1, keepdim=True)).mT, class_means(support, shots))
+    support, query = unit(support - centre.unsqueeze(2)), unit(query - query.mean(dim=1, keepdim=True))
+    points = torch.cat([class_means(support, shots), query], dim=1)
+    gram, mixture = widened(inner_products(points)[..., n_way:]), initial_means(points, n_way)
+    log_scale = torch.zeros_like(counts)
     for update in range(UPDATES + 1):
         # Minus SHARPNESS times the squared distance, without the squares of points and means: the factors of
         # the transport absorb what is the same for all classes of a query or all queries of a class.
         score = 2 * SHARPNESS * product(mixture, gram)[..., : query.shape[1]]  # (tasks, n_way, queries)
         plan, log_scale = transport(score, log_scale)
         if update < UPDATES:
-            members = torch.cat([labels, plan], dim=2)
-            mixture = mixture.lerp(members / members.sum(dim=2, keepdim=True), STEP)
+            mixture = mixture.lerp(means_of(counts, plan), STEP)
     return (score + log_scale).mT
 
 
@@ -79,10 +94,3 @@ def transport(score: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
             break
     plan = kernel * column
     return plan / plan.sum(dim=1, keepdim=True), log_scale + column.log()
-
-
-def _centred(points: Tensor, centre: Tensor) -> Tensor:
-    """Points (tasks, points, d) minus a centre (tasks, 1, d), scaled to unit length."""
-    points = points - centre
-    points /= torch.linalg.vector_norm(points, dim=-1, keepdim=True).clamp_min(1e-12)
-    return points

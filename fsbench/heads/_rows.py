@@ -1,10 +1,13 @@
 """Tasks as row numbers of features, for compiled heads that read features where they are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fsbench._util.threads import in_threads
 from fsbench.heads._support import shots_of
 
 
@@ -38,3 +41,24 @@ def rows_of(support: Tensor, query: Tensor, shots: Tensor | None) -> Rows:
         queries,
         torch.arange(len(queries)).view(query.shape[:2]),
     )
+
+
+def logits_by(fill: Callable[..., None], rows: Rows, *settings: Any) -> Tensor:
+    """Compute logits (tasks, queries, n_way) with compiled code, on as many threads as torch uses.
+
+    Args:
+        fill: Function of points, support, shots, queries and query, as arrays, that fills logits
+            (tasks, n_way, queries), its sixth argument.
+        rows: The tasks.
+        settings: Further arguments of `fill`.
+
+    Returns:
+        Logits, (tasks, queries, n_way).
+    """
+    points, queries = rows.points.numpy(), rows.queries.numpy()
+    logits = rows.points.new_empty(*rows.support.shape[:2], rows.query.shape[1])
+    in_threads(
+        lambda support, shots, query, logits: fill(points, support, shots, queries, query, logits, *settings),
+        *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, logits)),
+    )
+    return logits.mT

@@ -1,10 +1,12 @@
 """Soft k-means: class means move to the mean of their support and of the queries softly assigned to them."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fsbench.heads._gram import inner_products
-from fsbench.heads._support import one_hot
+from fsbench.heads._rows import Rows, logits_by, rows_of
+from fsbench.heads._support import class_means, is_for_kernels, shots_of
 from fsbench.heads.batching import product, widened
 
 TEMPERATURE = 5.0
@@ -37,7 +39,9 @@ def soft_kmeans(
         >>> soft_kmeans(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    return _cluster(support, query, shots, centred=centred, class_prior=False)
+    if is_for_kernels(support, query):
+        return of_rows(rows_of(support, query, shots), centred=centred)
+    return by_torch(support, query, shots, centred=centred, class_prior=False)
 
 
 def soft_kmeans_prior(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:
@@ -61,44 +65,70 @@ def soft_kmeans_prior(support: Tensor, query: Tensor, shots: Tensor | None = Non
         >>> soft_kmeans_prior(support, query).argmax(dim=-1)
         tensor([[0, 1, 2]])
     """
-    return _cluster(support, query, shots, centred=False, class_prior=True)
+    if is_for_kernels(support, query):
+        return prior_of_rows(rows_of(support, query, shots))
+    return by_torch(support, query, shots, centred=False, class_prior=True)
 
 
-def _cluster(
+def of_rows(rows: Rows, *, centred: bool = True) -> Tensor:
+    """Compute `soft_kmeans` from rows of features."""
+    return _by_kernel(rows, centred=centred, class_prior=False)
+
+
+def prior_of_rows(rows: Rows) -> Tensor:
+    """Compute `soft_kmeans_prior` from rows of features."""
+    return _by_kernel(rows, centred=False, class_prior=True)
+
+
+def _by_kernel(rows: Rows, *, centred: bool, class_prior: bool) -> Tensor:
+    """Compute logits with compiled code."""
+    from fsbench.heads._soft_kmeans_numba import cluster_tasks  # compiles on its first call
+
+    return logits_by(cluster_tasks, rows, centred, class_prior, np.float32(TEMPERATURE), UPDATES)
+
+
+def by_torch(
     support: Tensor, query: Tensor, shots: Tensor | None, *, centred: bool, class_prior: bool
 ) -> Tensor:
-    """Return the logits of soft k-means."""
-    labels, n_query = one_hot(support, shots), query.shape[1]
-    points, query = widened(support.flatten(1, 2)), widened(query)
+    """Compute logits, (tasks, queries, n_way), on any device."""
+    support, query = widened(support), widened(query)
+    counts = shots_of(support, shots).to(query.dtype).unsqueeze(2)  # (tasks, n_way, 1)
     if centred:
-        real = labels.sum(dim=1, keepdim=True)  # (tasks, 1, points), 0 for padding
-        total = product(real, points) + query.sum(dim=1, keepdim=True)
-        centre = total / (real.sum(dim=2, keepdim=True) + n_query)
-        points, query = _unit(points - centre), _unit(query - centre)
-    gram, n_support = widened(inner_products(torch.cat([points, query], dim=1))), labels.shape[2]
-    mixture = initial_means(labels, n_query)
+        total = product(counts.mT, class_means(support, shots)) + query.sum(dim=1, keepdim=True)
+        centre = total / (counts.sum(dim=1, keepdim=True) + query.shape[1])  # (tasks, 1, d)
+        support, query = unit(support - centre.unsqueeze(2)), unit(query - centre)
+    points = torch.cat([class_means(support, shots), query], dim=1)
+    gram, mixture = widened(inner_products(points)), initial_means(points, support.shape[1])
     for _ in range(UPDATES):
-        score = TEMPERATURE * closeness(mixture, gram)[..., n_support:]  # (tasks, n_way, queries)
+        score = TEMPERATURE * closeness(mixture, gram)[..., support.shape[1] :]  # (tasks, n_way, queries)
         if class_prior:
             # The softmax over queries gives a class its weight even if all of its shares underflow.
-            share = score.log_softmax(dim=1).softmax(dim=2) * (n_query / labels.shape[1])
+            share = score.log_softmax(dim=1).softmax(dim=2) * (query.shape[1] / support.shape[1])
         else:
             share = score.softmax(dim=1)
-        members = torch.cat([labels, share], dim=2)
-        mixture = members / members.sum(dim=2, keepdim=True)
-    return TEMPERATURE * closeness(mixture, gram)[..., n_support:].mT
+        mixture = means_of(counts, share)
+    return TEMPERATURE * closeness(mixture, gram)[..., support.shape[1] :].mT
 
 
-def _unit(points: Tensor) -> Tensor:
-    """Scale points (tasks, points, d) to unit length; the zero vector stays zero."""
+def unit(points: Tensor) -> Tensor:
+    """Scale points (..., d) to unit length; the zero vector stays zero."""
     lengths: Tensor = torch.linalg.vector_norm(points, dim=-1, keepdim=True)
     return points / lengths.clamp_min(1e-12)
 
 
-def initial_means(labels: Tensor, n_query: int) -> Tensor:
-    """The support means as mixtures of points, (tasks, n_way, points): each row sums to one."""
-    of_queries = labels.new_zeros(*labels.shape[:2], n_query)
-    return torch.cat([labels / labels.sum(dim=2, keepdim=True), of_queries], dim=2)
+def initial_means(points: Tensor, n_way: int) -> Tensor:
+    """The first n_way of points (tasks, points, d) as mixtures of all points, (tasks, n_way, points)."""
+    mixture = torch.eye(n_way, points.shape[1], dtype=points.dtype, device=points.device)
+    return mixture.expand(len(points), -1, -1)
+
+
+def means_of(counts: Tensor, share: Tensor) -> Tensor:
+    """The means of support and shares of the queries (tasks, n_way, queries) as mixtures: rows sum to one.
+
+    counts (tasks, n_way, 1) are the support images of each class.
+    """
+    members = torch.cat([counts.squeeze(2).diag_embed(), share], dim=2)
+    return members / members.sum(dim=2, keepdim=True)
 
 
 def closeness(mixture: Tensor, gram: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from fsbench._util.errors import FsbenchError
-from fsbench.heads import find_head, nearest_mean
+from fsbench.heads import HEADS, find_head, nearest_mean
 from fsbench.heads._distribution_calibration import DRAWS, SPREAD, calibrated_draws, normals
 from fsbench.heads._logistic import _error_and_curvature, fit
 from fsbench.heads._random import bits
@@ -262,7 +262,7 @@ def test_objective_of_support_vector_machines_by_hand():
     torch.testing.assert_close(svm_loss(mixture, scores, sides), torch.tensor([[15.25], [2.0]]))
 
 
-@pytest.mark.parametrize("name", ["nearest-mean", "bd-cspn"])
+@pytest.mark.parametrize("name", [name for name, head in HEADS.items() if head.classify in BY_ROWS])
 @pytest.mark.parametrize("shots", [None, [1, 3, 2]], ids=str)
 def test_rows_give_the_bits_of_gathered_features(name, shots):
     """Rows are in any order and can be shared by tasks."""

@@ -3,6 +3,7 @@
 import importlib
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,14 +14,12 @@ from scipy.special import logsumexp
 from torch.nn import functional as F
 
 from fsbench._util.errors import FsbenchError
-from fsbench.heads import find_head
-from fsbench.heads._bd_cspn import by_torch, rectified
+from fsbench.heads import _bd_cspn, _laplacian_shot, _pt_map, _soft_kmeans, find_head
 from fsbench.heads._pt_map import transport
 from fsbench.heads.preprocess import find_preprocess
 
 NAMES = ("bd-cspn", "laplacian-shot", "tim", "alpha-tim", "pt-map", "soft-kmeans", "soft-kmeans-prior")
-# The package's `tim` and `pt_map` are the functions.
-TIM, PT_MAP = (importlib.import_module(f"fsbench.heads._{name}") for name in ("tim", "pt_map"))
+TIM = importlib.import_module("fsbench.heads._tim")
 Array = NDArray[np.float64]
 Support = Sequence[Array]  # of each class its rows (shots, d)
 
@@ -314,7 +313,7 @@ class TestEveryHead:
     @pytest.fixture(autouse=True)
     def few_steps(self, monkeypatch):
         monkeypatch.setattr(TIM, "STEPS", 50)
-        monkeypatch.setattr(PT_MAP, "MOST_ROUNDS", 100)
+        monkeypatch.setattr(_pt_map, "MOST_ROUNDS", 100)
 
     def test_permuting_queries_and_classes_permutes_logits(self, name):
         support, query = draw(seed=2, n_tasks=3, n_shot=2)
@@ -339,25 +338,49 @@ class TestRectifiedMeans:
         x, y = [1.0, 0.0], [0.0, 1.0]
         support = torch.tensor([[[x, y], [x, x], [y, y]]])
         query = torch.tensor([[x, y, x, y]])
-        torch.testing.assert_close(rectified(support, query)[0][0, 0], torch.tensor([0.5, 0.5]))
+        torch.testing.assert_close(_bd_cspn.rectified(support, query, None)[0, 0], torch.tensor([0.5, 0.5]))
         for name in "bd-cspn", "laplacian-shot":
             assert find_head(name).classify(support, query).argmax(-1).tolist() == [[1, 2, 1, 2]]
 
+
+COMPILED = {
+    "bd-cspn": _bd_cspn.by_torch,
+    "laplacian-shot": _laplacian_shot.by_torch,
+    "pt-map": _pt_map.by_torch,
+    "soft-kmeans": partial(_soft_kmeans.by_torch, centred=True, class_prior=False),
+    "soft-kmeans-prior": partial(_soft_kmeans.by_torch, centred=False, class_prior=True),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+class TestCompiledCode:
     @pytest.mark.parametrize(("n_way", "n_shot", "d"), [(5, 1, 640), (2, 3, 12), (7, 2, 13), (12, 5, 64)])
     @pytest.mark.parametrize("uneven", [False, True])
-    def test_compiled_code_equals_torch(self, n_way, n_shot, d, uneven):
+    def test_equals_torch(self, name, n_way, n_shot, d, uneven):
         rng = torch.Generator().manual_seed(7)
         centres = torch.randn(3, n_way, 1, d, generator=rng)
-        values = centres + torch.randn(3, n_way, n_shot + 4, d, generator=rng)
+        values = F.normalize(centres + torch.randn(3, n_way, n_shot + 4, d, generator=rng), dim=-1)
+        values *= 0.8 + 0.4 * torch.rand(
+            3, n_way, n_shot + 4, 1, generator=rng
+        )  # else all are as near to zero
         support, query = values[:, :, :n_shot], values[:, :, n_shot:].flatten(1, 2)
         query[0, 0] = 0
         shots = torch.randint(1, n_shot + 1, (3, n_way), generator=rng) if uneven else None
-        means, logits = rectified(support, query, shots)
-        expected_means, expected_logits = by_torch(support, query, shots)
-        torch.testing.assert_close(means, expected_means[..., :d], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(logits, expected_logits, rtol=1e-4, atol=1e-4)
+        actual, expected = (
+            find_head(name).classify(support, query, shots),
+            COMPILED[name](support, query, shots),
+        )
+        torch.testing.assert_close(actual.softmax(-1), expected.softmax(-1), rtol=1e-3, atol=1e-5)
+        assert torch.equal(actual.argmax(-1), expected.argmax(-1))
 
-    @pytest.mark.parametrize("name", ["bd-cspn", "laplacian-shot"])
+    @pytest.mark.parametrize("far", [1e-3, 1.0, 30.0])
+    def test_equals_torch_where_shares_underflow_or_are_alike(self, name, far):
+        """Points are close to each other, or so far apart that a class receives no query."""
+        support, query = (far * x for x in draw(seed=3, n_tasks=3, n_shot=2, d=32))
+        support[0, 0] += 10 * far
+        actual, expected = find_head(name).classify(support, query), COMPILED[name](support, query, None)
+        torch.testing.assert_close(actual.softmax(-1), expected.softmax(-1), rtol=1e-2, atol=1e-3)
+
     def test_gradients_flow_as_on_other_devices(self, name):
         support, query = draw(seed=8, n_tasks=2, n_shot=2)
         with torch.inference_mode(mode=False):
@@ -365,14 +388,13 @@ class TestRectifiedMeans:
             logits = find_head(name).classify(support, query)
             logits.sum().backward()
         assert support.grad.any()
-        torch.testing.assert_close(
-            logits.detach(), find_head(name).classify(support.detach(), query), rtol=1e-4, atol=1e-4
-        )
+        without = find_head(name).classify(support.detach(), query)
+        torch.testing.assert_close(logits.detach().softmax(-1), without.softmax(-1), rtol=1e-3, atol=1e-4)
 
-    def test_a_feature_that_is_not_a_number_is_not_hidden(self):
+    def test_a_feature_that_is_not_a_number_is_not_hidden(self, name):
         support, query = draw(seed=8, n_tasks=2, n_shot=2)
         query[0, 3, 1] = torch.nan
-        logits = find_head("bd-cspn").classify(support, query)
+        logits = find_head(name).classify(support, query)
         assert logits[0].isnan().any()
         assert logits[1].isfinite().all()
 

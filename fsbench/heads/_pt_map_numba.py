@@ -1,0 +1,123 @@
+"""`_pt_map.by_torch` compiled for CPUs: means and transport of a task stay in a core's cache.
+
+Tasks are computed one after the other, so the bits of one depend on no other. The caller starts threads:
+compiled code releases the interpreter lock.
+"""
+
+import math
+
+import numpy as np
+
+from fsbench.heads._gram_numba import fill_gram
+from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled
+from fsbench.heads._points_numba import (
+    add_all,
+    centre,
+    copy_rows,
+    copy_support,
+    fold,
+    move_means,
+    multiply,
+    padded,
+    start,
+)
+from fsbench.heads._softmax_numba import softmax
+
+
+@compiled
+def transport_tasks(
+    points: Floats,
+    support: Ints,
+    shots: Ints,
+    queries: Floats,
+    query: Ints,
+    logits: Floats,
+    sharpness: np.float32,
+    step: np.float32,
+    updates: int,
+    tolerance: np.float32,
+    checks: int,
+    rounds_per_check: int,
+) -> None:
+    """Fill logits (tasks, n_way, queries).
+
+    support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
+    query (tasks, queries) are rows of queries (m, d).
+    """
+    n_way, n_query, d = logits.shape[1], logits.shape[2], points.shape[1]
+    n, width = n_way + n_query, padded(n_way + n_query)
+    all_support, values = np.empty((n_way * support.shape[2], d), np.float32), np.empty((n, d), np.float32)
+    gram = np.zeros((width, width), np.float32)
+    mixture, inner = np.empty((n_way, width), np.float32), np.empty((n_way, width), np.float32)
+    plan, log_scale = np.empty((n_way, n_query), np.float32), np.empty(n_way, np.float32)
+    mean = np.empty(d, np.float32)
+    for task in range(len(query)):
+        shots_of_task = all_support[: copy_support(points, support[task], shots[task], all_support)]
+        copy_rows(queries, query[task], values[n_way:])
+        for part in (shots_of_task, values[n_way:]):
+            mean[:] = ZERO
+            add_all(part, ONE / np.float32(len(part)), mean)
+            centre(part, mean)
+        fold(shots_of_task, shots[task], values[:n_way])
+        fill_gram(values, gram)
+        start(mixture)
+        log_scale[:] = ZERO
+        for update in range(updates + 1):
+            multiply(mixture, gram, inner)
+            for c in range(n_way):
+                for q in range(n_query):
+                    plan[c, q] = TWO * sharpness * inner[c, n_way + q] + log_scale[c]
+            _transport(plan, log_scale, tolerance, checks, rounds_per_check)
+            if update < updates:
+                move_means(shots[task], plan, step, mixture)
+        for c in range(n_way):
+            for q in range(n_query):
+                logits[task, c, q] = TWO * sharpness * inner[c, n_way + q] + log_scale[c]
+
+
+@compiled
+def _transport(
+    plan: Floats, log_scale: Floats, tolerance: np.float32, checks: int, rounds_per_check: int
+) -> None:
+    """Replace scores by the plan of `_pt_map.transport`, (n_way, queries), and update the classes' terms."""
+    n_way, n_query = plan.shape
+    softmax(plan)
+    per_class = np.float32(n_query) / np.float32(n_way)
+    scale, row = np.ones(n_way, np.float32), np.empty(n_query, np.float32)
+    for _ in range(checks):
+        for _ in range(rounds_per_check):
+            _sum_classes(plan, scale, row)
+            for q in range(n_query):
+                row[q] = ONE / row[q]
+            for c in range(n_way):
+                total = ZERO
+                for q in range(n_query):
+                    total += plan[c, q] * row[q]
+                scale[c] = per_class / total
+        if _is_done(plan, scale, row, tolerance):
+            break
+    _sum_classes(plan, scale, row)
+    for c in range(n_way):
+        log_scale[c] += np.float32(math.log(scale[c]))
+        for q in range(n_query):
+            plan[c, q] = plan[c, q] * scale[c] / row[q]
+
+
+@compiled
+def _sum_classes(plan: Floats, scale: Floats, sums: Floats) -> None:
+    """Fill the sums of the queries (queries,) over the classes, each with its scale."""
+    sums[:] = ZERO
+    for c in range(len(plan)):
+        for q in range(len(sums)):
+            sums[q] += plan[c, q] * scale[c]
+
+
+@compiled
+def _is_done(plan: Floats, scale: Floats, row: Floats, tolerance: np.float32) -> bool:
+    """Whether the sums of the queries, each times its row factor, are all within the tolerance of 1."""
+    sums = np.empty(len(row), np.float32)
+    _sum_classes(plan, scale, sums)
+    largest = ZERO
+    for q in range(len(row)):
+        largest = max(largest, abs(sums[q] * row[q] - ONE))
+    return not largest > tolerance
