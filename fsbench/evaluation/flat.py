@@ -6,6 +6,7 @@ from typing import Any
 
 from fsbench.evaluation.result import Data, HeadSettings, Outcome, Question, Result
 from fsbench.models.identity import Model
+from fsbench.models.seen import reworded
 from fsbench.tasks.spec import TaskSpec
 
 # Fields of the head with other names in flat form.
@@ -67,8 +68,6 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Convert the values of a flat result file (schema 1) to those of a nested one, without checks."""
     remaining = dict(flat)
     if isinstance(remaining.get("seen"), str):
-        from fsbench.models.pretrained.overlap import reworded  # here, since its package imports torch
-
         remaining["seen"] = reworded(remaining["seen"])
 
     def take(kind: type, names: Mapping[str, str] = {}) -> dict[str, Any]:

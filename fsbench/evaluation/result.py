@@ -221,13 +221,18 @@ class Result:
     @property
     def accuracies(self) -> NDArray[np.float64]:
         """Accuracy of each task, (n_tasks,), 0 to 1."""
+        return self.n_correct / self.n_queries
+
+    @property
+    def n_queries(self) -> NDArray[np.float64]:
+        """Queries of each task, (n_tasks,), or () if all tasks have the same number."""
         queries = self.outcome.queries
         if queries is None and self.spec.n_query:
             queries = self.spec.n_way * self.spec.n_query
-        return self._n_correct / np.asarray(queries, dtype=np.float64)
+        return np.asarray(queries, dtype=np.float64)
 
     @cached_property
-    def _n_correct(self) -> NDArray[Any]:
+    def n_correct(self) -> NDArray[Any]:
         """Correct answers of each task, (n_tasks,), in an eighth of the memory of accuracies if possible."""
         correct = self.outcome.correct
         try:

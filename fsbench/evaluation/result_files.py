@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from fsbench._util.errors import FsbenchError, reason
 from fsbench._util.files import write_text
@@ -119,13 +118,14 @@ def _check_scores(result: Result) -> None:
             raise InvalidValueError(
                 f"{name} must have one number for each of {n_tasks} tasks, but has {len(numbers)}"
             )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = result.accuracies
-    if not (scores.min() >= 0 and scores.max() <= 1):
+    correct, queries = result.n_correct, result.n_queries
+    if not (correct.min() >= 0 and (correct <= queries).all() and queries.min() > 0):
         raise InvalidValueError("correct must be at least 0 and at most the number of queries in each task")
-    if not abs(scores.mean() - outcome.accuracy) <= 1e-9:
+    # With the same number of queries everywhere, no array of scores is made.
+    mean = result.accuracies.mean() if queries.ndim else correct.mean() / queries
+    if not abs(mean - outcome.accuracy) <= 1e-9:
         raise InvalidValueError(
-            f"accuracy is {outcome.accuracy}, but the mean of the per-task scores is {scores.mean():.6g}"
+            f"accuracy is {outcome.accuracy}, but the mean of the per-task scores is {mean:.6g}"
         )
 
 

@@ -20,7 +20,7 @@ from fsbench._util.untrusted import InvalidValueError, hdf5, parse_json, typed
 from fsbench.data.identity import Identity
 from fsbench.models.checkpoint import as_provenance
 from fsbench.models.identity import Model
-from fsbench.models.pretrained.overlap import reworded
+from fsbench.models.seen import reworded
 
 FORMAT = 1
 _SMALLEST, _LARGEST = 1e-10, 1e15  # magnitudes of features that can be scaled to unit length in float32

@@ -1,6 +1,7 @@
 """The data of the leaderboard page: configurations, links to rows, checkpoints, texts."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from fsbench import stats
+from fsbench._util.errors import FsbenchError
 from fsbench._util.files import sha256_of
 from fsbench.evaluation import result_files
+from fsbench.heads import HEADS
 from fsbench.report.leaderboard import about
 from fsbench.report.leaderboard.checkpoints import committed
 from fsbench.report.leaderboard.configurations import configurations, identifiers
@@ -18,6 +21,7 @@ from fsbench.report.leaderboard.published import quotations
 from fsbench.report.leaderboard.tables import Table, tables
 from fsbench.report.leaderboard.web import page
 from fsbench.report.leaderboard.web_pairs import MOST_COMPARED
+from fsbench.training.recipe import load_recipe, recipe_names
 from tests.changed import changed, with_correct
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "leaderboard" / "results"
@@ -236,6 +240,17 @@ class TestAbout:
         assert about.why_published_differ("cifar-fs", best, quotations()) == ""
         assert about.why_published_differ("cifar-fs", best, []) == ""
         assert about.why_published_differ("cub", best, quotations()) == ""
+
+    def test_papers_are_those_of_heads_and_recipes(self):
+        """The file repeats them, so that the leaderboard need not import torch."""
+        written = about._papers()
+        assert written["heads"] == {name: head.paper for name, head in HEADS.items()}
+        for name in recipe_names():
+            expected = {"paper": load_recipe(name).paper}
+            with suppress(FsbenchError):  # there is no such preset
+                expected["epochs"] = load_recipe(name, "paper").epochs
+            assert written["recipes"][name] == expected
+        assert set(written["recipes"]) == set(recipe_names())
 
     def test_papers_of_shipped_methods_only(self):
         results = [made(10, 12, recipe="mixup"), made(10, 12, recipe="./mine.py", head="./my.py:head")]

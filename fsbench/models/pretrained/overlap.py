@@ -13,12 +13,6 @@ from pathlib import Path
 _SYNSETS = Path(__file__).parent / "imagenet-1k.txt"  # WordNet ids of ILSVRC 2012 in order of its classes
 _WORDNET = re.compile(r"n\d{8}")
 IMAGENET_1K = "imagenet-1k"
-_OLD_WORDS = {
-    r"which has (\d+) of (\d+) classes, as ([^;]+)": r"which contains \1 of the \2 classes (for example \3)",
-    r"some images of CUB are ImageNet's, too": "some images of CUB are part of ImageNet",
-    r"whose classes are not known": "whose classes are unknown",
-    r"^(trained on \d+ of its \d+ images), as (.+)$": r"\1 (for example \2)",
-}
 
 
 @dataclass(frozen=True)
@@ -72,13 +66,6 @@ def text(seen: Seen, dataset: str, class_names: Sequence[str]) -> str:
     also = "; some images of CUB are part of ImageNet" if dataset == "cub" else ""
     count = f"{len(common)} of the {len(class_names)} classes"
     return f"pretrained on {seen.source}, which contains {count} (for example {common[0]}){also}"
-
-
-def reworded(seen: str) -> str:
-    """Replace the wording of older versions in a line about pretraining, as it is stored in old files."""
-    for old, new in _OLD_WORDS.items():
-        seen = re.sub(old, new, seen)
-    return seen
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -1,19 +1,19 @@
 """What the page says about itself: why published rows are higher, papers and citation."""
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
+from typing import Any
 
-from fsbench._util.errors import FsbenchError
 from fsbench.evaluation.result import Result
-from fsbench.heads import HEADS
 from fsbench.models.identity import Model
 from fsbench.report.leaderboard.published import Published, Quotation
 from fsbench.report.leaderboard.tables import Line, Table
 from fsbench.report.leaderboard.wording import notes
 from fsbench.stats.all_pairs import FEWEST_SEEDS, LEVEL
-from fsbench.training.recipe import load_recipe, recipe_names
 
 MOST_NAMED = 2  # backbones in one sentence
 
@@ -115,9 +115,10 @@ def papers(results: Iterable[Result]) -> dict[str, dict[str, str]]:
     questions = [result.question for result in results]
     recipes = {question.model.recipe for question in questions}
     heads = {question.head.name for question in questions}
+    known = _papers()
     return {
-        "recipes": {name: load_recipe(name).paper for name in recipe_names() if name in recipes},
-        "heads": {name: head.paper for name, head in HEADS.items() if name in heads},
+        "recipes": {name: recipe["paper"] for name, recipe in known["recipes"].items() if name in recipes},
+        "heads": {name: paper for name, paper in known["heads"].items() if name in heads},
     }
 
 
@@ -145,15 +146,16 @@ def _training(models: Sequence[Model]) -> str:
     return text + (f" where the papers of their recipes train {_span(full)}" if text and full else "")
 
 
-@cache
 def _epochs_of_paper(recipe: str | None) -> int | None:
     """Return the epochs of a shipped recipe's preset `paper`; None for recipes without it."""
-    if recipe not in recipe_names():
-        return None
-    try:
-        return load_recipe(recipe, "paper").epochs
-    except FsbenchError:
-        return None
+    epochs: int | None = _papers()["recipes"].get(recipe, {}).get("epochs")
+    return epochs
+
+
+@cache
+def _papers() -> dict[str, Any]:
+    """Read the papers of all recipes and heads."""
+    return tomllib.loads(Path(__file__).with_name("papers.toml").read_text(encoding="utf-8"))
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -20,9 +20,9 @@ from fsbench.report.leaderboard.wording import (
     or_dash,
     recipe,
 )
-from fsbench.report.measured import of_result, of_seeds
+from fsbench.report.measured import of_result
 from fsbench.stats import mean_and_half_width
-from fsbench.stats.all_pairs import Compared, Over, compared
+from fsbench.stats.all_pairs import Compared, Over, compared, mean_over_seeds
 
 NAMED = ("backbone", "recipe", "epochs", "train seed", "head")  # the columns before the protocols
 
@@ -195,17 +195,21 @@ def _table(every: Sequence[Result], text: str, over: Over) -> Table:
     checkpoints, recipes = {}, {}
     for protocol in protocols(group):
         rows = [row for family in in_order for row in family.rows if protocol in row.results]
-        checkpoints[protocol] = compared([of_result(row.results[protocol]) for row in rows], over)
+        measured = {id(row): of_result(row.results[protocol]) for row in rows}
+        checkpoints[protocol] = compared(list(measured.values()), over)
         for row, rank, best in zip(
             rows, checkpoints[protocol].ranks, checkpoints[protocol].best, strict=True
         ):
-            result = row.results[protocol]
-            half_width = mean_and_half_width(result.accuracies)[1]
-            cells[id(row)][protocol] = Cell(result, half_width, rank, best)
+            half_width = mean_and_half_width(measured[id(row)].scores)[1]
+            cells[id(row)][protocol] = Cell(row.results[protocol], half_width, rank, best)
 
-        seeds = {id(family): family.results(protocol) for family in in_order if family.has_seeds(protocol)}
-        spreads = {key: spread(results) for key, results in seeds.items()}
-        means = {key: mean for key, results in seeds.items() if (mean := of_seeds(results))}
+        seeds = {id(family): family for family in in_order if family.has_seeds(protocol)}
+        spreads = {key: spread(family.results(protocol)) for key, family in seeds.items()}
+        means = {
+            key: mean
+            for key, family in seeds.items()
+            if (mean := mean_over_seeds([measured[id(row)] for row in family.rows]))
+        }
         recipes[protocol] = compared(list(means.values()), over)
         for key, rank, best in zip(means, recipes[protocol].ranks, recipes[protocol].best, strict=True):
             spreads[key] = replace(spreads[key], compared=True, rank=rank, best=best)
