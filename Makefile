@@ -36,7 +36,7 @@ quickstart: $(BIN)/.ready  ## train, evaluate and rank on embedded synthetic ima
 	$(BIN)/fsbench quickstart
 
 ##@ Check a change
-test: $(BIN)/.test  ## the default tests: three to eight minutes on two cores
+test: $(BIN)/.test  ## the default tests: two to five minutes on two cores
 	$(BIN)/python -m pytest -n auto
 
 lint: $(BIN)/.test $(BIN)/.lint  ## style, types, import layers

@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def glyphs_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for the embedded images, which all processes of the tests share."""
+    shared = tmp_path_factory.getbasetemp()
+    return (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "glyphs"
+
+
 @pytest.fixture(autouse=True)
 def no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep tests away from the user's own cache."""
     monkeypatch.setenv("FSBENCH_CACHE", str(tmp_path / "unset-cache"))
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let distribution calibration draw 60 features instead of 500."""
+    monkeypatch.setattr(import_module("fsbench.heads._distribution_calibration"), "DRAWS", 60)
 
 
 @pytest.fixture(scope="session")

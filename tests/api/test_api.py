@@ -166,6 +166,7 @@ class TestArrays:
         with pytest.raises(FsbenchError, match="all names of pinned lists or all TaskSpecs, but are both"):
             fsbench.evaluate(held.values, held.labels, tasks=[spec, "tiny"])
 
+    @pytest.mark.usefixtures("few_draws")
     def test_base_features_reach_the_heads_that_need_them(self, store: Path):
         held = features.read(store)
         options = {**FEW, "head": "distribution-calibration"}

@@ -403,8 +403,8 @@ def no_room() -> None:
     "line",
     [
         "data prepare mine {images} --cache {here}/c",
-        "extract {best} --cache {cache} --out {here}/f.h5 --device cpu",
-        TRAIN,
+        pytest.param("extract {best} --cache {cache} --out {here}/f.h5 --device cpu", marks=pytest.mark.slow),
+        pytest.param(TRAIN, marks=pytest.mark.slow),
         "evaluate {features} --n-query 3 --n-tasks 3000 --out {here}/results --device cpu",
     ],
 )

@@ -59,6 +59,7 @@ def test_evaluate_imports_torch_and_hdf5_but_neither_statistics_nor_tables_nor_c
     assert unused & modules == set()
 
 
+@pytest.mark.slow
 def test_evaluate_needs_no_scipy_functions_before_its_first_task():
     """They delay the start by the tenth part of the time that torch takes."""
     code = "import sys, fsbench.evaluation.run, fsbench.tasks.sampler; print('scipy.special' in sys.modules)"

@@ -44,13 +44,13 @@ def network(size: int, transform: Transform | None = None) -> FeatureExtractor:
     return FeatureExtractor(Texture(), transform or standard_transform(size), model)
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Class folders of horizontal, vertical and diagonal stripes, in images of 300 to 400 px."""
-    rng = np.random.default_rng(0)
+    rng, drawn = np.random.default_rng(0), tmp_path_factory.mktemp("photographs")
     for split in ("base", "val", "novel"):
         for c, (x, y) in enumerate([(1, 0), (0, 1), (1, 1)]):
-            folder = tmp_path / "photographs" / split / f"{split}-{c}"
+            folder = drawn / split / f"{split}-{c}"
             folder.mkdir(parents=True)
             for i in range(6):
                 width, height = rng.integers(300, 400, 2)
@@ -58,7 +58,13 @@ def photographs(tmp_path: Path) -> Path:
                 grey = 128 + 90 * np.sin(2 * np.pi * (x * across + y * down) / 4)
                 grey += rng.normal(0, 10, grey.shape)
                 Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.png")
-    return tmp_path / "photographs"
+    return drawn
+
+
+@pytest.fixture
+def photographs(drawn: Path, tmp_path: Path) -> Path:
+    """A copy, since tests change it."""
+    return shutil.copytree(drawn, tmp_path / "photographs")
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ def measured(cache: Path, trained: Path, tmp_path_factory: pytest.TempPathFactor
     return diagnose(paths, out, only=list(OF_CHECKPOINTS), session=Session(cache, CPU, quiet=True))
 
 
+@pytest.mark.slow
 def test_every_section_has_a_row_for_every_checkpoint(measured: Path):
     text = measured.read_text(encoding="utf-8")
     sections = dict(zip(*[iter(re.split(r"^## (.*)$", text, flags=re.M)[1:])] * 2, strict=True))
@@ -55,6 +56,7 @@ def test_every_section_has_a_row_for_every_checkpoint(measured: Path):
             assert re.search(rf"^\| erm/{name} +\|", body, flags=re.M)
 
 
+@pytest.mark.slow
 def test_all_figures_are_written_and_on_the_page(measured: Path):
     named = re.findall(r"!\[.*\]\((.*)\)", measured.read_text(encoding="utf-8"))
     page = measured.with_suffix(".html").read_text(encoding="utf-8")
@@ -83,6 +85,7 @@ def test_one_network_alone_is_not_compared(cache: Path, trained: Path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_numbers_are_kept_unrounded(measured: Path):
     values = json.loads(measured.with_suffix(".json").read_text())
     assert set(values) == {"networks", "claims", *OF_CHECKPOINTS} - {"noise"}
@@ -91,6 +94,7 @@ def test_numbers_are_kept_unrounded(measured: Path):
     assert 0 <= values["calibration"]["erm/best"]["base ECE"] <= 100
 
 
+@pytest.mark.slow
 def test_claims_are_differences_of_the_numbers_below_them(measured: Path):
     values = json.loads(measured.with_suffix(".json").read_text())
     best, last = (values["attack"]["few-shot"][f"erm/{name}"]["FGSM 4"]["mean"] for name in ("best", "last"))
@@ -103,6 +107,7 @@ def test_claims_are_differences_of_the_numbers_below_them(measured: Path):
     )
 
 
+@pytest.mark.slow
 def test_clean_accuracy_is_the_same_wherever_it_is_measured(measured: Path):
     values = json.loads(measured.with_suffix(".json").read_text())
     for kind in ("base", "few-shot"):

@@ -124,6 +124,7 @@ def test_the_memory_of_a_batch_is_limited(
         assert at_once == max(1, most // bytes_per_task)
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(
     "spec", [TaskSpec(4, 2, 3, 20), TaskSpec(3, 2, None, 20)], ids=lambda spec: spec.name

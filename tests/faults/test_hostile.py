@@ -894,6 +894,7 @@ def write_repeated_name(path: Path, text: str, count: int) -> None:
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 def test_small_files_do_not_exhaust_the_memory(tmp_path: Path):
     """The files are read in a separate process, whose memory grows by less than 200 MiB."""
     seed = TARGETS["feature-store"].seeds()[0]

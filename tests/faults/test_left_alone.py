@@ -388,6 +388,7 @@ LIBRARIES = [  # imported first, because their own changes do not count
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_importing_every_module_leaves_the_process_as_it_was():
     run = [sys.executable, "-c", IMPORTS, json.dumps(LIBRARIES)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ JOB = Path(__file__).with_name("without_linux.py")
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 def test_the_main_job_needs_nothing_that_only_linux_offers(tiny_folder: Path, tmp_path: Path):
     cache = ["--cache", str(tmp_path / "cache")]
     quiet = [*cache, "--device", "cpu", "--quiet"]

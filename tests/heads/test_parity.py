@@ -210,7 +210,7 @@ def test_a_run_of_the_reference_could_be_one_of_ours(key):
     assert abs(shared(REFERENCE[key].astype(np.int64), votes) - own.mean()) < DEVIATIONS * own.std(ddof=1)
 
 
-@pytest.mark.parametrize("shots", SHOTS)
+@pytest.mark.parametrize("shots", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_distribution_calibration_on_one_task(shots):
     """Its draws are its own, and its regression stops before the optimum."""
     answers, _ = classify(CALIBRATION, shots, n_tasks=1)

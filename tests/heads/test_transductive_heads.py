@@ -110,7 +110,7 @@ def plain_tim(
         labels = torch.tensor(one_hot(support))
         means = torch.tensor(class_means(support)).requires_grad_()
         adam = torch.optim.Adam([means], lr=1e-4)
-        for _ in range(1000):
+        for _ in range(TIM.STEPS):
             p = logits(queries).softmax(-1)
             ce = F.cross_entropy(logits(shots), labels)
             loss = weights[0] * ce - weights[1] * entropy(p.mean(0)) + weights[2] * entropy(p).mean()
@@ -204,7 +204,10 @@ def draw(
 
 
 @pytest.fixture(autouse=True)
-def inference():
+def few_steps(monkeypatch: pytest.MonkeyPatch):
+    """test_tim_kernel.py and test_parity.py train to the end."""
+    monkeypatch.setattr(TIM, "STEPS", 100)
+    monkeypatch.setattr(_pt_map, "MOST_ROUNDS", 200)
     with torch.inference_mode():
         yield
 
@@ -295,8 +298,9 @@ def test_single_precision_is_enough(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_queries_help_with_the_default_preprocessing(name):
+def test_queries_help_with_the_default_preprocessing(name, monkeypatch):
     """With clear clusters and one shot, transductive heads are better than nearest mean."""
+    monkeypatch.setattr(TIM, "STEPS", 1000)
     support, query = draw(seed=7, n_tasks=40, n_shot=1, n_query=15, n_way=5, d=16, noise=0.3)
     preprocess, base_mean = find_preprocess(find_head(name).preprocess), query.mean((0, 1))
     inputs = preprocess(support, base_mean), preprocess(query, base_mean)
@@ -354,6 +358,10 @@ COMPILED = {
 
 @pytest.mark.parametrize("name", COMPILED)
 class TestCompiledCode:
+    @pytest.fixture(autouse=True)
+    def few_rounds(self, monkeypatch):
+        monkeypatch.setattr(_pt_map, "MOST_ROUNDS", 100)
+
     @pytest.mark.parametrize(("n_way", "n_shot", "d"), [(5, 1, 640), (2, 3, 12), (7, 2, 13), (12, 5, 64)])
     @pytest.mark.parametrize("uneven", [False, True])
     def test_equals_torch(self, name, n_way, n_shot, d, uneven):

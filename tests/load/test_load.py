@@ -76,6 +76,7 @@ def run(path: Path, n_tasks: int, *, mapped: int = 1 << 30, batch: int = MIB, ro
     ("head", "preprocess"),
     [("nearest-mean", "l2"), ("logistic", "cl2n"), ("distribution-calibration", "tukey")],
 )
+@pytest.mark.usefixtures("few_draws")
 def test_features_read_from_their_file_give_the_same_scores(tmp_path: Path, monkeypatch, head, preprocess):
     rng, labels = np.random.default_rng(0), np.repeat(np.arange(4, dtype=np.int32), 6)
     origin = Origin(dataset="made", split="novel", checkpoint="0" * 64)

@@ -14,8 +14,14 @@ def images(count: int = 2, size: int = 32) -> torch.Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+# The wide network takes most of the time.
+every_backbone = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "wrn28-10")) for name in BACKBONES]
+)
+
+
 class TestEveryBackbone:
+    @pytest.mark.parametrize("name", BACKBONES)
     @pytest.mark.parametrize("size", [32, 64, 80, 84, 224])
     def test_feature_width_at_each_image_size(self, name, size):
         with torch.device("meta"):  # shapes without the arithmetic
@@ -24,11 +30,13 @@ class TestEveryBackbone:
         assert features.shape == (2, backbone.feature_dim)
         assert backbone.feature_dim == (WIDTH[name][size] if name in WIDTH else FLAT[name])
 
+    @every_backbone
     def test_features_are_finite_and_distinguish_images(self, name):
         features = build(name, 32).eval()(images())
         assert features.isfinite().all()
         assert (features[0] - features[1]).abs().max() > 1e-3
 
+    @every_backbone
     def test_every_mixing_point_splits_the_network_in_two(self, name):
         backbone = build(name, 32).eval()
         pictures = images()
@@ -45,6 +53,7 @@ class TestEveryBackbone:
                 torch.testing.assert_close(same, plain, rtol=0, atol=0)
         assert list(backbone.mixing_points) == list(range(len(backbone.blocks) + 1))
 
+    @every_backbone
     def test_weights_follow_the_seed_and_no_global_generator(self, name):
         torch.manual_seed(1)
         state = torch.random.get_rng_state()
@@ -58,6 +67,7 @@ class TestEveryBackbone:
         build(name, 32)
         assert torch.equal(torch.random.get_rng_state(), state)
 
+    @every_backbone
     def test_too_small_images_are_refused(self, name):
         smallest = BACKBONES[name].smallest
         assert build(name, smallest).eval()(images(size=smallest)).isfinite().all()

@@ -165,6 +165,7 @@ class TestHeads:
     @pytest.mark.parametrize(
         "head", [pytest.param(h, marks=[pytest.mark.slow] * (h in COMPILED)) for h in HEADS]
     )
+    @pytest.mark.usefixtures("few_draws")
     def test_every_head_predicts(self, backbone, folders, cache: Path, head: str, n_shot, shots):
         prediction = run_predict(backbone, folders, head=head, n_shot=n_shot, cache=cache)
         assert prediction.shots == shots

@@ -461,6 +461,7 @@ class TestCampaign:
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_plan_is_trained_and_evaluated_until_done(
     write: Write, cache: Path, tmp_path: Path, monkeypatch, capsys
 ):

@@ -176,8 +176,8 @@ def test_with_equal_files_the_decoder_is_the_cause():
 
 
 @pytest.mark.parametrize("name", ["glyphs", "glyphs-fine"])
-def test_embedded_images_are_those_of_their_lists(tmp_path: Path, name: str):
-    images = load(name, "novel", tmp_path)
+def test_embedded_images_are_those_of_their_lists(glyphs_cache: Path, name: str):
+    images = load(name, "novel", glyphs_cache)
     for shots in (1, 5):
         pinned.read_task_list(f"{name}-novel-5w{shots}s").check(images.labels, images=images.identity)
 

@@ -39,6 +39,7 @@ def jobs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 def test_losses_gradients_and_statistics_equal_those_of_one_process(jobs):
     """In float64, for even and uneven shares, and if one process has no row."""
     single, double = jobs
@@ -51,6 +52,7 @@ def test_losses_gradients_and_statistics_equal_those_of_one_process(jobs):
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["erm", "manifold-mixup", "rotation", "s2m2-r"])
 def test_loss_curves_equal_those_of_one_process(jobs, run):
     """Equal up to the order of float32 sums, whose errors up to 24 steps of Adam amplify; shares are uneven.
@@ -66,6 +68,7 @@ def test_loss_curves_equal_those_of_one_process(jobs, run):
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 def test_a_checkpoint_of_two_processes_can_be_used_like_any_other(jobs):
     single, double = (checkpoint.read(job / "erm" / "last.safetensors") for job in jobs)
     assert single[0].keys() == double[0].keys()

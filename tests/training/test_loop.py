@@ -321,12 +321,13 @@ def test_s2m2_stage_two_starts_from_the_weights_of_stage_one(
         assert torch.equal(second[name], value) != drawn, name
 
 
+slow = pytest.mark.slow
 OFFICIAL = [
     ("mixup", "cifar-fs", ("mixed",)),
-    ("manifold-mixup", "cifar-fs", ("mixed",)),
-    ("rotation", "cub", ("self-supervised",)),
-    ("rotation", "cifar-fs", ("self-supervised",)),
-    ("s2m2-r", "cub", ("self-supervised", "manifold")),
+    pytest.param("manifold-mixup", "cifar-fs", ("mixed",), marks=slow),
+    pytest.param("rotation", "cub", ("self-supervised",), marks=slow),
+    pytest.param("rotation", "cifar-fs", ("self-supervised",), marks=slow),
+    pytest.param("s2m2-r", "cub", ("self-supervised", "manifold"), marks=slow),
     ("s2m2-r", "cifar-fs", ("self-supervised", "manifold")),
 ]
 

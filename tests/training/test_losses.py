@@ -53,7 +53,9 @@ def one_hot_cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> torch.T
     return -(target * F.log_softmax(scores, dim=1)).sum(1).mean()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "wrn28-10")) for name in BACKBONES]
+)
 def test_manifold_mixup_equals_the_formula_at_every_mixing_point(name):
     """Rows and targets are mixed by hand between two parts of the network, including running statistics."""
     size = BACKBONES[name].smallest

@@ -226,6 +226,7 @@ def test_wide_resnet_with_fourfold_batches_of_64_fits_24_gigabytes_in_micro_batc
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+@pytest.mark.slow
 def test_memory_is_kept_from_step_to_step():
     """Each of 20 tensors of 64 MiB could cause 16384 page faults; only the first few do."""
     code = (

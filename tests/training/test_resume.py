@@ -61,6 +61,7 @@ def assert_same(path: Path, other: Path) -> None:
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 def test_a_run_killed_in_a_step_or_a_write_resumes_exactly(cache: Path, tmp_path: Path):
     """Two stages, the second with a patience; the places include the writing of the state."""
     deaths = end_alike(cache, tmp_path, PLACES)
