@@ -408,6 +408,10 @@ class TestCompiledCode:
 
 
 class TestTransport:
+    @pytest.fixture(autouse=True)
+    def many_rounds(self, monkeypatch):
+        monkeypatch.setattr(_pt_map, "MOST_ROUNDS", 1000)
+
     def test_marginals(self):
         score = 20 * torch.randn(8, 5, 30, generator=torch.Generator().manual_seed(0))
         plan, _ = transport(score, torch.zeros(8, 5, 1))
