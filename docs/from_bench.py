@@ -62,7 +62,7 @@ def _table_of_heads() -> str:
     relative = "nearest-mean, 5w5s: time relative to gathering the features once"
     times = {label: _figures(record, "evaluate").get(relative) for label, record in _processors().items()}
     gathering = ", ".join(f"{_round(value)} times ({label})" for label, value in times.items() if value)
-    note = f"The time of `nearest-mean` is that of gathering the features of the tasks once, {gathering}."
+    note = f"`nearest-mean` takes {gathering} as long as gathering the features of the tasks once."
     return f"{table(['head', 'task', *columns], rows)}\n\n{note}"
 
 

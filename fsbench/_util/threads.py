@@ -1,6 +1,7 @@
 """Run compiled code and torch in several threads; both release the global interpreter lock."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,9 +16,12 @@ Part = TypeVar("Part")
 _threads_lock = threading.RLock()  # held while torch's number of threads is changed
 
 
-def in_threads(work: Callable[..., object], *arrays: np.ndarray[Any, Any]) -> None:
-    """Split arrays along their first axis and call `work` on the parts, in as many threads as torch uses."""
-    threads = torch.get_num_threads()
+def in_threads(work: Callable[..., object], *arrays: np.ndarray[Any, Any], most: int = sys.maxsize) -> None:
+    """Split arrays along their first axis and call `work` on the parts, in as many threads as torch uses.
+
+    There are at most `most` threads.
+    """
+    threads = min(torch.get_num_threads(), most)
     if threads == 1:
         work(*arrays)
     else:

@@ -134,8 +134,8 @@ def _tasks_at_once(
     images, d = spec.n_way * per_class, values.shape[1]
     if _by_rows(values, head) is None:
         bytes_per_task = images * d * values.itemsize
-    else:  # logits and row numbers, and means of classes
-        bytes_per_task = images * (4 * spec.n_way + 16) + 4 * spec.n_way * d
+    else:  # logits and row numbers
+        bytes_per_task = images * (4 * spec.n_way + 16)
     largest = _LARGEST_BATCH.get(values.device.type, 1 << 26)
     return max(1, min(largest, free_memory(values.device) // 16) // bytes_per_task)
 
@@ -186,7 +186,7 @@ def _logits(
     by_rows = _by_rows(values, head)
     if by_rows is not None and isinstance(values, Tensor):
         rows = Rows(values, support.long(), torch.from_numpy(tasks.shots), values, query.long())
-        return by_rows(rows, **head.settings)
+        return by_rows(rows, **{**head.defaults, **head.settings})
     shots = None
     if head.uneven and (tasks.support < 0).any():
         shots = torch.from_numpy(tasks.shots).to(device)

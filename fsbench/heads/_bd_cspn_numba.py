@@ -1,4 +1,4 @@
-"""`_bd_cspn.by_torch` compiled for CPUs: each task is read from memory once and then stays in a core's cache.
+"""`_bd_cspn.by_torch` compiled for CPUs: a task of few queries is read from memory once and stays in cache.
 
 Tasks are computed one after the other, so the bits of one depend on no other. The caller starts threads:
 compiled code releases the interpreter lock.

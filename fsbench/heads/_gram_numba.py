@@ -20,7 +20,7 @@ def fill_grams(points: Floats, grams: Floats) -> None:
 
 @compiled
 def fill_gram(points: Floats, gram: Floats) -> None:
-    """Fill the first n columns of gram (n, n or more) with the inner products of points (n, d)."""
+    """Fill the first n rows and columns of gram (n or more, n or more) with products of points (n, d)."""
     n = len(points)
     for i in range(0, n, ROWS):
         for j in range(i, n, COLUMNS):

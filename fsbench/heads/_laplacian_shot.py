@@ -14,6 +14,7 @@ from fsbench.heads.batching import product, widened
 
 NEIGHBOURS = 2  # the published kNN(3) counts the query itself and then drops it
 UPDATES = 20
+_LARGEST = 1e30  # weight, far above any distance of features
 
 
 def laplacian_shot(
@@ -43,7 +44,7 @@ def laplacian_shot(
         Logits, (tasks, queries, n_way), up to a term that is the same for every class.
 
     Raises:
-        FsbenchError: A weight is negative.
+        FsbenchError: A weight is negative or above 1e30.
 
     Source:
         Ziko et al. (arXiv:2006.15486) eq. 7 and algorithm 1. The published code stops earlier once the energy
@@ -63,30 +64,25 @@ def laplacian_shot(
 
 
 def of_rows(
-    rows: Rows,
-    *,
-    balanced: bool = True,
-    shifted_queries: bool = False,
-    weight_one_shot: float = 0.7,
-    weight: float = 0.3,
+    rows: Rows, *, balanced: bool, shifted_queries: bool, weight_one_shot: float, weight: float
 ) -> Tensor:
     """Compute `laplacian_shot` from rows of features."""
     from fsbench.heads._laplacian_shot_numba import smooth_tasks  # compiles on its first call
 
     _check(weight_one_shot=weight_one_shot, weight=weight)
     numbers = np.float32(weight_one_shot), np.float32(weight), np.float32(SCALE), NEIGHBOURS, UPDATES
-    return logits_by(smooth_tasks, rows, balanced, shifted_queries, *numbers)
+    return logits_by(smooth_tasks, rows, balanced, shifted_queries, *numbers, with_inner_products=True)
 
 
 def by_torch(
     support: Tensor,
     query: Tensor,
-    shots: Tensor | None = None,
+    shots: Tensor | None,
     *,
-    balanced: bool = True,
-    shifted_queries: bool = False,
-    weight_one_shot: float = 0.7,
-    weight: float = 0.3,
+    balanced: bool,
+    shifted_queries: bool,
+    weight_one_shot: float,
+    weight: float,
 ) -> Tensor:
     """Compute `laplacian_shot` on any device."""
     _check(weight_one_shot=weight_one_shot, weight=weight)
@@ -102,10 +98,10 @@ def by_torch(
 
 
 def _check(**weights: float) -> None:
-    """Refuse negative weights."""
+    """Refuse weights out of range."""
     for name, value in weights.items():
-        if value < 0:
-            raise FsbenchError(f"{name} must be 0 or more, but is {value}")
+        if not 0 <= value <= _LARGEST:
+            raise FsbenchError(f"{name} must be from 0 to {_LARGEST:.0e}, but is {value}")
 
 
 def _distances(

@@ -38,7 +38,7 @@ def smooth_tasks(
     n_way, n_query, d = logits.shape[1], logits.shape[2], points.shape[1]
     means, unary = np.empty((n_way, d), np.float32), np.empty((n_way, n_query), np.float32)
     values, gram = np.empty((n_query, d), np.float32), np.empty((n_query, n_query), np.float32)
-    near = np.empty((min(neighbours, n_query - 1), n_query), np.int64)
+    near = np.empty((max(0, min(neighbours, n_query - 1)), n_query), np.int64)
     rows = np.arange(n_query)  # of the copy
     for task in range(len(query)):
         copy_rows(queries, query[task], values)

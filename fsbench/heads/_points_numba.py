@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 
+from fsbench.heads._gram_numba import fill_gram
 from fsbench.heads._nearest_mean_numba import add
 from fsbench.heads._numba import ONE, ZERO, Floats, Ints, compiled
 from fsbench.heads._prefetch_numba import prefetch
 
 SHORTEST = np.float32(1e-12)  # shorter points are not scaled to unit length
 LINE = 16  # float32 values in a cache line
+UNCENTRED, BY_ONE_MEAN, BY_TWO_MEANS = 0, 1, 2  # two: one of the support, one of the queries
 
 
 @compiled
@@ -19,26 +21,13 @@ def padded(n: int) -> int:
 
 
 @compiled
-def copy_support(points: Floats, support: Ints, shots: Ints, copies: Floats) -> int:
-    """Copy the support of a task, class by class and without padding; return its number of points.
-
-    support (n_way, n_shot) are rows of points (n, d), of which each class has shots (n_way).
-    """
-    n = 0
-    for c in range(len(support)):
-        n += copy_rows(points, support[c, : shots[c]], copies[n:])
-    return n
-
-
-@compiled
-def copy_rows(points: Floats, rows: Ints, copies: Floats) -> int:
-    """Copy rows of points (n, d) to the first rows of copies (rows or more, d); return their number."""
+def copy_rows(points: Floats, rows: Ints, copies: Floats) -> None:
+    """Copy rows of points (n, d) to the first rows of copies (rows or more, d)."""
     for j in range(len(rows)):
         prefetch(points, rows, j + 1)
         row = rows[j]
         for i in range(points.shape[1]):
             copies[j, i] = points[row, i]
-    return len(rows)
 
 
 @compiled
@@ -64,13 +53,43 @@ def centre(points: Floats, mean: Floats) -> None:
 
 
 @compiled
-def fold(support: Floats, shots: Ints, means: Floats) -> None:
-    """Fill the class means (n_way, d) of support points (n, d), class by class."""
-    means[:] = ZERO
+def fill_gram_of_task(
+    points: Floats, support: Ints, shots: Ints, queries: Floats, query: Ints, centring: int, gram: Floats
+) -> None:
+    """Fill the inner products of the class means of a task's support, and of its queries.
+
+    support (n_way, n_shot) are rows of points (n, d), of which each class has shots (n_way); query (queries,)
+    are rows of queries (m, d). `centring` says how points are centred before they are scaled to unit length;
+    UNCENTRED points keep their lengths. gram has n_way + queries rows and columns or more; others keep their
+    values.
+    """
+    n_way, n_query, n_support, d = len(support), len(query), shots.sum(), points.shape[1]
+    of_support, values = np.empty((n_support, d), np.float32), np.empty((n_way + n_query, d), np.float32)
     first = 0
-    for c in range(len(shots)):
-        add_all(support[first : first + shots[c]], ONE / np.float32(shots[c]), means[c])
+    for c in range(n_way):
+        copy_rows(points, support[c, : shots[c]], of_support[first:])
         first += shots[c]
+    of_query = values[n_way:]
+    copy_rows(queries, query, of_query)
+    mean = np.zeros(d, np.float32)
+    if centring == BY_ONE_MEAN:
+        weight = ONE / np.float32(n_support + n_query)
+        add_all(of_support, weight, mean)
+        add_all(of_query, weight, mean)
+        centre(of_support, mean)
+        centre(of_query, mean)
+    elif centring == BY_TWO_MEANS:
+        add_all(of_support, ONE / np.float32(n_support), mean)
+        centre(of_support, mean)
+        mean[:] = ZERO
+        add_all(of_query, ONE / np.float32(n_query), mean)
+        centre(of_query, mean)
+    values[:n_way] = ZERO
+    first = 0
+    for c in range(n_way):
+        add_all(of_support[first : first + shots[c]], ONE / np.float32(shots[c]), values[c])
+        first += shots[c]
+    fill_gram(values, gram)
 
 
 @compiled

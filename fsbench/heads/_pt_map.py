@@ -49,7 +49,14 @@ def of_rows(rows: Rows) -> Tensor:
     from fsbench.heads._pt_map_numba import transport_tasks  # compiles on its first call
 
     numbers = np.float32(SHARPNESS), np.float32(STEP), UPDATES, np.float32(TOLERANCE)
-    return logits_by(transport_tasks, rows, *numbers, MOST_ROUNDS // ROUNDS_PER_CHECK, ROUNDS_PER_CHECK)
+    return logits_by(
+        transport_tasks,
+        rows,
+        *numbers,
+        MOST_ROUNDS // ROUNDS_PER_CHECK,
+        ROUNDS_PER_CHECK,
+        with_inner_products=True,
+    )
 
 
 def by_torch(support: Tensor, query: Tensor, shots: Tensor | None = None) -> Tensor:

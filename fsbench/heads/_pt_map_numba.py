@@ -1,4 +1,4 @@
-"""`_pt_map.by_torch` compiled for CPUs: means and transport of a task stay in a core's cache.
+"""`_pt_map.by_torch` compiled for CPUs: a task of few queries stays in a core's cache.
 
 Tasks are computed one after the other, so the bits of one depend on no other. The caller starts threads:
 compiled code releases the interpreter lock.
@@ -8,19 +8,8 @@ import math
 
 import numpy as np
 
-from fsbench.heads._gram_numba import fill_gram
 from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled
-from fsbench.heads._points_numba import (
-    add_all,
-    centre,
-    copy_rows,
-    copy_support,
-    fold,
-    move_means,
-    multiply,
-    padded,
-    start,
-)
+from fsbench.heads._points_numba import BY_TWO_MEANS, fill_gram_of_task, move_means, multiply, padded, start
 from fsbench.heads._softmax_numba import softmax
 
 
@@ -44,22 +33,13 @@ def transport_tasks(
     support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
     query (tasks, queries) are rows of queries (m, d).
     """
-    n_way, n_query, d = logits.shape[1], logits.shape[2], points.shape[1]
-    n, width = n_way + n_query, padded(n_way + n_query)
-    all_support, values = np.empty((n_way * support.shape[2], d), np.float32), np.empty((n, d), np.float32)
+    n_way, n_query = logits.shape[1], logits.shape[2]
+    width = padded(n_way + n_query)
     gram = np.zeros((width, width), np.float32)
     mixture, inner = np.empty((n_way, width), np.float32), np.empty((n_way, width), np.float32)
     plan, log_scale = np.empty((n_way, n_query), np.float32), np.empty(n_way, np.float32)
-    mean = np.empty(d, np.float32)
     for task in range(len(query)):
-        shots_of_task = all_support[: copy_support(points, support[task], shots[task], all_support)]
-        copy_rows(queries, query[task], values[n_way:])
-        for part in (shots_of_task, values[n_way:]):
-            mean[:] = ZERO
-            add_all(part, ONE / np.float32(len(part)), mean)
-            centre(part, mean)
-        fold(shots_of_task, shots[task], values[:n_way])
-        fill_gram(values, gram)
+        fill_gram_of_task(points, support[task], shots[task], queries, query[task], BY_TWO_MEANS, gram)
         start(mixture)
         log_scale[:] = ZERO
         for update in range(updates + 1):

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fsbench._util.errors import FsbenchError
+from fsbench._util.machine import free_memory
 from fsbench._util.threads import in_threads
 from fsbench.heads._support import shots_of
 
@@ -31,19 +33,32 @@ class Rows:
 
 
 def rows_of(support: Tensor, query: Tensor, shots: Tensor | None) -> Rows:
-    """Number the rows of support (tasks, n_way, n_shot, d) and query (tasks, queries, d)."""
+    """Number the rows of support (tasks, n_way, n_shot, d) and query (tasks, queries, d).
+
+    Raises:
+        FsbenchError: Tasks or widths differ, or a class has no shot or more than n_shot. Compiled code would
+            read other memory.
+    """
+    shots = shots_of(support, shots)
+    if not len(support) == len(query) == len(shots) or support.shape[3] != query.shape[2]:
+        sizes = [tuple(x.shape) for x in (support, query, shots)]
+        raise FsbenchError(f"support, query and shots must be of the same tasks and width, but are {sizes}")
+    if shots.shape != support.shape[:2] or ((shots < 1) | (shots > support.shape[2])).any():
+        raise FsbenchError(f"shots must be 1 to {support.shape[2]} for each class")
     d = query.shape[2]
     points, queries = support.reshape(-1, d).contiguous(), query.reshape(-1, d).contiguous()
     return Rows(
         points,
         torch.arange(len(points)).view(support.shape[:3]),
-        shots_of(support, shots).contiguous(),
+        shots.contiguous(),
         queries,
         torch.arange(len(queries)).view(query.shape[:2]),
     )
 
 
-def logits_by(fill: Callable[..., None], rows: Rows, *settings: Any) -> Tensor:
+def logits_by(
+    fill: Callable[..., None], rows: Rows, *settings: Any, with_inner_products: bool = False
+) -> Tensor:
     """Compute logits (tasks, queries, n_way) with compiled code, on as many threads as torch uses.
 
     Args:
@@ -51,14 +66,19 @@ def logits_by(fill: Callable[..., None], rows: Rows, *settings: Any) -> Tensor:
             (tasks, n_way, queries), its sixth argument.
         rows: The tasks.
         settings: Further arguments of `fill`.
+        with_inner_products: Each thread needs memory for the points of a task and their inner products. It
+            limits the number of threads.
 
     Returns:
         Logits, (tasks, queries, n_way).
     """
     points, queries = rows.points.numpy(), rows.queries.numpy()
+    n = rows.support.shape[1] * rows.support.shape[2] + rows.query.shape[1]
+    bytes_per_thread = 4 * n * (n + 2 * points.shape[1]) if with_inner_products else 1
     logits = rows.points.new_empty(*rows.support.shape[:2], rows.query.shape[1])
     in_threads(
         lambda support, shots, query, logits: fill(points, support, shots, queries, query, logits, *settings),
         *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, logits)),
+        most=max(1, free_memory(logits.device) // 2 // bytes_per_thread),
     )
     return logits.mT

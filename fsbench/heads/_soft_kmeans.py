@@ -70,7 +70,7 @@ def soft_kmeans_prior(support: Tensor, query: Tensor, shots: Tensor | None = Non
     return by_torch(support, query, shots, centred=False, class_prior=True)
 
 
-def of_rows(rows: Rows, *, centred: bool = True) -> Tensor:
+def of_rows(rows: Rows, *, centred: bool) -> Tensor:
     """Compute `soft_kmeans` from rows of features."""
     return _by_kernel(rows, centred=centred, class_prior=False)
 
@@ -82,9 +82,12 @@ def prior_of_rows(rows: Rows) -> Tensor:
 
 def _by_kernel(rows: Rows, *, centred: bool, class_prior: bool) -> Tensor:
     """Compute logits with compiled code."""
-    from fsbench.heads._soft_kmeans_numba import cluster_tasks  # compiles on its first call
+    from fsbench.heads._points_numba import BY_ONE_MEAN, UNCENTRED  # compiles on its first call
+    from fsbench.heads._soft_kmeans_numba import cluster_tasks
 
-    return logits_by(cluster_tasks, rows, centred, class_prior, np.float32(TEMPERATURE), UPDATES)
+    centring = BY_ONE_MEAN if centred else UNCENTRED
+    settings = centring, class_prior, np.float32(TEMPERATURE), UPDATES
+    return logits_by(cluster_tasks, rows, *settings, with_inner_products=True)
 
 
 def by_torch(

@@ -1,4 +1,4 @@
-"""`_soft_kmeans.by_torch` compiled for CPUs: inner products of a task stay in a core's cache.
+"""`_soft_kmeans.by_torch` compiled for CPUs: a task of few queries stays in a core's cache.
 
 Tasks are computed one after the other, so the bits of one depend on no other. The caller starts threads:
 compiled code releases the interpreter lock.
@@ -8,20 +8,9 @@ import math
 
 import numpy as np
 
-from fsbench.heads._gram_numba import fill_gram
 from fsbench.heads._nearest_mean_numba import product
 from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled, exp
-from fsbench.heads._points_numba import (
-    add_all,
-    centre,
-    copy_rows,
-    copy_support,
-    fold,
-    move_means,
-    multiply,
-    padded,
-    start,
-)
+from fsbench.heads._points_numba import fill_gram_of_task, move_means, multiply, padded, start
 from fsbench.heads._softmax_numba import softmax
 
 
@@ -33,7 +22,7 @@ def cluster_tasks(
     queries: Floats,
     query: Ints,
     logits: Floats,
-    centred: bool,
+    centring: int,
     class_prior: bool,
     temperature: np.float32,
     updates: int,
@@ -43,24 +32,13 @@ def cluster_tasks(
     support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
     query (tasks, queries) are rows of queries (m, d).
     """
-    n_way, n_query, d = logits.shape[1], logits.shape[2], points.shape[1]
-    n, width = n_way + n_query, padded(n_way + n_query)
-    all_support, values = np.empty((n_way * support.shape[2], d), np.float32), np.empty((n, d), np.float32)
+    n_way, n_query = logits.shape[1], logits.shape[2]
+    width = padded(n_way + n_query)
     gram = np.zeros((width, width), np.float32)
     mixture, inner = np.empty((n_way, width), np.float32), np.empty((n_way, width), np.float32)
-    shares, mean = np.empty((n_way, n_query), np.float32), np.empty(d, np.float32)
+    shares = np.empty((n_way, n_query), np.float32)
     for task in range(len(query)):
-        shots_of_task = all_support[: copy_support(points, support[task], shots[task], all_support)]
-        copy_rows(queries, query[task], values[n_way:])
-        if centred:
-            mean[:] = ZERO
-            weight = ONE / np.float32(len(shots_of_task) + n_query)
-            add_all(shots_of_task, weight, mean)
-            add_all(values[n_way:], weight, mean)
-            centre(shots_of_task, mean)
-            centre(values[n_way:], mean)
-        fold(shots_of_task, shots[task], values[:n_way])
-        fill_gram(values, gram)
+        fill_gram_of_task(points, support[task], shots[task], queries, query[task], centring, gram)
         start(mixture)
         for _ in range(updates):
             _score(mixture, gram, temperature, inner, shares)

@@ -8,8 +8,8 @@ from fsbench.heads import _bd_cspn, _laplacian_shot, _nearest_mean, _pt_map, _so
 from fsbench.heads._rows import Rows as Rows
 from fsbench.heads._support import is_for_kernels as is_for_kernels
 
-# Function of a head -> function of rows with the same settings and logits, for features that `is_for_kernels`
-# accepts.
+# Function of a head -> function of rows and all settings of the head with the same logits, for
+# features that `is_for_kernels` accepts.
 BY_ROWS: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
     _nearest_mean.nearest_mean: _nearest_mean.of_rows,
     _bd_cspn.bd_cspn: _bd_cspn.of_rows,

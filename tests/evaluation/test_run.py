@@ -109,8 +109,8 @@ def test_preprocessing_reaches_the_head(feature_file: Path, tmp_path: Path):
     ("spec", "head", "d", "bytes_per_task"),
     [
         (TaskSpec(5, 5, 15), "ridge", 640, 100 * 640 * 4),  # gathered features
-        (TaskSpec(5, 5, 15), "nearest-mean", 640, 100 * (5 * 4 + 16) + 5 * 640 * 4),  # logits, rows, means
-        (TaskSpec(1000, 1, 15), "nearest-mean", 384, 16_000 * (1000 * 4 + 16) + 1000 * 384 * 4),
+        (TaskSpec(5, 5, 15), "nearest-mean", 640, 100 * (5 * 4 + 16)),  # logits, rows
+        (TaskSpec(1000, 1, 15), "nearest-mean", 384, 16_000 * (1000 * 4 + 16)),
     ],
 )
 def test_the_memory_of_a_batch_is_limited(

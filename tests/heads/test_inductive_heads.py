@@ -273,7 +273,8 @@ def test_rows_give_the_bits_of_gathered_features(name, shots):
     counts = torch.tensor(shots or [3, 3, 3]).expand(7, 3)
     head = find_head(name)
     expected = head.classify(values[support], values[query], None if shots is None else counts)
-    actual = BY_ROWS[head.classify](Rows(values, support, counts.contiguous(), values, query))
+    rows = Rows(values, support, counts.contiguous(), values, query)
+    actual = BY_ROWS[head.classify](rows, **head.defaults)
     assert torch.equal(actual, expected)
     assert not torch.equal(actual[0], actual[1])
 
@@ -283,3 +284,24 @@ def test_nearest_mean_has_gradients():
     (gradient,) = torch.autograd.grad(nearest_mean(support, query).sum(), support)
     expected = 2 * (query.sum(dim=1)[:, None] - 4 * support.mean(dim=2))[:, :, None].expand_as(support) / 2
     torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("head", [head for head in HEADS.values() if head.classify in BY_ROWS])
+class TestArgumentsOfCompiledHeads:
+    """Compiled code would read other memory."""
+
+    def test_tasks_and_widths_must_agree(self, head):
+        support = torch.rand(2, 3, 2, 8)
+        for query in (torch.rand(3, 4, 8), torch.rand(2, 4, 16)):
+            with pytest.raises(FsbenchError, match="must be of the same tasks and width, but are"):
+                head.classify(support, query)
+        with pytest.raises(FsbenchError, match="must be of the same tasks and width, but are"):
+            head.classify(support, torch.rand(2, 4, 8), torch.ones(1, 3, dtype=torch.int64))
+
+    @pytest.mark.parametrize("shots", [[1, 2, 3], [0, 1, 2]])
+    def test_shots_must_be_rows_of_the_support(self, head, shots):
+        with pytest.raises(FsbenchError, match=r"^shots must be 1 to 2 for each class$"):
+            head.classify(torch.rand(2, 3, 2, 8), torch.rand(2, 4, 8), torch.tensor([shots, [1, 1, 1]]))
+
+    def test_no_query_has_no_logits(self, head):
+        assert head.classify(torch.rand(2, 3, 2, 8), torch.rand(2, 0, 8)).shape == (2, 0, 3)

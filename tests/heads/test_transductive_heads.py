@@ -276,7 +276,7 @@ def test_laplacian_shot_uses_at_most_the_available_neighbours(queries):
 @pytest.mark.parametrize("name", ["weight", "weight_one_shot"])
 def test_negative_weights_of_laplacian_shot_are_refused(name):
     support, query = draw(seed=4, n_tasks=3, n_shot=2)
-    with pytest.raises(FsbenchError, match=rf"^{name} must be 0 or more, but is -0\.5$"):
+    with pytest.raises(FsbenchError, match=rf"^{name} must be from 0 to 1e\+30, but is -0\.5$"):
         find_head("laplacian-shot").classify(support, query, **{name: -0.5})
 
 
@@ -349,7 +349,7 @@ class TestRectifiedMeans:
 
 COMPILED = {
     "bd-cspn": _bd_cspn.by_torch,
-    "laplacian-shot": _laplacian_shot.by_torch,
+    "laplacian-shot": partial(_laplacian_shot.by_torch, **find_head("laplacian-shot").defaults),
     "pt-map": _pt_map.by_torch,
     "soft-kmeans": partial(_soft_kmeans.by_torch, centred=True, class_prior=False),
     "soft-kmeans-prior": partial(_soft_kmeans.by_torch, centred=False, class_prior=True),
