@@ -38,7 +38,7 @@ PLAN = f"""\
 fsbench quickstart: {", ".join(RECIPES)} on synthetic images that fsbench draws.
 Each trains Conv4 for {EPOCHS} epochs on {PER_CLASS} images of each of 64 base classes, and is evaluated
 on 10,000 tasks of 20 new classes of {SOURCE} and of {TARGETS[1]}, another domain.
-This takes about four minutes on two CPU cores. Output: {{out}}/"""
+This takes four to twelve minutes on two CPU cores. Output: {{out}}/"""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def quickstart(
 ) -> None:
     """Train, evaluate and rank on synthetic images that fsbench draws.
 
-    This needs no data and takes about four minutes on two processor cores.
+    This needs no data and takes four to twelve minutes on two processor cores.
 
     Args:
         out: Folder of all output.
