@@ -1,7 +1,6 @@
 """Run compiled code and torch in several threads; both release the global interpreter lock."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,12 +15,17 @@ Part = TypeVar("Part")
 _threads_lock = threading.RLock()  # held while torch's number of threads is changed
 
 
-def in_threads(work: Callable[..., object], *arrays: np.ndarray[Any, Any], most: int = sys.maxsize) -> None:
+def in_threads(
+    work: Callable[..., object], *arrays: np.ndarray[Any, Any], threads: int | None = None
+) -> None:
     """Split arrays along their first axis and call `work` on the parts, in as many threads as torch uses.
 
-    There are at most `most` threads.
+    Args:
+        work: Function of the parts of all arrays.
+        arrays: Arrays of the same length.
+        threads: Another number of threads.
     """
-    threads = min(torch.get_num_threads(), most)
+    threads = threads or torch.get_num_threads()
     if threads == 1:
         work(*arrays)
     else:

@@ -32,11 +32,7 @@ def score_tasks(
     logits: Floats,
     scale: np.float32,
 ) -> None:
-    """Fill logits (tasks, n_way, queries).
-
-    support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
-    query (tasks, queries) are rows of queries (m, d).
-    """
+    """Fill logits (tasks, n_way, queries) of the tasks that `_rows.Rows` describes."""
     means = np.empty((support.shape[1], points.shape[1]), np.float32)
     for task in range(len(query)):
         rectify(points, support[task], shots[task], queries, query[task], scale, means)

@@ -30,10 +30,9 @@ def smooth_tasks(
     neighbours: int,
     updates: int,
 ) -> None:
-    """Fill logits (tasks, n_way, queries).
+    """Fill logits (tasks, n_way, queries) of the tasks that `_rows.Rows` describes.
 
-    support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
-    query (tasks, queries) are rows of queries (m, d). scale is that of `bd_cspn`.
+    scale is that of `bd_cspn`.
     """
     n_way, n_query, d = logits.shape[1], logits.shape[2], points.shape[1]
     means, unary = np.empty((n_way, d), np.float32), np.empty((n_way, n_query), np.float32)

@@ -16,11 +16,7 @@ TOGETHER = 5  # classes whose products with two points are computed together, in
 def score_tasks(
     points: Floats, support: Ints, shots: Ints, queries: Floats, query: Ints, logits: Floats
 ) -> None:
-    """Fill logits (tasks, n_way, queries) = 2 q.m - |m|^2.
-
-    support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
-    query (tasks, queries) are rows of queries (m, d).
-    """
+    """Fill logits (tasks, n_way, queries), 2 q.m - |m|^2, of the tasks that `_rows.Rows` describes."""
     n_way, d = support.shape[1], points.shape[1]
     means = np.empty((n_way, d), np.float32)
     for task in range(len(query)):

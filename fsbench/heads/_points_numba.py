@@ -7,17 +7,25 @@ import numpy as np
 from fsbench.heads._gram_numba import fill_gram
 from fsbench.heads._nearest_mean_numba import add
 from fsbench.heads._numba import ONE, ZERO, Floats, Ints, compiled
-from fsbench.heads._prefetch_numba import prefetch
+from fsbench.heads._prefetch_numba import LINE, prefetch
 
 SHORTEST = np.float32(1e-12)  # shorter points are not scaled to unit length
-LINE = 16  # float32 values in a cache line
 UNCENTRED, BY_ONE_MEAN, BY_TWO_MEANS = 0, 1, 2  # two: one of the support, one of the queries
 
 
 @compiled
-def padded(n: int) -> int:
-    """Return n, rounded up to whole cache lines."""
-    return (n + LINE - 1) // LINE * LINE
+def scratch(n_way: int, n_query: int) -> tuple[Floats, Floats, Floats]:
+    """Return memory for inner products (width, width), mixtures and their products (n_way, width).
+
+    The width is that of a task's class means and queries, rounded up to whole cache lines; the inner products
+    are zero.
+    """
+    width = (n_way + n_query + LINE - 1) // LINE * LINE
+    return (
+        np.zeros((width, width), np.float32),
+        np.empty((n_way, width), np.float32),
+        np.empty((n_way, width), np.float32),
+    )
 
 
 @compiled

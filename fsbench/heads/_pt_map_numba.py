@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled
-from fsbench.heads._points_numba import BY_TWO_MEANS, fill_gram_of_task, move_means, multiply, padded, start
+from fsbench.heads._points_numba import BY_TWO_MEANS, fill_gram_of_task, move_means, multiply, scratch, start
 from fsbench.heads._softmax_numba import softmax
 
 
@@ -28,15 +28,9 @@ def transport_tasks(
     checks: int,
     rounds_per_check: int,
 ) -> None:
-    """Fill logits (tasks, n_way, queries).
-
-    support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
-    query (tasks, queries) are rows of queries (m, d).
-    """
+    """Fill logits (tasks, n_way, queries) of the tasks that `_rows.Rows` describes."""
     n_way, n_query = logits.shape[1], logits.shape[2]
-    width = padded(n_way + n_query)
-    gram = np.zeros((width, width), np.float32)
-    mixture, inner = np.empty((n_way, width), np.float32), np.empty((n_way, width), np.float32)
+    gram, mixture, inner = scratch(n_way, n_query)
     plan, log_scale = np.empty((n_way, n_query), np.float32), np.empty(n_way, np.float32)
     for task in range(len(query)):
         fill_gram_of_task(points, support[task], shots[task], queries, query[task], BY_TWO_MEANS, gram)

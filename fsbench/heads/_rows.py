@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fsbench._util.errors import FsbenchError
-from fsbench._util.machine import free_memory
 from fsbench._util.threads import in_threads
 from fsbench.heads._support import shots_of
+from fsbench.heads.batching import threads_in_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,14 @@ def logits_by(
         Logits, (tasks, queries, n_way).
     """
     points, queries = rows.points.numpy(), rows.queries.numpy()
-    n = rows.support.shape[1] * rows.support.shape[2] + rows.query.shape[1]
-    bytes_per_thread = 4 * n * (n + 2 * points.shape[1]) if with_inner_products else 1
+    threads = torch.get_num_threads()
+    if with_inner_products:
+        n = rows.support.shape[1] * rows.support.shape[2] + rows.query.shape[1]
+        threads = threads_in_memory(4 * n * (n + 2 * points.shape[1]))
     logits = rows.points.new_empty(*rows.support.shape[:2], rows.query.shape[1])
     in_threads(
         lambda support, shots, query, logits: fill(points, support, shots, queries, query, logits, *settings),
         *(tensor.numpy() for tensor in (rows.support, rows.shots, rows.query, logits)),
-        most=max(1, free_memory(logits.device) // 2 // bytes_per_thread),
+        threads=threads,
     )
     return logits.mT

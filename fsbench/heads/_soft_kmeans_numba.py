@@ -10,7 +10,7 @@ import numpy as np
 
 from fsbench.heads._nearest_mean_numba import product
 from fsbench.heads._numba import ONE, TWO, ZERO, Floats, Ints, compiled, exp
-from fsbench.heads._points_numba import fill_gram_of_task, move_means, multiply, padded, start
+from fsbench.heads._points_numba import fill_gram_of_task, move_means, multiply, scratch, start
 from fsbench.heads._softmax_numba import softmax
 
 
@@ -27,15 +27,9 @@ def cluster_tasks(
     temperature: np.float32,
     updates: int,
 ) -> None:
-    """Fill logits (tasks, n_way, queries).
-
-    support (tasks, n_way, n_shot) are rows of points (n, d), of which each class has shots (tasks, n_way);
-    query (tasks, queries) are rows of queries (m, d).
-    """
+    """Fill logits (tasks, n_way, queries) of the tasks that `_rows.Rows` describes."""
     n_way, n_query = logits.shape[1], logits.shape[2]
-    width = padded(n_way + n_query)
-    gram = np.zeros((width, width), np.float32)
-    mixture, inner = np.empty((n_way, width), np.float32), np.empty((n_way, width), np.float32)
+    gram, mixture, inner = scratch(n_way, n_query)
     shares = np.empty((n_way, n_query), np.float32)
     for task in range(len(query)):
         fill_gram_of_task(points, support[task], shots[task], queries, query[task], centring, gram)

@@ -101,6 +101,11 @@ def aligned(matrices: Tensor) -> Tensor:
     return matrices.new_empty_strided(matrices.shape, strides).copy_(matrices)
 
 
+def threads_in_memory(bytes_each: int) -> int:
+    """As many threads as torch uses, or as many as find `bytes_each` of a CPU's memory, at least one."""
+    return min(torch.get_num_threads(), max(1, free_memory(torch.device("cpu")) // 2 // bytes_each))
+
+
 def shared_among_threads(head: Callable[..., Tensor], bytes_per_task: int = 1) -> Callable[..., Tensor]:
     """Share the tasks of a head among threads, each of which computes its tasks alone.
 
@@ -124,8 +129,7 @@ def shared_among_threads(head: Callable[..., Tensor], bytes_per_task: int = 1) -
     def shared(support: Tensor, query: Tensor, **options: Any) -> Tensor:
         if query.device.type != "cpu" or torch.get_num_threads() == 1:
             return head(support, query, **options)
-        fit_in_memory = max(1, free_memory(query.device) // 2 // bytes_per_task)
-        parts = min(len(query), torch.get_num_threads(), fit_in_memory)
+        parts = min(len(query), threads_in_memory(bytes_per_task))
         tensors = {name: value for name, value in options.items() if isinstance(value, Tensor)}
         shares = zip(*(x.tensor_split(parts) for x in (support, query, *tensors.values())), strict=True)
 

@@ -91,21 +91,19 @@ def test_nearest_mean(benchmark, figures, seconds, values):
 
 MEMORY = """
 import sys
-from pathlib import Path
 import numpy as np, torch
 from fsbench.evaluation import inference
 from fsbench.heads import find_head
 from fsbench.tasks.spec import TaskSpec
-def peak():  # KiB; the ru_maxrss of a process begins with that of its parent
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+from tests.memory import memory
 torch.set_num_threads(2)
 labels = np.repeat(np.arange(20), 600)
 values = torch.rand(len(labels), 640).abs()
 head, spec = find_head(sys.argv[1]), TaskSpec(**eval(sys.argv[2]))
 inference.accuracies(values, labels, TaskSpec(n_tasks=2), head)  # libraries and kernels are loaded now
-before = peak()
+before = memory("VmHWM")
 inference.accuracies(values, labels, spec, head)
-print((peak() - before) / 1024)
+print((memory("VmHWM") - before) / 2**20)
 """
 
 

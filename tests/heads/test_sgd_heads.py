@@ -231,18 +231,16 @@ def test_a_head_needs_an_epoch(head):
 
 MEMORY = """
 import sys, torch
-from pathlib import Path
 from fsbench.heads._cosine_sgd import cosine_sgd_snapshots
-def peak():  # KiB; the ru_maxrss of a process begins with that of its parent
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+from tests.memory import memory
 n_tasks, n_query = map(int, sys.argv[1:])
 torch.set_num_threads(1)
 support, query = torch.rand(n_tasks, 5, 5, 640), torch.rand(n_tasks, n_query, 640)
 keys = torch.arange(n_tasks)
 cosine_sgd_snapshots(support[:2, ..., :8], query[:2, ..., :8], keys=keys[:2], epochs=(1,))  # compiles
-before = peak()
+before = memory("VmHWM")
 logits = cosine_sgd_snapshots(support, query, keys=keys, epochs=(1, 2, 3))
-print((peak() - before) / 1024 - logits.nbytes / 2**20)
+print((memory("VmHWM") - before - logits.nbytes) / 2**20)
 """
 
 

@@ -1,8 +1,8 @@
 """One evaluation in its own process for test_load.py, with its seconds and its memory.
 
-load_job.py FEATURES N_TASKS MAPPED BATCH ROOM: values of MAPPED bytes and more stay on the disk, what is
-gathered for a batch takes at most BATCH bytes, and the process may have ROOM bytes more of its own than when
-all is imported.
+python -m tests.load.load_job FEATURES N_TASKS MAPPED BATCH ROOM: values of MAPPED bytes and more stay on the
+disk, what is gathered for a batch takes at most BATCH bytes, and the process may have ROOM bytes more of its
+own than when all is imported.
 """
 
 import hashlib
@@ -24,14 +24,9 @@ from fsbench.evaluation.subjects import Subject
 from fsbench.features.store import Features, Origin
 from fsbench.models.identity import Model
 from fsbench.tasks.spec import TaskSpec
+from tests.memory import memory
 
 CPU = torch.device("cpu")
-
-
-def memory(name: str) -> int:
-    """A line of /proc/self/status, in bytes."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 
 
 def main(path: Path, n_tasks: int, mapped: int, batch: int, room: int) -> None:

@@ -31,7 +31,6 @@ from fsbench.training.overrides import resolve
 from fsbench.training.recipe import load_recipe
 from fsbench.training.run import TrainingSpec
 
-JOB = Path(__file__).with_name("load_job.py")
 MIB = 1 << 20
 
 
@@ -63,7 +62,7 @@ def offset(path: Path) -> int:
 
 def run(path: Path, n_tasks: int, *, mapped: int = 1 << 30, batch: int = MIB, room: int = 1 << 40) -> dict:
     """The report of load_job.py, or its error."""
-    line = [sys.executable, str(JOB), str(path), *map(str, (n_tasks, mapped, batch, room))]
+    line = [sys.executable, "-m", "tests.load.load_job", str(path), *map(str, (n_tasks, mapped, batch, room))]
     done = subprocess.run(
         line, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
     )
